@@ -1,0 +1,154 @@
+/**
+ * Something that a supervisor supervises: how it starts, what its life is, and what its ending means.
+ *
+ * **When to use**
+ *
+ * {@link make} for anything with a start and a life; {@link fromLayer} for a service that others use. A supervisor is itself a child.
+ *
+ * **Details**
+ *
+ * `start` is a scoped effect: it acquires what the child needs, and its success is the acknowledgement that lets the next child start.
+ * It returns the child's *life*, an effect that runs until the child ends. When the child ends, or is stopped, its life is interrupted
+ * and then its scope is closed, within `shutdown`.
+ *
+ * Two errors are inferred for each child: the error of starting and the error of running (`SupervisorError.ts`).
+ *
+ * **Gotchas**
+ *
+ * JavaScript cannot kill: a finalizer that does not end within `shutdown` is abandoned, goes on in the background, and is logged.
+ *
+ * **Example** (A child that beats)
+ *
+ * ```ts
+ * import { Child } from "@snakepit/core"
+ * import { Effect } from "effect"
+ *
+ * const beat = Child.make("beat", {
+ *   start: Effect.gen(function*() {
+ *     yield* Effect.addFinalizer(() => Effect.log("stopped"))
+ *     return Effect.log("tick").pipe(Effect.delay("1 second"), Effect.forever)
+ *   }),
+ *   shutdown: "2 seconds"
+ * })
+ * ```
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { CompileError } from "./CompileError.ts"
+import type { Contract, Plane } from "./Contract.ts"
+import * as RegisteredName from "./RegisteredName.ts"
+import type { RestartType } from "./RestartType.ts"
+import type { Defect, Ended, Origin } from "./SupervisorError.ts"
+import type { CurrentSupervisor } from "./SupervisorHandle.ts"
+
+/** How long a child may take to stop: a duration, for as long as it takes, or not waited for at all. */
+export type Shutdown = Duration.Input | "infinity" | "brutal"
+
+/** What {@link make} takes. */
+export interface Options {
+  readonly start: Effect.Effect<Effect.Effect<unknown, any, any>, any, any>
+  /** `permanent` by default, as in OTP. */
+  readonly restart?: RestartType | undefined
+  /** 5 seconds by default, as in OTP; `"infinity"` for supervisors. */
+  readonly shutdown?: Shutdown | undefined
+  /** Its ending for good may end its supervisor (`autoShutdown`). Not for permanent children. */
+  readonly significant?: boolean | undefined
+  /** Where it may be placed; a child without a plane fits in either. */
+  readonly plane?: Plane | undefined
+}
+
+/**
+ * A child: `S` is the origins of the errors of starting, `L` those of running, `R` what it needs, `P` the planes it fits in, `Sig`
+ * whether it is significant.
+ */
+export interface Child<out Id extends string, out S, out L, out R, out P extends Plane, out Sig extends boolean> {
+  readonly "~snakepit/core/Child": { readonly S: S; readonly L: L; readonly R: R; readonly P: P; readonly Sig: Sig }
+  readonly id: Id
+  readonly start: Effect.Effect<Effect.Effect<unknown, any, any>, any, any>
+  readonly restart: RestartType
+  readonly shutdown: number | "infinity" | "brutal"
+  readonly significant: boolean
+  readonly contract: Contract | undefined
+}
+
+/** Any child. */
+export type Any = Child<string, any, any, any, Plane, boolean>
+
+/** Which child this is, for the code of the child itself. */
+export class CurrentChild extends Context.Service<CurrentChild, {
+  readonly id: string
+  readonly path: string
+  /** Counts the starts of this child under its present supervisor, from 0. */
+  readonly generation: number
+}>()("@snakepit/core/CurrentChild") {}
+
+type ErrorOf<X> = X extends Effect.Effect<any, infer E, any> ? E : never
+type LifeOf<X> = X extends Effect.Effect<infer A, any, any> ? A : never
+type NeedOf<X> = X extends Effect.Effect<any, any, infer R> ? R : never
+type IsPermanent<O> = O extends { readonly restart: "transient" | "temporary" } ? false : true
+type PlaneOf<O> = O extends { readonly plane: infer P extends Plane } ? P : never
+type At<Id extends string, E> = [E] extends [never] ? never : Origin<Id, E>
+
+/** What the interpreter gives to every child. */
+type Given = Scope.Scope | CurrentChild | CurrentSupervisor
+
+type Check<Id extends string, O> = O extends { readonly significant: true }
+  ? IsPermanent<O> extends true ? CompileError<
+      `child "${Id}" is significant and permanent: a permanent child never ends for good, so auto-shutdown could never fire; use restart: "transient" or "temporary"`
+    >
+  : unknown
+  : unknown
+
+/** Makes a child. */
+export const make = <const Id extends string, const O extends Options>(id: Id, options: O & Check<Id, O>): Child<
+  Id,
+  At<Id, ErrorOf<O["start"]>>,
+  O extends { readonly restart: "temporary" } ? never
+    : At<Id, ErrorOf<O["start"]> | ErrorOf<LifeOf<O["start"]>> | Defect | (IsPermanent<O> extends true ? Ended : never)>,
+  Exclude<NeedOf<O["start"]> | NeedOf<LifeOf<O["start"]>>, Given>,
+  PlaneOf<O>,
+  O extends { readonly significant: true } ? true : false
+> => makeUnchecked(id, options, undefined)
+
+/** The value behind every child, without the inference. */
+export const makeUnchecked = <Id extends string>(
+  id: Id,
+  options: Options,
+  contract: Contract | undefined
+): Child<Id, never, never, never, never, never> => ({
+  "~snakepit/core/Child": undefined as never,
+  id,
+  start: options.start,
+  restart: options.restart ?? "permanent",
+  shutdown: shutdownOf(options.shutdown ?? (contract === undefined ? 5_000 : "infinity")), // OTP's two defaults
+  significant: options.significant ?? false,
+  contract
+})
+
+const shutdownOf = (shutdown: Shutdown): number | "infinity" | "brutal" =>
+  shutdown === "infinity" || shutdown === "brutal" ? shutdown : Duration.toMillis(Duration.fromInputUnsafe(shutdown))
+
+/** What {@link fromLayer} takes. */
+export interface LayerOptions<I, A, E, R> {
+  readonly key: Context.Key<I, A>
+  readonly layer: Layer.Layer<I, E, R>
+  /** Where dependants look up the current generation. */
+  readonly name: RegisteredName.RegisteredName<A>
+}
+
+/**
+ * Supervises a service: each generation builds the layer anew and registers the service under `name`, where dependants find the
+ * current generation with `RegisteredName.whereis`.
+ */
+export const fromLayer = <const Id extends string, I, A, E, R>(id: Id, options: LayerOptions<I, A, E, R>) =>
+  make(id, {
+    start: Effect.gen(function*() {
+      const memo = yield* Layer.makeMemoMap // a shared one would hand out the generation that died
+      const context = yield* Layer.buildWithMemoMap(options.layer, memo, yield* Effect.scope)
+      yield* RegisteredName.register(options.name, Context.get(context, options.key))
+      return Effect.never
+    })
+  })

@@ -1,0 +1,193 @@
+/**
+ * When a supervisor restarts and when it gives up: one value with two readings.
+ *
+ * **When to use**
+ *
+ * Give it to `Supervisor.make` and `DynamicSupervisor.make` as `restart`; or read the same policy as one `Schedule` with
+ * {@link schedule}, for `Effect.retry` of something that is not supervised.
+ *
+ * **Details**
+ *
+ * The *budget* (`intensity`) is data that the supervisor's machine decides on (`Intensity.decide`). The *delay* before the next start
+ * is any Effect `Schedule` over the child's exit; it is stepped, never slept, so the supervisor goes on answering meanwhile. A
+ * schedule that fails refuses the restart with its typed error; one that ends refuses it too, except under `"unlimited"`, where it
+ * starts over. After `resetAfter` without a crash the delay starts over.
+ *
+ * **Gotchas**
+ *
+ * Nothing in a plain Schedule resets its backoff: `Schedule.exponential` alone would wait years at the thirtieth crash, one a day.
+ * That is what `resetAfter` and the cap of {@link defaultDelay} are for.
+ *
+ * **Example** (Five restarts in half a minute, with backoff)
+ *
+ * ```ts
+ * import { RestartPolicy } from "@snakepit/core"
+ *
+ * const policy = RestartPolicy.make({ intensity: { maxRestarts: 5, within: "30 seconds" } })
+ * ```
+ *
+ * @see {@link ./Intensity.ts}
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
+import type { ExitReason } from "./ExitReason.ts"
+import * as Intensity from "./Intensity.ts"
+
+/** What a delay schedule is stepped with: the child that ended, and why. */
+export interface ChildExit {
+  readonly id: string
+  readonly reason: ExitReason
+}
+
+/** `Limited` is `false` when no number of restarts makes the supervisor give up; `E` is the delay's own refusal. */
+export interface RestartPolicy<out E = never, out Limited extends boolean = boolean> {
+  readonly "~snakepit/core/RestartPolicy": { readonly limited: Limited; readonly error: E }
+  readonly limit: Intensity.Limit | "unlimited"
+  readonly delay: Schedule.Schedule<unknown, ChildExit, E>
+  readonly resetAfterMillis: number
+}
+
+/** Any policy, whatever it refuses with. */
+export type Any = RestartPolicy<unknown, boolean>
+
+/** The restart budget was spent: `maxRestarts` restarts within `withinMillis`, and one more was needed. */
+export class IntensityExceeded extends Data.TaggedError("IntensityExceeded")<{
+  readonly maxRestarts: number
+  readonly withinMillis: number
+}> {
+  override get message(): string {
+    return `more than ${this.maxRestarts} restarts within ${this.withinMillis} ms. ` +
+      "A cause that a restart does not cure is likely: read the reasons of the restarts before this one"
+  }
+}
+
+/** The delay schedule ended: it allows no further restart. */
+export class DelayEnded extends Data.TaggedError("DelayEnded")<{ readonly restarts: number }> {
+  override get message(): string {
+    return `the delay schedule allows no restart after ${this.restarts}. Give it a longer one, or a resetAfter`
+  }
+}
+
+/** 50 ms doubling to 5 s: fast enough to hide one crash, slow enough that a crash loop does not burn a core. */
+export const defaultDelay: Schedule.Schedule<unknown, ChildExit> = Schedule.min([
+  Schedule.exponential("50 millis"),
+  Schedule.spaced("5 seconds")
+])
+
+/** What {@link make} takes. */
+export interface Options<E, I> {
+  readonly intensity: I
+  readonly delay?: Schedule.Schedule<unknown, ChildExit, E> | undefined
+  readonly resetAfter?: Duration.Input | undefined
+}
+
+/** A limit as people write it. */
+export type IntensityInput = { readonly maxRestarts: number; readonly within: Duration.Input } | "unlimited"
+
+/**
+ * Makes a policy. `delay` defaults to {@link defaultDelay}, `resetAfter` to the window (60 s when unlimited).
+ * Throws a `RangeError` for a negative or fractional `maxRestarts` or an empty window: a mistake in the program, not in its input.
+ */
+export const make = <const I extends IntensityInput, E = never>(
+  options: Options<E, I>
+): RestartPolicy<E, I extends "unlimited" ? false : true> => {
+  const limit = limitOf(options.intensity)
+  return {
+    "~snakepit/core/RestartPolicy": undefined as never,
+    limit,
+    delay: options.delay ?? (defaultDelay as Schedule.Schedule<unknown, ChildExit, E>),
+    resetAfterMillis: options.resetAfter !== undefined
+      ? Duration.toMillis(Duration.fromInputUnsafe(options.resetAfter))
+      : limit === "unlimited"
+      ? 60_000 // long enough that a child which crashes every few seconds keeps its backoff
+      : limit.withinMillis
+  }
+}
+
+const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" => {
+  if (input === "unlimited") return "unlimited"
+  const withinMillis = Duration.toMillis(Duration.fromInputUnsafe(input.within))
+  if (!Number.isInteger(input.maxRestarts) || input.maxRestarts < 0) {
+    throw new RangeError(`maxRestarts must be a whole number of 0 or more, got ${input.maxRestarts}`)
+  }
+  if (!(withinMillis > 0) || !Number.isFinite(withinMillis)) {
+    throw new RangeError(`within must be a finite duration above 0, got ${withinMillis} ms; for no limit use intensity: "unlimited"`)
+  }
+  return { maxRestarts: input.maxRestarts, withinMillis }
+}
+
+/** Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. */
+export type DelayStep<E> = (now: number, exit: ChildExit) => Effect.Effect<number, E | DelayEnded>
+
+/** The delay reading: a stepper with its own memory, made anew after `resetAfter` without a crash. */
+export const delayStep = <E>(policy: RestartPolicy<E>): DelayStep<E> => {
+  const fresh = Schedule.toStep(policy.delay)
+  let step: Effect.Success<typeof fresh> | undefined
+  let last = Number.NEGATIVE_INFINITY
+  let restarts = 0
+  const next = (now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> =>
+    Effect.flatMap(step === undefined ? fresh : Effect.succeed(step), (current) => {
+      step = current
+      restarts++
+      return current(now, exit).pipe(
+        Effect.map(([, delay]) => Duration.toMillis(delay)),
+        Pull.catchDone(() => {
+          if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
+          if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
+          step = undefined
+          restarts = 0
+          return next(now, exit)
+        })
+      )
+    })
+  return (now, exit) =>
+    Effect.suspend(() => {
+      if (now - last >= policy.resetAfterMillis) {
+        step = undefined
+        restarts = 0
+      }
+      last = now
+      return next(now, exit)
+    })
+}
+
+/**
+ * The other reading: the whole policy as one `Schedule`, its escalation in the error channel.
+ *
+ * **Example** (The same limits for a plain retry)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RestartPolicy } from "@snakepit/core"
+ *
+ * declare const policy: RestartPolicy.RestartPolicy
+ * declare const connect: Effect.Effect<void, "refused">
+ *
+ * const connected = connect.pipe(
+ *   Effect.mapError((error) => ({ id: "db", reason: { _tag: "Failed" as const, error } })),
+ *   Effect.retry(RestartPolicy.schedule(policy))
+ * )
+ * ```
+ */
+export const schedule = <E>(
+  policy: RestartPolicy<E>
+): Schedule.Schedule<number, ChildExit, E | IntensityExceeded | DelayEnded> =>
+  Schedule.fromStepWithMetadata(Effect.sync(() => {
+    const window = Intensity.make(policy.limit)
+    const delay = delayStep(policy)
+    return (
+      { input, now }: Schedule.InputMetadata<ChildExit>
+    ): Effect.Effect<[number, Duration.Duration], E | IntensityExceeded | DelayEnded> => {
+      const verdict = Intensity.decide(window, now)
+      return verdict.allowed
+        ? Effect.map(delay(now, input), (millis) => [verdict.left, Duration.millis(millis)])
+        : Effect.fail(intensityExceeded(policy))
+    }
+  }))
+
+/** The error of a spent budget, with the policy's own figures. */
+export const intensityExceeded = (policy: Any): IntensityExceeded =>
+  new IntensityExceeded(policy.limit === "unlimited" ? { maxRestarts: 0, withinMillis: 0 } : policy.limit)

@@ -1,0 +1,119 @@
+/**
+ * How failures cross a supervisor: as typed errors that say where they came from.
+ *
+ * **Details**
+ *
+ * `StartFailed<Origin<path, E0>>` is how starting a tree fails; `GaveUp<path, Origin<path, E>>` is how a running one escalates. Both
+ * are inferred from the children, so a program that handles them knows every origin there can be. A temporary child, or a supervisor
+ * with unlimited intensity, contributes `never` to `GaveUp`.
+ *
+ * A restart runs the child's start again, so an exhausted budget may also carry the child's *start* error: it stands in `GaveUp` too.
+ */
+import * as Data from "effect/Data"
+import { describe, type ExitReason } from "./ExitReason.ts"
+
+/** An error and the path of the child that it ended, from the root down. */
+export interface Origin<out Path extends string, out E> {
+  readonly path: Path
+  readonly error: E
+}
+
+/** The child died of something that it does not declare. */
+export class Defect extends Data.TaggedError("Defect")<{ readonly defect: unknown }> {
+  override get message(): string {
+    return describe({ _tag: "Defect", defect: this.defect })
+  }
+}
+
+/** A permanent child ended by itself, without an error, and its budget of restarts is spent. */
+export class Ended extends Data.TaggedError("Ended")<{ readonly cause: string }> {
+  override get message(): string {
+    return `ended although it is permanent (${this.cause})`
+  }
+}
+
+interface StartFailedFacts {
+  readonly at: Origin<string, unknown>
+}
+
+/** A child did not start, so its supervisor did not either; what had started was stopped again, in reverse order. */
+export class StartFailed<out From extends Origin<string, unknown>> extends Data.TaggedError("StartFailed")<StartFailedFacts> {
+  declare readonly at: From
+  override get message(): string {
+    return `${this.at.path} did not start: ${describe({ _tag: "Failed", error: this.at.error })}`
+  }
+}
+
+interface GaveUpFacts {
+  readonly path: string
+  readonly because: Origin<string, unknown>
+  readonly limit: { readonly message: string }
+  readonly escalated: ReadonlyArray<string>
+  readonly incident: string
+}
+
+/** A supervisor gave up: the child at `because.path` needed a restart that the policy refused with `limit`. */
+export class GaveUp<out Path extends string, out From> extends Data.TaggedError("GaveUp")<GaveUpFacts> {
+  declare readonly path: Path
+  /** The error that set the incident off, where it happened. */
+  declare readonly because: From & Origin<string, unknown>
+  /** Why there was no further restart: `IntensityExceeded`, `DelayEnded` or the delay's own error. */
+  declare readonly limit: { readonly message: string }
+  /** The supervisors below that gave up first, nearest to the origin first. */
+  declare readonly escalated: ReadonlyArray<string>
+  declare readonly incident: string
+  override get message(): string {
+    const via = this.escalated.length === 0 ? "" : ` (escalated through ${this.escalated.join(", ")})`
+    return `supervisor ${this.path} gave up: ${this.limit.message}. ` +
+      `Last reason, at ${this.because.path}${via}: ${describe({ _tag: "Failed", error: this.because.error })}`
+  }
+}
+
+/** No child of that id. */
+export class ChildNotFound extends Data.TaggedError("ChildNotFound")<{
+  readonly supervisor: string
+  readonly child: string
+}> {
+  override get message(): string {
+    return `${this.supervisor} has no child "${this.child}"`
+  }
+}
+
+/** The child is there already, or not in a state that allows the call. */
+export class ChildPresent extends Data.TaggedError("ChildPresent")<{
+  readonly supervisor: string
+  readonly child: string
+  readonly status: string
+}> {
+  override get message(): string {
+    return `${this.supervisor} has a child "${this.child}" already, and it is ${this.status.toLowerCase()}`
+  }
+}
+
+/** The dynamic supervisor holds as many children as it may. */
+export class MaxChildren extends Data.TaggedError("MaxChildren")<{
+  readonly supervisor: string
+  readonly maxChildren: number
+}> {
+  override get message(): string {
+    return `${this.supervisor} holds ${this.maxChildren} children, its maxChildren`
+  }
+}
+
+/** The supervisor is stopping, or has ended. */
+export class SupervisorStopping extends Data.TaggedError("SupervisorStopping")<{ readonly supervisor: string }> {
+  override get message(): string {
+    return `${this.supervisor} is stopping: it starts no child any more`
+  }
+}
+
+/** A child that was asked for did not start. */
+export class ChildStartFailed extends Data.TaggedError("ChildStartFailed")<{
+  readonly supervisor: string
+  readonly child: string
+  readonly reason: ExitReason
+}> {
+  override get message(): string {
+    return `${this.supervisor}/${this.child} did not start: ${describe(this.reason)}`
+  }
+}

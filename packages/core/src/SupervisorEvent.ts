@@ -1,0 +1,69 @@
+/**
+ * The events of a supervisor: one for each kind of decision, under the supervisor's own subject.
+ *
+ * **Details**
+ *
+ * `SupervisorEvents.of("worker_supervisor", "execution")` declares `snakepit.worker_supervisor.start`, `.restart`, `.recover`, `.leave`,
+ * `.terminate`, `.give_up`. One decision emits exactly one event. `incident` is the same on every event of one chain of exits,
+ * restarts and escalations.
+ */
+import * as Schema from "effect/Schema"
+import * as Event from "./Event.ts"
+
+const about = {
+  /** The child, or the supervisor itself, from the root down: `snakepit/pools/default/fleet/3/process`. */
+  path: Schema.String,
+  pool: Schema.UndefinedOr(Schema.String),
+  slot: Schema.UndefinedOr(Schema.Int)
+}
+const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
+const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
+
+/** What {@link of} returns. */
+export type SupervisorEvents = ReturnType<typeof of>
+
+/** Declares the events of one kind of supervisor. */
+export const of = <const Subject extends string>(subject: Subject, layer: Event.Layer) => ({
+  start: Event.declare({
+    name: `snakepit.${subject}.start`,
+    layer,
+    when: "all children are up",
+    measurements: { children: Schema.Int },
+    attributes: about
+  }),
+  restart: Event.declare({
+    name: `snakepit.${subject}.restart`,
+    layer,
+    when: "a child ended and will be started again after the delay; its victims with it",
+    measurements: { delayMillis: Schema.Finite, budgetLeft: Schema.Finite, victims: Schema.Int },
+    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+  }),
+  recover: Event.declare({
+    name: `snakepit.${subject}.recover`,
+    layer,
+    when: "a restarted child and all its victims are up again",
+    measurements: { tookMillis: Schema.Finite },
+    attributes: { ...aboutAChild, incident: Schema.String }
+  }),
+  leave: Event.declare({
+    name: `snakepit.${subject}.leave`,
+    layer,
+    when: "a child ended and its restart type calls for no other",
+    measurements: {},
+    attributes: { ...aboutAChild, ...exit }
+  }),
+  terminate: Event.declare({
+    name: `snakepit.${subject}.terminate`,
+    layer,
+    when: "the supervisor begins to stop, or stops one child on request; planned, so it spends no budget",
+    measurements: {},
+    attributes: { ...about, child: Schema.UndefinedOr(Schema.String), cause: Schema.String }
+  }),
+  give_up: Event.declare({
+    name: `snakepit.${subject}.give_up`,
+    layer,
+    when: "a child needs another restart and the policy refuses it; the failure goes to the parent",
+    measurements: { budgetLeft: Schema.Finite },
+    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+  })
+})

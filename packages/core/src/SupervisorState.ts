@@ -1,0 +1,672 @@
+/**
+ * The decision machine of a supervisor: a total function of (state, event, now) to commands. No effects, no clock, no randomness.
+ *
+ * ```text
+ *  supervisor   Booting ──all children up──▶ Running ──shutdown · gave up · auto-shutdown──▶ Stopping ──all down──▶ Ended
+ *                  └──────a child's start fails, or a shutdown is asked──────────────────────▲
+ *
+ *  child        Down ──start──▶ Starting ──acknowledged──▶ Running ──ends by itself──▶ Waiting ──delay over──▶ Starting
+ *                 ▲                └──start failed──▶ Waiting         └──left alone──▶ Down
+ *                 └── Stopping ◀──terminated · failed by a monitor · victim of a sibling · supervisor stopping──┘
+ * ```
+ *
+ * **Details**
+ *
+ * A *recovery* brings back what one exit took down: its victims by strategy are stopped in reverse start order, the delay passes, then
+ * they are started in order, each acknowledged before the next. Under `one_for_one` each child has a recovery of its own and they run
+ * beside each other; under the group strategies there is one, and a further exit widens it. Each exit or failed start that calls for a
+ * restart spends one unit of the intensity, whatever the size of the group. An exit inside the group of a child that is being failed is
+ * part of that failure and spends nothing.
+ *
+ * Exits that arrive while the supervisor boots are held until the last child is up, as they are in OTP.
+ *
+ * **Gotchas**
+ *
+ * The machine owns its state and updates it in place; `snapshot` copies it.
+ */
+import * as Data from "effect/Data"
+import { ExitReason } from "./ExitReason.ts"
+import * as Intensity from "./Intensity.ts"
+import * as RestartType from "./RestartType.ts"
+
+/** Which children an exit takes along: itself, all, or itself and those started after it. */
+export type Strategy = "one_for_one" | "one_for_all" | "rest_for_one"
+
+/** Whether the supervisor ends when a significant child ended for good: never, at the first, at the last. */
+export type AutoShutdown = "never" | "any" | "all"
+
+/** What the machine needs to know of a child. */
+export interface ChildFacts {
+  readonly id: string
+  readonly restart: RestartType.RestartType
+  readonly significant: boolean
+}
+
+/** What becomes of a child once it has stopped. */
+type Then =
+  | { readonly _tag: "Recover" }
+  | { readonly _tag: "Fail"; readonly reason: ExitReason; readonly incident: string }
+  | { readonly _tag: "StayDown" }
+
+/** Where a child stands. */
+export type Status =
+  | { readonly _tag: "Down"; readonly why: "not started" | "finished" | "terminated" | "start failed" | "supervisor stopping" }
+  | { readonly _tag: "Starting"; readonly askedBy: number | undefined }
+  | { readonly _tag: "Running" }
+  | { readonly _tag: "Waiting"; readonly reason: ExitReason; readonly incident: string }
+  | { readonly _tag: "Stopping"; readonly then: Then }
+
+/** One child. `generation` counts its starts from 0 (-1: never started), `restarts` those that its own exits called for. */
+export interface ChildState extends ChildFacts {
+  generation: number
+  restarts: number
+  status: Status
+  /** Tokens of the calls to answer when it is down. */
+  waiters: Array<number>
+}
+
+/** Bringing back what one exit took down. */
+interface Recovery {
+  readonly key: string
+  readonly incident: string
+  readonly decidedAt: number
+  readonly origin: ChildState
+  /** The first victim in start order. */
+  readonly first: ChildState
+  /** The newest question about a delay; answers to older ones move nothing. */
+  readonly ask: number
+  stage: "stopping" | "starting"
+  due: number | undefined
+}
+
+/** How a supervisor ended. */
+export type Outcome =
+  | { readonly _tag: "Shutdown"; readonly why: string }
+  | { readonly _tag: "AutoShutdown"; readonly child: string }
+  | { readonly _tag: "StartFailed"; readonly child: string; readonly reason: ExitReason }
+  | {
+    readonly _tag: "GaveUp"
+    readonly child: string
+    readonly reason: ExitReason
+    /** The error of the delay schedule; `undefined` when the intensity was exceeded. */
+    readonly refusal: { readonly error: unknown } | undefined
+    readonly incident: string
+  }
+
+/** The supervisor's own phase. */
+export type Phase =
+  | { readonly _tag: "Booting" }
+  | { readonly _tag: "Running" }
+  | { readonly _tag: "Stopping"; readonly outcome: Outcome }
+  | { readonly _tag: "Ended"; readonly outcome: Outcome }
+
+/** The whole state of one supervisor. */
+export interface SupervisorState {
+  readonly strategy: Strategy
+  readonly autoShutdown: AutoShutdown
+  /** Children are independent: started and stopped all at once instead of one after the other. */
+  readonly parallel: boolean
+  readonly maxChildren: number
+  readonly window: Intensity.Window
+  /** In start order. */
+  readonly children: Map<string, ChildState>
+  readonly recoveries: Map<string, Recovery>
+  /** Decisions whose delay is being asked for. */
+  readonly asked: Map<number, Omit<Data.TaggedEnum.Value<Decision, "Restart">, "_tag" | "delayMillis"> & { readonly key: string }>
+  readonly held: Array<{ readonly child: ChildState; readonly reason: ExitReason; readonly incident: string }>
+  phase: Phase
+  asks: number
+}
+
+/** What happened. `generation` lets a late report about an earlier generation be recognised and dropped. */
+export type Event = Data.TaggedEnum<{
+  Boot: {}
+  ChildStarted: { readonly id: string; readonly generation: number }
+  ChildStartFailed: { readonly id: string; readonly generation: number; readonly reason: ExitReason; readonly incident: string }
+  ChildExited: { readonly id: string; readonly generation: number; readonly reason: ExitReason; readonly incident: string }
+  ChildStopped: { readonly id: string; readonly generation: number }
+  DelayKnown: { readonly ask: number; readonly delayMillis: number }
+  DelayRefused: { readonly ask: number; readonly error: unknown }
+  Due: { readonly ask: number }
+  FailChild: { readonly id: string; readonly reason: ExitReason; readonly incident: string }
+  StartChild: { readonly child: ChildFacts; readonly token: number }
+  RestartChild: { readonly id: string; readonly token: number }
+  TerminateChild: { readonly id: string; readonly token: number }
+  DeleteChild: { readonly id: string; readonly token: number }
+  Shutdown: { readonly why: string }
+}>
+export const Event = Data.taggedEnum<Event>()
+
+/** What to do. The interpreter carries out each at once and never waits. */
+export type Command = Data.TaggedEnum<{
+  Start: { readonly id: string; readonly generation: number }
+  Stop: { readonly id: string; readonly generation: number }
+  /** Ask the delay schedule; answer with `DelayKnown` or `DelayRefused`. */
+  AskDelay: { readonly ask: number; readonly key: string; readonly id: string; readonly reason: ExitReason }
+  /** Send `Due` at `at` (milliseconds). */
+  StartAt: { readonly ask: number; readonly key: string; readonly at: number }
+  Reply: { readonly token: number; readonly reply: Reply }
+  /** The child's spec is no longer needed. */
+  Forget: { readonly id: string }
+  Tell: { readonly decision: Decision }
+  Booted: {}
+  End: { readonly outcome: Outcome }
+}>
+export const Command = Data.taggedEnum<Command>()
+
+/** The answer to an administration call. */
+export type Reply = Data.TaggedEnum<{
+  Done: { readonly generation: number }
+  NotFound: {}
+  Present: { readonly status: Status["_tag"] }
+  MaxChildren: { readonly maxChildren: number }
+  Stopping: {}
+  StartFailed: { readonly reason: ExitReason }
+}>
+export const Reply = Data.taggedEnum<Reply>()
+
+/** A decision, told exactly once. */
+export type Decision = Data.TaggedEnum<{
+  Start: { readonly children: number }
+  Restart: {
+    readonly child: string
+    /** The generation that ended. */
+    readonly generation: number
+    readonly reason: ExitReason
+    readonly delayMillis: number
+    readonly budgetLeft: number
+    /** Siblings that go down with it. */
+    readonly victims: ReadonlyArray<string>
+    readonly incident: string
+  }
+  Recover: {
+    readonly child: string
+    readonly generation: number
+    readonly tookMillis: number
+    readonly incident: string
+  }
+  Leave: { readonly child: string; readonly generation: number; readonly reason: ExitReason }
+  TerminateChild: { readonly child: string; readonly generation: number }
+  Terminate: { readonly why: string }
+  GiveUp: {
+    readonly child: string
+    readonly generation: number
+    readonly reason: ExitReason
+    readonly incident: string
+  }
+}>
+export const Decision = Data.taggedEnum<Decision>()
+
+/** What {@link make} takes. */
+export interface Options {
+  readonly strategy: Strategy
+  readonly autoShutdown: AutoShutdown
+  readonly parallel: boolean
+  readonly maxChildren: number
+  readonly limit: Intensity.Limit | "unlimited"
+  readonly children: ReadonlyArray<ChildFacts>
+}
+
+/** A supervisor before its first event, which must be `Boot`. */
+export const make = (options: Options): SupervisorState => ({
+  strategy: options.strategy,
+  autoShutdown: options.autoShutdown,
+  parallel: options.parallel,
+  maxChildren: options.maxChildren,
+  window: Intensity.make(options.limit),
+  children: new Map(options.children.map((facts) => [facts.id, makeChild(facts)])),
+  recoveries: new Map(),
+  asked: new Map(),
+  held: [],
+  phase: { _tag: "Booting" },
+  asks: 0
+})
+
+const makeChild = (facts: ChildFacts): ChildState => ({
+  id: facts.id,
+  restart: facts.restart,
+  significant: facts.significant,
+  generation: -1,
+  restarts: 0,
+  status: { _tag: "Down", why: "not started" },
+  waiters: []
+})
+
+/** Applies one event at `now` (milliseconds) and returns what to do, in order. Total: an event that no longer applies does nothing. */
+export const transition = (state: SupervisorState, event: Event, now: number): ReadonlyArray<Command> => {
+  if (state.phase._tag === "Ended") return refuseAfterEnd(event)
+  const out: Array<Command> = []
+  apply({ state, now, out }, event)
+  return out
+}
+
+/** A copy that later events do not touch. */
+export const snapshot = (state: SupervisorState): SupervisorState => {
+  const children = new Map([...state.children].map(([id, child]) => [id, { ...child, waiters: [...child.waiters] }]))
+  const copied = (child: ChildState) => children.get(child.id) ?? { ...child, waiters: [...child.waiters] }
+  return {
+    ...state,
+    window: Intensity.snapshot(state.window),
+    children,
+    recoveries: new Map(
+      [...state.recoveries].map(([key, r]) => [key, { ...r, origin: copied(r.origin), first: copied(r.first) }])
+    ),
+    asked: new Map(state.asked),
+    held: state.held.map((exit) => ({ ...exit, child: copied(exit.child) }))
+  }
+}
+
+interface Step {
+  readonly state: SupervisorState
+  readonly now: number
+  readonly out: Array<Command>
+}
+
+const refuseAfterEnd = (event: Event): ReadonlyArray<Command> =>
+  "token" in event ? [Command.Reply({ token: event.token, reply: Reply.Stopping() })] : []
+
+const apply = (step: Step, event: Event): void => {
+  const { state } = step
+  switch (event._tag) {
+    case "Boot":
+      return boot(step)
+    case "ChildStarted": {
+      const child = current(state, event, "Starting")
+      return child === undefined ? undefined : childStarted(step, child)
+    }
+    case "ChildStartFailed": {
+      const child = current(state, event, "Starting")
+      return child === undefined ? undefined : childStartFailed(step, child, event.reason, event.incident)
+    }
+    case "ChildExited": {
+      const child = current(state, event, "Running")
+      return child === undefined ? undefined : childExited(step, child, event.reason, event.incident)
+    }
+    case "ChildStopped": {
+      const child = current(state, event, "Stopping")
+      return child === undefined ? undefined : childStopped(step, child)
+    }
+    case "DelayKnown":
+      return delayKnown(step, event.ask, event.delayMillis)
+    case "DelayRefused":
+      return delayRefused(step, event.ask, event.error)
+    case "Due": {
+      const recovery = recoveryOf(state, event.ask)
+      return recovery === undefined ? undefined : advance(step, recovery)
+    }
+    case "FailChild": {
+      const child = state.children.get(event.id)
+      if (child?.status._tag !== "Running") return
+      return stop(step, child, { _tag: "Fail", reason: event.reason, incident: event.incident })
+    }
+    case "StartChild":
+      return startChild(step, event.child, event.token)
+    case "RestartChild":
+      return restartChild(step, event.id, event.token)
+    case "TerminateChild":
+      return terminateChild(step, event.id, event.token)
+    case "DeleteChild":
+      return deleteChild(step, event.id, event.token)
+    case "Shutdown":
+      return beginStop(step, { _tag: "Shutdown", why: event.why })
+  }
+}
+
+const current = (
+  state: SupervisorState,
+  event: { readonly id: string; readonly generation: number },
+  status: Status["_tag"]
+): ChildState | undefined => {
+  const child = state.children.get(event.id)
+  return child?.generation === event.generation && child.status._tag === status ? child : undefined
+}
+
+// ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const boot = (step: Step): void => {
+  const { out, state } = step
+  for (const child of state.children.values()) {
+    if (child.status._tag === "Starting") {
+      if (!state.parallel) return
+    } else if (child.status._tag === "Down" && child.status.why === "not started") {
+      start(step, child, undefined)
+      if (!state.parallel) return
+    }
+  }
+  for (const child of state.children.values()) if (child.status._tag === "Starting") return
+  state.phase = { _tag: "Running" }
+  out.push(Command.Booted(), Command.Tell({ decision: Decision.Start({ children: state.children.size }) }))
+  for (const exit of state.held.splice(0)) {
+    if (exit.child.status._tag === "Waiting") decideExit(step, exit.child, exit.reason, exit.incident)
+  }
+}
+
+const start = (step: Step, child: ChildState, askedBy: number | undefined): void => {
+  child.generation++
+  child.status = { _tag: "Starting", askedBy }
+  step.out.push(Command.Start({ id: child.id, generation: child.generation }))
+}
+
+const childStarted = (step: Step, child: ChildState): void => {
+  const { askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
+  child.status = { _tag: "Running" }
+  if (askedBy !== undefined) {
+    step.out.push(Command.Reply({ token: askedBy, reply: Reply.Done({ generation: child.generation }) }))
+  }
+  if (step.state.phase._tag === "Booting") return boot(step)
+  advanceFor(step, child)
+}
+
+const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
+  const { askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
+  child.status = { _tag: "Down", why: "start failed" }
+  if (step.state.phase._tag === "Booting" && askedBy === undefined) {
+    return beginStop(step, { _tag: "StartFailed", child: child.id, reason })
+  }
+  if (askedBy !== undefined) {
+    step.out.push(Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason }) }))
+    if (child.generation === 0) forget(step, child)
+  }
+  if (step.state.phase._tag === "Stopping") return stopNext(step)
+  if (askedBy !== undefined) return
+  recover(step, child, reason, recoveryFor(step.state, child)?.incident ?? incident, child)
+}
+
+// ── exits ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const childExited = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
+  child.status = { _tag: "Waiting", reason, incident }
+  if (step.state.phase._tag === "Stopping") {
+    child.status = { _tag: "Down", why: "supervisor stopping" }
+    return stopNext(step)
+  }
+  if (step.state.phase._tag === "Booting") {
+    step.state.held.push({ child, reason, incident })
+    return
+  }
+  if (isPartOfAFailure(step.state, child)) return
+  decideExit(step, child, reason, incident)
+}
+
+const decideExit = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
+  if (RestartType.decide(child.restart, reason) === "leave") return leave(step, child, reason)
+  const recovery = recoveryFor(step.state, child)
+  const first = recovery !== undefined && isBefore(step.state, recovery.first, child) ? recovery.first : child
+  recover(step, child, reason, recovery?.incident ?? incident, first)
+}
+
+const leave = (step: Step, child: ChildState, reason: ExitReason): void => {
+  const { out, state } = step
+  child.status = { _tag: "Down", why: "finished" }
+  out.push(Command.Tell({ decision: Decision.Leave({ child: child.id, generation: child.generation, reason }) }))
+  if (child.restart === "temporary") forget(step, child)
+  if (child.significant && autoShutdownIsDue(state)) {
+    return beginStop(step, { _tag: "AutoShutdown", child: child.id })
+  }
+  advanceFor(step, child)
+}
+
+const autoShutdownIsDue = (state: SupervisorState): boolean => {
+  if (state.autoShutdown === "never") return false
+  if (state.autoShutdown === "any") return true
+  for (const child of state.children.values()) if (child.significant && child.status._tag !== "Down") return false
+  return true
+}
+
+/** A sibling that is being failed will take this child along: its exit belongs to that failure. */
+const isPartOfAFailure = (state: SupervisorState, child: ChildState): boolean => {
+  if (state.strategy === "one_for_one") return false
+  for (const other of state.children.values()) {
+    if (
+      other.status._tag === "Stopping" && other.status.then._tag === "Fail" &&
+      (state.strategy === "one_for_all" || isBefore(state, other, child))
+    ) return true
+  }
+  return false
+}
+
+// ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const recover = (step: Step, child: ChildState, reason: ExitReason, incident: string, first: ChildState): void => {
+  const { now, out, state } = step
+  const generation = child.generation
+  child.restarts++
+  child.status = { _tag: "Waiting", reason, incident }
+  const verdict = Intensity.decide(state.window, now)
+  if (!verdict.allowed) {
+    return beginStop(step, { _tag: "GaveUp", child: child.id, reason, refusal: undefined, incident })
+  }
+  const key = keyOf(state, child)
+  const ask = ++state.asks
+  const recovery: Recovery = { key, incident, decidedAt: now, origin: child, first, ask, stage: "stopping", due: undefined }
+  state.recoveries.set(key, recovery)
+  const victims = group(state, recovery).filter((victim) => victim !== child && isUp(victim)).map((victim) => victim.id)
+  state.asked.set(ask, { key, child: child.id, generation, reason, budgetLeft: verdict.left, victims, incident })
+  out.push(Command.AskDelay({ ask, key, id: child.id, reason }))
+  advance(step, recovery)
+}
+
+const delayKnown = (step: Step, ask: number, delayMillis: number): void => {
+  const { now, out, state } = step
+  const decision = state.asked.get(ask)
+  if (decision === undefined) return
+  state.asked.delete(ask)
+  const { key, ...facts } = decision
+  out.push(Command.Tell({ decision: Decision.Restart({ ...facts, delayMillis }) }))
+  const recovery = state.recoveries.get(key)
+  if (recovery?.ask !== ask || state.phase._tag !== "Running") return
+  recovery.due = recovery.decidedAt + delayMillis
+  if (recovery.due > now) out.push(Command.StartAt({ ask, key, at: recovery.due }))
+  else advance(step, recovery)
+}
+
+const delayRefused = (step: Step, ask: number, error: unknown): void => {
+  const decision = step.state.asked.get(ask)
+  if (decision === undefined) return
+  step.state.asked.delete(ask)
+  const { child, incident, reason } = decision
+  beginStop(step, { _tag: "GaveUp", child, reason, refusal: { error }, incident })
+}
+
+/** Does the next thing that a recovery can do now, or nothing while it waits for a child or for its delay. */
+const advance = (step: Step, recovery: Recovery): void => {
+  const { now, out, state } = step
+  if (state.phase._tag !== "Running") return
+  const victims = group(state, recovery)
+  if (recovery.stage === "stopping") {
+    for (const victim of victims.toReversed()) {
+      if (victim.status._tag === "Stopping") return
+      if (isUp(victim)) return stop(step, victim, { _tag: "Recover" })
+    }
+    recovery.stage = "starting"
+  }
+  if (recovery.due === undefined || now < recovery.due) return
+  for (const victim of victims) {
+    if (victim.status._tag === "Waiting") return start(step, victim, undefined)
+    if (victim.status._tag === "Starting" || victim.status._tag === "Stopping") return
+  }
+  state.recoveries.delete(recovery.key)
+  const { generation, id, status } = recovery.origin
+  if (status._tag !== "Running") return
+  const tookMillis = now - recovery.decidedAt
+  out.push(Command.Tell({ decision: Decision.Recover({ child: id, generation, tookMillis, incident: recovery.incident }) }))
+}
+
+const advanceFor = (step: Step, child: ChildState): void => {
+  const recovery = recoveryFor(step.state, child)
+  if (recovery !== undefined) advance(step, recovery)
+}
+
+const keyOf = (state: SupervisorState, child: ChildState): string => state.strategy === "one_for_one" ? child.id : ""
+
+const recoveryFor = (state: SupervisorState, child: ChildState): Recovery | undefined => state.recoveries.get(keyOf(state, child))
+
+const recoveryOf = (state: SupervisorState, ask: number): Recovery | undefined => {
+  for (const recovery of state.recoveries.values()) if (recovery.ask === ask) return recovery
+  return undefined
+}
+
+/** The children that a recovery concerns, in start order. Those the operator stopped, or that finished, stay as they are. */
+const group = (state: SupervisorState, recovery: Recovery): ReadonlyArray<ChildState> => {
+  if (state.strategy === "one_for_one") return recovery.origin.status._tag === "Down" ? [] : [recovery.origin]
+  const children = [...state.children.values()]
+  const from = state.strategy === "one_for_all" ? 0 : children.indexOf(recovery.first)
+  return children.slice(Math.max(0, from)).filter((child) => child.status._tag !== "Down")
+}
+
+const isUp = (child: ChildState): boolean => child.status._tag === "Running" || child.status._tag === "Starting"
+
+const isBefore = (state: SupervisorState, a: ChildState, b: ChildState): boolean => {
+  for (const child of state.children.values()) {
+    if (child === b) return false
+    if (child === a) return true
+  }
+  return false
+}
+
+// ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const stop = (step: Step, child: ChildState, then: Then): void => {
+  const { askedBy } = child.status._tag === "Starting" ? child.status : { askedBy: undefined }
+  if (askedBy !== undefined) {
+    step.out.push(Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason: ExitReason.Shutdown({ why: "stopped while starting" }) }) }))
+  }
+  child.status = { _tag: "Stopping", then }
+  step.out.push(Command.Stop({ id: child.id, generation: child.generation }))
+}
+
+const childStopped = (step: Step, child: ChildState): void => {
+  const { then } = child.status as Extract<Status, { _tag: "Stopping" }>
+  const stopping = step.state.phase._tag === "Stopping"
+  if (then._tag === "Fail" && !stopping) {
+    child.status = { _tag: "Running" }
+    return childExited(step, child, then.reason, then.incident)
+  }
+  if (then._tag === "Recover" && !stopping && child.restart !== "temporary") {
+    const recovery = recoveryFor(step.state, child)
+    child.status = {
+      _tag: "Waiting",
+      reason: ExitReason.Shutdown({ why: "a sibling ended" }),
+      incident: recovery?.incident ?? ""
+    }
+  } else {
+    child.status = { _tag: "Down", why: stopping ? "supervisor stopping" : "terminated" }
+    answer(step, child)
+    if (child.restart === "temporary") forget(step, child)
+  }
+  if (stopping) return stopNext(step)
+  advanceFor(step, child)
+  decideStranded(step)
+}
+
+/** Exits that were held back for a failure which then became a termination are decided now. */
+const decideStranded = (step: Step): void => {
+  const { state } = step
+  if (state.strategy === "one_for_one" || state.phase._tag !== "Running" || state.recoveries.size > 0) return
+  for (const child of [...state.children.values()]) {
+    if (child.status._tag === "Waiting" && !isPartOfAFailure(state, child) && state.recoveries.size === 0) {
+      decideExit(step, child, child.status.reason, child.status.incident)
+    }
+  }
+}
+
+const answer = (step: Step, child: ChildState): void => {
+  for (const token of child.waiters.splice(0)) {
+    step.out.push(Command.Reply({ token, reply: Reply.Done({ generation: child.generation }) }))
+  }
+}
+
+const forget = (step: Step, child: ChildState): void => {
+  step.state.children.delete(child.id)
+  step.out.push(Command.Forget({ id: child.id }))
+}
+
+const beginStop = (step: Step, outcome: Outcome): void => {
+  const { out, state } = step
+  if (state.phase._tag === "Stopping") return
+  state.phase = { _tag: "Stopping", outcome }
+  state.recoveries.clear()
+  if (outcome._tag === "GaveUp") {
+    const { child, incident, reason } = outcome
+    const generation = state.children.get(child)?.generation ?? -1
+    out.push(Command.Tell({ decision: Decision.GiveUp({ child, generation, reason, incident }) }))
+  } else if (outcome._tag !== "StartFailed") {
+    const why = outcome._tag === "Shutdown" ? outcome.why : `the significant child ${outcome.child} ended`
+    out.push(Command.Tell({ decision: Decision.Terminate({ why }) }))
+  }
+  for (const child of state.children.values()) {
+    if (child.status._tag === "Waiting") child.status = { _tag: "Down", why: "supervisor stopping" }
+  }
+  stopNext(step)
+}
+
+const stopNext = (step: Step): void => {
+  const { out, state } = step
+  if (state.phase._tag !== "Stopping") return
+  let waiting = false
+  for (const child of [...state.children.values()].toReversed()) {
+    if (isUp(child)) stop(step, child, { _tag: "StayDown" })
+    if (child.status._tag === "Stopping") waiting = true
+    if (waiting && !state.parallel) return
+  }
+  if (waiting) return
+  const { outcome } = state.phase
+  state.phase = { _tag: "Ended", outcome }
+  out.push(Command.End({ outcome }))
+}
+
+// ── administration ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const startChild = (step: Step, facts: ChildFacts, token: number): void => {
+  const { out, state } = step
+  const reply = (answer: Reply) => void out.push(Command.Reply({ token, reply: answer }))
+  if (state.phase._tag === "Stopping") return reply(Reply.Stopping())
+  const present = state.children.get(facts.id)
+  if (present !== undefined) return reply(Reply.Present({ status: present.status._tag }))
+  if (state.children.size >= state.maxChildren) return reply(Reply.MaxChildren({ maxChildren: state.maxChildren }))
+  const child = makeChild(facts)
+  state.children.set(child.id, child)
+  start(step, child, token)
+}
+
+const restartChild = (step: Step, id: string, token: number): void => {
+  const { out, state } = step
+  const reply = (answer: Reply) => void out.push(Command.Reply({ token, reply: answer }))
+  if (state.phase._tag === "Stopping") return reply(Reply.Stopping())
+  const child = state.children.get(id)
+  if (child === undefined) return reply(Reply.NotFound())
+  if (child.status._tag !== "Down") return reply(Reply.Present({ status: child.status._tag }))
+  start(step, child, token)
+}
+
+const terminateChild = (step: Step, id: string, token: number): void => {
+  const { out, state } = step
+  const child = state.children.get(id)
+  if (child === undefined) return void out.push(Command.Reply({ token, reply: Reply.NotFound() }))
+  child.waiters.push(token)
+  const { status } = child
+  if (status._tag === "Down") return answer(step, child)
+  const told = status._tag === "Stopping" && status.then._tag === "StayDown"
+  if (!told && state.phase._tag !== "Stopping") {
+    out.push(Command.Tell({ decision: Decision.TerminateChild({ child: id, generation: child.generation }) }))
+  }
+  if (status._tag === "Waiting") {
+    child.status = { _tag: "Down", why: "terminated" }
+    answer(step, child)
+    if (child.restart === "temporary") forget(step, child)
+    return advanceFor(step, child)
+  }
+  if (status._tag === "Stopping") child.status = { _tag: "Stopping", then: { _tag: "StayDown" } }
+  else stop(step, child, { _tag: "StayDown" })
+}
+
+const deleteChild = (step: Step, id: string, token: number): void => {
+  const { out, state } = step
+  const child = state.children.get(id)
+  if (child === undefined) return void out.push(Command.Reply({ token, reply: Reply.NotFound() }))
+  if (child.status._tag !== "Down") {
+    return void out.push(Command.Reply({ token, reply: Reply.Present({ status: child.status._tag }) }))
+  }
+  forget(step, child)
+  out.push(Command.Reply({ token, reply: Reply.Done({ generation: child.generation }) }))
+}

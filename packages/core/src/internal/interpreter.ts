@@ -1,0 +1,413 @@
+/**
+ * Runs the commands of one supervisor's machine in scopes and fibers. It never waits: what takes time is forked, and its end comes back
+ * as an event.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Child from "../Child.ts"
+import * as Event from "../Event.ts"
+import { describe, ExitReason, fromExit } from "../ExitReason.ts"
+import * as Intensity from "../Intensity.ts"
+import * as RestartPolicy from "../RestartPolicy.ts"
+import * as SupervisorError from "../SupervisorError.ts"
+import type { SupervisorEvents } from "../SupervisorEvent.ts"
+import { CurrentSupervisor, type DynamicSupervisorHandle } from "../SupervisorHandle.ts"
+import * as Machine from "../SupervisorState.ts"
+import type * as Tree from "../Tree.ts"
+import { makeHandle } from "./handle.ts"
+import { teller } from "./teller.ts"
+
+/** What the events of a subtree are labelled with. */
+export interface Labels {
+  readonly pool?: string | undefined
+  readonly slot?: number | undefined
+}
+
+/** Everything that defines one supervisor. */
+export interface Spec {
+  readonly id: string
+  readonly strategy: Machine.Strategy
+  readonly autoShutdown: Machine.AutoShutdown
+  readonly maxChildren: number
+  readonly restart: RestartPolicy.Any
+  readonly children: ReadonlyArray<Child.Any>
+  /** Present in a dynamic supervisor: makes the child of a key, and says which keys to start with. */
+  readonly template: { readonly child: (key: string) => Child.Any; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
+  readonly events: SupervisorEvents
+  readonly labels: Labels
+}
+
+/** One filling of a child. */
+interface Life {
+  readonly generation: number
+  readonly scope: Scope.Closeable
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Its resources are being released; nothing it still reports counts, except that release. */
+  releasing: boolean
+  /** The machine has asked for the stop: the release is reported as `ChildStopped`. */
+  stopAsked: boolean
+  node: Interpreter | undefined
+}
+
+interface Parent {
+  readonly path: string
+  readonly labels: Labels
+  readonly attach: (node: Interpreter) => void
+}
+
+const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
+  defaultValue: (): Parent => ({ path: "", labels: {}, attach: () => {} })
+})
+
+let incidents = 0
+const nextIncident = (now: number): string => `${now.toString(36)}-${(incidents++).toString(36)}`
+
+/** Boots the supervisor in the current scope: returns when every child has acknowledged, or fails with the first refusal. */
+export const boot = Effect.fnUntraced(function*(spec: Spec) {
+  const context = yield* Effect.context<never>()
+  const initial = spec.template === undefined ? [] : yield* spec.template.initial
+  const interpreter = new Interpreter(spec, initial, context, yield* Parent, yield* Clock.Clock, yield* Event.EventSink)
+  yield* Effect.addFinalizer(() => interpreter.shutdown)
+  yield* interpreter.boot
+  return interpreter
+})
+
+export class Interpreter {
+  readonly path: string
+  readonly handle: DynamicSupervisorHandle
+  private readonly spec: Spec
+  private readonly labels: Labels
+  private readonly clock: Clock.Clock
+  private readonly tell: (decision: Machine.Decision, now: number) => void
+  private readonly context: Context.Context<never>
+  private readonly state: Machine.SupervisorState
+  private readonly specs: Map<string, Child.Any>
+  private readonly lives = new Map<string, Life>()
+  private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
+  private readonly timers = new Map<string, Fiber.Fiber<void>>()
+  private readonly replies = new Map<number, (reply: Machine.Reply) => void>()
+  private readonly pending: Array<Machine.Event> = []
+  private draining = false
+  private tokens = 0
+  private outcome: Machine.Outcome | undefined
+  private readonly onEnd = new Set<() => void>()
+
+  constructor(
+    spec: Spec,
+    initial: ReadonlyArray<string>,
+    context: Context.Context<never>,
+    parent: Parent,
+    clock: Clock.Clock,
+    sink: Event.EventSink
+  ) {
+    this.spec = spec
+    this.path = parent.path === "" ? spec.id : `${parent.path}/${spec.id}`
+    this.labels = { ...parent.labels, ...spec.labels }
+    this.clock = clock
+    this.tell = teller(spec.events, sink, { path: this.path, pool: this.labels.pool, slot: this.labels.slot })
+    this.handle = makeHandle({
+      path: this.path,
+      has: (id) => this.state.children.has(id),
+      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: nextIncident(this.now()) })),
+      ask: (event) =>
+        Effect.callback((resume) => {
+          const token = ++this.tokens
+          this.replies.set(token, (reply) => resume(Effect.succeed(reply)))
+          this.dispatch(event(token))
+          return Effect.sync(() => this.replies.delete(token))
+        }),
+      prepare: spec.template === undefined ? undefined : (key) => {
+        const child = spec.template!.child(key)
+        if (!this.specs.has(child.id)) this.specs.set(child.id, child)
+        return child
+      },
+      snapshot: () => this.snapshot()
+    })
+    this.context = Context.add(context, CurrentSupervisor, this.handle)
+    const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
+    this.specs = new Map(children.map((child) => [child.id, child]))
+    this.state = Machine.make({
+      strategy: spec.strategy,
+      autoShutdown: spec.autoShutdown,
+      parallel: spec.template !== undefined,
+      maxChildren: spec.maxChildren,
+      limit: spec.restart.limit,
+      children
+    })
+    parent.attach(this)
+  }
+
+  // ── for the supervisor's own child wrapper ──
+
+  /** Returns when every child has acknowledged. A supervisor stopped while it boots counts as interrupted. */
+  readonly boot: Effect.Effect<void, SupervisorError.StartFailed<any>> = Effect.callback((resume) => {
+    const settle = () =>
+      resume(
+        this.outcome === undefined
+          ? Effect.void
+          : Effect.flatMap(this.failureOf(this.outcome) as Effect.Effect<void, SupervisorError.StartFailed<any>>, () => Effect.interrupt)
+      )
+    this.onEnd.add(settle)
+    this.onBooted = () => {
+      this.onEnd.delete(settle)
+      settle()
+    }
+    this.dispatch(Machine.Event.Boot())
+  })
+  private onBooted: () => void = () => {}
+
+  /** The supervisor's life: ends when it was stopped, fails when it gave up. */
+  readonly life: Effect.Effect<void, SupervisorError.GaveUp<any, any>> = Effect.suspend(() =>
+    Effect.flatMap(this.ended, (outcome) => this.failureOf(outcome)) as Effect.Effect<void, SupervisorError.GaveUp<any, any>>
+  )
+
+  readonly shutdown: Effect.Effect<void> = Effect.suspend(() => {
+    this.dispatch(Machine.Event.Shutdown({ why: "its parent stopped it" }))
+    return Effect.asVoid(this.ended)
+  })
+
+  private readonly ended: Effect.Effect<Machine.Outcome> = Effect.callback((resume) => {
+    const settle = () => resume(Effect.succeed(this.outcome!))
+    if (this.outcome !== undefined) return settle()
+    this.onEnd.add(settle)
+    return Effect.sync(() => this.onEnd.delete(settle))
+  })
+
+  private failureOf(
+    outcome: Machine.Outcome
+  ): Effect.Effect<void, SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>> {
+    switch (outcome._tag) {
+      case "Shutdown":
+      case "AutoShutdown":
+        return Effect.void
+      case "StartFailed": {
+        const { reason } = outcome
+        if (reason._tag === "Defect") return Effect.die(reason.defect)
+        if (reason._tag !== "Failed") return Effect.die(new Error(`${this.path}/${outcome.child} did not start: ${describe(reason)}`))
+        return Effect.fail(
+          reason.error instanceof SupervisorError.StartFailed
+            ? reason.error
+            : new SupervisorError.StartFailed({ at: { path: `${this.path}/${outcome.child}`, error: reason.error } })
+        )
+      }
+      case "GaveUp":
+        return Effect.fail(this.gaveUp(outcome))
+    }
+  }
+
+  private gaveUp(outcome: Extract<Machine.Outcome, { _tag: "GaveUp" }>): SupervisorError.GaveUp<any, any> {
+    const { child, incident, reason, refusal } = outcome
+    const inner = reason._tag === "Failed" ? reason.error : undefined
+    const because = inner instanceof SupervisorError.GaveUp
+      ? inner.because
+      : inner instanceof SupervisorError.StartFailed
+      ? inner.at
+      : { path: `${this.path}/${child}`, error: errorOf(reason) }
+    const escalated = inner instanceof SupervisorError.GaveUp ? [...inner.escalated, inner.path] : []
+    const limit = refusal === undefined ? RestartPolicy.intensityExceeded(this.spec.restart) : refusal.error as { message: string }
+    return new SupervisorError.GaveUp({ path: this.path, because, limit, escalated, incident })
+  }
+
+  // ── events in, commands out ──
+
+  private dispatch(event: Machine.Event): void {
+    this.pending.push(event)
+    if (this.draining) return
+    this.draining = true
+    try {
+      for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
+        for (const command of Machine.transition(this.state, next, this.now())) this.execute(command)
+      }
+    } finally {
+      this.draining = false
+    }
+  }
+
+  private now(): number {
+    return this.clock.currentTimeMillisUnsafe()
+  }
+
+  private execute(command: Machine.Command): void {
+    switch (command._tag) {
+      case "Start":
+        return this.start(command.id, command.generation)
+      case "Stop":
+        return this.stop(command.id)
+      case "AskDelay":
+        return this.askDelay(command)
+      case "StartAt":
+        return this.startAt(command)
+      case "Reply": {
+        const reply = this.replies.get(command.token)
+        this.replies.delete(command.token)
+        return reply?.(command.reply)
+      }
+      case "Forget":
+        this.specs.delete(command.id)
+        this.lives.delete(command.id)
+        this.delays.delete(command.id)
+        return
+      case "Tell":
+        return this.tell(command.decision, this.now())
+      case "Booted":
+        return this.onBooted()
+      case "End":
+        return this.end(command.outcome)
+    }
+  }
+
+  private fork<A, E>(effect: Effect.Effect<A, E>, context = this.context): Fiber.Fiber<A, E> {
+    return Effect.runForkWith(context)(effect)
+  }
+
+  private start(id: string, generation: number): void {
+    const child = this.specs.get(id)!
+    const scope = Scope.makeUnsafe("sequential")
+    const life: Life = { generation, scope, fiber: undefined, releasing: false, stopAsked: false, node: undefined }
+    this.lives.set(id, life)
+    const path = `${this.path}/${id}`
+    const context = this.context.pipe(
+      Context.add(Scope.Scope, scope),
+      Context.add(Child.CurrentChild, { id, path, generation }),
+      Context.add(Parent, { path: this.path, labels: this.labels, attach: (node) => void (life.node = node) })
+    )
+    const starting = this.fork(child.start as Effect.Effect<Effect.Effect<unknown, unknown>, unknown>, context)
+    life.fiber = starting
+    starting.addObserver((started) => {
+      if (life.releasing) return
+      if (Exit.isFailure(started)) {
+        return this.release(child, life, (incident) => {
+          this.dispatch(Machine.Event.ChildStartFailed({ id, generation, reason: fromExit(started), incident }))
+        }, started)
+      }
+      this.dispatch(Machine.Event.ChildStarted({ id, generation }))
+      if (life.releasing) return
+      const living = this.fork(started.value, context)
+      life.fiber = living
+      living.addObserver((exit) => {
+        if (life.releasing) return
+        this.release(child, life, (incident) => {
+          this.dispatch(Machine.Event.ChildExited({ id, generation, reason: fromExit(exit), incident }))
+        }, exit)
+      })
+    })
+  }
+
+  private stop(id: string): void {
+    const life = this.lives.get(id)!
+    life.stopAsked = true
+    if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
+  }
+
+  /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
+  private release(child: Child.Any, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
+    life.releasing = true
+    let timer: Fiber.Fiber<void> | undefined
+    let reported = false
+    const done = () => {
+      if (reported) return
+      reported = true
+      timer?.interruptUnsafe()
+      life.node = undefined
+      if (life.stopAsked) return this.dispatch(Machine.Event.ChildStopped({ id: child.id, generation: life.generation }))
+      report(incidentOf(exit) ?? nextIncident(this.now()))
+    }
+    const { fiber, scope } = life
+    const closing = this.fork(Effect.andThen(
+      fiber === undefined ? Effect.void : Fiber.interrupt(fiber),
+      Scope.close(scope, exit)
+    ))
+    closing.addObserver((closed) => {
+      if (Exit.isFailure(closed)) {
+        this.fork(Effect.logError(`a finalizer of ${this.path}/${child.id} failed`, closed.cause))
+      }
+      done()
+    })
+    if (child.shutdown === "infinity") return
+    timer = this.fork(child.shutdown === "brutal" ? Effect.yieldNow : Effect.sleep(child.shutdown))
+    timer.addObserver((slept) => {
+      if (reported || Exit.isFailure(slept)) return
+      if (child.shutdown !== "brutal") {
+        this.fork(Effect.logWarning(
+          `${this.path}/${child.id} did not stop within ${child.shutdown} ms and is left behind; its finalizers go on. ` +
+            "A finalizer that waits without a bound is the likely cause"
+        ))
+      }
+      done()
+    })
+  }
+
+  private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>): void {
+    let step = this.delays.get(key)
+    if (step === undefined) {
+      step = RestartPolicy.delayStep(this.spec.restart)
+      this.delays.set(key, step)
+    }
+    this.fork(step(this.now(), { id, reason })).addObserver((exit) => {
+      this.dispatch(
+        Exit.isSuccess(exit)
+          ? Machine.Event.DelayKnown({ ask, delayMillis: exit.value })
+          : Machine.Event.DelayRefused({ ask, error: errorOf(fromExit(exit)) })
+      )
+    })
+  }
+
+  private startAt({ ask, at, key }: Extract<Machine.Command, { _tag: "StartAt" }>): void {
+    this.timers.get(key)?.interruptUnsafe()
+    const timer = this.fork(Effect.sleep(at - this.now()))
+    this.timers.set(key, timer)
+    timer.addObserver((exit) => {
+      if (this.timers.get(key) === timer) this.timers.delete(key)
+      if (Exit.isSuccess(exit)) this.dispatch(Machine.Event.Due({ ask }))
+    })
+  }
+
+  private end(outcome: Machine.Outcome): void {
+    this.outcome = outcome
+    for (const timer of this.timers.values()) timer.interruptUnsafe()
+    for (const reply of this.replies.values()) reply(Machine.Reply.Stopping())
+    this.replies.clear()
+    for (const settle of [...this.onEnd]) settle()
+    this.onEnd.clear()
+  }
+
+  snapshot(): Tree.SupervisorNode {
+    return {
+      path: this.path,
+      strategy: this.spec.template === undefined ? this.spec.strategy : "dynamic",
+      budgetLeft: Intensity.left(this.state.window, this.now()),
+      children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => ({
+        id,
+        path: `${this.path}/${id}`,
+        status: status._tag.toLowerCase() as Tree.NodeStatus,
+        because: status._tag === "Down" ? status.why : status._tag === "Waiting" ? describe(status.reason) : undefined,
+        generation,
+        restarts,
+        supervisor: this.lives.get(id)?.node?.snapshot()
+      }))
+    }
+  }
+}
+
+/** An escalation keeps the incident of the exit that set it off. */
+const incidentOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
+  if (Exit.isSuccess(exit)) return undefined
+  const reason = exit.cause.reasons.find(Cause.isFailReason)
+  return reason?.error instanceof SupervisorError.GaveUp ? reason.error.incident : undefined
+}
+
+const errorOf = (reason: ExitReason): unknown => {
+  switch (reason._tag) {
+    case "Failed":
+      return reason.error
+    case "Defect":
+      return new SupervisorError.Defect({ defect: reason.defect })
+    default:
+      return new SupervisorError.Ended({ cause: describe(reason) })
+  }
+}
