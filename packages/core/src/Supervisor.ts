@@ -199,6 +199,12 @@ export type Escalation<T> = [LifeOf<T>] extends [never] ? never
   : T extends { readonly id: infer Id extends string } ? GaveUp<Id, LifeOf<T>>
   : never
 
+/** The same supervisor, telling `notify` when it gives up: for those who must say why something is down. */
+export const onGiveUp = <T extends Any>(supervisor: T, notify: (error: Escalation<T>) => Effect.Effect<void>): T => ({
+  ...supervisor,
+  start: Effect.map(supervisor.start, (life) => Effect.tapError(life, notify))
+})
+
 /** A supervisor that runs. */
 export interface Running<out E> extends SupervisorHandle {
   /** Ends when the supervisor was stopped, fails when it gave up. */

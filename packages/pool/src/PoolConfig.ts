@@ -1,0 +1,75 @@
+/**
+ * The settings of one pool: a Schema that holds every default and its reason.
+ *
+ * **Details**
+ *
+ * Durations are written as people write them: `"2 seconds"`. Three limits are separate on purpose: `queue.timeout` bounds the wait for a
+ * worker, `callTimeout` one attempt on a worker, `heartbeat` the silence of a worker whatever it runs.
+ *
+ * **Example** (A small pool of a slow model)
+ *
+ * ```ts
+ * import { PoolConfig } from "@snakepit/pool"
+ * import { Schema } from "effect"
+ *
+ * const config = Schema.decodeUnknownSync(PoolConfig.PoolConfig)({ size: 4, callTimeout: "2 minutes" })
+ * config.queue.capacity // => 1000
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+const duration = (value: string) => Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed(value)))
+const count = (minimum: number, maximum: number, value: number) =>
+  int(minimum, maximum).pipe(Schema.withDecodingDefault(Effect.succeed(value)))
+const section = <F extends Schema.Struct.Fields>(fields: F, defaults: Schema.Struct<F>["Encoded"]) =>
+  Schema.Struct(fields).pipe(Schema.withDecodingDefault(Effect.succeed(defaults)))
+
+export const PoolConfig = Schema.Struct({
+  /** Workers, one process each. 2: the smallest number that survives the loss of one. */
+  size: count(1, 1024, 2),
+  queue: section({
+    /** Calls that may wait; the next is refused with `QueueFull`. 1000: seconds of work, not minutes, for calls of a few milliseconds. */
+    capacity: count(0, 1_000_000, 1000),
+    /** How long a call may wait. 30 s: longer than a restart, shorter than a user's patience. */
+    timeout: duration("30 seconds")
+  }, {}),
+  /** How long one attempt may run once it was sent. 5 minutes: a model's worst case, not its mean. */
+  callTimeout: duration("5 minutes"),
+  /** How long a cancelled tool may go on before its worker is replaced. */
+  cancelGrace: duration("5 seconds"),
+  /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
+  attempts: count(1, 100, 3),
+  /** Calls sent to one worker at a time. 1: what waits in the pool can still go to whichever worker is free first. */
+  depth: count(1, 1024, 1),
+  /** Elements of a stream on the way to a slow consumer before Python waits. */
+  credit: count(1, 65_536, 64),
+  /** The largest arguments, result or element in bytes. 16 MiB. */
+  maxPayload: count(1024, 1_073_741_824, 16_777_216),
+  heartbeat: section({
+    interval: duration("1 second"),
+    /** How long one answer may take. */
+    timeout: duration("1 second"),
+    /** Misses in a row that mean lost. 5: with the default interval about the longest a sound C call holds the interpreter lock. */
+    maxMissed: count(1, 1000, 5)
+  }, {}),
+  /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
+  startTimeout: duration("60 seconds"),
+  /** Between SIGTERM and SIGKILL. */
+  stopGrace: duration("3 seconds"),
+  restart: section({
+    /** Restarts that a worker may need within `within` before its whole subtree is replaced. */
+    worker: section({ maxRestarts: count(0, 1000, 3), within: duration("30 seconds") }, {}),
+    /** Restarts that all slots together may need before the pool gives up. Twice the default size in half a minute. */
+    fleet: section({ maxRestarts: count(0, 100_000, 4), within: duration("30 seconds") }, {}),
+    /** Restarts of the pool's own parts before the pool gives up and is down until its next attempt. */
+    pool: section({ maxRestarts: count(0, 1000, 3), within: duration("1 minute") }, {})
+  }, {})
+})
+
+/** The settings of one pool, decoded. */
+export type PoolConfig = typeof PoolConfig.Type
+
+/** The settings of one pool as a user writes them: every key may be left out. */
+export type PoolConfigInput = typeof PoolConfig.Encoded

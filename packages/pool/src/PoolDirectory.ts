@@ -1,0 +1,54 @@
+/**
+ * Where the pools of an application are found by name: their settings, the current generation of their Roster, and why one is down.
+ */
+import { RegisteredName } from "@snakepit/core"
+import * as Schema from "effect/Schema"
+import type { Roster } from "./control/Roster.ts"
+import { PoolConfig } from "./PoolConfig.ts"
+
+/** What the pools need of the application's configuration. */
+export interface PoolSettings {
+  readonly pools: { readonly [pool: string]: PoolConfig }
+}
+
+/** One pool. */
+export interface PoolEntry {
+  readonly pool: string
+  readonly config: () => PoolConfig
+  readonly roster: RegisteredName.RegisteredName<Roster>
+  /** Notes why the pool gave up; what callers meanwhile are told. */
+  readonly gaveUp: (because: string) => void
+  /** Why there is no Roster now. */
+  readonly because: () => string
+}
+
+/** All pools; entries are made at their first use and stay. */
+export interface PoolDirectory {
+  readonly config: RegisteredName.RegisteredName<PoolSettings>
+  readonly entry: (pool: string) => PoolEntry
+}
+
+const defaults: PoolConfig = Schema.decodeUnknownSync(PoolConfig)({})
+
+export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolDirectory => {
+  const entries = new Map<string, PoolEntry>()
+  return {
+    config,
+    entry: (pool) => {
+      const present = entries.get(pool)
+      if (present !== undefined) return present
+      let because: string | undefined
+      const entry: PoolEntry = {
+        pool,
+        config: () => config.current?.pools[pool] ?? defaults,
+        roster: RegisteredName.make(`pools/${pool}/roster`),
+        gaveUp: (message) => {
+          because = `it gave up and will be tried again: ${message}`
+        },
+        because: () => because ?? "it is starting, or its application is stopping"
+      }
+      entries.set(pool, entry)
+      return entry
+    }
+  }
+}

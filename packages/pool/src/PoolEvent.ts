@@ -1,0 +1,120 @@
+/**
+ * The events of pools, calls and workers. Calls that go well are counted, not told one by one: their figures are in `snakepit.pool.close`
+ * and in the pool's ledger.
+ */
+import { Event, SupervisorEvent } from "@snakepit/core"
+import * as Schema from "effect/Schema"
+
+const pool = { pool: Schema.String }
+const worker = { ...pool, slot: Schema.Int, generation: Schema.Int }
+
+export const pools_supervisor = SupervisorEvent.of("pools_supervisor", "control")
+export const pool_supervisor = SupervisorEvent.of("pool_supervisor", "control")
+export const control_supervisor = SupervisorEvent.of("control_supervisor", "control")
+export const fleet_supervisor = SupervisorEvent.of("fleet_supervisor", "execution")
+export const worker_supervisor = SupervisorEvent.of("worker_supervisor", "execution")
+
+export const pool_open = Event.declare({
+  name: "snakepit.pool.open",
+  layer: "control",
+  when: "the pool's Roster is up and takes calls; its workers follow",
+  measurements: { size: Schema.Int },
+  attributes: pool
+})
+
+export const pool_close = Event.declare({
+  name: "snakepit.pool.close",
+  layer: "control",
+  when: "the pool's Roster is gone; every open call was ended first. Its ledger since it opened",
+  measurements: {
+    accepted: Schema.Int,
+    completed: Schema.Int,
+    failed: Schema.Int,
+    cancelled: Schema.Int,
+    retried: Schema.Int,
+    rejected: Schema.Int,
+    twice: Schema.Int
+  },
+  attributes: pool
+})
+
+export const worker_attach = Event.declare({
+  name: "snakepit.worker.attach",
+  layer: "execution",
+  when: "a worker has shaken hands and takes calls",
+  measurements: { tools: Schema.Int },
+  attributes: worker
+})
+
+export const worker_detach = Event.declare({
+  name: "snakepit.worker.detach",
+  layer: "execution",
+  when: "a worker takes no calls any more; those it had are tried again or reported",
+  measurements: { calls: Schema.Int },
+  attributes: { ...worker, cause: Schema.String }
+})
+
+export const call_retry = Event.declare({
+  name: "snakepit.call.retry",
+  layer: "control",
+  when: "an idempotent call lost its worker and goes to another one",
+  measurements: { attempt: Schema.Int },
+  attributes: { ...pool, slot: Schema.Int, tool: Schema.String, cause: Schema.String }
+})
+
+export const call_fail = Event.declare({
+  name: "snakepit.call.fail",
+  layer: "control",
+  when: "a call ended with a typed error, or was not accepted",
+  measurements: {},
+  attributes: { ...pool, tool: Schema.String, reason: Schema.String, executed: Schema.String, cause: Schema.String }
+})
+
+export const heartbeat_miss = Event.declare({
+  name: "snakepit.heartbeat.miss",
+  layer: "execution",
+  when: "a worker did not answer in time",
+  measurements: { missed: Schema.Int },
+  attributes: { ...pool, slot: Schema.Int }
+})
+
+export const heartbeat_recover = Event.declare({
+  name: "snakepit.heartbeat.recover",
+  layer: "execution",
+  when: "a worker answers again after misses",
+  measurements: { missed: Schema.Int },
+  attributes: { ...pool, slot: Schema.Int }
+})
+
+export const heartbeat_lose = Event.declare({
+  name: "snakepit.heartbeat.lose",
+  layer: "execution",
+  when: "a worker missed too many beats in a row: its process is failed through its supervisor",
+  measurements: { missed: Schema.Int },
+  attributes: { ...pool, slot: Schema.Int }
+})
+
+export const watchdog_bite = Event.declare({
+  name: "snakepit.watchdog.bite",
+  layer: "execution",
+  when: "a cancelled tool did not stop within its grace: its worker's process is failed through its supervisor",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int, tool: Schema.String }
+})
+
+/** Everything this package emits. */
+export const declarations: ReadonlyArray<Event.Declaration> = [
+  ...[pools_supervisor, pool_supervisor, control_supervisor, fleet_supervisor, worker_supervisor].flatMap((events) =>
+    Object.values(events)
+  ),
+  pool_open,
+  pool_close,
+  worker_attach,
+  worker_detach,
+  call_retry,
+  call_fail,
+  heartbeat_miss,
+  heartbeat_recover,
+  heartbeat_lose,
+  watchdog_bite
+]

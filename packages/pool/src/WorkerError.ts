@@ -1,0 +1,118 @@
+/** What ends the parts of a worker: the reasons that stand in restarts, escalations and start failures. */
+import * as Schema from "effect/Schema"
+
+const worker = { /** `default/3`. */ worker: Schema.String }
+
+/** The last lines a process wrote, oldest first. */
+const output = Schema.Array(Schema.String)
+
+const tail = (lines: ReadonlyArray<string>): string => lines.length === 0 ? "" : `\n  ${lines.join("\n  ")}`
+
+/** The worker's process did not come up. */
+export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
+  ...worker,
+  /** How far it came: the process could not be made, the adapter not imported, … */
+  stage: Schema.Literals(["spawn", "import", "catalogue", "bind", "exit", "timeout"]),
+  adapter: Schema.String,
+  detail: Schema.String,
+  output
+}) {
+  override get message(): string {
+    return `worker ${this.worker} did not come up: ${this.what()}: ${this.detail}${tail(this.output)}\n${this.next()}`
+  }
+  private what(): string {
+    switch (this.stage) {
+      case "spawn":
+        return "its process could not be started"
+      case "import":
+        return `its adapter "${this.adapter}" does not import`
+      case "catalogue":
+        return `the tools of its adapter "${this.adapter}" cannot be served`
+      case "bind":
+        return "it could not listen on its socket"
+      case "exit":
+        return "its process ended before it was ready"
+      case "timeout":
+        return "it was not ready in time"
+    }
+  }
+  private next(): string {
+    switch (this.stage) {
+      case "spawn":
+        return "Check python.executable: it must be Python 3.11 or newer with the snakepit package's requirements"
+      case "import":
+      case "catalogue":
+        return `Try it: python -c "import ${this.adapter}" with the same environment; python.path lists the folders it is looked for in`
+      case "bind":
+        return "Check that the folder of the sockets is on a local file system and writable"
+      case "exit":
+        return "Its output above says why; a missing package and a crash in native code are the usual causes"
+      case "timeout":
+        return "Raise startTimeout if the adapter loads something large at import"
+    }
+  }
+}
+
+/** The worker's process ended by itself, or by somebody else's hand. */
+export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessExited", {
+  ...worker,
+  pid: Schema.Int,
+  code: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.String),
+  output
+}) {
+  override get message(): string {
+    const how = this.signal === null ? `with code ${this.code}` : `by ${this.signal}`
+    return `process ${this.pid} of worker ${this.worker} ended ${how}${tail(this.output)}`
+  }
+}
+
+/** The worker stopped answering its heartbeat. */
+export class HeartbeatLost extends Schema.TaggedError<HeartbeatLost>()("HeartbeatLost", {
+  ...worker,
+  missed: Schema.Int,
+  intervalMillis: Schema.Finite
+}) {
+  override get message(): string {
+    return `worker ${this.worker} missed ${this.missed} heartbeats in a row, one each ${this.intervalMillis} ms: ` +
+      "it is frozen, or its code holds the interpreter lock"
+  }
+}
+
+/** A call was cancelled and its tool did not stop within the grace. */
+export class CallOverran extends Schema.TaggedError<CallOverran>()("CallOverran", {
+  ...worker,
+  tool: Schema.String,
+  graceMillis: Schema.Finite
+}) {
+  override get message(): string {
+    return `"${this.tool}" went on for ${this.graceMillis} ms after it was cancelled, so worker ${this.worker} is replaced`
+  }
+}
+
+/** The host and a ready worker did not come to terms. */
+export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
+  ...worker,
+  field: Schema.String,
+  expected: Schema.String,
+  received: Schema.String
+}) {
+  override get message(): string {
+    return `worker ${this.worker} refused the handshake: ${this.field} is ${this.received}, expected ${this.expected}. ` +
+      "Host and Python package of different versions are the likely cause: install matching ones"
+  }
+}
+
+/** The stream to a worker broke while its process lives. */
+export class ChannelLost extends Schema.TaggedError<ChannelLost>()("ChannelLost", { ...worker, detail: Schema.String }) {
+  override get message(): string {
+    return `the channel to worker ${this.worker} broke: ${this.detail}`
+  }
+}
+
+/** The pool's Reaper did not start or ended; its workers end with it. */
+export class ReaperLost extends Schema.TaggedError<ReaperLost>()("ReaperLost", { pool: Schema.String, detail: Schema.String }) {
+  override get message(): string {
+    return `the Reaper of pool "${this.pool}" is gone: ${this.detail}`
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * Supervises one pool.
+ *
+ * ```text
+ * <pool>       rest_for_one
+ * ├─ roster    queue, calls in flight, slots   crash ⇒ everything below, each open call ended with a typed error
+ * ├─ reaper    what the processes belong to    crash ⇒ all workers of this pool, none of another
+ * ├─ fleet     one supervisor a slot           a worker's crash stays there until its budget is spent
+ * └─ control   dispatch                        crash ⇒ touches no worker
+ * ```
+ *
+ * Escalates to Pools, which tries again with backoff; until then the pool is down and calls fail at once with `PoolDown`. Stopped by: Pools.
+ */
+import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import * as FleetSupervisor from "../execution/FleetSupervisor.ts"
+import type { PoolConfig } from "../PoolConfig.ts"
+import * as PoolEvent from "../PoolEvent.ts"
+import type { WorkerRuntime } from "../WorkerRuntime.ts"
+import * as ControlSupervisor from "./ControlSupervisor.ts"
+import * as Roster from "./Roster.ts"
+
+export const make = <const Pool extends string>(
+  pool: Pool,
+  config: PoolConfig,
+  runtime: WorkerRuntime,
+  roster: RegisteredName.RegisteredName<Roster.Roster>
+) =>
+  Supervisor.make(pool, {
+    plane: "control",
+    strategy: "rest_for_one",
+    restart: RestartPolicy.make({ intensity: config.restart.pool }),
+    because: "each child uses those before it: workers belong to the Reaper, and all work on the Roster",
+    stoppedBy: ["Pools"],
+    events: PoolEvent.pool_supervisor,
+    labels: { pool },
+    children: [
+      Roster.child(pool, config, roster),
+      runtime.reaper(pool),
+      FleetSupervisor.make(pool, config, runtime, roster),
+      ControlSupervisor.make(config, roster)
+    ]
+  })

@@ -1,0 +1,35 @@
+/**
+ * Supervises the pools of an application.
+ *
+ * ```text
+ * pools       dynamic, unlimited restarts with capped backoff
+ * ├─ default  ─┐
+ * └─ …         ┴ one subtree a pool, each with a budget of its own
+ * ```
+ *
+ * Never escalates: a pool that gave up is down until its next attempt, and the others go on. At boot the first pool that does not start
+ * fails the start of all. Stopped by: Root.
+ */
+import { DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import * as Effect from "effect/Effect"
+import * as PoolEvent from "../PoolEvent.ts"
+import type { PoolDirectory } from "../PoolDirectory.ts"
+import type { WorkerRuntime } from "../WorkerRuntime.ts"
+import * as PoolSupervisor from "./PoolSupervisor.ts"
+
+export const make = (directory: PoolDirectory, runtime: WorkerRuntime) =>
+  DynamicSupervisor.make("pools", {
+    plane: "control",
+    restart: RestartPolicy.make({ intensity: "unlimited" }),
+    because: "a pool that keeps failing is an outage of that pool, not of the application",
+    stoppedBy: ["Root"],
+    events: PoolEvent.pools_supervisor,
+    initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
+    child: (pool) => {
+      const entry = directory.entry(pool)
+      return Supervisor.onGiveUp(
+        PoolSupervisor.make(pool, entry.config(), runtime, entry.roster),
+        (error) => Effect.sync(() => entry.gaveUp(error.message))
+      )
+    }
+  })

@@ -1,0 +1,52 @@
+/**
+ * Asks a worker at an interval whether it answers, on the stream that carries its calls. A worker that misses too many beats in a row is
+ * ended through its supervisor, which counts it and replaces the process.
+ */
+import { Child, Event, RegisteredName, Supervisor } from "@snakepit/core"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Roster } from "../control/Roster.ts"
+import * as PoolEvent from "../PoolEvent.ts"
+import { HeartbeatLost } from "../WorkerError.ts"
+import type { WorkerSeat } from "../WorkerRuntime.ts"
+import * as HeartbeatState from "./HeartbeatState.ts"
+
+/** The heartbeat of one worker. It is started after the channel, so there is a wire to ask. */
+export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Roster>) =>
+  Child.make("heartbeat", {
+    plane: "execution",
+    start: Effect.gen(function*() {
+      const supervisor = yield* Supervisor.CurrentSupervisor
+      const { wires } = yield* Effect.orDie(RegisteredName.whereis(roster))
+      const { interval, maxMissed, timeout } = seat.config.heartbeat
+      const about = { pool: seat.pool, slot: seat.slot }
+
+      const beat = Effect.fnUntraced(function*(state: HeartbeatState.HeartbeatState) {
+        yield* Effect.sleep(interval)
+        const wire = wires.get(seat.slot)
+        const answer = wire === undefined ? Option.none() : yield* Effect.timeoutOption(wire.probe, timeout)
+        const next = HeartbeatState.transition(state, Option.isSome(answer) ? "beat" : "miss", maxMissed)
+        switch (next._tag) {
+          case "Beating":
+            if (state._tag === "Missing") yield* Event.emit(PoolEvent.heartbeat_recover, { missed: state.missed }, about)
+            return next
+          case "Missing":
+            yield* Event.emit(PoolEvent.heartbeat_miss, { missed: next.missed }, about)
+            return next
+          case "Lost":
+            yield* Event.emit(PoolEvent.heartbeat_lose, { missed: next.missed }, about)
+            yield* supervisor.failChild(
+              "process",
+              new HeartbeatLost({ worker: seat.name, missed: next.missed, intervalMillis: Duration.toMillis(interval) })
+            ).pipe(Effect.orDie)
+            return yield* Effect.never
+        }
+      })
+
+      return Effect.gen(function*() {
+        let state = HeartbeatState.initial
+        while (true) state = yield* beat(state)
+      })
+    })
+  })
