@@ -1,0 +1,38 @@
+/**
+ * Supervises what everything else stands on: first up, last down.
+ *
+ * ```text
+ * foundation            rest_for_one
+ * ├─ config_server      the checked configuration   crash ⇒ the same snapshot again, and those below
+ * └─ process_registry   which processes are ours    crash ⇒ keeps what it knew; no worker is touched
+ * ```
+ *
+ * Escalates to Root. Stopped by: Root.
+ */
+import { ProcessRegistry } from "@snakepit/bridge"
+import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { ConfigServer } from "@snakepit/pool"
+import { SnakepitConfig } from "./SnakepitConfig.ts"
+import * as SnakepitEvent from "./SnakepitEvent.ts"
+
+/** What {@link make} takes. */
+export interface Options {
+  /** The configuration as the user wrote it. */
+  readonly input: unknown
+  readonly config: RegisteredName.RegisteredName<SnakepitConfig>
+  readonly run: ProcessRegistry.Run
+}
+
+export const make = ({ config, input, run }: Options) =>
+  Supervisor.make("foundation", {
+    plane: "control",
+    strategy: "rest_for_one",
+    restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
+    because: "the registry prepares what the configuration names; both hold little and must not flap",
+    stoppedBy: ["Root"],
+    events: SnakepitEvent.foundation_supervisor,
+    children: [
+      ConfigServer.child({ schema: SnakepitConfig, input, name: config }),
+      ProcessRegistry.child(run, config)
+    ]
+  })

@@ -1,0 +1,110 @@
+/**
+ * Python from an Effect application: pools of worker processes under a supervision tree, as one layer.
+ *
+ * **When to use**
+ *
+ * Provide {@link layer} to a program that uses `Pool.client`. Wrap the program in {@link supervised} so that it ends, with code 70, should the
+ * whole tree give up.
+ *
+ * **Details**
+ *
+ * Building the layer starts the tree in order and returns when every worker of every pool is ready; the first that does not come up fails
+ * the layer with `StartFailed`, naming its path and the reason. Closing the layer's scope stops the tree in reverse order; no process
+ * is left behind.
+ *
+ * **Example** (A program with one pool)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Effect, Schema } from "effect"
+ * import { Rpc, RpcGroup } from "effect/rpc"
+ * import { Pool, Snakepit } from "snakepit"
+ *
+ * class Tools extends RpcGroup.make(Rpc.make("add", { payload: { a: Schema.Int, b: Schema.Int }, success: Schema.Int })) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const tools = yield* Pool.client(Tools)
+ *   yield* Effect.log(yield* tools.add({ a: 1, b: 2 }))
+ * })
+ *
+ * program.pipe(
+ *   Snakepit.supervised,
+ *   Effect.provide(Snakepit.layer({ pools: { default: { python: { adapter: "tools", path: ["./python"] } } } })),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ */
+import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
+import { type Contract, RegisteredName, Supervisor, type SupervisorError, type Tree } from "@snakepit/core"
+import { Pool, PoolDirectory } from "@snakepit/pool"
+import { EventBus, EventLog } from "@snakepit/telemetry"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as RootSupervisor from "./RootSupervisor.ts"
+import type { SnakepitConfig, SnakepitConfigInput } from "./SnakepitConfig.ts"
+
+/** How the tree can refuse to start: with the path and the typed reason of the child that did. */
+export type StartError = Supervisor.StartError<RootSupervisor.RootSupervisor>
+
+/** How the running tree can fail. Pools and telemetry never escalate, so it comes from Foundation alone. */
+export type Escalation = Supervisor.Escalation<RootSupervisor.RootSupervisor>
+
+/** The tree gave up. Ends a `NodeRuntime.runMain` program with code 70 (`EX_SOFTWARE`). */
+export class TreeGaveUp extends Error {
+  readonly _tag = "TreeGaveUp"
+  override readonly [Runtime.errorExitCode] = 70
+  override readonly cause: Escalation
+  constructor(cause: Escalation) {
+    super(cause.message, { cause })
+    this.cause = cause
+  }
+}
+
+/** The running tree. */
+export class Snakepit extends Context.Service<Snakepit, {
+  /** Identifies this run; all its processes carry it. */
+  readonly runId: string
+  /** The tree as it stands. */
+  readonly tree: Effect.Effect<Tree.SupervisorNode>
+  /** What the tree promises, as data. */
+  readonly contract: Contract.Contract
+  /** Never succeeds; fails when the tree gave up. */
+  readonly gaveUp: Effect.Effect<never, TreeGaveUp>
+}>()("snakepit/Snakepit") {}
+
+/** What the layer provides. */
+export type Services = Snakepit | Pool.Pools | EventLog.EventLog | EventBus.EventBus
+
+const tree = (input: SnakepitConfigInput) =>
+  Layer.effectContext(Effect.gen(function*() {
+    const run = yield* ProcessRegistry.makeRun
+    const config = RegisteredName.make<SnakepitConfig>("config_server")
+    const directory = PoolDirectory.make(config)
+    const runtime = yield* PythonRuntime.make(run, config)
+    const root = RootSupervisor.make({ input, config, directory, run, runtime, eventLog: input.telemetry?.eventLog })
+    const running = yield* Supervisor.start(root)
+    const gaveUp = running.life.pipe(
+      Effect.mapError((error) => new TreeGaveUp(error)),
+      Effect.andThen(Effect.never)
+    )
+    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, contract: root.contract, gaveUp }).pipe(
+      Context.add(Pool.Pools, { directory, codec: runtime.codec })
+    )
+  }))
+
+/** The application's pools, started. */
+export const layer = (config: SnakepitConfigInput): Layer.Layer<Services, StartError> =>
+  tree(config).pipe(
+    Layer.provideMerge(EventLog.EventLog.layer),
+    Layer.provideMerge(EventBus.EventBus.layer),
+    Layer.provide(NodeServices.layer)
+  )
+
+/** Runs a program for as long as the tree stands: should the tree give up, the program is interrupted and fails with {@link TreeGaveUp}. */
+export const supervised = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | TreeGaveUp, R | Snakepit> =>
+  Effect.flatMap(Snakepit, ({ gaveUp }) => Effect.raceFirst(program, gaveUp))
+
+export type { SupervisorError }

@@ -1,0 +1,26 @@
+/** The configuration of an application: its pools by name, and telemetry. */
+import { PythonConfig } from "@snakepit/bridge"
+import { PoolConfig } from "@snakepit/pool"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** Short enough for a socket's path, and safe in one. */
+const PoolName = Schema.String.check(
+  Schema.isPattern(/^[a-z][a-z0-9_-]{0,31}$/, {
+    expected: "the name of a pool: a small letter, then at most 31 small letters, digits, - or _"
+  })
+)
+
+export const SnakepitConfig = Schema.Struct({
+  pools: Schema.Record(PoolName, Schema.Struct({ ...PoolConfig.PoolConfig.fields, python: PythonConfig.PythonConfig })),
+  telemetry: Schema.Struct({
+    /** Append every event to this file, one line of JSON each. */
+    eventLog: Schema.optional(Schema.NonEmptyString)
+  }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
+})
+
+/** The configuration, decoded. */
+export type SnakepitConfig = typeof SnakepitConfig.Type
+
+/** The configuration as a user writes it: only `pools.<name>.python.adapter` is required. */
+export type SnakepitConfigInput = typeof SnakepitConfig.Encoded

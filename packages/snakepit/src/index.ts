@@ -1,0 +1,8 @@
+/** Snakepit: Python from Effect, under supervision. */
+export { RunFolder, Survivors } from "@snakepit/bridge"
+export { Contract, Event, ExitReason, SupervisorError, Tree } from "@snakepit/core"
+export { CallError, Pool, PoolConfig, Tool, WorkerError } from "@snakepit/pool"
+export { Catalogue, EventBus, EventLog } from "@snakepit/telemetry"
+export * as Snakepit from "./Snakepit.ts"
+export * as SnakepitConfig from "./SnakepitConfig.ts"
+export * as SnakepitEvent from "./SnakepitEvent.ts"

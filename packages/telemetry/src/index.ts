@@ -1,0 +1,6 @@
+/** What looks at an application: the event catalogue, the bus, the log. */
+export * as Catalogue from "./Catalogue.ts"
+export * as EventBus from "./EventBus.ts"
+export * as EventLog from "./EventLog.ts"
+export * as TelemetryEvent from "./TelemetryEvent.ts"
+export * as TelemetrySupervisor from "./TelemetrySupervisor.ts"
