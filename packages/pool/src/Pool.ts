@@ -87,6 +87,9 @@ type Method<R extends Rpc.Any> = R extends Rpc.Rpc<infer _Tag, infer _Payload, i
 /** A function for each procedure of the contract. */
 export type Client<Rpcs extends Rpc.Any> = { readonly [R in Rpcs as R["_tag"]]: Method<R> }
 
+/** What a pool has done since it came up. */
+export type Ledger = Readonly<Dispatch.Ledger>
+
 /** Which pool; `default` by default. */
 export interface ClientOptions {
   readonly pool?: string | undefined
@@ -106,7 +109,7 @@ export const client = <Rpcs extends Rpc.Any>(
   })
 
 /** What a pool has done since it came up; `undefined` while it is down. */
-export const ledger = (pool = "default"): Effect.Effect<Dispatch.Ledger | undefined, PoolNotFound, Pools> =>
+export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, PoolNotFound, Pools> =>
   Effect.gen(function*() {
     const { directory } = yield* Pools
     const entry = yield* find(directory, pool)
@@ -133,8 +136,8 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   const isVoid = success.ast._tag === "Void"
 
   const payloadOf = (payload: unknown): Exit.Exit<Uint8Array, CallError.InvalidPayload> => {
-    const encoded = encode(payload ?? {})
-    if (Exit.isSuccess(encoded)) return Exit.succeed(codec.encode(encoded.value))
+    const encoded = encode(payload)
+    if (Exit.isSuccess(encoded)) return Exit.succeed(codec.encode(encoded.value ?? {}))
     return Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue: issueOf(encoded.cause) }))
   }
   const decode = (payload: Uint8Array): Exit.Exit<unknown, CallError.InvalidResult> => {

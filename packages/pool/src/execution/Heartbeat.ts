@@ -3,6 +3,7 @@
  * ended through its supervisor, which counts it and replaces the process.
  */
 import { Child, Event, RegisteredName, Supervisor } from "@snakepit/core"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -23,17 +24,18 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
       const about = { pool: seat.pool, slot: seat.slot }
 
       const beat = Effect.fnUntraced(function*(state: HeartbeatState.HeartbeatState) {
-        yield* Effect.sleep(interval)
+        const asked = yield* Clock.currentTimeMillis
         const wire = wires.get(seat.slot)
         const answer = wire === undefined ? Option.none() : yield* Effect.timeoutOption(wire.probe, timeout)
         const next = HeartbeatState.transition(state, Option.isSome(answer) ? "beat" : "miss", maxMissed)
+        const rest = Duration.toMillis(interval) - ((yield* Clock.currentTimeMillis) - asked)
         switch (next._tag) {
           case "Beating":
             if (state._tag === "Missing") yield* Event.emit(PoolEvent.heartbeat_recover, { missed: state.missed }, about)
-            return next
+            break
           case "Missing":
             yield* Event.emit(PoolEvent.heartbeat_miss, { missed: next.missed }, about)
-            return next
+            break
           case "Lost":
             yield* Event.emit(PoolEvent.heartbeat_lose, { missed: next.missed }, about)
             yield* supervisor.failChild(
@@ -42,10 +44,13 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
             ).pipe(Effect.orDie)
             return yield* Effect.never
         }
+        yield* Effect.sleep(Math.max(0, rest)) // waiting for an answer is part of the interval
+        return next
       })
 
       return Effect.gen(function*() {
         let state = HeartbeatState.initial
+        yield* Effect.sleep(interval)
         while (true) state = yield* beat(state)
       })
     })
