@@ -32,6 +32,12 @@ export class Ended extends Data.TaggedError("Ended")<{ readonly cause: string }>
   }
 }
 
+/** Drops the JavaScript stack of an error that is made far from its cause: it would lead people into the machinery and away from the path. */
+export const withoutStack = <E extends Error>(error: E): E => {
+  error.stack = `${error.name}: ${error.message}`
+  return error
+}
+
 interface StartFailedFacts {
   readonly at: Origin<string, unknown>
 }

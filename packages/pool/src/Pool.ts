@@ -37,7 +37,7 @@
  * })
  * ```
  */
-import { RegisteredName } from "@snakepit/core"
+import { RegisteredName, SupervisorError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -183,7 +183,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
           payload: payload.value,
           item: () => {},
           complete: (result) => resume(decode(result)),
-          fail: (error) => resume(Effect.fail(error))
+          fail: (error) => resume(Effect.fail(SupervisorError.withoutStack(error)))
         })
         return Effect.sync(cancel)
       }))
@@ -204,7 +204,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
           }
         },
         complete: () => Queue.endUnsafe(elements),
-        fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(error))
+        fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
       })
       yield* Effect.addFinalizer(() => Effect.sync(cancel))
       const batch = Math.max(1, pool.config.credit >> 1) // half the window: Python goes on while the other half is on its way

@@ -35,7 +35,7 @@
  * ```
  */
 import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
-import { type Contract, RegisteredName, Supervisor, type SupervisorError, type Tree } from "@snakepit/core"
+import { type Contract, RegisteredName, Supervisor, SupervisorError, type Tree } from "@snakepit/core"
 import { Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -87,7 +87,7 @@ const tree = (input: SnakepitConfigInput) =>
     const root = RootSupervisor.make({ input, config, directory, run, runtime, eventLog: input.telemetry?.eventLog })
     const running = yield* Supervisor.start(root)
     const gaveUp = running.life.pipe(
-      Effect.mapError((error) => new TreeGaveUp(error)),
+      Effect.mapError((error) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(Effect.never)
     )
     return Context.make(Snakepit, { runId: run.runId, tree: running.tree, contract: root.contract, gaveUp }).pipe(
@@ -106,5 +106,3 @@ export const layer = (config: SnakepitConfigInput): Layer.Layer<Services, StartE
 /** Runs a program for as long as the tree stands: should the tree give up, the program is interrupted and fails with {@link TreeGaveUp}. */
 export const supervised = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | TreeGaveUp, R | Snakepit> =>
   Effect.flatMap(Snakepit, ({ gaveUp }) => Effect.raceFirst(program, gaveUp))
-
-export type { SupervisorError }

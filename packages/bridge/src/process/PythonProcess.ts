@@ -162,7 +162,7 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
       )
       if (said.status === "failed") {
         const { message, traceback, type } = said.exception
-        output.push(...traceback.trimEnd().split("\n"))
+        if (output.length === 0) output.push(...traceback.trimEnd().split("\n")) // else the worker has printed it
         return yield* failed(said.stage, `${type}: ${message}`)
       }
       yield* RegisteredName.register(name, { pid, generation, socket, token, exited })

@@ -192,7 +192,9 @@ export class Interpreter {
         return Effect.fail(
           reason.error instanceof SupervisorError.StartFailed
             ? reason.error
-            : new SupervisorError.StartFailed({ at: { path: `${this.path}/${outcome.child}`, error: reason.error } })
+            : SupervisorError.withoutStack(
+              new SupervisorError.StartFailed({ at: { path: `${this.path}/${outcome.child}`, error: reason.error } })
+            )
         )
       }
       case "GaveUp":
@@ -210,7 +212,7 @@ export class Interpreter {
       : { path: `${this.path}/${child}`, error: errorOf(reason) }
     const escalated = inner instanceof SupervisorError.GaveUp ? [...inner.escalated, inner.path] : []
     const limit = refusal === undefined ? RestartPolicy.intensityExceeded(this.spec.restart) : refusal.error as { message: string }
-    return new SupervisorError.GaveUp({ path: this.path, because, limit, escalated, incident })
+    return SupervisorError.withoutStack(new SupervisorError.GaveUp({ path: this.path, because, limit, escalated, incident }))
   }
 
   // ── events in, commands out ──
