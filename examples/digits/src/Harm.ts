@@ -1,5 +1,5 @@
 /** Two things that go wrong in production, done on purpose to workers that are at work. */
-import { Effect, Latch } from "effect"
+import { Effect, type Latch } from "effect"
 import { EventLog } from "snakepit"
 
 /** The pids of the workers that live, by slot, as telemetry tells them. */

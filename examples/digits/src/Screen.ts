@@ -49,10 +49,14 @@ export const recovery = (event: Event.Event): string | undefined => {
   if (event.name.endsWith("_supervisor.restart")) {
     const along = measurements["victims"] === 0 ? "" : ` with ${measurements["victims"]} siblings`
     return `✗ ${where} (generation ${attributes["generation"]}) died: ${firstLine(String(attributes["cause"]))} ` +
-      `→ restart${along} after ${measurements["delayMillis"]} ms, budget left ${measurements["budgetLeft"]}, incident ${attributes["incident"]}`
+      `→ restart${along} after ${measurements["delayMillis"]} ms, budget left ${measurements["budgetLeft"]}, incident ${
+        attributes["incident"]
+      }`
   }
   if (event.name.endsWith("_supervisor.recover")) {
-    return `✓ ${where} is up again (generation ${attributes["generation"]}) after ${measurements["tookMillis"]} ms, incident ${attributes["incident"]}`
+    return `✓ ${where} is up again (generation ${attributes["generation"]}) after ${measurements["tookMillis"]} ms, incident ${
+      attributes["incident"]
+    }`
   }
   return undefined
 }

@@ -1,9 +1,9 @@
 /** The search: every candidate is fitted on whichever worker is free, its fold scores streamed, its mean recorded in a journal. */
 import { Effect, Stream } from "effect"
 import { Pool } from "snakepit"
-import * as Journal from "./Journal.ts"
 import { Digits } from "./Digits.ts"
 import type { Candidate } from "./Grid.ts"
+import * as Journal from "./Journal.ts"
 
 export interface Result {
   readonly candidate: Candidate
@@ -36,8 +36,7 @@ export const search = Effect.fn("search")(function*({ candidates, concurrency, f
       const record = digits.record({ journal, fit: candidate.id, accuracy: result.accuracy })
       yield* record.pipe(
         // It may have been written before its worker died: only the journal knows.
-        Effect.catchTag(["WorkerCrashed", "OutcomeUnknown"], () =>
-          Journal.read(journal).includes(candidate.id) ? Effect.void : record)
+        Effect.catchTag(["WorkerCrashed", "OutcomeUnknown"], () => Journal.read(journal).includes(candidate.id) ? Effect.void : record)
       )
       yield* onFit(result)
       return result

@@ -1,7 +1,7 @@
 /** Python workers for the pools: processes, the wire, the runtime. */
 export * as BridgeEvent from "./BridgeEvent.ts"
 export * as ProcessRegistry from "./process/ProcessRegistry.ts"
-export * as PythonConfig from "./PythonConfig.ts"
-export * as PythonRuntime from "./PythonRuntime.ts"
 export * as RunFolder from "./process/RunFolder.ts"
 export * as Survivors from "./process/Survivors.ts"
+export * as PythonConfig from "./PythonConfig.ts"
+export * as PythonRuntime from "./PythonRuntime.ts"

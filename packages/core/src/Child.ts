@@ -95,8 +95,7 @@ type At<Id extends string, E> = [E] extends [never] ? never : Origin<Id, E>
 /** What the interpreter gives to every child. */
 type Given = Scope.Scope | CurrentChild | CurrentSupervisor
 
-type Check<Id extends string, O> = O extends { readonly significant: true }
-  ? IsPermanent<O> extends true ? CompileError<
+type Check<Id extends string, O> = O extends { readonly significant: true } ? IsPermanent<O> extends true ? CompileError<
       `child "${Id}" is significant and permanent: a permanent child never ends for good, so auto-shutdown could never fire; use restart: "transient" or "temporary"`
     >
   : unknown

@@ -73,8 +73,7 @@ export const EventSink: Context.Reference<EventSink> = Context.Reference("@snake
 })
 
 /** Declares an event. */
-export const declare = <const M extends Fields, const A extends Fields>(declaration: Declaration<M, A>): Declaration<M, A> =>
-  declaration
+export const declare = <const M extends Fields, const A extends Fields>(declaration: Declaration<M, A>): Declaration<M, A> => declaration
 
 type Values<F extends Fields> = { readonly [K in keyof F]: F[K]["Type"] }
 

@@ -44,6 +44,4 @@ export const register = <A>(name: RegisteredName<A>, value: A): Effect.Effect<vo
 
 /** Who is registered under the name at this moment. */
 export const whereis = <A>(name: RegisteredName<A>): Effect.Effect<A, NotRegistered> =>
-  Effect.suspend(() =>
-    name.current === undefined ? Effect.fail(new NotRegistered({ name: name.name })) : Effect.succeed(name.current)
-  )
+  Effect.suspend(() => name.current === undefined ? Effect.fail(new NotRegistered({ name: name.name })) : Effect.succeed(name.current))

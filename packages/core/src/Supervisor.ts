@@ -80,9 +80,7 @@ export interface Options extends CommonOptions {
 }
 
 /** A supervisor, which is a child of the supervisor above it. */
-export interface Supervisor<out Id extends string, out S, out L, out R, out P extends Plane>
-  extends Child.Child<Id, S, L, R, P, false>
-{
+export interface Supervisor<out Id extends string, out S, out L, out R, out P extends Plane> extends Child.Child<Id, S, L, R, P, false> {
   readonly contract: Contract
   readonly "~snakepit/core/Supervisor": Interpreter.Spec
 }
@@ -228,5 +226,4 @@ export const run = <T extends Any>(supervisor: T): Effect.Effect<void, StartErro
 export const layer = <I, T extends Any>(
   key: Context.Key<I, Running<Escalation<T>>>,
   supervisor: T
-): Layer.Layer<I, StartError<T>, NeedOf<T>> =>
-  Layer.effect(key, start(supervisor)) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+): Layer.Layer<I, StartError<T>, NeedOf<T>> => Layer.effect(key, start(supervisor)) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>

@@ -292,7 +292,9 @@ const apply = (step: Step, event: Event): void => {
       return delayRefused(step, event.ask, event.error)
     case "Due": {
       const recovery = recoveryOf(state, event.ask)
-      return recovery === undefined ? undefined : advance(step, recovery)
+      if (recovery === undefined) return
+      recovery.due = step.now // the timer decides: a clock of whole milliseconds may still read one less
+      return advance(step, recovery)
     }
     case "FailChild": {
       const child = state.children.get(event.id)
@@ -335,7 +337,7 @@ const boot = (step: Step): void => {
   }
   for (const child of state.children.values()) if (child.status._tag === "Starting") return
   state.phase = { _tag: "Running" }
-  out.push(Command.Booted(), Command.Tell({ decision: Decision.Start({ children: state.children.size }) }))
+  out.push(Command.Tell({ decision: Decision.Start({ children: state.children.size }) }), Command.Booted())
   for (const exit of state.held.splice(0)) {
     if (exit.child.status._tag === "Waiting") decideExit(step, exit.child, exit.reason, exit.incident)
   }
@@ -368,6 +370,7 @@ const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, inc
     if (child.generation === 0) forget(step, child)
   }
   if (step.state.phase._tag === "Stopping") return stopNext(step)
+  if (step.state.phase._tag === "Booting") return boot(step)
   if (askedBy !== undefined) return
   recover(step, child, reason, recoveryFor(step.state, child)?.incident ?? incident, child)
 }
@@ -529,7 +532,9 @@ const isBefore = (state: SupervisorState, a: ChildState, b: ChildState): boolean
 const stop = (step: Step, child: ChildState, then: Then): void => {
   const { askedBy } = child.status._tag === "Starting" ? child.status : { askedBy: undefined }
   if (askedBy !== undefined) {
-    step.out.push(Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason: ExitReason.Shutdown({ why: "stopped while starting" }) }) }))
+    step.out.push(
+      Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason: ExitReason.Shutdown({ why: "stopped while starting" }) }) })
+    )
   }
   child.status = { _tag: "Stopping", then }
   step.out.push(Command.Stop({ id: child.id, generation: child.generation }))
@@ -555,6 +560,7 @@ const childStopped = (step: Step, child: ChildState): void => {
     if (child.restart === "temporary") forget(step, child)
   }
   if (stopping) return stopNext(step)
+  if (step.state.phase._tag === "Booting") return boot(step)
   advanceFor(step, child)
   decideStranded(step)
 }
@@ -645,7 +651,10 @@ const terminateChild = (step: Step, id: string, token: number): void => {
   if (child === undefined) return void out.push(Command.Reply({ token, reply: Reply.NotFound() }))
   child.waiters.push(token)
   const { status } = child
-  if (status._tag === "Down") return answer(step, child)
+  if (status._tag === "Down") {
+    if (status.why === "not started") child.status = { _tag: "Down", why: "terminated" } // the boot passes it by
+    return answer(step, child)
+  }
   const told = status._tag === "Stopping" && status.then._tag === "StayDown"
   if (!told && state.phase._tag !== "Stopping") {
     out.push(Command.Tell({ decision: Decision.TerminateChild({ child: id, generation: child.generation }) }))

@@ -35,8 +35,7 @@ export const flatten = (node: SupervisorNode): ReadonlyArray<ChildNode> =>
   node.children.flatMap((child) => child.supervisor === undefined ? [child] : [child, ...flatten(child.supervisor)])
 
 /** Draws the tree with one child a line: status, generation, restarts. */
-export const render = (node: SupervisorNode): string =>
-  [`${node.path}  ${node.strategy}${budget(node)}`, ...lines(node, "")].join("\n")
+export const render = (node: SupervisorNode): string => [`${node.path}  ${node.strategy}${budget(node)}`, ...lines(node, "")].join("\n")
 
 const budget = (node: SupervisorNode): string => Number.isFinite(node.budgetLeft) ? `, budget left ${node.budgetLeft}` : ""
 
@@ -45,6 +44,8 @@ const lines = (node: SupervisorNode, indent: string): ReadonlyArray<string> =>
     const last = index === node.children.length - 1
     const kind = child.supervisor === undefined ? "" : `  ${child.supervisor.strategy}${budget(child.supervisor)}`
     const why = child.because === undefined ? "" : ` (${child.because})`
-    const line = `${indent}${last ? "└─" : "├─"} ${child.id}  ${child.status}${why}  generation ${child.generation}, restarts ${child.restarts}${kind}`
+    const line = `${indent}${
+      last ? "└─" : "├─"
+    } ${child.id}  ${child.status}${why}  generation ${child.generation}, restarts ${child.restarts}${kind}`
     return [line, ...(child.supervisor === undefined ? [] : lines(child.supervisor, `${indent}${last ? "  " : "│ "}`))]
   })

@@ -8,8 +8,8 @@
  * └─ pools        one subtree a pool                  never escalates
  * ```
  */
-import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { ProcessRegistry } from "@snakepit/bridge"
+import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import { type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
 import { TelemetrySupervisor } from "@snakepit/telemetry"
 import * as FoundationSupervisor from "./FoundationSupervisor.ts"

@@ -34,11 +34,11 @@
  * )
  * ```
  */
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
 import { type Contract, RegisteredName, Supervisor, SupervisorError, type Tree } from "@snakepit/core"
 import { Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -34,8 +34,8 @@ export const make = (packages: ReadonlyArray<Declarations>): Catalogue => {
 /** The catalogue as a Markdown table: event, layer, when, measurements, attributes. */
 export const toMarkdown = (catalogue: Catalogue): string => {
   const names = (fields: Event.Fields) => Object.keys(fields).map((name) => `\`${name}\``).join(" ")
-  const rows = [...catalogue.values()].toSorted((a, b) => a.name.localeCompare(b.name)).map(({ attributes, layer, measurements, name, when }) =>
-    `| \`${name}\` | ${layer} | ${when} | ${names(measurements)} | ${names(attributes)} |`
-  )
+  const rows = [...catalogue.values()].toSorted((a, b) => a.name.localeCompare(b.name)).map((
+    { attributes, layer, measurements, name, when }
+  ) => `| \`${name}\` | ${layer} | ${when} | ${names(measurements)} | ${names(attributes)} |`)
   return ["| event | layer | when | measurements | attributes |", "| --- | --- | --- | --- | --- |", ...rows].join("\n")
 }

@@ -23,8 +23,9 @@ export class EventBus extends Context.Service<EventBus, {
   readonly attach: (pattern: string, handler: (event: Event.Event) => void) => Effect.Effect<void, never, Scope.Scope>
 }>()("@snakepit/telemetry/EventBus") {
   /** The bus, also as the sink that everything built with this layer emits to. */
-  static readonly layer: Layer.Layer<EventBus> = Layer.effectContext(Effect.map(Effect.sync(makeBus), (bus) =>
-    Context.make(EventBus, bus).pipe(Context.add(Event.EventSink, bus))))
+  static readonly layer: Layer.Layer<EventBus> = Layer.effectContext(
+    Effect.map(Effect.sync(makeBus), (bus) => Context.make(EventBus, bus).pipe(Context.add(Event.EventSink, bus)))
+  )
 }
 
 interface Handler {

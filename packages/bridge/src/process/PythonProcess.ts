@@ -157,7 +157,8 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
       const said = yield* Effect.raceFirst(Deferred.await(status), Effect.flatMap(ended, Effect.fail)).pipe(
         Effect.timeoutOrElse({
           duration: seat.config.startTimeout,
-          orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(seat.config.startTimeout)}`))
+          orElse: () =>
+            Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(seat.config.startTimeout)}`))
         })
       )
       if (said.status === "failed") {

@@ -11,10 +11,10 @@ import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
-import * as Stream from "effect/Stream"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
 import { reaperArguments } from "./PythonPackage.ts"
@@ -50,8 +50,7 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
       const commands = yield* Queue.unbounded<Uint8Array, Cause.Done>()
       const python = executable(config)
       const complaints: Array<string> = []
-      const lost = (detail: string) =>
-        new WorkerError.ReaperLost({ pool, detail: [detail, ...complaints].join("\n  ") })
+      const lost = (detail: string) => new WorkerError.ReaperLost({ pool, detail: [detail, ...complaints].join("\n  ") })
 
       const handle = yield* ChildProcess.make(python, [...reaperArguments], {
         stdin: Stream.fromQueue(commands),
@@ -89,13 +88,13 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
       const reading = yield* Effect.forkScoped(lines(handle.stdout, take))
       const ended = Effect.gen(function*() {
         const how = yield* Effect.exit(handle.exitCode)
-        return yield* lost(how._tag === "Success" ? `it ended with code ${how.value}` : Cause.pretty(how.cause).split("\n")[0] ?? "it ended")
+        return yield* lost(
+          how._tag === "Success" ? `it ended with code ${how.value}` : Cause.pretty(how.cause).split("\n")[0] ?? "it ended"
+        )
       })
       yield* Effect.raceFirst(Deferred.await(ready), ended).pipe(
         Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.fail(lost("it was not ready within 20 s")) }),
-        Effect.flatMap((subreaper) =>
-          Event.emit(BridgeEvent.reaper_start, {}, { pool, pid: handle.pid, subreaper })
-        )
+        Effect.flatMap((subreaper) => Event.emit(BridgeEvent.reaper_start, {}, { pool, pid: handle.pid, subreaper }))
       )
       void reading
       yield* RegisteredName.register(name, {

@@ -15,7 +15,12 @@ export const mark = "SNAKEPIT_RUN"
 
 /** The living processes of a run, zombies left out. Empty where there is no `/proc`. */
 export const of = (runId: string): Effect.Effect<ReadonlyArray<Survivor>> =>
-  Effect.sync(() => pids().filter((pid) => carries(pid, `${mark}=${runId}`)).map((pid) => ({ pid, command: read(pid, "cmdline").replaceAll("\0", " ").trim() })))
+  Effect.sync(() =>
+    pids().filter((pid) => carries(pid, `${mark}=${runId}`)).map((pid) => ({
+      pid,
+      command: read(pid, "cmdline").replaceAll("\0", " ").trim()
+    }))
+  )
 
 const pids = (): ReadonlyArray<number> => {
   try {

@@ -1,0 +1,42 @@
+"""Messages of `proto/snakepit/v1/worker.proto`, from the descriptor set committed beside this file.
+
+Made by `buf build -o python/src/snakepit/_wire.binpb --as-file-descriptor-set`; there is no generated code. They live
+in a descriptor pool of their own, so an adapter may bring its own copy of the same proto. Types: `_wire.pyi`.
+"""
+
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+PROTOCOL = 1
+
+_pool = DescriptorPool()
+for _file in FileDescriptorSet.FromString(Path(__file__).with_name("_wire.binpb").read_bytes()).file:
+    _pool.AddSerializedFile(_file.SerializeToString())
+
+
+def _message(name):
+    return GetMessageClass(_pool.FindMessageTypeByName(f"snakepit.v1.{name}"))
+
+
+ConnectRequest = _message("ConnectRequest")
+ConnectResponse = _message("ConnectResponse")
+HostFrame = _message("HostFrame")
+WorkerFrame = _message("WorkerFrame")
+Hello = _message("Hello")
+Welcome = _message("Welcome")
+Refused = _message("Refused")
+Tool = _message("Tool")
+Call = _message("Call")
+Cancel = _message("Cancel")
+Credit = _message("Credit")
+Ping = _message("Ping")
+Pong = _message("Pong")
+Started = _message("Started")
+Item = _message("Item")
+Done = _message("Done")
+Failed = _message("Failed")
+PythonException = _message("PythonException")
+Frame = _message("Frame")

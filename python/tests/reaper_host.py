@@ -1,0 +1,124 @@
+"""The host's side of a Reaper, and what an outside observer sees in /proc."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+REAPER = Path(__file__).resolve().parents[1] / "src" / "snakepit" / "reaper.py"
+PATIENCE = 10.0  # seconds for an event that comes in milliseconds; only a failing test waits so long
+
+Event = dict[str, Any]
+
+
+class ReaperHost:
+    """A Reaper and the pids that were seen below it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(REAPER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            bufsize=0,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.events: list[Event] = []
+        self.pids: list[int] = []
+        self._pending = b""
+        self.ready = self.event("ready")
+
+    def write(self, line: bytes) -> None:
+        self.stdin.write(line + b"\n")
+
+    def spawn(self, id: str, *argv: str, secret: str = "s3cret", **env: str) -> None:
+        environment = {"PATH": os.environ["PATH"], **env}
+        command = {"op": "spawn", "id": id, "argv": argv, "env": environment, "cwd": "/", "secret": secret}
+        self.write(json.dumps(command).encode())
+
+    def python(self, id: str, code: str) -> int:
+        """Spawns a worker that runs `code`, and waits for its pid."""
+        self.spawn(id, sys.executable, "-I", "-S", "-c", code)
+        pid: int = self.event("spawned", id)["pid"]
+        self.pids.append(pid)
+        return pid
+
+    def signal(self, id: str, name: str) -> None:
+        self.write(json.dumps({"op": "signal", "id": id, "signal": name}).encode())
+
+    def event(self, kind: str, id: str | None = None) -> Event:
+        """The first event of this kind (and id), waited for."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            for event in self.events:
+                if event["event"] == kind and id in (None, event.get("id")):
+                    return event
+            assert self._read(until), f"no {kind} of {id} came; seen: {self.events[-20:]}"
+
+    def output(self, id: str) -> str:
+        """The first line that a worker wrote."""
+        text: str = self.event("output", id)["text"]
+        return text
+
+    def of(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event["event"] == kind]
+
+    def read_to_end(self) -> None:
+        while self._read(time.monotonic() + PATIENCE):
+            pass
+
+    def close(self) -> int:
+        """Closes the Reaper's stdin, as the death of the host does."""
+        self.stdin.close()
+        return self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        for pipe in (self.stdin, self.stdout):
+            pipe.close()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pid in self.pids:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def _read(self, until: float) -> bool:
+        if not select.select([self.stdout], [], [], max(until - time.monotonic(), 0))[0]:
+            return False
+        data = os.read(self.stdout.fileno(), 1 << 16)
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        self.events.extend(json.loads(line) for line in lines)
+        return bool(data)
+
+
+def alive(pid: int) -> bool:
+    """Whether /proc shows the process, zombies left out."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def await_dead(pids: list[int]) -> None:
+    """Waits until none of them is alive; where a pid can be watched, by its handle."""
+    until = time.monotonic() + PATIENCE
+    for pid in pids:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            assert select.select([handle], [], [], max(until - time.monotonic(), 0))[0], f"process {pid} lives on"
+        finally:
+            os.close(handle)

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reaper_host import PATIENCE, ReaperHost, alive, await_dead
+from snakepit.reaper import Lines
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is proved here needs /proc and a subreaper")
+
+SLEEP = "import time; print('up', flush=True); time.sleep(1000)"
+HOLD_GIL = "import ctypes; print('up', flush=True); ctypes.PyDLL(None).sleep(1000)"
+# a daemon: double fork, a session of its own; prints its pid
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+"""
+WAIT_FOR_DAEMON = DAEMON + "time.sleep(1000)\n"
+
+
+def test_says_that_it_is_ready_and_a_subreaper(reaper: ReaperHost) -> None:
+    assert reaper.ready == {"event": "ready", "pid": reaper.process.pid, "subreaper": True}
+
+
+def test_gives_a_worker_its_secret_its_status_pipe_and_nothing_else(reaper: ReaperHost) -> None:
+    reaper.python(
+        "default/0",
+        """
+import json, os, sys
+secret = sys.stdin.read()
+fd = int(os.environ["SNAKEPIT_STATUS_FD"])
+fds = sorted(int(n) for n in os.listdir("/proc/self/fd"))
+facts = dict(secret=secret, fds=[n for n in fds if n > 2 and os.path.exists(f"/proc/self/fd/{n}")], fd=fd,
+    leader=os.getsid(0) == os.getpgid(0) == os.getpid(), marker=os.environ["SNAKEPIT_WORKER"],
+    oom=open("/proc/self/oom_score_adj").read().strip())
+os.write(fd, json.dumps(facts).encode() + b"\\n")
+""",
+    )
+    status = reaper.event("status", "default/0")["status"]
+    assert status.pop("fds") == [status.pop("fd")]
+    assert status == {"secret": "s3cret\n", "leader": True, "marker": "default/0", "oom": "500"}
+
+
+def test_tells_output_exit_code_and_gone_in_this_order(reaper: ReaperHost) -> None:
+    pid = reaper.python("a", "import sys; print('one\\ntwo'); print('three', file=sys.stderr, end=''); sys.exit(7)")
+    reaper.event("gone", "a")
+    assert reaper.event("exited", "a") == {"event": "exited", "id": "a", "pid": pid, "code": 7, "signal": None}
+    outputs = {(event["stream"], event["text"]) for event in reaper.of("output")}
+    assert outputs == {("stdout", "one"), ("stdout", "two"), ("stderr", "three")}
+    assert [event["event"] for event in reaper.events][-2:] == ["exited", "gone"]
+
+
+def test_started_is_the_start_time_in_proc(reaper: ReaperHost) -> None:
+    pid = reaper.python("a", SLEEP)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    assert reaper.event("spawned", "a")["started"] == int(fields[19])
+
+
+def test_signals_the_group_of_a_worker(reaper: ReaperHost) -> None:
+    reaper.python("a", SLEEP)
+    reaper.output("a")
+    reaper.signal("a", "TERM")
+    assert reaper.event("exited", "a")["signal"] == "SIGTERM"
+    reaper.event("gone", "a")
+
+
+def test_a_real_time_signal_without_a_name_is_told_by_number(reaper: ReaperHost) -> None:
+    reaper.python("a", "import os; os.kill(os.getpid(), 40)")
+    assert reaper.event("exited", "a")["signal"] == "SIG40"
+
+
+def test_a_status_that_the_host_could_not_parse_is_an_error(reaper: ReaperHost) -> None:
+    reaper.python("a", "import os; os.write(int(os.environ['SNAKEPIT_STATUS_FD']), b'{\"load\": NaN}\\nnonsense\\n')")
+    reaper.event("gone", "a")
+    assert ["no JSON line" in event["message"] for event in reaper.of("error")] == [True, True]
+    assert not reaper.of("status")
+
+
+def test_kill_reaches_a_stopped_worker_and_its_daemon(reaper: ReaperHost) -> None:
+    reaper.python("a", WAIT_FOR_DAEMON)
+    daemon = int(reaper.output("a"))
+    reaper.signal("a", "STOP")
+    reaper.signal("a", "KILL")
+    assert reaper.event("exited", "a")["signal"] == "SIGKILL"
+    reaper.event("gone", "a")
+    assert not alive(daemon)
+
+
+def test_gone_waits_for_a_daemon_that_the_worker_left_behind(reaper: ReaperHost) -> None:
+    reaper.python("a", DAEMON)
+    other = reaper.python("b", SLEEP)
+    daemon = int(reaper.output("a"))
+    reaper.event("gone", "a")
+    assert reaper.event("exited", "a")["code"] == 0
+    assert not alive(daemon)
+    assert alive(other)
+
+
+def test_an_id_can_be_used_again_when_it_is_gone_and_not_before(reaper: ReaperHost) -> None:
+    reaper.python("a", SLEEP)
+    reaper.spawn("a", "true")
+    assert "not gone yet" in reaper.event("spawn_failed", "a")["message"]
+    reaper.signal("a", "KILL")
+    reaper.event("gone", "a")
+    reaper.events.clear()
+    reaper.spawn("a", "true")
+    assert reaper.event("exited", "a")["code"] == 0
+
+
+def test_a_program_that_is_not_there_is_a_failed_spawn(reaper: ReaperHost) -> None:
+    reaper.spawn("a", "/no/such/program")
+    failed = reaper.event("spawn_failed", "a")
+    assert failed["errno"] == 2
+    assert "/no/such/program" in failed["message"]
+    reaper.spawn("a", "nul\0byte")
+    reaper.spawn("b", "true")
+    assert reaper.event("exited", "b")["code"] == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"op":"fly"}',
+        b'{"op":"spawn","id":"a"}',
+        b'{"op":"signal","id":"a","signal":"NAP"}',
+        b'{"op":"spawn","id":1,"argv":[],"env":{},"cwd":"","secret":""}',
+    ],
+    ids=lambda line: line[:24].decode(errors="replace"),
+)
+def test_survives_a_command_that_it_cannot_understand(reaper: ReaperHost, line: bytes) -> None:
+    reaper.write(line)
+    assert "not understood" in reaper.event("error")["message"]
+    reaper.spawn("a", "true")
+    assert reaper.event("exited", "a")["code"] == 0
+
+
+def test_a_worker_that_the_host_does_not_listen_to_is_never_blocked(reaper: ReaperHost) -> None:
+    reaper.python("a", "import sys\nfor _ in range(3000): print('x' * 1000)\n")
+    # reads nothing until the worker, which wrote three times what is kept, has ended
+    await_dead(reaper.pids)
+    reaper.event("gone", "a")
+    kept = len(reaper.of("output"))
+    assert reaper.event("dropped")["lines"] == 3000 - kept
+    assert reaper.event("exited", "a")["code"] == 0
+
+
+def test_a_line_without_end_comes_in_pieces(reaper: ReaperHost) -> None:
+    reaper.python("a", "print('x' * 20000, end='')")
+    reaper.event("gone", "a")
+    assert [len(event["text"]) for event in reaper.of("output")] == [8192, 8192, 20000 - 2 * 8192]
+
+
+def test_when_the_host_closes_its_pipe_nothing_is_left(reaper: ReaperHost) -> None:
+    reaper.python("daemon", WAIT_FOR_DAEMON)
+    reaper.python("gil", HOLD_GIL)
+    stopped = reaper.python("stopped", SLEEP)
+    daemon = int(reaper.output("daemon"))
+    reaper.output("gil")
+    reaper.output("stopped")
+    os.kill(stopped, signal.SIGSTOP)
+    assert reaper.close() == 0
+    assert not [pid for pid in [daemon, *reaper.pids] if alive(pid)]
+    reaper.read_to_end()
+    assert {event["id"] for event in reaper.of("gone")} == {"daemon", "gil", "stopped"}
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_reaper_sweeps(reaper: ReaperHost, name: signal.Signals) -> None:
+    pid = reaper.python("a", SLEEP)
+    reaper.process.send_signal(name)
+    assert reaper.process.wait(PATIENCE) == 0
+    assert not alive(pid)
+
+
+def test_workers_die_with_a_reaper_that_is_killed(reaper: ReaperHost) -> None:
+    reaper.python("a", SLEEP)
+    reaper.python("gil", HOLD_GIL)
+    reaper.output("gil")
+    reaper.process.kill()
+    await_dead(reaper.pids)
+
+
+@given(chunks=st.lists(st.text("ab\n", max_size=12).map(str.encode)), limit=st.integers(1, 6))
+def test_lines_are_whole_however_the_bytes_arrive(chunks: list[bytes], limit: int) -> None:
+    lines = Lines(limit)
+    got = [line for chunk in chunks for line in lines.feed(chunk)] + list(lines.rest())
+    expected = Lines(limit)
+    data = b"".join(chunks)
+    assert got == list(expected.feed(data)) + list(expected.rest())
+    assert all(len(line) <= limit for line in got)
+    assert b"".join(got) == data.replace(b"\n", b"")
+    assert all(len(line) == limit or b"\n" in data for line, _ in pairwise(got))

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from snakepit import _wire
+from worker_host import TOKEN, Stream, WorkerProcess, opened
+
+
+@pytest.fixture
+def fifo(folder: Path) -> str:
+    """A path on which `wait_for` waits."""
+    path = folder / "fifo"
+    os.mkfifo(path)
+    return str(path)
+
+
+# -- the handshake -----------------------------------------------------------------------------------------------------
+
+
+def test_welcome_lists_the_tools(stream: Stream, shared_worker: WorkerProcess) -> None:
+    welcome = stream.of("welcome")[0].welcome
+    assert (welcome.protocol, welcome.pid, len(welcome.catalogue_hash)) == (1, shared_worker.process.pid, 32)
+    assert [tool.name for tool in welcome.tools] == shared_worker.status["tools"]
+    assert [tool.id for tool in welcome.tools] == list(range(len(welcome.tools)))
+    by_name = {tool.name: tool for tool in welcome.tools}
+    assert by_name["add"].description == "Adds."
+    assert (by_name["add"].streams, by_name["count"].streams) == (False, True)
+
+
+@pytest.mark.parametrize(("token", "received"), [("a guess", "another one"), ("", "none")])
+def test_a_wrong_token_is_refused_and_not_repeated(shared_worker: WorkerProcess, token: str, received: str) -> None:
+    stream = Stream(shared_worker.socket)
+    try:
+        stream.hello(token=token)
+        refused = stream.await_frame("refused").refused
+        assert (refused.field, refused.received) == ("token", received)
+        assert TOKEN not in str(refused)
+        assert stream.await_end() == grpc.StatusCode.ABORTED
+    finally:
+        stream.close()
+
+
+def test_another_protocol_is_refused(shared_worker: WorkerProcess) -> None:
+    stream = Stream(shared_worker.socket)
+    try:
+        stream.hello(protocol=7)
+        refused = stream.await_frame("refused").refused
+        assert (refused.field, refused.expected, refused.received) == ("protocol", "1", "7")
+    finally:
+        stream.close()
+
+
+def test_a_refused_stream_does_not_disturb_the_one_that_serves(stream: Stream, shared_worker: WorkerProcess) -> None:
+    intruder = Stream(shared_worker.socket)
+    try:
+        intruder.hello(token="a guess")
+        intruder.await_end()
+        stream.call(10, "add", a=1)
+        assert stream.result(10) == 2
+    finally:
+        intruder.close()
+
+
+def test_a_stream_that_breaks_a_rule_is_ended_with_the_reason(shared_worker: WorkerProcess) -> None:
+    for break_rule, reason in [
+        (lambda stream: stream.ping(1), "expected first a Hello"),
+        (lambda stream: (stream.hello(), stream.hello()), "expected no second Hello"),
+        (lambda stream: stream.send(batch=5), "expected batch 1, received 5"),
+    ]:
+        stream = Stream(shared_worker.socket)
+        try:
+            break_rule(stream)  # type: ignore[no-untyped-call]
+            assert stream.await_end() == grpc.StatusCode.ABORTED
+            assert reason in stream.responses.details()
+        finally:
+            stream.close()
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_started_and_done_in_the_main_thread(stream: Stream, shared_worker: WorkerProcess) -> None:
+    stream.call(20, "whoami")
+    assert stream.result(20) == {"pid": shared_worker.process.pid, "main": True}
+    kinds = [frame.WhichOneof("frame") for frame in stream.seen]
+    assert kinds == ["welcome", "started", "done"]
+
+
+def test_calls_of_a_batch_run_in_order(stream: Stream) -> None:
+    stream.send(*[stream.call_frame(id, "add", a=id) for id in range(30, 40)])
+    stream.await_frame("done", 39)
+    assert [frame.done.id for frame in stream.of("done")] == list(range(30, 40))
+
+
+def test_every_batch_is_acknowledged_even_while_a_tool_runs(stream: Stream, fifo: str) -> None:
+    stream.call(40, "wait_for", path=fifo)
+    stream.await_frame("started", 40)
+    stream.call(41, "add", a=1)
+    stream.call(42, "add", a=2)
+    stream.until(lambda: stream.read == 4)
+    assert not stream.of("started", 41)
+    Path(fifo).write_text("go")
+    assert stream.result(42) == 3
+
+
+def test_a_ping_is_answered_while_a_tool_runs(stream: Stream, fifo: str) -> None:
+    stream.call(43, "wait_for", path=fifo)
+    stream.await_frame("started", 43)
+    stream.ping(9)
+    stream.await_frame("pong", 9)
+    assert not stream.of("done")
+    Path(fifo).write_text("go")
+    stream.await_frame("done", 43)
+
+
+def test_results_leave_before_a_tool_that_holds_the_gil(stream: Stream) -> None:
+    stream.send(stream.call_frame(44, "add", a=1), stream.call_frame(45, "hold_gil", seconds=1))
+    stream.await_frame("started", 45)
+    assert stream.of("done", 44)
+    assert not stream.of("done", 45)
+
+
+def test_an_id_never_runs_twice(stream: Stream, shared_worker: WorkerProcess) -> None:
+    stream.call(50, "add", a=1)
+    stream.result(50)
+    stream.call(50, "add", a=1)
+    assert stream.exception(50).type == "snakepit.AlreadyStarted"
+    for other in opened(shared_worker.socket):
+        other.call(50, "add", a=1)
+        assert other.exception(50).type == "snakepit.AlreadyStarted"
+        assert not other.of("started")
+
+
+def test_a_deadline_that_passed_in_the_queue_cancels(stream: Stream, fifo: str) -> None:
+    stream.call(51, "wait_for", path=fifo)
+    stream.call(52, "add", a=1, deadline_ms=1)
+    stream.call(53, "add", a=1)
+    stream.await_frame("started", 51)
+    stream.until(lambda: stream.read == 4)
+    time.sleep(0.002)  # a deadline is a moment on the clock: the one thing a test has to let pass
+    Path(fifo).write_text("go")
+    assert stream.await_frame("failed", 52).failed.cancelled
+    assert stream.result(53) == 2
+    assert not stream.of("started", 52)
+
+
+def test_numpy_results_arrive_as_plain_values(stream: Stream) -> None:
+    stream.call(54, "arrays")
+    assert stream.result(54) == {"scalar": 0.5, "count": 3, "flag": True, "rows": [[1.0, 0.0], [0.0, 1.0]]}
+
+
+def test_a_result_that_is_too_large_says_its_size(stream: Stream) -> None:
+    stream.call(55, "big", size=2_000_000)
+    assert stream.await_frame("failed", 55).failed.too_large == 2_000_005
+    stream.call(56, "echo", value=bytes(2_000_000))
+    assert "more than the 1048576 of max_payload" in stream.exception(56).message
+
+
+def test_stdin_of_tools_is_empty(stream: Stream) -> None:
+    stream.call(57, "ask")
+    assert stream.exception(57).type == "EOFError"
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+def test_an_exception_arrives_with_frames_cause_and_notes(stream: Stream) -> None:
+    stream.call(60, "fail")
+    raised = stream.exception(60)
+    assert (raised.type, raised.message, list(raised.notes)) == ("RuntimeError", "could not", ["try the other door"])
+    assert list(raised.bases) == ["Exception", "BaseException"]
+    frame = raised.frames[0]
+    assert (Path(frame.file).name, frame.function, frame.source) == ("shelf.py", "fail", "raise problem from cause")
+    assert (raised.cause.type, raised.implicit) == ("KeyError", False)
+
+
+def test_the_members_of_an_exception_group_arrive(stream: Stream) -> None:
+    stream.call(61, "fail_together")
+    raised = stream.exception(61)
+    assert raised.type == "ExceptionGroup"
+    assert [(member.type, member.message) for member in raised.members] == [("ValueError", "one"), ("OSError", "two")]
+
+
+def test_a_tool_that_exits_is_an_exception_and_the_worker_lives(stream: Stream) -> None:
+    stream.call(62, "leave")
+    assert stream.exception(62).type == "SystemExit"
+    stream.call(63, "add", a=1)
+    assert stream.result(63) == 2
+
+
+@pytest.mark.parametrize(
+    ("id", "tool", "arguments", "says"),
+    [
+        (70, "add", {}, "missing a"),
+        (71, "add", {"a": 1, "c": 2}, "unknown c"),
+        (72, "add", {"a": "1"}, "parameter 'a': Expected `int`, got `str`"),
+        (73, "bounded.half", {"of": -1}, "parameter 'of': Expected `int` >= 0"),
+    ],
+)
+def test_arguments_that_do_not_fit_never_start(
+    stream: Stream, id: int, tool: str, arguments: dict[str, Any], says: str
+) -> None:
+    stream.call(id, tool, **arguments)
+    raised = stream.exception(id)
+    assert (raised.type, raised.bases[0]) == ("snakepit.InvalidArguments", "TypeError")
+    assert says in raised.message
+    assert repr(tool) in raised.message
+    assert not stream.of("started")
+
+
+def test_a_result_that_cannot_be_carried_says_what_can(stream: Stream) -> None:
+    stream.call(74, "opaque")
+    raised = stream.exception(74)
+    assert raised.type == "TypeError"
+    assert "'opaque' returned a _thread.lock" in raised.message
+
+
+def test_a_tool_id_that_was_not_listed_is_told(stream: Stream) -> None:
+    stream.send(_wire.HostFrame(call=_wire.Call(id=75, tool=99)))
+    assert stream.exception(75).type == "snakepit.UnknownTool"
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_sends_its_elements_and_ends(stream: Stream) -> None:
+    stream.call(80, "count", to=3, credit=3)
+    stream.await_frame("done", 80)
+    assert stream.items(80) == [0, 1, 2]
+
+
+def test_a_slow_consumer_stops_the_generator(stream: Stream, folder: Path) -> None:
+    trace = folder / "trace"
+    stream.call(81, "count", to=100, trace=str(trace), credit=2)
+    stream.until(lambda: len(stream.items(81)) == 2)
+    stream.credit(81, 3)
+    stream.until(lambda: len(stream.items(81)) == 5)
+    stream.ping(1)
+    stream.await_frame("pong", 1)
+    assert stream.items(81) == [0, 1, 2, 3, 4]
+    # one element may be made ahead of demand, none further
+    assert trace.read_text() in {"", "4", "5"}
+    stream.cancel(81)
+    assert stream.await_frame("failed", 81).failed.cancelled
+
+
+def test_skipped_elements_are_made_but_not_sent_and_cost_no_credit(stream: Stream) -> None:
+    stream.call(82, "count", to=10, credit=3, skip=7)
+    stream.await_frame("done", 82)
+    assert stream.items(82) == [7, 8, 9]
+
+
+def test_a_stream_that_fails_keeps_what_it_sent(stream: Stream) -> None:
+    stream.call(83, "fail_after", elements=2, credit=10)
+    assert stream.exception(83).type == "LookupError"
+    assert stream.items(83) == [0, 1]
+
+
+# -- cancellation ------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_closes_a_generator_that_waits_for_credit(stream: Stream, folder: Path) -> None:
+    trace = folder / "trace"
+    stream.call(90, "count", to=10, trace=str(trace), credit=1)
+    stream.until(lambda: stream.items(90) == [0])
+    stream.cancel(90)
+    assert stream.await_frame("failed", 90).failed.cancelled
+    assert trace.read_text() == "closed"
+
+
+def test_cancel_closes_a_generator_at_its_next_element(stream: Stream) -> None:
+    stream.call(91, "count", to=1 << 60, credit=0, skip=1 << 60)
+    stream.await_frame("started", 91)
+    stream.cancel(91)
+    assert stream.await_frame("failed", 91).failed.cancelled
+
+
+def test_cancel_answers_a_queued_call_at_once_and_it_never_starts(stream: Stream, fifo: str) -> None:
+    stream.call(92, "wait_for", path=fifo)
+    stream.call(93, "add", a=1)
+    stream.await_frame("started", 92)
+    stream.cancel(93)
+    assert stream.await_frame("failed", 93).failed.cancelled
+    Path(fifo).write_text("go")
+    stream.call(94, "add", a=1)
+    stream.await_frame("done", 94)
+    assert not stream.of("started", 93)
+
+
+def test_cancel_drops_the_result_of_a_plain_tool(stream: Stream, fifo: str) -> None:
+    stream.call(95, "wait_for", path=fifo)
+    stream.await_frame("started", 95)
+    stream.cancel(95)
+    stream.until(lambda: stream.read == 3)
+    assert not stream.of("failed", 95)
+    Path(fifo).write_text("go")
+    assert stream.await_frame("failed", 95).failed.cancelled
+    assert not stream.of("done", 95)
+
+
+# -- one stream after another ------------------------------------------------------------------------------------------
+
+
+def test_a_new_stream_takes_the_place_of_the_old_one(stream: Stream, shared_worker: WorkerProcess, fifo: str) -> None:
+    stream.call(100, "wait_for", path=fifo)
+    stream.call(101, "add", a=1)
+    stream.await_frame("started", 100)
+    for newer in opened(shared_worker.socket):
+        assert stream.await_end() == grpc.StatusCode.ABORTED
+        assert "taken the place" in stream.responses.details()
+        newer.call(101, "add", a=2)
+        Path(fifo).write_text("go")
+        assert newer.result(101) == 3
+        assert not stream.of("done")
+
+
+def test_a_stream_that_is_cut_closes_its_generator(shared_worker: WorkerProcess, folder: Path) -> None:
+    trace = folder / "trace"
+    cut = Stream(shared_worker.socket)
+    cut.welcome()
+    cut.call(110, "count", to=100, trace=str(trace), credit=1)
+    cut.until(lambda: cut.items(110) == [0])
+    cut.close()
+    for stream in opened(shared_worker.socket):
+        stream.call(111, "add", a=1)
+        assert stream.result(111) == 2
+        assert trace.read_text() == "closed"

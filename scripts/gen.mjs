@@ -1,0 +1,33 @@
+// @ts-check
+/** `npm run gen`: writes what is generated from proto/ and committed. */
+import { execFileSync } from "node:child_process"
+import { mkdirSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { isMain, setupOrExit } from "./setup.mjs"
+import { inCheckout, root } from "./setup/Checkout.mjs"
+
+/** Where it goes, from the root of the checkout. */
+export const typescript = join("packages", "bridge", "gen")
+export const descriptors = join("python", "src", "snakepit", "_wire.binpb")
+
+/** buf caches in the home folder, which may not be there. @param {NodeJS.ProcessEnv} env @returns {NodeJS.ProcessEnv} */
+export const bufEnv = (env) => ({ ...env, BUF_CACHE_DIR: inCheckout("node_modules", ".cache", "buf") })
+
+/**
+ * @param {string} target the root of the checkout, or a folder to compare it with
+ * @returns {ReadonlyArray<ReadonlyArray<string>>} arguments for buf
+ */
+export const commands = (target) => [
+  ["generate", "--clean", "-o", target],
+  ["build", "proto", "--as-file-descriptor-set", "-o", join(target, descriptors)]
+]
+
+if (isMain(import.meta.url)) {
+  const { env } = await setupOrExit()
+  mkdirSync(dirname(inCheckout(descriptors)), { recursive: true })
+  try {
+    for (const args of commands(root)) execFileSync("buf", args, { cwd: root, env: bufEnv(env), stdio: "inherit" })
+  } catch {
+    process.exitCode = 1 // buf has said why
+  }
+}

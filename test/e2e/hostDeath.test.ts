@@ -1,0 +1,30 @@
+/** Law 4: no worker process, nor a process it started, outlives the host, whatever kills the host. */
+import { assert, describe, it } from "@effect/vitest"
+import { existsSync } from "node:fs"
+import { config, start, survivors, until } from "./fixtures/Program.ts"
+
+const isAlive = (pid: number) => existsSync(`/proc/${pid}`)
+
+describe("when the host ends", () => {
+  it("by SIGKILL, its workers, their grandchildren and the Reaper are gone", async () => {
+    const program = start([JSON.stringify(config()), "wait"])
+    const runId = await program.said("run")
+    const grandchild = Number(await program.said("ready"))
+    assert.isTrue(isAlive(grandchild))
+    assert.isAtLeast((await survivors(runId)).length, 4) // two workers, a grandchild, the Reaper
+    program.child.kill("SIGKILL")
+    await program.ended
+    assert.deepStrictEqual(await until(() => survivors(runId), (left) => left.length === 0), [])
+    assert.isFalse(isAlive(grandchild))
+  })
+
+  it("by SIGTERM, the tree is stopped in order and nothing is left", async () => {
+    const program = start([JSON.stringify(config({}, { stopGrace: "500 millis" })), "wait"])
+    const runId = await program.said("run")
+    await program.said("ready")
+    program.child.kill("SIGTERM")
+    const { code } = await program.ended
+    assert.strictEqual(code, 130)
+    assert.deepStrictEqual(await survivors(runId), [])
+  })
+})

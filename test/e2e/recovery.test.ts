@@ -1,0 +1,119 @@
+/** The two failures of the main job, induced on real Python workers: what telemetry tells, in order, and what the caller gets. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { type Event, EventBus, Pool, Snakepit, SnakepitEvent, Survivors } from "snakepit"
+import { config } from "./fixtures/Program.ts"
+import { Tools } from "./fixtures/Tools.ts"
+
+const quick = { heartbeat: { interval: "100 millis", timeout: "100 millis", maxMissed: 3 }, stopGrace: "300 millis" }
+
+/** A recorder of the events of one slot, and a wait for one of them. */
+const recorder = (slot: number) =>
+  Effect.gen(function*() {
+    const bus = yield* EventBus.EventBus
+    const events: Array<Event.Event> = []
+    const waiters = new Set<() => void>()
+    yield* bus.attach("*", (event) => {
+      if (event.attributes["slot"] !== slot) return
+      events.push(event)
+      for (const waiter of [...waiters]) waiter()
+    })
+    const awaitEvent = (name: string) =>
+      Effect.callback<void>((resume) => {
+        const look = () => {
+          if (!events.some((event) => event.name === name)) return
+          waiters.delete(look)
+          resume(Effect.void)
+        }
+        waiters.add(look)
+        look()
+        return Effect.sync(() => waiters.delete(look))
+      }).pipe(Effect.timeoutOrElse({
+        duration: "20 seconds",
+        orElse: () => Effect.sync(() => assert.fail(`no ${name} within 20 s, only ${events.map((event) => event.name).join(", ")}`))
+      }))
+    return { events, awaitEvent }
+  })
+
+/** The pid of a slot's worker, from what the log has told. */
+const pidOf = (slot: number) =>
+  Effect.gen(function*() {
+    const { directory } = yield* Pool.Pools
+    assert.isDefined(directory.entry("default").roster.current)
+    const survivors = yield* Survivors.of((yield* Snakepit.Snakepit).runId)
+    const worker = survivors.find(({ command }) => command.includes("snakepit.worker") && command.includes(`default/${slot} `))
+    return worker!.pid
+  })
+
+const names = (events: ReadonlyArray<Event.Event>) => events.map(({ name }) => name)
+
+describe("a worker of a pool of real Python processes", () => {
+  it.live("that is killed is replaced, and its idempotent call is answered by another", () =>
+    Effect.gen(function*() {
+      const { awaitEvent, events } = yield* recorder(0)
+      const tools = yield* Pool.client(Tools)
+      const naps = yield* Effect.forkChild(
+        Effect.all([tools.nap({ seconds: 0.5 }), tools.nap({ seconds: 0.5 })], { concurrency: "unbounded" }),
+        { startImmediately: true }
+      )
+      yield* tools.nothing().pipe(Effect.timeoutOption("150 millis")) // both workers are at work by now
+      const pid = yield* pidOf(0)
+      process.kill(pid, "SIGKILL")
+      assert.deepStrictEqual(yield* Fiber.join(naps), ["rested", "rested"])
+      yield* awaitEvent("snakepit.worker_supervisor.recover")
+      assert.deepStrictEqual(names(events), [
+        "snakepit.worker.detach",
+        "snakepit.call.retry",
+        "snakepit.process.exit",
+        "snakepit.worker_supervisor.restart",
+        "snakepit.process.start",
+        "snakepit.worker.attach",
+        "snakepit.worker_supervisor.recover"
+      ])
+      const [detach, retry, exit, restart, start, attach, recover] = events
+      assert.include(detach!.attributes, { generation: 0, cause: "its process was ended by SIGKILL" })
+      assert.include(retry!.attributes, { tool: "nap" })
+      assert.include(exit!.attributes, { pid, planned: false, signal: "SIGKILL", generation: 0 })
+      assert.include(restart!.attributes, { child: "process", pool: "default", slot: 0, generation: 0, reason: "Failed" })
+      assert.include(restart!.attributes["cause"], `process ${pid} of worker default/0 ended by SIGKILL`)
+      assert.deepInclude(restart!.measurements, { delayMillis: 50, budgetLeft: 2, victims: 3 })
+      assert.strictEqual(start!.attributes["generation"], 1)
+      assert.strictEqual(attach!.attributes["generation"], 1)
+      assert.strictEqual(recover!.attributes["incident"], restart!.attributes["incident"])
+      for (const event of events) {
+        const declared = SnakepitEvent.catalogue.get(event.name)
+        assert.isDefined(declared, event.name)
+        assert.strictEqual(event.attributes["snakepit.layer"], declared!.layer)
+      }
+      assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+      const ledger = yield* Pool.ledger()
+      assert.strictEqual(ledger!.retried, 1)
+      assert.strictEqual(ledger!.twice, 0)
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, quick)))))
+
+  it.live("that is frozen is found by its heartbeat, failed through its supervisor, counted and replaced", () =>
+    Effect.gen(function*() {
+      const { awaitEvent, events } = yield* recorder(1)
+      const tools = yield* Pool.client(Tools)
+      const pid = yield* pidOf(1)
+      process.kill(pid, "SIGSTOP")
+      yield* awaitEvent("snakepit.worker_supervisor.recover")
+      assert.deepStrictEqual(names(events), [
+        "snakepit.heartbeat.miss",
+        "snakepit.heartbeat.miss",
+        "snakepit.heartbeat.lose",
+        "snakepit.worker.detach",
+        "snakepit.process.exit",
+        "snakepit.worker_supervisor.restart",
+        "snakepit.process.start",
+        "snakepit.worker.attach",
+        "snakepit.worker_supervisor.recover"
+      ])
+      const restart = events.find(({ name }) => name === "snakepit.worker_supervisor.restart")
+      assert.include(restart!.attributes["cause"], "missed 3 heartbeats in a row")
+      assert.deepInclude(restart!.measurements, { budgetLeft: 2 })
+      const exit = events.find(({ name }) => name === "snakepit.process.exit")
+      assert.include(exit!.attributes, { pid, planned: true, signal: "SIGKILL" })
+      assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, quick)))))
+})
