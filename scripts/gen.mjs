@@ -1,5 +1,5 @@
 // @ts-check
-/** `npm run gen`: writes what is generated from proto/ and committed. */
+/** `npm run gen`: writes what is generated and committed: code from proto/, reference pages from the contracts and declarations. */
 import { execFileSync } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -27,7 +27,10 @@ if (isMain(import.meta.url)) {
   mkdirSync(dirname(inCheckout(descriptors)), { recursive: true })
   try {
     for (const args of commands(root)) execFileSync("buf", args, { cwd: root, env: bufEnv(env), stdio: "inherit" })
+    // after the code: the pages are made by it
+    execFileSync("node", ["--conditions=source", inCheckout("scripts", "reference.ts")], { cwd: root, env, stdio: "inherit" })
+    execFileSync("dprint", ["fmt", "docs/**/*.md"], { cwd: root, env, stdio: "inherit" })
   } catch {
-    process.exitCode = 1 // buf has said why
+    process.exitCode = 1 // the command has said why
   }
 }

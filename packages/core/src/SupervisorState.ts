@@ -71,8 +71,8 @@ interface Recovery {
   readonly incident: string
   readonly decidedAt: number
   readonly origin: ChildState
-  /** The first victim in start order. */
-  readonly first: ChildState
+  /** The first victim in start order; the next one takes its place when it is deleted. */
+  first: ChildState
   /** The newest question about a delay; answers to older ones move nothing. */
   readonly ask: number
   stage: "stopping" | "starting"
@@ -298,7 +298,7 @@ const apply = (step: Step, event: Event): void => {
     }
     case "FailChild": {
       const child = state.children.get(event.id)
-      if (child?.status._tag !== "Running") return
+      if (child?.status._tag !== "Running" || state.phase._tag === "Stopping") return
       return stop(step, child, { _tag: "Fail", reason: event.reason, incident: event.incident })
     }
     case "StartChild":
@@ -369,7 +369,10 @@ const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, inc
     step.out.push(Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason }) }))
     if (child.generation === 0) forget(step, child)
   }
-  if (step.state.phase._tag === "Stopping") return stopNext(step)
+  if (step.state.phase._tag === "Stopping") {
+    answer(step, child)
+    return stopNext(step)
+  }
   if (step.state.phase._tag === "Booting") return boot(step)
   if (askedBy !== undefined) return
   recover(step, child, reason, recoveryFor(step.state, child)?.incident ?? incident, child)
@@ -381,13 +384,14 @@ const childExited = (step: Step, child: ChildState, reason: ExitReason, incident
   child.status = { _tag: "Waiting", reason, incident }
   if (step.state.phase._tag === "Stopping") {
     child.status = { _tag: "Down", why: "supervisor stopping" }
+    answer(step, child)
     return stopNext(step)
   }
   if (step.state.phase._tag === "Booting") {
     step.state.held.push({ child, reason, incident })
     return
   }
-  if (isPartOfAFailure(step.state, child)) return
+  if (RestartType.decide(child.restart, reason) === "restart" && isPartOfAFailure(step.state, child)) return
   decideExit(step, child, reason, incident)
 }
 
@@ -421,7 +425,7 @@ const isPartOfAFailure = (state: SupervisorState, child: ChildState): boolean =>
   if (state.strategy === "one_for_one") return false
   for (const other of state.children.values()) {
     if (
-      other.status._tag === "Stopping" && other.status.then._tag === "Fail" &&
+      other.status._tag === "Stopping" && other.status.then._tag === "Fail" && other.restart !== "temporary" &&
       (state.strategy === "one_for_all" || isBefore(state, other, child))
     ) return true
   }
@@ -483,7 +487,7 @@ const advance = (step: Step, recovery: Recovery): void => {
     }
     recovery.stage = "starting"
   }
-  if (recovery.due === undefined || now < recovery.due) return
+  if (recovery.due === undefined || now < recovery.due || isPartOfAFailure(state, recovery.first)) return
   for (const victim of victims) {
     if (victim.status._tag === "Waiting") return start(step, victim, undefined)
     if (victim.status._tag === "Starting" || victim.status._tag === "Stopping") return
@@ -561,16 +565,19 @@ const childStopped = (step: Step, child: ChildState): void => {
   }
   if (stopping) return stopNext(step)
   if (step.state.phase._tag === "Booting") return boot(step)
-  advanceFor(step, child)
   decideStranded(step)
+  advanceFor(step, child)
 }
 
 /** Exits that were held back for a failure which then became a termination are decided now. */
 const decideStranded = (step: Step): void => {
   const { state } = step
-  if (state.strategy === "one_for_one" || state.phase._tag !== "Running" || state.recoveries.size > 0) return
+  if (state.strategy === "one_for_one") return
   for (const child of [...state.children.values()]) {
-    if (child.status._tag === "Waiting" && !isPartOfAFailure(state, child) && state.recoveries.size === 0) {
+    if (state.phase._tag !== "Running") return
+    if (child.status._tag !== "Waiting" || isPartOfAFailure(state, child)) continue
+    const recovery = recoveryFor(state, child)
+    if (recovery === undefined || (state.strategy === "rest_for_one" && isBefore(state, child, recovery.first))) {
       decideExit(step, child, child.status.reason, child.status.incident)
     }
   }
@@ -583,8 +590,15 @@ const answer = (step: Step, child: ChildState): void => {
 }
 
 const forget = (step: Step, child: ChildState): void => {
-  step.state.children.delete(child.id)
-  step.out.push(Command.Forget({ id: child.id }))
+  const { out, state } = step
+  const recovery = recoveryFor(state, child)
+  if (recovery?.first === child) {
+    const next = state.strategy === "one_for_one" ? undefined : [...state.children.values()].find((other) => isBefore(state, child, other))
+    if (next === undefined) state.recoveries.delete(recovery.key)
+    else recovery.first = next
+  }
+  state.children.delete(child.id)
+  out.push(Command.Forget({ id: child.id }))
 }
 
 const beginStop = (step: Step, outcome: Outcome): void => {
@@ -655,8 +669,9 @@ const terminateChild = (step: Step, id: string, token: number): void => {
     if (status.why === "not started") child.status = { _tag: "Down", why: "terminated" } // the boot passes it by
     return answer(step, child)
   }
+  if (state.phase._tag === "Stopping") return // its turn comes, in reverse start order
   const told = status._tag === "Stopping" && status.then._tag === "StayDown"
-  if (!told && state.phase._tag !== "Stopping") {
+  if (!told) {
     out.push(Command.Tell({ decision: Decision.TerminateChild({ child: id, generation: child.generation }) }))
   }
   if (status._tag === "Waiting") {

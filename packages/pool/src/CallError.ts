@@ -114,9 +114,7 @@ export const PythonException: Schema.Codec<PythonException> = Schema.Struct({
 const traceback = (exception: PythonException): string => {
   const before = exception.cause === undefined
     ? ""
-    : `${traceback(exception.cause)}\n${
-      exception.implicit ? "and while that was handled" : "which was the cause of"
-    }\n`
+    : `${traceback(exception.cause)}\n${exception.implicit ? "and while that was handled" : "which was the cause of"}\n`
   const frames = exception.frames.map((frame) => `  ${frame.file}:${frame.line}  ${frame.function}  ${frame.source}`)
   const members = exception.members.map((member) => `  | ${traceback(member).replaceAll("\n", "\n  | ")}`)
   return before + [`${exception.type}: ${exception.message}`, ...exception.notes, ...frames, ...members].join("\n")

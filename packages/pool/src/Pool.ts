@@ -43,13 +43,13 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Rpc from "effect/rpc/Rpc"
+import type * as Rpc from "effect/rpc/Rpc"
 import type * as RpcGroup from "effect/rpc/RpcGroup"
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Option from "effect/Option"
 import * as CallError from "./CallError.ts"
 import * as Dispatch from "./control/Dispatch.ts"
 import * as Roster from "./control/Roster.ts"
@@ -136,16 +136,26 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   const isVoid = success.ast._tag === "Void"
 
   const payloadOf = (payload: unknown): Exit.Exit<Uint8Array, CallError.InvalidPayload> => {
+    const invalid = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
     const encoded = encode(payload)
-    if (Exit.isSuccess(encoded)) return Exit.succeed(codec.encode(encoded.value ?? {}))
-    return Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue: issueOf(encoded.cause) }))
+    if (Exit.isFailure(encoded)) return invalid(issueOf(encoded.cause))
+    try {
+      return Exit.succeed(codec.encode(encoded.value ?? {}))
+    } catch (defect) {
+      return invalid(`they cannot be written: ${defect}`)
+    }
   }
   const decode = (payload: Uint8Array): Exit.Exit<unknown, CallError.InvalidResult> => {
-    const value = codec.decode(payload)
+    const invalid = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
     if (isVoid) return Exit.void
+    let value: unknown
+    try {
+      value = codec.decode(payload)
+    } catch (defect) {
+      return invalid(`it cannot be read: ${defect}`)
+    }
     const decoded = decodeExit(value)
-    if (Exit.isSuccess(decoded)) return Exit.succeed(decoded.value)
-    return Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue: issueOf(decoded.cause) }))
+    return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalid(issueOf(decoded.cause))
   }
   /** Hands the call to the pool; returns what takes it back. */
   const submit = (roster: Roster.Roster, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
@@ -165,7 +175,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
       })
     )
     const cancel = () => {
-      if (roster.tickets.delete(id)) Roster.put(roster, Dispatch.Event.Cancel({ id }))
+      if (roster.tickets.has(id)) Roster.put(roster, Dispatch.Event.Cancel({ id }))
     }
     return { id, cancel }
   }
@@ -180,6 +190,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
         const payload = payloadOf(input)
         if (Exit.isFailure(payload)) return resume(payload)
         const { cancel } = submit(roster, {
+          tool,
           payload: payload.value,
           item: () => {},
           complete: (result) => resume(decode(result)),
@@ -194,6 +205,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
       const payload = yield* payloadOf(input)
       const elements = yield* Queue.unbounded<unknown, CallError.CallError | Cause.Done>() // bounded by the credit
       const { cancel, id } = submit(pool, {
+        tool,
         payload,
         item: (element) => {
           const decoded = decode(element)
@@ -208,14 +220,20 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
       })
       yield* Effect.addFinalizer(() => Effect.sync(cancel))
       const batch = Math.max(1, pool.config.credit >> 1) // half the window: Python goes on while the other half is on its way
-      let taken = 0
-      const grant = () => {
-        if (++taken % batch === 0) Roster.put(pool, Dispatch.Event.Credit({ id, elements: batch }))
-      }
-      return Stream.map(Stream.fromQueue(elements), (element) => {
-        grant()
-        return element
-      })
+      let owed = 0
+      let given = 0
+      return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
+        owed += given // asking for more means that what was given is consumed
+        given = 0
+        if (owed >= batch) {
+          Roster.put(pool, Dispatch.Event.Credit({ id, elements: owed }))
+          owed = 0
+        }
+        return Effect.tap(Queue.takeAll(elements), (chunk) =>
+          Effect.sync(() => {
+            given = chunk.length
+          }))
+      })))
     }))
 
   return streams ? stream : call

@@ -5,15 +5,7 @@
 import type { Child, SupervisorError } from "@snakepit/core"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { WireSink } from "./Wire.ts"
-import type {
-  BootFailed,
-  CallOverran,
-  ChannelLost,
-  HandshakeFailed,
-  HeartbeatLost,
-  ProcessExited,
-  ReaperLost
-} from "./WorkerError.ts"
+import type { BootFailed, CallOverran, ChannelLost, HandshakeFailed, HeartbeatLost, ProcessExited, ReaperLost } from "./WorkerError.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
 

@@ -1,5 +1,7 @@
 /** Pools of workers: calls, queues, dispatch, the tree of a pool. */
 export * as CallError from "./CallError.ts"
+export * as ConfigServer from "./control/ConfigServer.ts"
+export * as PoolsSupervisor from "./control/PoolsSupervisor.ts"
 export * as Pool from "./Pool.ts"
 export * as PoolConfig from "./PoolConfig.ts"
 export * as PoolDirectory from "./PoolDirectory.ts"
@@ -8,5 +10,3 @@ export * as Tool from "./Tool.ts"
 export type * as Wire from "./Wire.ts"
 export * as WorkerError from "./WorkerError.ts"
 export type * as WorkerRuntime from "./WorkerRuntime.ts"
-export * as ConfigServer from "./control/ConfigServer.ts"
-export * as PoolsSupervisor from "./control/PoolsSupervisor.ts"

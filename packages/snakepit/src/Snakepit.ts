@@ -69,8 +69,6 @@ export class Snakepit extends Context.Service<Snakepit, {
   readonly runId: string
   /** The tree as it stands. */
   readonly tree: Effect.Effect<Tree.SupervisorNode>
-  /** What the tree promises, as data. */
-  readonly contract: Contract.Contract
   /** Never succeeds; fails when the tree gave up. */
   readonly gaveUp: Effect.Effect<never, TreeGaveUp>
 }>()("snakepit/Snakepit") {}
@@ -78,19 +76,32 @@ export class Snakepit extends Context.Service<Snakepit, {
 /** What the layer provides. */
 export type Services = Snakepit | Pool.Pools | EventLog.EventLog | EventBus.EventBus
 
+/** The parts of an application, put together and not yet started. */
+const assemble = Effect.fnUntraced(function*(input: SnakepitConfigInput) {
+  const run = yield* ProcessRegistry.makeRun
+  const config = RegisteredName.make<SnakepitConfig>("config_server")
+  const directory = PoolDirectory.make(config)
+  const runtime = yield* PythonRuntime.make(run, config)
+  const root = RootSupervisor.make({ input, config, directory, run, runtime, eventLog: input.telemetry?.eventLog })
+  return { run, directory, runtime, root }
+})
+
+/** What the tree promises, as data: every supervisor with its children, strategy, limits and reasons. */
+export const contract: Effect.Effect<Contract.Contract> = assemble({ pools: {} }).pipe(
+  Effect.map(({ root }) => root.contract),
+  Effect.scoped,
+  Effect.provide(NodeServices.layer)
+)
+
 const tree = (input: SnakepitConfigInput) =>
   Layer.effectContext(Effect.gen(function*() {
-    const run = yield* ProcessRegistry.makeRun
-    const config = RegisteredName.make<SnakepitConfig>("config_server")
-    const directory = PoolDirectory.make(config)
-    const runtime = yield* PythonRuntime.make(run, config)
-    const root = RootSupervisor.make({ input, config, directory, run, runtime, eventLog: input.telemetry?.eventLog })
+    const { directory, root, run, runtime } = yield* assemble(input)
     const running = yield* Supervisor.start(root)
     const gaveUp = running.life.pipe(
       Effect.mapError((error) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(Effect.never)
     )
-    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, contract: root.contract, gaveUp }).pipe(
+    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, gaveUp }).pipe(
       Context.add(Pool.Pools, { directory, codec: runtime.codec })
     )
   }))

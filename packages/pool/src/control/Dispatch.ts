@@ -51,6 +51,8 @@ interface Call extends Offer {
   attempt: number
   /** Elements that the caller has. */
   delivered: number
+  /** Elements that the caller has made room for, those it has included. */
+  granted: number
   stage: Stage
 }
 
@@ -93,6 +95,8 @@ export interface DispatchState {
   readonly began: Set<number>
   /** The tools that workers have announced; `undefined` before the first worker. */
   tools: ReadonlySet<string> | undefined
+  /** Why nothing is accepted any more. */
+  closed: string | undefined
 }
 
 export type Event = Data.TaggedEnum<{
@@ -115,9 +119,16 @@ export type Event = Data.TaggedEnum<{
 export const Event = Data.taggedEnum<Event>()
 
 export type Command = Data.TaggedEnum<{
-  Send: { readonly slot: number; readonly id: number; readonly deadlineMillis: number; readonly skip: number }
-  CancelOnWire: { readonly slot: number; readonly id: number }
-  CreditOnWire: { readonly slot: number; readonly id: number; readonly elements: number }
+  Send: {
+    readonly slot: number
+    readonly id: number
+    readonly attempt: number
+    readonly deadlineMillis: number
+    readonly credit: number
+    readonly skip: number
+  }
+  CancelOnWire: { readonly slot: number; readonly id: number; readonly attempt: number }
+  CreditOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly elements: number }
   Deliver: { readonly id: number; readonly payload: Uint8Array }
   Complete: { readonly id: number; readonly payload: Uint8Array }
   Fail: { readonly id: number; readonly error: CallError.CallError }
@@ -139,7 +150,8 @@ export const make = (pool: string, config: PoolConfig): DispatchState => ({
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
   began: new Set(),
-  tools: undefined
+  tools: undefined,
+  closed: undefined
 })
 
 /** Applies one event at `now` (milliseconds) and returns what to do, in order. Total. */
@@ -152,12 +164,9 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
     case "Cancel":
       cancel(step, event.id)
       break
-    case "Credit": {
-      const stage = state.calls.get(event.id)?.stage
-      if (stage?._tag !== "Sent" && stage?._tag !== "Running") break
-      step.out.push(Command.CreditOnWire({ slot: stage.slot, id: event.id, elements: event.elements }))
+    case "Credit":
+      credit(step, event.id, event.elements)
       break
-    }
     case "Attached":
       attached(step, event.slot, event.tools)
       break
@@ -199,7 +208,12 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
 /** What is wrong with a state, in words; empty when it is sound. */
 export const violations = (state: DispatchState): ReadonlyArray<string> => {
   const out: Array<string> = []
+  for (const id of [...state.again, ...state.queue]) {
+    if (!state.calls.has(id)) out.push(`call ${id} is in the queue, and over`)
+    if (state.again.has(id) && state.queue.has(id)) out.push(`call ${id} is in the queue twice`)
+  }
   for (const call of state.calls.values()) {
+    if (!state.wheel.places.has(call.id) && Number.isFinite(limitOf(state, call))) out.push(`call ${call.id} has no deadline`)
     const queued = state.queue.has(call.id) || state.again.has(call.id)
     if (queued !== (call.stage._tag === "Queued")) out.push(`call ${call.id} is ${call.stage._tag} and ${queued ? "" : "not "}in the queue`)
     if (call.stage._tag !== "Queued" && state.slots.get(call.stage.slot)?.calls.has(call.id) !== true) {
@@ -207,32 +221,72 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
     }
   }
   for (const slot of state.slots.values()) {
-    for (const id of slot.calls) if (!state.calls.has(id)) out.push(`slot ${slot.slot} holds call ${id}, which is over`)
-    if (slot.calls.size > 0 && slot.tools === undefined) out.push(`slot ${slot.slot} holds calls without a worker`)
+    for (const id of slot.calls) {
+      if (onSlot(state, slot.slot, id) === undefined) out.push(`slot ${slot.slot} holds call ${id}, which is not its own`)
+    }
+    if ((slot.open || slot.calls.size > 0) && slot.tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
   }
   const { accepted, cancelled, completed, failed } = state.ledger
-  const open = [...state.calls.values()].filter((call) => call.stage._tag !== "Abandoned").length
-  if (accepted !== completed + failed + cancelled + open) {
-    out.push(`${accepted} calls accepted, but ${completed} completed, ${failed} failed, ${cancelled} cancelled and ${open} open`)
+  if (accepted !== completed + failed + cancelled + open(state)) {
+    out.push(`${accepted} calls accepted, but ${completed} completed, ${failed} failed, ${cancelled} cancelled and ${open(state)} open`)
   }
   return out
 }
 
-/** Makes a damaged state sound again: a call that nothing leads to is settled as unknown. Returns the commands that tell the callers. */
-export const repair = (state: DispatchState, now: number): ReadonlyArray<Command> => {
+/**
+ * Makes a damaged state sound again: a call that nothing leads to is settled as unknown, and so is the one in whose command, `during`, the
+ * Dispatcher crashed. Returns the commands that tell the callers.
+ */
+export const repair = (state: DispatchState, now: number, during?: Command): ReadonlyArray<Command> => {
   const step: Step = { state, now, out: [] }
-  for (const slot of state.slots.values()) for (const id of slot.calls) if (!state.calls.has(id)) slot.calls.delete(id)
+  const reason = "the Dispatcher crashed while it handled the call"
+  for (const ids of [state.again, state.queue]) {
+    for (const id of ids) if (state.calls.get(id)?.stage._tag !== "Queued") ids.delete(id)
+  }
+  for (const id of state.again) state.queue.delete(id)
+  for (const slot of state.slots.values()) {
+    if (slot.tools === undefined) slot.open = false
+    for (const id of slot.calls) if (slot.tools === undefined || onSlot(state, slot.slot, id) === undefined) slot.calls.delete(id)
+  }
   for (const call of [...state.calls.values()]) {
     const { stage } = call
     if (stage._tag === "Queued") {
-      if (!state.queue.has(call.id) && !state.again.has(call.id)) state.queue.add(call.id)
+      if (!state.again.has(call.id)) state.queue.add(call.id)
     } else if (state.slots.get(stage.slot)?.calls.has(call.id) !== true) {
-      if (stage._tag !== "Abandoned") fail(step, call, unknown(step, call, stage.slot, "the Dispatcher crashed while it handled the call"))
+      if (stage._tag !== "Abandoned") fail(step, call, unknown(step, call, stage.slot, reason))
       forget(step, call)
+    } else if (stage._tag !== "Abandoned" && during !== undefined && "id" in during && during.id === call.id) {
+      fail(step, call, unknown(step, call, stage.slot, reason))
+      if (during._tag === "Send") forget(step, call) // the wire did not take it
+      else abandon(step, call, stage.slot)
     }
+    if (state.calls.has(call.id) && !state.wheel.places.has(call.id)) DeadlineWheel.set(state.wheel, call.id, now + limitOf(state, call))
   }
+  const { accepted, cancelled, completed, failed } = state.ledger
+  const missing = accepted - completed - failed - cancelled - open(state)
+  if (missing > 0) state.ledger.failed += missing // their callers are told by the Dispatcher, which finds their tickets
+  else state.ledger.accepted -= missing
   pump(step)
   return step.out
+}
+
+/** How long a call may stay where it is. */
+const limitOf = ({ config }: DispatchState, { callTimeoutMillis, stage }: Call): number => {
+  switch (stage._tag) {
+    case "Queued":
+      return Duration.toMillis(config.queue.timeout)
+    case "Sent":
+    case "Running":
+      return callTimeoutMillis
+    case "Abandoned":
+      return Duration.toMillis(config.cancelGrace)
+  }
+}
+
+const open = (state: DispatchState): number => {
+  let count = 0
+  for (const { stage } of state.calls.values()) if (stage._tag !== "Abandoned") count++
+  return count
 }
 
 interface Step {
@@ -260,13 +314,15 @@ const offer = (step: Step, offer: Offer): void => {
     return void out.push(Command.Fail({ id: offer.id, error: refused }))
   }
   state.ledger.accepted++
-  state.calls.set(offer.id, { ...offer, acceptedAt: now, attempt: 0, delivered: 0, stage: { _tag: "Queued" } })
+  const { credit } = state.config
+  state.calls.set(offer.id, { ...offer, acceptedAt: now, attempt: 0, delivered: 0, granted: credit, stage: { _tag: "Queued" } })
   state.queue.add(offer.id)
   DeadlineWheel.set(state.wheel, offer.id, now + Duration.toMillis(state.config.queue.timeout))
 }
 
 const refusal = (state: DispatchState, { bytes, tool }: Offer): CallError.CallError | undefined => {
-  const { config, pool, queue, tools } = state
+  const { closed, config, pool, queue, tools } = state
+  if (closed !== undefined) return new CallError.PoolDown({ pool, tool, executed: "no", because: closed })
   if (tools !== undefined && !tools.has(tool)) {
     return new CallError.ToolNotFound({ pool, tool, executed: "no", available: [...tools].toSorted() })
   }
@@ -304,21 +360,32 @@ const freest = (state: DispatchState): Slot | undefined => {
 const send = (step: Step, call: Call, slot: Slot): void => {
   const { now, out, state } = step
   if (slot.tools?.has(call.tool) !== true) { // it was accepted before any worker had announced its tools
-    fail(step, call, new CallError.ToolNotFound({ ...about(state, call.tool), executed: "no", available: [...(slot.tools ?? [])].toSorted() }))
+    const available = [...(slot.tools ?? [])].toSorted()
+    fail(step, call, unsent(step, call) ?? new CallError.ToolNotFound({ ...about(state, call.tool), executed: "no", available }))
     return forget(step, call)
   }
   call.attempt++
   call.stage = { _tag: "Sent", slot: slot.slot }
   slot.calls.add(call.id)
   DeadlineWheel.set(state.wheel, call.id, now + call.callTimeoutMillis)
-  out.push(Command.Send({ slot: slot.slot, id: call.id, deadlineMillis: call.callTimeoutMillis, skip: call.delivered }))
+  const { attempt, callTimeoutMillis: deadlineMillis, delivered, granted, id } = call
+  out.push(Command.Send({ slot: slot.slot, id, attempt, deadlineMillis, credit: granted - delivered, skip: delivered }))
+}
+
+const credit = ({ out, state }: Step, id: number, elements: number): void => {
+  const call = state.calls.get(id)
+  if (call === undefined) return
+  call.granted += elements
+  const { attempt, stage } = call
+  if (stage._tag !== "Sent" && stage._tag !== "Running") return
+  out.push(Command.CreditOnWire({ slot: stage.slot, id, attempt, elements }))
 }
 
 // ── from the workers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const attached = (step: Step, index: number, tools: ReadonlySet<string>): void => {
   const slot = step.state.slots.get(index)
-  if (slot === undefined) return
+  if (slot === undefined || step.state.closed !== undefined) return
   if (slot.calls.size > 0) detached(step, index, "another connection took its place")
   slot.tools = tools
   slot.open = true
@@ -351,8 +418,20 @@ const failed = (step: Step, slot: number, id: number, failure: WireFailure): voi
   const { state } = step
   const call = onSlot(state, slot, id)
   if (call === undefined) return
+  if (failure._tag === "Cancelled" && call.stage._tag === "Sent") return declined(step, call, slot)
   if (call.stage._tag !== "Abandoned") fail(step, call, errorOf(state, call, slot, failure))
   forget(step, call)
+}
+
+/** The worker is draining and gave the call back unbegun: it goes to another one, whatever it is, and this one gets no more. */
+const declined = ({ now, state }: Step, call: Call, index: number): void => {
+  const slot = state.slots.get(index)!
+  slot.open = false
+  slot.calls.delete(call.id)
+  call.attempt--
+  call.stage = { _tag: "Queued" }
+  state.again.add(call.id)
+  DeadlineWheel.set(state.wheel, call.id, now + Duration.toMillis(state.config.queue.timeout))
 }
 
 const errorOf = (state: DispatchState, call: Call, slot: number, failure: WireFailure): CallError.CallError => {
@@ -367,7 +446,7 @@ const errorOf = (state: DispatchState, call: Call, slot: number, failure: WireFa
         bytes: failure.bytes,
         limit: state.config.maxPayload
       })
-    case "Cancelled": // its own deadline came first, on the worker's clock
+    case "Cancelled": // its deadline came first on the worker's clock
       return timeout(state, call, slot)
   }
 }
@@ -431,17 +510,22 @@ const expire = (step: Step, id: number): void => {
   const { stage } = call
   switch (stage._tag) {
     case "Queued":
-      fail(step, call, unsent(step, call) ?? new CallError.QueueTimeout({
-        ...about(state, call.tool),
-        executed: "no",
-        waitedMillis: now - call.acceptedAt
-      }))
+      fail(
+        step,
+        call,
+        unsent(step, call) ?? new CallError.QueueTimeout({
+          ...about(state, call.tool),
+          executed: "no",
+          waitedMillis: now - call.acceptedAt
+        })
+      )
       return forget(step, call)
     case "Sent":
     case "Running":
       fail(step, call, timeout(state, call, stage.slot))
       return abandon(step, call, stage.slot)
-    case "Abandoned":
+    case "Abandoned": // said again until the worker is gone: its watchdog may be between two generations
+      DeadlineWheel.set(state.wheel, id, now + Duration.toMillis(state.config.cancelGrace))
       return void step.out.push(Command.FailWorker({ slot: stage.slot, tool: call.tool }))
   }
 }
@@ -467,7 +551,7 @@ const abandon = (step: Step, call: Call, slot: number): void => {
   const { now, out, state } = step
   call.stage = { _tag: "Abandoned", slot }
   DeadlineWheel.set(state.wheel, call.id, now + Duration.toMillis(state.config.cancelGrace))
-  out.push(Command.CancelOnWire({ slot, id: call.id }))
+  out.push(Command.CancelOnWire({ slot, id: call.id, attempt: call.attempt }))
 }
 
 const fail = (step: Step, call: Call, error: CallError.CallError): void => {
@@ -486,6 +570,7 @@ const forget = ({ state }: Step, call: Call): void => {
 
 const close = (step: Step, because: string): void => {
   const { state } = step
+  state.closed = because
   for (const call of [...state.calls.values()]) {
     if (call.stage._tag === "Queued") {
       fail(step, call, unsent(step, call) ?? new CallError.PoolDown({ ...about(state, call.tool), executed: "no", because }))

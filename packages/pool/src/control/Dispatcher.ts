@@ -3,20 +3,22 @@
  *
  * **Details**
  *
- * A throw in it is caught at its edge and fails this child; the next generation checks the Roster's invariants, mends what is broken,
- * and takes in what arrived meanwhile. No call is lost by it.
+ * One event at a time: what a caller does when it is told, be it another call or an interruption, waits until the commands of the
+ * present event are carried out. A throw is caught at its edge and fails this child; the next generation checks the Roster's
+ * invariants, mends what is broken, and goes on with the commands and events that are left. No call is lost by it.
  */
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as Dispatch from "./Dispatch.ts"
-import type { Roster } from "./Roster.ts"
+import * as Roster from "./Roster.ts"
 
 /** The Dispatcher of the pool whose Roster is registered under `name`. */
-export const child = (name: RegisteredName.RegisteredName<Roster>) =>
+export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
   Child.make("dispatcher", {
     plane: "control",
     start: Effect.gen(function*() {
@@ -24,85 +26,77 @@ export const child = (name: RegisteredName.RegisteredName<Roster>) =>
       const clock = yield* Clock.Clock
       const sink = yield* Event.EventSink
       const deadlines = Latch.makeUnsafe(false)
-      let crash: (defect: unknown) => void = () => {}
+      const crashed = yield* Deferred.make<never>()
+      let busy = false
 
       const now = () => clock.currentTimeMillisUnsafe()
-      const perform = (commands: ReadonlyArray<Dispatch.Command>) => {
-        for (const command of commands) execute(roster, command, (event) => sink.emit(event), now())
-        if (roster.state.wheel.places.size > 0) deadlines.openUnsafe()
-      }
-      const dispatch = (event: Dispatch.Event) => {
+      const emit = (event: Event.Event) => sink.emit(event)
+      const drain = () => {
+        if (busy) return
+        busy = true
+        const { inbox, outbox, state } = roster
         try {
-          perform(Dispatch.transition(roster.state, event, now()))
+          do {
+            for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) {
+              roster.inHand = command
+              execute(roster, command, emit, now())
+              roster.inHand = undefined
+            }
+            const event = inbox.shift()
+            if (event === undefined) break
+            for (const command of Dispatch.transition(state, event, now())) outbox.push(command)
+            if (event._tag === "Cancel") roster.tickets.delete(event.id)
+          } while (true)
+          if (state.wheel.places.size > 0) deadlines.openUnsafe()
         } catch (defect) {
-          roster.dispatcher = undefined
-          crash(defect)
+          if (roster.dispatcher === drain) roster.dispatcher = undefined
+          Deferred.doneUnsafe(crashed, Effect.die(defect))
+        } finally {
+          busy = false
         }
       }
       const tick = Effect.gen(function*() {
         yield* deadlines.await
         yield* Effect.sleep(DeadlineWheel.tickMillis)
-        dispatch(Dispatch.Event.Tick())
+        Roster.put(roster, Dispatch.Event.Tick())
         if (roster.state.wheel.places.size === 0) yield* deadlines.close
       })
 
-      perform(Dispatch.repair(roster.state, now()))
-      roster.dispatcher = dispatch
-      yield* Effect.addFinalizer(() =>
+      roster.outbox.push(...Dispatch.repair(roster.state, now(), roster.inHand))
+      roster.inHand = undefined
+      Roster.settleLost(roster, "the Dispatcher crashed while it handled the call", emit, now())
+      yield* Effect.acquireRelease(
         Effect.sync(() => {
-          if (roster.dispatcher === dispatch) roster.dispatcher = undefined
-        })
+          roster.dispatcher = drain
+        }),
+        () =>
+          Effect.sync(() => {
+            if (roster.dispatcher === drain) roster.dispatcher = undefined
+          })
       )
-      for (const event of roster.inbox.splice(0)) dispatch(event)
-
-      const crashed = Effect.callback<never>((resume) => {
-        crash = (defect) => resume(Effect.die(defect))
-      })
-      return Effect.raceFirst(crashed, Effect.forever(tick))
+      drain()
+      return Effect.raceFirst(Deferred.await(crashed), Effect.forever(tick))
     })
   })
 
-const execute = (roster: Roster, command: Dispatch.Command, emit: (event: Event.Event) => void, now: number): void => {
+const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event: Event.Event) => void, now: number): void => {
   const { pool, tickets, wires } = roster
   switch (command._tag) {
     case "Send": {
-      const call = roster.state.calls.get(command.id)
       const ticket = tickets.get(command.id)
-      if (call === undefined || ticket === undefined) return
-      const { deadlineMillis, id, skip, slot } = command
-      return wires.get(slot)?.submit({
-        id,
-        tool: call.tool,
-        payload: ticket.payload,
-        deadlineMillis,
-        credit: roster.config.credit,
-        skip
-      })
+      if (ticket === undefined) return
+      const { attempt, credit, deadlineMillis, id, skip, slot } = command
+      const { payload, tool } = ticket
+      return wires.get(slot)?.submit({ id: Roster.attemptId(id, attempt), tool, payload, deadlineMillis, credit, skip })
     }
     case "CancelOnWire":
-      return wires.get(command.slot)?.cancel(command.id)
+      return wires.get(command.slot)?.cancel(Roster.attemptId(command.id, command.attempt))
     case "CreditOnWire":
-      return wires.get(command.slot)?.credit(command.id, command.elements)
+      return wires.get(command.slot)?.credit(Roster.attemptId(command.id, command.attempt), command.elements)
     case "Deliver":
-      return tickets.get(command.id)?.item(command.payload)
-    case "Complete": {
-      const ticket = tickets.get(command.id)
-      tickets.delete(command.id)
-      return ticket?.complete(command.payload)
-    }
-    case "Fail": {
-      const ticket = tickets.get(command.id)
-      tickets.delete(command.id)
-      const { error } = command
-      emit(Event.make(PoolEvent.call_fail, now, {}, {
-        pool,
-        tool: error.tool,
-        reason: error._tag,
-        executed: error.executed,
-        cause: error.message
-      }))
-      return ticket?.fail(error)
-    }
+    case "Complete":
+    case "Fail":
+      return Roster.settle(roster, command, emit, now)
     case "FailWorker":
       return roster.overruns.get(command.slot)?.(command.tool)
     case "WorkerUp": {

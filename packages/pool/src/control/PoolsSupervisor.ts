@@ -12,8 +12,8 @@
  */
 import { DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as Effect from "effect/Effect"
-import * as PoolEvent from "../PoolEvent.ts"
 import type { PoolDirectory } from "../PoolDirectory.ts"
+import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as PoolSupervisor from "./PoolSupervisor.ts"
 

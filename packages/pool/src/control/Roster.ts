@@ -10,7 +10,7 @@
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { CallError } from "../CallError.ts"
+import * as CallError from "../CallError.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
@@ -19,10 +19,11 @@ import * as Dispatch from "./Dispatch.ts"
 
 /** The caller's side of one call. All three are synchronous and must not throw. */
 export interface Ticket {
+  readonly tool: string
   readonly payload: Uint8Array
   readonly item: (payload: Uint8Array) => void
   readonly complete: (payload: Uint8Array) => void
-  readonly fail: (error: CallError) => void
+  readonly fail: (error: CallError.CallError) => void
 }
 
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
@@ -35,9 +36,14 @@ export interface Roster {
   readonly generations: Map<number, number>
   /** Watchdogs, by slot. */
   readonly overruns: Map<number, (tool: string) => void>
-  /** Events that came while there was no Dispatcher. */
+  /** Events that are still to be applied: those that came while there was no Dispatcher, or while it was at another. */
   readonly inbox: Array<Dispatch.Event>
-  dispatcher: ((event: Dispatch.Event) => void) | undefined
+  /** Commands that are still to be carried out: a crash of the Dispatcher loses none. */
+  readonly outbox: Array<Dispatch.Command>
+  /** The command that is being carried out; after a crash, the one that caused it. */
+  inHand: Dispatch.Command | undefined
+  /** Works off inbox and outbox. */
+  dispatcher: (() => void) | undefined
   calls: number
 }
 
@@ -50,14 +56,59 @@ export const make = (pool: string, config: PoolConfig): Roster => ({
   generations: new Map(),
   overruns: new Map(),
   inbox: [],
+  outbox: [],
+  inHand: undefined,
   dispatcher: undefined,
   calls: 0
 })
 
 /** Hands an event to the Dispatcher, or keeps it for the next one. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
-  if (roster.dispatcher === undefined) roster.inbox.push(event)
-  else roster.dispatcher(event)
+  roster.inbox.push(event)
+  roster.dispatcher?.()
+}
+
+/** 128: more than `attempts` may be. */
+const attemptsPerCall = 128
+
+/** What the wire calls one attempt at a call: a worker refuses an id that it has started once. */
+export const attemptId = (call: number, attempt: number): number => call * attemptsPerCall + attempt
+
+/** The call that an id on the wire belongs to. */
+export const callOf = (id: number): number => Math.floor(id / attemptsPerCall)
+
+/** Carries out a command that concerns the caller alone. */
+export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: Event.Event) => void, now: number): void => {
+  const { pool, tickets } = roster
+  switch (command._tag) {
+    case "Deliver":
+      return tickets.get(command.id)?.item(command.payload)
+    case "Complete": {
+      const ticket = tickets.get(command.id)
+      tickets.delete(command.id)
+      return ticket?.complete(command.payload)
+    }
+    case "Fail": {
+      const { error, id } = command
+      const ticket = tickets.get(id)
+      tickets.delete(id)
+      const { executed, message, tool } = error
+      emit(Event.make(PoolEvent.call_fail, now, {}, { pool, tool, reason: error._tag, executed, cause: message }))
+      return ticket?.fail(error)
+    }
+  }
+}
+
+/** Fails the tickets that neither the machine nor a waiting event knows: what a crash in the middle of a decision left behind. */
+export const settleLost = (roster: Roster, reason: string, emit: (event: Event.Event) => void, now: number): void => {
+  const { inbox, outbox, pool, state, tickets } = roster
+  const offered = new Set(inbox.flatMap((event) => event._tag === "Offer" ? [event.offer.id] : []))
+  const told = new Set(outbox.flatMap((command) => command._tag === "Complete" || command._tag === "Fail" ? [command.id] : []))
+  for (const [id, { tool }] of tickets) {
+    if (state.calls.has(id) || offered.has(id) || told.has(id)) continue
+    const error = new CallError.OutcomeUnknown({ pool, tool, executed: "unknown", worker: pool, reason })
+    settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
+  }
 }
 
 /** The seat of one slot. Its sink talks to the current generation of the Roster; when there is none, nobody listens any more. */
@@ -83,10 +134,10 @@ export const seat = (
         name.current?.wires.set(slot, wire)
         say(Dispatch.Event.Attached({ slot, tools: wire.tools }))
       },
-      started: (id) => say(Dispatch.Event.Started({ slot, id })),
-      item: (id, payload) => say(Dispatch.Event.Item({ slot, id, payload })),
-      done: (id, payload) => say(Dispatch.Event.Done({ slot, id, payload })),
-      failed: (id, failure) => say(Dispatch.Event.Failed({ slot, id, failure })),
+      started: (id) => say(Dispatch.Event.Started({ slot, id: callOf(id) })),
+      item: (id, payload) => say(Dispatch.Event.Item({ slot, id: callOf(id), payload })),
+      done: (id, payload) => say(Dispatch.Event.Done({ slot, id: callOf(id), payload })),
+      failed: (id, failure) => say(Dispatch.Event.Failed({ slot, id: callOf(id), failure })),
       broken: () => say(Dispatch.Event.Broken({ slot })),
       detached: (reason) => {
         name.current?.wires.delete(slot)
@@ -96,16 +147,22 @@ export const seat = (
   }
 }
 
-/** Ends every open call; nothing is accepted afterwards. */
-const close = (roster: Roster, because: string, now: number): void => {
-  roster.dispatcher = undefined
-  for (const event of [...roster.inbox.splice(0), Dispatch.Event.Close({ because })]) {
-    for (const command of Dispatch.transition(roster.state, event, now)) {
-      if (command._tag === "Fail") roster.tickets.get(command.id)?.fail(command.error)
-      if (command._tag === "Complete") roster.tickets.get(command.id)?.complete(command.payload)
-    }
+/** Ends every open call, and from now on each new one at once: somebody may hold the Roster still. */
+const close = (roster: Roster, because: string, emit: (event: Event.Event) => void, now: number): void => {
+  const { inbox, outbox, state } = roster
+  const drain = () => {
+    for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) outbox.push(...Dispatch.transition(state, event, now))
+    for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) settle(roster, command, emit, now)
   }
-  roster.tickets.clear()
+  roster.dispatcher = undefined // what callers do when they are told waits
+  inbox.push(Dispatch.Event.Close({ because }))
+  try {
+    drain()
+  } finally {
+    settleLost(roster, because, emit, now)
+    roster.dispatcher = drain
+    drain()
+  }
 }
 
 /** The Roster of a pool as a supervised child, registered under `name`. */
@@ -114,9 +171,10 @@ export const child = (pool: string, config: PoolConfig, name: RegisteredName.Reg
     plane: "control",
     start: Effect.gen(function*() {
       const roster = make(pool, config)
+      const sink = yield* Event.EventSink
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
-          close(roster, "the pool is stopping", yield* Clock.currentTimeMillis)
+          close(roster, "the pool is stopping", (event) => sink.emit(event), yield* Clock.currentTimeMillis)
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )

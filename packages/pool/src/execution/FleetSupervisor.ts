@@ -32,5 +32,5 @@ export const make = (
     stoppedBy: ["Pool"],
     events: PoolEvent.fleet_supervisor,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(roster)), ({ state }) => [...state.slots.keys()].map(String)),
-    child: (slot) => WorkerSupervisor.make(Roster.seat(pool, config, roster, Number(slot)), runtime, roster)
+    child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster)
   })

@@ -19,8 +19,8 @@ import type { WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as Watchdog from "./Watchdog.ts"
 
-export const make = (seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.RegisteredName<Roster>) =>
-  Supervisor.make(`${seat.slot}`, {
+export const make = (slot: string, seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.RegisteredName<Roster>) =>
+  Supervisor.make(slot, {
     plane: "execution",
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: seat.config.restart.worker }),
