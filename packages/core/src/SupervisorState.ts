@@ -374,7 +374,7 @@ const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, inc
     return stopNext(step)
   }
   if (step.state.phase._tag === "Booting") return boot(step)
-  if (askedBy !== undefined) return
+  if (askedBy !== undefined) return advanceFor(step, child)
   recover(step, child, reason, recoveryFor(step.state, child)?.incident ?? incident, child)
 }
 
@@ -592,7 +592,7 @@ const answer = (step: Step, child: ChildState): void => {
 const forget = (step: Step, child: ChildState): void => {
   const { out, state } = step
   const recovery = recoveryFor(state, child)
-  if (recovery?.first === child) {
+  if (recovery?.first === child && state.strategy !== "one_for_all") {
     const next = state.strategy === "one_for_one" ? undefined : [...state.children.values()].find((other) => isBefore(state, child, other))
     if (next === undefined) state.recoveries.delete(recovery.key)
     else recovery.first = next

@@ -330,7 +330,7 @@ export class Interpreter {
       }
       done()
     })
-    if (child.shutdown === "infinity") return
+    if (child.shutdown === "infinity" || reported) return
     timer = this.fork(child.shutdown === "brutal" ? Effect.yieldNow : Effect.sleep(child.shutdown))
     timer.addObserver((slept) => {
       if (reported || Exit.isFailure(slept)) return
