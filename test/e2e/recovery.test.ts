@@ -1,7 +1,7 @@
 /** The two failures of the main job, induced on real Python workers: what telemetry tells, in order, and what the caller gets. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { type Event, EventBus, Pool, Snakepit, SnakepitEvent, Survivors } from "snakepit"
+import { type Event, EventBus, EventLog, Pool, Snakepit, SnakepitEvent, Survivors } from "snakepit"
 import { config } from "./fixtures/Program.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
@@ -116,4 +116,35 @@ describe("a worker of a pool of real Python processes", () => {
       assert.include(exit!.attributes, { pid, planned: true, signal: "SIGKILL" })
       assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
     }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, quick)))))
+
+  it.live("whose Reaper is killed goes with it, and with whatever it had started; the other pool notices nothing", () =>
+    Effect.gen(function*() {
+      const { awaitEvent } = yield* recorder(0)
+      const bus = yield* EventBus.EventBus
+      const restarts: Array<Event.Event> = []
+      const starts: Array<Event.Event> = []
+      yield* bus.attach("snakepit.*_supervisor.restart", (event) => restarts.push(event))
+      yield* bus.attach("snakepit.process.start", (event) => starts.push(event))
+      const tools = yield* Pool.client(Tools)
+      const others = yield* Pool.client(Tools, { pool: "other" })
+      const grandchild = yield* tools.leave_child()
+      const log = yield* EventLog.EventLog
+      const [reaper] = (yield* log.recent("snakepit.reaper.start")).filter(({ attributes }) => attributes["pool"] === "default")
+      process.kill(Number(reaper!.attributes["pid"]), "SIGKILL")
+      yield* awaitEvent("snakepit.process.start")
+      const left = yield* Survivors.of((yield* Snakepit.Snakepit).runId) // not /proc/<pid>: who adopted it may not have reaped it
+      assert.notInclude(left.map(({ pid }) => pid), grandchild)
+      assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+      assert.deepStrictEqual(restarts.map(({ attributes }) => [attributes["path"], attributes["child"]]), [
+        ["snakepit/pools/default", "reaper"]
+      ])
+      assert.isTrue(starts.every(({ attributes }) => attributes["pool"] === "default"))
+      assert.strictEqual(yield* others.add({ a: 1, b: 1 }), 2)
+    }).pipe(
+      Effect.scoped,
+      Snakepit.supervised,
+      Effect.provide(Snakepit.layer({
+        pools: { ...config({}, { ...quick, size: 1 }).pools, other: config({}, { ...quick, size: 1 }).pools["default"]! }
+      }))
+    ))
 })

@@ -30,7 +30,9 @@ export const make = (
   config: RegisteredName.RegisteredName<PythonSettings>
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
-    const python = (pool: string) => config.current?.pools[pool]?.python ?? nowhere
+    let known: PythonSettings | undefined
+    const settings = () => known = config.current ?? known // the last good one while the ConfigServer is being restarted
+    const python = (pool: string) => settings()?.pools[pool]?.python ?? nowhere
     const reapers = named<Reaper.Reaper>("reaper")
     const processes = named<PythonProcess.PythonProcess>("process")
     return {

@@ -375,7 +375,7 @@ const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, inc
   }
   if (step.state.phase._tag === "Booting") return boot(step)
   if (askedBy !== undefined) return advanceFor(step, child)
-  recover(step, child, reason, recoveryFor(step.state, child)?.incident ?? incident, child)
+  recover(step, child, reason, incident)
 }
 
 // ── exits ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -397,9 +397,7 @@ const childExited = (step: Step, child: ChildState, reason: ExitReason, incident
 
 const decideExit = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
   if (RestartType.decide(child.restart, reason) === "leave") return leave(step, child, reason)
-  const recovery = recoveryFor(step.state, child)
-  const first = recovery !== undefined && isBefore(step.state, recovery.first, child) ? recovery.first : child
-  recover(step, child, reason, recovery?.incident ?? incident, first)
+  recover(step, child, reason, incident)
 }
 
 const leave = (step: Step, child: ChildState, reason: ExitReason): void => {
@@ -424,19 +422,22 @@ const autoShutdownIsDue = (state: SupervisorState): boolean => {
 const isPartOfAFailure = (state: SupervisorState, child: ChildState): boolean => {
   if (state.strategy === "one_for_one") return false
   for (const other of state.children.values()) {
-    if (
-      other.status._tag === "Stopping" && other.status.then._tag === "Fail" && other.restart !== "temporary" &&
-      (state.strategy === "one_for_all" || isBefore(state, other, child))
-    ) return true
+    if (isBeingFailed(other) && (state.strategy === "one_for_all" || isBefore(state, other, child))) return true
   }
   return false
 }
 
+/** It will be restarted once it has stopped; a temporary one is left alone and takes nobody along. */
+const isBeingFailed = ({ restart, status }: ChildState): boolean =>
+  status._tag === "Stopping" && status.then._tag === "Fail" && restart !== "temporary"
+
 // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const recover = (step: Step, child: ChildState, reason: ExitReason, incident: string, first: ChildState): void => {
+const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident: string): void => {
   const { now, out, state } = step
   const generation = child.generation
+  const first = firstVictim(state, child)
+  const incident = recoveryFor(state, child)?.incident ?? ownIncident
   child.restarts++
   child.status = { _tag: "Waiting", reason, incident }
   const verdict = Intensity.decide(state.window, now)
@@ -487,7 +488,7 @@ const advance = (step: Step, recovery: Recovery): void => {
     }
     recovery.stage = "starting"
   }
-  if (recovery.due === undefined || now < recovery.due || isPartOfAFailure(state, recovery.first)) return
+  if (recovery.due === undefined || now < recovery.due || isHeldUp(state, recovery)) return
   for (const victim of victims) {
     if (victim.status._tag === "Waiting") return start(step, victim, undefined)
     if (victim.status._tag === "Starting" || victim.status._tag === "Stopping") return
@@ -497,6 +498,24 @@ const advance = (step: Step, recovery: Recovery): void => {
   if (status._tag !== "Running") return
   const tookMillis = now - recovery.decidedAt
   out.push(Command.Tell({ decision: Decision.Recover({ child: id, generation, tookMillis, incident: recovery.incident }) }))
+}
+
+/** Where the recovery begins that `child` sets off or widens. Victims that are up again already are touched no more. */
+const firstVictim = (state: SupervisorState, child: ChildState): ChildState => {
+  const recovery = recoveryFor(state, child)
+  if (recovery === undefined) return child
+  const first = recovery.stage === "stopping" ? recovery.first : group(state, recovery).find(({ status }) => status._tag === "Waiting")
+  return first !== undefined && isBefore(state, first, child) ? first : child
+}
+
+/** A sibling in front of the victims still starts, or is being failed and will take them along. */
+const isHeldUp = (state: SupervisorState, { first }: Recovery): boolean => {
+  if (state.strategy !== "rest_for_one") return false
+  for (const child of state.children.values()) {
+    if (child === first) return false
+    if (child.status._tag === "Starting" || isBeingFailed(child)) return true
+  }
+  return false
 }
 
 const advanceFor = (step: Step, child: ChildState): void => {
@@ -565,11 +584,10 @@ const childStopped = (step: Step, child: ChildState): void => {
   }
   if (stopping) return stopNext(step)
   if (step.state.phase._tag === "Booting") return boot(step)
-  decideStranded(step)
   advanceFor(step, child)
 }
 
-/** Exits that were held back for a failure which then became a termination are decided now. */
+/** Exits that were held back for a failure are decided now that it has become a termination. */
 const decideStranded = (step: Step): void => {
   const { state } = step
   if (state.strategy === "one_for_one") return
@@ -680,8 +698,9 @@ const terminateChild = (step: Step, id: string, token: number): void => {
     if (child.restart === "temporary") forget(step, child)
     return advanceFor(step, child)
   }
-  if (status._tag === "Stopping") child.status = { _tag: "Stopping", then: { _tag: "StayDown" } }
-  else stop(step, child, { _tag: "StayDown" })
+  if (status._tag !== "Stopping") return stop(step, child, { _tag: "StayDown" })
+  child.status = { _tag: "Stopping", then: { _tag: "StayDown" } }
+  decideStranded(step)
 }
 
 const deleteChild = (step: Step, id: string, token: number): void => {

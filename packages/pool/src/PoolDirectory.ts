@@ -32,6 +32,8 @@ const defaults: PoolConfig = Schema.decodeUnknownSync(PoolConfig)({})
 
 export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolDirectory => {
   const entries = new Map<string, PoolEntry>()
+  let known: PoolSettings | undefined
+  const settings = () => known = config.current ?? known // the last good one while the ConfigServer is being restarted
   return {
     config,
     entry: (pool) => {
@@ -40,7 +42,7 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolD
       let because: string | undefined
       const entry: PoolEntry = {
         pool,
-        config: () => config.current?.pools[pool] ?? defaults,
+        config: () => settings()?.pools[pool] ?? defaults,
         roster: RegisteredName.make(`pools/${pool}/roster`),
         gaveUp: (message) => {
           because = `it gave up and will be tried again: ${message}`

@@ -130,13 +130,14 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
       }
       attached = true
       seat.sink.attached(wire(outbox, welcome, probes))
+      // whichever is heard first, end of file or the exit: the calls are settled when the exit is known
+      yield* Effect.forkScoped(Effect.map(Deferred.await(python.exited), (exit) => detach(howItEnded(exit))))
 
       return Effect.gen(function*() {
         const detail = yield* Deferred.await(broken)
         const exit = yield* Effect.timeoutOption(Deferred.await(python.exited), verdict)
-        const reason = Option.match(exit, { onNone: () => `the channel broke (${detail})`, onSome: howItEnded })
-        detach(reason)
         if (Option.isSome(exit)) return yield* Effect.never // the process's own exit is what its supervisor decides on
+        detach(`the channel broke (${detail})`)
         return yield* lost(detail)
       })
     })

@@ -24,7 +24,7 @@ import * as PythonPackage from "./PythonPackage.ts"
 import type { Reaper } from "./Reaper.ts"
 import type * as Protocol from "./ReaperProtocol.ts"
 import * as RunFolder from "./RunFolder.ts"
-import { mark } from "./Survivors.ts"
+import { runMark } from "./Survivors.ts"
 
 /** How a process ended. */
 export interface ProcessExit {
@@ -121,7 +121,7 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
               ...config.path.flatMap((folder) => ["--path", folder])
             ],
             env: environment(config, {
-              [mark]: registry.runId,
+              [runMark]: registry.runId,
               PYTHONPATH: [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(":")
             }),
             cwd: config.cwd ?? process.cwd(),

@@ -19,7 +19,7 @@ import * as BridgeEvent from "../BridgeEvent.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
 import { reaperArguments } from "./PythonPackage.ts"
 import * as Protocol from "./ReaperProtocol.ts"
-import { mark } from "./Survivors.ts"
+import * as Survivors from "./Survivors.ts"
 
 /** A Reaper that runs. All of it is synchronous; what is said in order arrives in order. */
 export interface Reaper {
@@ -52,11 +52,12 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
       const complaints: Array<string> = []
       const lost = (detail: string) => new WorkerError.ReaperLost({ pool, detail: [detail, ...complaints].join("\n  ") })
 
+      yield* Effect.addFinalizer(() => Survivors.sweep(runId, pool)) // runs when the process below is gone
       const handle = yield* ChildProcess.make(python, [...reaperArguments], {
         stdin: Stream.fromQueue(commands),
         stdout: "pipe",
         stderr: "pipe",
-        env: { [mark]: runId },
+        env: { [Survivors.runMark]: runId },
         extendEnv: true,
         forceKillAfter: "5 seconds" // its sweep takes milliseconds; only a process stuck in the kernel takes longer
       }).pipe(

@@ -1,7 +1,9 @@
 /**
- * Which processes of a run are still there, read from `/proc` by the environment they were started with: what a leak check looks at.
+ * Which processes of a run are still there, read from `/proc` by the environment they were started with: what a leak check looks at, and
+ * what the host ends itself when a Reaper died and could not.
  */
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { readdirSync, readFileSync } from "node:fs"
 
 /** A process that is still there. */
@@ -11,16 +13,38 @@ export interface Survivor {
 }
 
 /** The mark that all processes of a run carry in their environment. */
-export const mark = "SNAKEPIT_RUN"
+export const runMark = "SNAKEPIT_RUN"
+
+/** The mark that a worker and whatever it starts carry: `default/3#0`. */
+export const workerMark = "SNAKEPIT_WORKER"
 
 /** The living processes of a run, zombies left out. Empty where there is no `/proc`. */
 export const of = (runId: string): Effect.Effect<ReadonlyArray<Survivor>> =>
-  Effect.sync(() =>
-    pids().filter((pid) => carries(pid, `${mark}=${runId}`)).map((pid) => ({
-      pid,
-      command: read(pid, "cmdline").replaceAll("\0", " ").trim()
-    }))
+  Effect.sync(() => find((environment) => environment.includes(`${runMark}=${runId}`)))
+
+/**
+ * Kills what is left of the workers of one pool, until nothing is: a process that outlived its Reaper in a session of its own. Does nothing
+ * but look when the Reaper has done its work.
+ */
+export const sweep = (runId: string, pool: string): Effect.Effect<void> => {
+  const belongs = (environment: ReadonlyArray<string>) =>
+    environment.includes(`${runMark}=${runId}`) && environment.some((entry) => entry.startsWith(`${workerMark}=${pool}/`))
+  const look = Effect.sync(() => {
+    const left = find(belongs)
+    for (const { pid } of left) kill(pid)
+    return left.length
+  })
+  return look.pipe(
+    Effect.repeat({ while: (left) => left > 0, schedule: Schedule.spaced("5 millis") }),
+    Effect.timeoutOption("2 seconds"), // longer only for one stuck in the kernel, which nobody can end
+    Effect.asVoid
   )
+}
+
+const find = (fits: (environment: ReadonlyArray<string>) => boolean): ReadonlyArray<Survivor> =>
+  pids()
+    .filter((pid) => fits(read(pid, "environ").split("\0"))) // a zombie's environment is empty
+    .map((pid) => ({ pid, command: read(pid, "cmdline").replaceAll("\0", " ").trim() }))
 
 const pids = (): ReadonlyArray<number> => {
   try {
@@ -39,5 +63,10 @@ const read = (pid: number, file: string): string => {
   }
 }
 
-/** A zombie's environment is empty, so it does not carry the mark. */
-const carries = (pid: number, entry: string): boolean => read(pid, "environ").split("\0").includes(entry)
+const kill = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // it has gone by itself
+  }
+}
