@@ -129,7 +129,7 @@ describe("a worker of a pool of real Python processes", () => {
       const others = yield* Pool.client(Tools, { pool: "other" })
       const grandchild = yield* tools.leave_child()
       const log = yield* EventLog.EventLog
-      const [reaper] = (yield* log.recent("snakepit.reaper.start")).filter(({ attributes }) => attributes["pool"] === "default")
+      const reaper = (yield* log.recent("snakepit.reaper.start")).find(({ attributes }) => attributes["pool"] === "default")
       process.kill(Number(reaper!.attributes["pid"]), "SIGKILL")
       yield* awaitEvent("snakepit.process.start")
       const left = yield* Survivors.of((yield* Snakepit.Snakepit).runId) // not /proc/<pid>: who adopted it may not have reaped it

@@ -77,30 +77,32 @@ export const defaultDelay: Schedule.Schedule<unknown, ChildExit> = Schedule.min(
   Schedule.spaced("5 seconds")
 ])
 
+/** A limit as people write it. */
+export type IntensityInput = { readonly maxRestarts: number; readonly within: Duration.Input } | "unlimited"
+
 /** What {@link make} takes. */
-export interface Options<E, I> {
-  readonly intensity: I
-  readonly delay?: Schedule.Schedule<unknown, ChildExit, E> | undefined
+export interface Options {
+  readonly intensity: IntensityInput
+  readonly delay?: Schedule.Schedule<unknown, ChildExit, any> | undefined
   readonly resetAfter?: Duration.Input | undefined
 }
 
-/** A limit as people write it. */
-export type IntensityInput = { readonly maxRestarts: number; readonly within: Duration.Input } | "unlimited"
+type RefusalOf<O> = O extends { readonly delay: Schedule.Schedule<any, any, infer E, any> } ? E : never
+type IsLimited<O> = O extends { readonly intensity: "unlimited" } ? false : true
 
 /**
  * Makes a policy. `delay` defaults to {@link defaultDelay}, `resetAfter` to the window (60 s when unlimited).
  * Throws a `RangeError` for a negative or fractional `maxRestarts` or an empty window: a mistake in the program, not in its input.
  */
-export const make = <const I extends IntensityInput, E = never>(
-  options: Options<E, I>
-): RestartPolicy<E, I extends "unlimited" ? false : true> => {
-  const limit = limitOf(options.intensity)
+export const make = <const O extends Options>(options: O): RestartPolicy<RefusalOf<O>, IsLimited<O>> => {
+  const { delay, intensity, resetAfter }: Options = options
+  const limit = limitOf(intensity)
   return {
     "~snakepit/core/RestartPolicy": undefined as never,
     limit,
-    delay: options.delay ?? (defaultDelay as Schedule.Schedule<unknown, ChildExit, E>),
-    resetAfterMillis: options.resetAfter !== undefined
-      ? Duration.toMillis(Duration.fromInputUnsafe(options.resetAfter))
+    delay: delay ?? defaultDelay,
+    resetAfterMillis: resetAfter !== undefined
+      ? Duration.toMillis(Duration.fromInputUnsafe(resetAfter))
       : limit === "unlimited"
       ? 60_000 // long enough that a child which crashes every few seconds keeps its backoff
       : limit.withinMillis

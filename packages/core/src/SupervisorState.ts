@@ -51,7 +51,7 @@ type Then =
 /** Where a child stands. */
 export type Status =
   | { readonly _tag: "Down"; readonly why: "not started" | "finished" | "terminated" | "start failed" | "supervisor stopping" }
-  | { readonly _tag: "Starting"; readonly askedBy: number | undefined }
+  | { readonly _tag: "Starting"; readonly askedBy: number | undefined; readonly added: boolean }
   | { readonly _tag: "Running" }
   | { readonly _tag: "Waiting"; readonly reason: ExitReason; readonly incident: string }
   | { readonly _tag: "Stopping"; readonly then: Then }
@@ -113,7 +113,8 @@ export interface SupervisorState {
   readonly recoveries: Map<string, Recovery>
   /** Decisions whose delay is being asked for. */
   readonly asked: Map<number, Omit<Data.TaggedEnum.Value<Decision, "Restart">, "_tag" | "delayMillis"> & { readonly key: string }>
-  readonly held: Array<{ readonly child: ChildState; readonly reason: ExitReason; readonly incident: string }>
+  /** Children that ended while the supervisor booted. */
+  readonly held: Set<ChildState>
   phase: Phase
   asks: number
 }
@@ -217,7 +218,7 @@ export const make = (options: Options): SupervisorState => ({
   children: new Map(options.children.map((facts) => [facts.id, makeChild(facts)])),
   recoveries: new Map(),
   asked: new Map(),
-  held: [],
+  held: new Set(),
   phase: { _tag: "Booting" },
   asks: 0
 })
@@ -252,7 +253,7 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
       [...state.recoveries].map(([key, r]) => [key, { ...r, origin: copied(r.origin), first: copied(r.first) }])
     ),
     asked: new Map(state.asked),
-    held: state.held.map((exit) => ({ ...exit, child: copied(exit.child) }))
+    held: new Set([...state.held].map(copied))
   }
 }
 
@@ -338,14 +339,15 @@ const boot = (step: Step): void => {
   for (const child of state.children.values()) if (child.status._tag === "Starting") return
   state.phase = { _tag: "Running" }
   out.push(Command.Tell({ decision: Decision.Start({ children: state.children.size }) }), Command.Booted())
-  for (const exit of state.held.splice(0)) {
-    if (exit.child.status._tag === "Waiting") decideExit(step, exit.child, exit.reason, exit.incident)
+  for (const child of state.held) {
+    if (child.status._tag === "Waiting") decideExit(step, child, child.status.reason, child.status.incident)
   }
+  state.held.clear()
 }
 
-const start = (step: Step, child: ChildState, askedBy: number | undefined): void => {
+const start = (step: Step, child: ChildState, askedBy: number | undefined, added = false): void => {
   child.generation++
-  child.status = { _tag: "Starting", askedBy }
+  child.status = { _tag: "Starting", askedBy, added }
   step.out.push(Command.Start({ id: child.id, generation: child.generation }))
 }
 
@@ -360,14 +362,14 @@ const childStarted = (step: Step, child: ChildState): void => {
 }
 
 const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
-  const { askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
+  const { added, askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
   child.status = { _tag: "Down", why: "start failed" }
   if (step.state.phase._tag === "Booting" && askedBy === undefined) {
     return beginStop(step, { _tag: "StartFailed", child: child.id, reason })
   }
   if (askedBy !== undefined) {
     step.out.push(Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason }) }))
-    if (child.generation === 0) forget(step, child)
+    if (added) forget(step, child)
   }
   if (step.state.phase._tag === "Stopping") {
     answer(step, child)
@@ -388,8 +390,7 @@ const childExited = (step: Step, child: ChildState, reason: ExitReason, incident
     return stopNext(step)
   }
   if (step.state.phase._tag === "Booting") {
-    step.state.held.push({ child, reason, incident })
-    return
+    return void step.state.held.add(child)
   }
   if (RestartType.decide(child.restart, reason) === "restart" && isPartOfAFailure(step.state, child)) return
   decideExit(step, child, reason, incident)
@@ -459,10 +460,11 @@ const delayKnown = (step: Step, ask: number, delayMillis: number): void => {
   const decision = state.asked.get(ask)
   if (decision === undefined) return
   state.asked.delete(ask)
+  if (state.phase._tag !== "Running") return
   const { key, ...facts } = decision
   out.push(Command.Tell({ decision: Decision.Restart({ ...facts, delayMillis }) }))
   const recovery = state.recoveries.get(key)
-  if (recovery?.ask !== ask || state.phase._tag !== "Running") return
+  if (recovery?.ask !== ask) return
   recovery.due = recovery.decidedAt + delayMillis
   if (recovery.due > now) out.push(Command.StartAt({ ask, key, at: recovery.due }))
   else advance(step, recovery)
@@ -664,7 +666,7 @@ const startChild = (step: Step, facts: ChildFacts, token: number): void => {
   if (state.children.size >= state.maxChildren) return reply(Reply.MaxChildren({ maxChildren: state.maxChildren }))
   const child = makeChild(facts)
   state.children.set(child.id, child)
-  start(step, child, token)
+  start(step, child, token, true)
 }
 
 const restartChild = (step: Step, id: string, token: number): void => {
@@ -674,6 +676,7 @@ const restartChild = (step: Step, id: string, token: number): void => {
   const child = state.children.get(id)
   if (child === undefined) return reply(Reply.NotFound())
   if (child.status._tag !== "Down") return reply(Reply.Present({ status: child.status._tag }))
+  if (child.status.why === "not started") return reply(Reply.Present({ status: "Starting" })) // the boot comes to it
   start(step, child, token)
 }
 
