@@ -11,14 +11,17 @@ const limit = (intensity: Contract.Contract["intensity"]): string =>
 
 const shutdown = (value: number | "infinity" | "brutal"): string => typeof value === "number" ? `${value / 1000} s` : value
 
+const escalation = ({ intensity }: Contract.Contract, path: string): string =>
+  intensity === "unlimited" ? "never" : path.includes("/") ? "to its parent, as `GaveUp`" : "to its program, which ends with code 70"
+
 const section = ({ contract, path }: { readonly path: string; readonly contract: Contract.Contract }): string =>
   [
     `## \`${path}\``,
     "",
     `- Strategy: ${contract.strategy}. Restarts: ${limit(contract.intensity)}. Plane: ${contract.plane}. Layer: ${contract.layer}.`,
     `- Because: ${contract.because}.`,
-    `- Stopped by: ${contract.stoppedBy.length === 0 ? "its program" : contract.stoppedBy.join(", ")}.`,
-    `- Escalates: ${contract.intensity === "unlimited" ? "never" : "to its parent, as `GaveUp`"}.`,
+    `- Stopped by: ${[path.includes("/") ? "its parent" : "its program", ...contract.stoppedBy].join(", ")}.`,
+    `- Escalates: ${escalation(contract, path)}.`,
     `- Events: ${contract.events.map((name) => `\`${name}\``).join(", ")}.`,
     "",
     "| child | restart | may take to stop | supervisor |",
@@ -45,8 +48,8 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
     "",
     "# Events",
     "",
-    "Every event that a Snakepit application emits. Each also has the attribute `snakepit.layer`. One decision emits one event; `incident` is the same on all",
-    "events of one chain of exits, restarts and escalations.",
+    "Every event that a Snakepit application emits. Each also has the attribute `snakepit.layer`. One decision emits one event; `incident` is the same on the",
+    "`restart`, `recover` and `give_up` events of one chain of exits, restarts and escalations.",
     "",
     Catalogue.toMarkdown(SnakepitEvent.catalogue),
     ""

@@ -66,7 +66,7 @@ def test_wrong_arguments_exit_64(argv: list[str]) -> None:
     assert "snakepit worker: " in ended.stderr
 
 
-def test_sigterm_lets_the_running_call_finish_and_cancels_the_queued(worker: WorkerProcess, folder: Path) -> None:
+def test_sigterm_lets_the_running_call_finish_and_declines_the_queued(worker: WorkerProcess, folder: Path) -> None:
     fifo = make_fifo(folder)
     stream = Stream(worker.socket)
     try:
@@ -77,7 +77,7 @@ def test_sigterm_lets_the_running_call_finish_and_cancels_the_queued(worker: Wor
         worker.terminate()
         Path(fifo).write_text("done")
         assert stream.result(1) == "done"
-        assert stream.await_frame("failed", 2).failed.cancelled
+        assert stream.await_frame("failed", 2).failed.declined
         assert not stream.of("started", 2)
         assert worker.exit_code() == 0
     finally:

@@ -311,13 +311,17 @@ def test_a_new_stream_takes_the_place_of_the_old_one(stream: Stream, shared_work
     stream.call(100, "wait_for", path=fifo)
     stream.call(101, "add", a=1)
     stream.await_frame("started", 100)
-    for newer in opened(shared_worker.socket):
-        assert stream.await_end() == grpc.StatusCode.ABORTED
-        assert "taken the place" in stream.responses.details()
-        newer.call(101, "add", a=2)
-        Path(fifo).write_text("go")
-        assert newer.result(101) == 3
-        assert not stream.of("done")
+    newer = Stream(shared_worker.socket)
+    newer.hello()
+    assert stream.await_end() == grpc.StatusCode.ABORTED
+    assert "taken the place" in stream.responses.details()
+    assert not newer.seen, "welcomed although a call of the old stream is running"
+    Path(fifo).write_text("go")
+    newer.tools = {tool.name: tool.id for tool in newer.await_frame("welcome").welcome.tools}
+    newer.call(101, "add", a=2)
+    assert newer.result(101) == 3
+    assert not stream.of("done")
+    newer.close()
 
 
 def test_a_stream_that_is_cut_closes_its_generator(shared_worker: WorkerProcess, folder: Path) -> None:

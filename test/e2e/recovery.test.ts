@@ -35,11 +35,9 @@ const recorder = (slot: number) =>
     return { events, awaitEvent }
   })
 
-/** The pid of a slot's worker, from what the log has told. */
+/** The pid of a slot's worker. */
 const pidOf = (slot: number) =>
   Effect.gen(function*() {
-    const { directory } = yield* Pool.Pools
-    assert.isDefined(directory.entry("default").roster.current)
     const survivors = yield* Survivors.of((yield* Snakepit.Snakepit).runId)
     const worker = survivors.find(({ command }) => command.includes("snakepit.worker") && command.includes(`default/${slot} `))
     return worker!.pid
@@ -116,6 +114,27 @@ describe("a worker of a pool of real Python processes", () => {
       assert.include(exit!.attributes, { pid, planned: true, signal: "SIGKILL" })
       assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
     }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, quick)))))
+
+  it.live("that freezes before it has shaken hands is found as well, and replaced", () =>
+    Effect.gen(function*() {
+      const { awaitEvent, events } = yield* recorder(0)
+      const bus = yield* EventBus.EventBus
+      const tools = yield* Pool.client(Tools)
+      yield* bus.attach("snakepit.process.start", ({ attributes }) => {
+        if (attributes["generation"] === 1) process.kill(Number(attributes["pid"]), "SIGSTOP")
+      })
+      process.kill(yield* pidOf(0), "SIGKILL")
+      yield* awaitEvent("snakepit.worker.detach")
+      assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42) // waits for generation 2
+      const restarts = events.filter(({ name }) => name === "snakepit.worker_supervisor.restart")
+      assert.lengthOf(restarts, 2)
+      assert.include(restarts[1]!.attributes["cause"], "did not shake hands within 2000 ms")
+      assert.strictEqual(restarts[1]!.measurements["budgetLeft"], 1)
+      assert.deepStrictEqual(
+        events.filter(({ name }) => name === "snakepit.process.start").map(({ attributes }) => attributes["generation"]),
+        [1, 2]
+      )
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, { ...quick, size: 1 })))))
 
   it.live("whose Reaper is killed goes with it, and with whatever it had started; the other pool notices nothing", () =>
     Effect.gen(function*() {

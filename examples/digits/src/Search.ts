@@ -35,8 +35,11 @@ export const search = Effect.fn("search")(function*({ candidates, concurrency, f
       const result: Result = { candidate, scores, accuracy: mean(scores) }
       const record = digits.record({ journal, fit: candidate.id, accuracy: result.accuracy })
       yield* record.pipe(
-        // It may have been written before its worker died: only the journal knows.
-        Effect.catchTag(["WorkerCrashed", "OutcomeUnknown"], () => Journal.read(journal).includes(candidate.id) ? Effect.void : record)
+        // Its worker died, and may have written it before: only the journal knows.
+        Effect.catchIf(
+          (error) => error._tag === "WorkerCrashed" || (error._tag === "OutcomeUnknown" && error.ended),
+          () => Journal.read(journal).includes(candidate.id) ? Effect.void : record
+        )
       )
       yield* onFit(result)
       return result

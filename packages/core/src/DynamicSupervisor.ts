@@ -29,7 +29,7 @@ export interface Options extends Supervisor.CommonOptions {
   readonly child: (key: string) => Child.Any
   /** The keys to start with; none by default. */
   readonly initial?: Effect.Effect<ReadonlyArray<string>> | undefined
-  /** Running, starting and waiting children together; unbounded by default. */
+  /** How many children it may hold, those that are down included until they are deleted; unbounded by default. */
   readonly maxChildren?: number | undefined
 }
 

@@ -90,6 +90,15 @@ export const make = <M extends Fields, A extends Fields>(
   attributes: { "snakepit.layer": declaration.layer, ...attributes as Event["attributes"] }
 })
 
+/** Hands an event to a sink. A sink that throws breaks its promise, not its caller: the throw is logged and the event is lost. */
+export const tell = (sink: EventSink, event: Event): void => {
+  try {
+    sink.emit(event)
+  } catch (defect) {
+    Effect.runFork(Effect.logError(`the event sink threw at ${event.name}`, defect))
+  }
+}
+
 /** Emits a declared event to the sink in the context, stamped by the clock in the context. */
 export const emit = <M extends Fields, A extends Fields>(
   declaration: Declaration<M, A>,
@@ -98,6 +107,6 @@ export const emit = <M extends Fields, A extends Fields>(
 ): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const at = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    fiber.getRef(EventSink).emit(make(declaration, at, measurements, attributes))
+    tell(fiber.getRef(EventSink), make(declaration, at, measurements, attributes))
     return Effect.void
   })

@@ -179,13 +179,14 @@ export const fromSpec = <Id extends string>(
     })),
     events: Object.values(options.events).map((event) => event.name)
   }
-  const start = Effect.map(Interpreter.boot(spec), (interpreter) => interpreter.life)
   return {
-    ...Child.makeUnchecked(id, { start, restart: options.restartType }, contract),
+    ...Child.makeUnchecked(id, { start: startOf(spec), restart: options.restartType }, contract),
     contract,
     "~snakepit/core/Supervisor": spec
   }
 }
+
+const startOf = (spec: Interpreter.Spec) => Effect.map(Interpreter.boot(spec), (interpreter) => interpreter.life)
 
 /** How starting the supervisor can fail. */
 export type StartError<T> = [StartOf<T>] extends [never] ? never
@@ -197,11 +198,19 @@ export type Escalation<T> = [LifeOf<T>] extends [never] ? never
   : T extends { readonly id: infer Id extends string } ? GaveUp<Id, LifeOf<T>>
   : never
 
-/** The same supervisor, telling `notify` when it gives up: for those who must say why something is down. */
-export const onGiveUp = <T extends Any>(supervisor: T, notify: (error: Escalation<T>) => Effect.Effect<void>): T => ({
-  ...supervisor,
-  start: Effect.map(supervisor.start, (life) => Effect.tapError(life, notify))
-})
+/** Who wants to know how a supervisor fares. Paths in the errors are from the root of its tree. */
+export interface Watcher {
+  /** All its children are up, at its start and at each restart. */
+  readonly up: Effect.Effect<void>
+  /** It did not start, or it gave up. */
+  readonly down: (error: StartFailed<Origin<string, unknown>> | GaveUp<string, Origin<string, unknown>>) => Effect.Effect<void>
+}
+
+/** The same supervisor, telling a watcher: for those who must say why something is down. */
+export const watched = <T extends Any>(supervisor: T, watcher: Watcher): T => {
+  const spec: Interpreter.Spec = { ...supervisor["~snakepit/core/Supervisor"], watcher }
+  return { ...supervisor, start: startOf(spec), "~snakepit/core/Supervisor": spec }
+}
 
 /** A supervisor that runs. */
 export interface Running<out E> extends SupervisorHandle {

@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * `SupervisorEvents.of("worker_supervisor", "execution")` declares `snakepit.worker_supervisor.start`, `.restart`, `.recover`, `.leave`,
+ * `SupervisorEvent.of("worker_supervisor", "execution")` declares `snakepit.worker_supervisor.start`, `.restart`, `.recover`, `.leave`,
  * `.terminate`, `.give_up`. One decision emits exactly one event. `incident` is the same on every event of one chain of exits,
  * restarts and escalations.
  */

@@ -15,8 +15,8 @@
  * A *recovery* brings back what one exit took down: its victims by strategy are stopped in reverse start order, the delay passes, then
  * they are started in order, each acknowledged before the next. Under `one_for_one` each child has a recovery of its own and they run
  * beside each other; under the group strategies there is one, and a further exit widens it. Each exit or failed start that calls for a
- * restart spends one unit of the intensity, whatever the size of the group. An exit inside the group of a child that is being failed is
- * part of that failure and spends nothing.
+ * restart spends one unit of the intensity, whatever the size of the group. An exit, or a failed start, inside the group of a child that
+ * is being failed is part of that failure and spends nothing.
  *
  * Exits that arrive while the supervisor boots are held until the last child is up, as they are in OTP.
  *
@@ -277,16 +277,14 @@ const apply = (step: Step, event: Event): void => {
     }
     case "ChildStartFailed": {
       const child = current(state, event, "Starting")
-      return child === undefined ? undefined : childStartFailed(step, child, event.reason, event.incident)
+      return child === undefined ? stopReported(step, event) : childStartFailed(step, child, event.reason, event.incident)
     }
     case "ChildExited": {
       const child = current(state, event, "Running")
-      return child === undefined ? undefined : childExited(step, child, event.reason, event.incident)
+      return child === undefined ? stopReported(step, event) : childExited(step, child, event.reason, event.incident)
     }
-    case "ChildStopped": {
-      const child = current(state, event, "Stopping")
-      return child === undefined ? undefined : childStopped(step, child)
-    }
+    case "ChildStopped":
+      return stopReported(step, event)
     case "DelayKnown":
       return delayKnown(step, event.ask, event.delayMillis)
     case "DelayRefused":
@@ -322,6 +320,12 @@ const current = (
 ): ChildState | undefined => {
   const child = state.children.get(event.id)
   return child?.generation === event.generation && child.status._tag === status ? child : undefined
+}
+
+/** `ChildStopped`, or an end that was on its way when the stop was asked for: no other report will come. */
+const stopReported = (step: Step, event: { readonly id: string; readonly generation: number }): void => {
+  const child = current(step.state, event, "Stopping")
+  if (child !== undefined) childStopped(step, child)
 }
 
 // ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -377,6 +381,10 @@ const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, inc
   }
   if (step.state.phase._tag === "Booting") return boot(step)
   if (askedBy !== undefined) return advanceFor(step, child)
+  if (isPartOfAFailure(step.state, child)) {
+    child.status = { _tag: "Waiting", reason, incident }
+    return
+  }
   recover(step, child, reason, incident)
 }
 
@@ -483,6 +491,7 @@ const advance = (step: Step, recovery: Recovery): void => {
   const { now, out, state } = step
   if (state.phase._tag !== "Running") return
   const victims = group(state, recovery)
+  if (victims.length === 0) return void state.recoveries.delete(recovery.key) // they were terminated meanwhile
   if (recovery.stage === "stopping") {
     for (const victim of victims.toReversed()) {
       if (victim.status._tag === "Stopping") return

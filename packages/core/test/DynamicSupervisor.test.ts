@@ -53,6 +53,14 @@ describe("a dynamic supervisor", () => {
       assert.deepStrictEqual([child("a").generation(), child("c").generation()], [undefined, undefined])
     }))
 
+  it.effect("does not start when several refuse in the same instant", () =>
+    Effect.gen(function*() {
+      const { child, supervisor } = fleet({ initial: ["a", "b", "c"] })
+      yield* Effect.forEach(["a", "b", "c"], (key) => child(key).failNextStarts(1))
+      const error = yield* Effect.flip(Effect.scoped(DynamicSupervisor.start(supervisor)))
+      assert.strictEqual(error.at.path, "fleet/a")
+    }))
+
   it.effect("starts a child by key, refuses a key that it has, and holds no more than maxChildren", () =>
     Effect.gen(function*() {
       const running = yield* DynamicSupervisor.start(fleet({ maxChildren: 2 }).supervisor)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Event, ExitReason, RestartPolicy, Supervisor, type SupervisorError, SupervisorEvent, Tree } from "@snakepit/core"
+import { Child, Event, ExitReason, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
 import { TestClock } from "effect/testing"
@@ -402,19 +402,23 @@ describe("a supervisor", () => {
       assert.deepStrictEqual(ScriptedChild.lines(journal, "down"), ["c down", "b down", "a down"])
     }))
 
-  it.effect("tells those who asked why it gave up", () =>
+  it.effect("tells a watcher when it is up, and why it is down", () =>
     Effect.gen(function*() {
       const child = ScriptedChild.make("child")
-      const told: Array<SupervisorError.GaveUp<string, unknown>> = []
-      const inner = Supervisor.onGiveUp(
+      const told: Array<string> = []
+      const inner = Supervisor.watched(
         Supervisor.make("inner", { ...common, strategy: "one_for_one", restart: restarts(0), children: [child] }),
-        (error) => Effect.sync(() => told.push(error))
+        {
+          up: Effect.sync(() => told.push("up")),
+          down: (error) => Effect.sync(() => told.push(error._tag === "GaveUp" ? error.because.path : error.at.path))
+        }
       )
-      yield* Supervisor.start(Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(1), children: [inner] }))
+      yield* Supervisor.start(Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(2), children: [inner] }))
+      yield* child.failNextStarts(1)
       yield* child.fail("boom")
       yield* TestClock.adjust(0)
-      assert.deepStrictEqual(told.map(({ because }) => because.path), ["app/inner/child"])
-      assert.strictEqual(child.starts(), 2)
+      assert.deepStrictEqual(told, ["up", "app/inner/child", "app/inner/child", "up"])
+      assert.strictEqual(child.starts(), 3)
     }))
 
   it("cannot be made with two children of one id, however they came to it", () => {

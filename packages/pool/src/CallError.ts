@@ -4,7 +4,7 @@
  * | `executed`  | meaning                                             | errors                                                                     |
  * | ----------- | --------------------------------------------------- | -------------------------------------------------------------------------- |
  * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `ToolNotFound` `PayloadTooLarge` `InvalidPayload` |
- * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `WorkerCrashed` `ResultTooLarge` `InvalidResult`             |
+ * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `ResultTooLarge` `InvalidResult`                             |
  * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `CallTimeout`                                             |
  */
 import * as Schema from "effect/Schema"
@@ -37,7 +37,7 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeo
 /** The pool is down: it has given up, or its application is stopping. */
 export class PoolDown extends Schema.TaggedError<PoolDown>()("PoolDown", { ...call, ...no, because: Schema.String }) {
   override get message(): string {
-    return `pool "${this.pool}" is down, so "${this.tool}" was not accepted: ${this.because}`
+    return `pool "${this.pool}" is down, so "${this.tool}" was not run: ${this.because}`
   }
 }
 
@@ -136,10 +136,10 @@ export class PythonError extends Schema.TaggedError<PythonError>()("PythonError"
   }
 }
 
-/** The worker that had begun the call died, or was stopped, before it finished. */
+/** The worker that had begun the call died before it said that it was over. */
 export class WorkerCrashed extends Schema.TaggedError<WorkerCrashed>()("WorkerCrashed", {
   ...call,
-  ...failed,
+  ...unknown,
   worker: Schema.String,
   reason: Schema.String,
   /** Elements of a stream that were delivered before. */
@@ -148,7 +148,7 @@ export class WorkerCrashed extends Schema.TaggedError<WorkerCrashed>()("WorkerCr
 }) {
   override get message(): string {
     return `worker ${this.worker} ended while it ran "${this.tool}" (attempt ${this.attempts}, ${this.delivered} elements delivered): ` +
-      `${this.reason}. What the tool had already done stands. If running it again does no harm, declare it Tool.Idempotent`
+      `${this.reason}. What the tool had done by then stands, perhaps all of it. If running it again does no harm, declare it Tool.Idempotent`
   }
 }
 
@@ -176,11 +176,15 @@ export class InvalidResult extends Schema.TaggedError<InvalidResult>()("InvalidR
   }
 }
 
-/** The worker was lost after the call was sent and before it said whether it had begun. */
+/** The worker was lost, or stopped, after the call was sent and before it said that it was over. */
 export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("OutcomeUnknown", {
   ...call,
   ...unknown,
   worker: Schema.String,
+  /** The worker had said that it began; `false` when it had said nothing. */
+  began: Schema.Boolean,
+  /** Its process was seen to end, so nothing of the call runs any more. */
+  ended: Schema.Boolean,
   reason: Schema.String
 }) {
   override get message(): string {

@@ -39,6 +39,7 @@
  */
 import { RegisteredName, SupervisorError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -118,7 +119,7 @@ export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, Pool
 
 const find = (directory: PoolDirectory, pool: string): Effect.Effect<PoolEntry, PoolNotFound> =>
   Effect.suspend(() => {
-    const available = Object.keys(directory.config.current?.pools ?? {})
+    const available = directory.names()
     return available.includes(pool) ? Effect.succeed(directory.entry(pool)) : Effect.fail(new PoolNotFound({ pool, available }))
   })
 
@@ -158,7 +159,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
     return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalid(issueOf(decoded.cause))
   }
   /** Hands the call to the pool; returns what takes it back. */
-  const submit = (roster: Roster.Roster, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
+  const submit = (roster: Roster.Roster, at: number, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
     const id = ++roster.calls
     roster.tickets.set(id, ticket)
     Roster.put(
@@ -170,7 +171,8 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
           bytes: ticket.payload.byteLength,
           idempotent,
           deterministic,
-          callTimeoutMillis: callTimeout ?? Duration.toMillis(roster.config.callTimeout)
+          callTimeoutMillis: callTimeout ?? Duration.toMillis(roster.config.callTimeout),
+          at
         }
       })
     )
@@ -185,11 +187,11 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   )
 
   const call = (input: unknown): Effect.Effect<unknown, CallError.CallError> =>
-    Effect.flatMap(roster, (roster) =>
+    Effect.flatMap(Effect.zip(roster, Clock.currentTimeMillis), ([roster, at]) =>
       Effect.callback((resume) => {
         const payload = payloadOf(input)
         if (Exit.isFailure(payload)) return resume(payload)
-        const { cancel } = submit(roster, {
+        const { cancel } = submit(roster, at, {
           tool,
           payload: payload.value,
           item: () => {},
@@ -202,9 +204,10 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   const stream = (input: unknown): Stream.Stream<unknown, CallError.CallError> =>
     Stream.unwrap(Effect.gen(function*() {
       const pool = yield* roster
+      const at = yield* Clock.currentTimeMillis
       const payload = yield* payloadOf(input)
       const elements = yield* Queue.unbounded<unknown, CallError.CallError | Cause.Done>() // bounded by the credit
-      const { cancel, id } = submit(pool, {
+      const { cancel, id } = submit(pool, at, {
         tool,
         payload,
         item: (element) => {

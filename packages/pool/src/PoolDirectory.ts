@@ -16,8 +16,9 @@ export interface PoolEntry {
   readonly pool: string
   readonly config: () => PoolConfig
   readonly roster: RegisteredName.RegisteredName<Roster>
-  /** Notes why the pool gave up; what callers meanwhile are told. */
-  readonly gaveUp: (because: string) => void
+  readonly isUp: () => void
+  /** Notes why the pool gave up, or did not start again: what callers are told until it is up. */
+  readonly isDown: (because: string) => void
   /** Why there is no Roster now. */
   readonly because: () => string
 }
@@ -25,6 +26,8 @@ export interface PoolEntry {
 /** All pools; entries are made at their first use and stay. */
 export interface PoolDirectory {
   readonly config: RegisteredName.RegisteredName<PoolSettings>
+  /** The pools of the configuration. */
+  readonly names: () => ReadonlyArray<string>
   readonly entry: (pool: string) => PoolEntry
 }
 
@@ -36,6 +39,7 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolD
   const settings = () => known = config.current ?? known // the last good one while the ConfigServer is being restarted
   return {
     config,
+    names: () => Object.keys(settings()?.pools ?? {}),
     entry: (pool) => {
       const present = entries.get(pool)
       if (present !== undefined) return present
@@ -44,7 +48,10 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolD
         pool,
         config: () => settings()?.pools[pool] ?? defaults,
         roster: RegisteredName.make(`pools/${pool}/roster`),
-        gaveUp: (message) => {
+        isUp: () => {
+          because = undefined
+        },
+        isDown: (message) => {
           because = `it gave up and will be tried again: ${message}`
         },
         because: () => because ?? "it is starting, or its application is stopping"

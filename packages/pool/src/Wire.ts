@@ -32,7 +32,10 @@ export interface Wire {
 /** How a worker says that a call failed. */
 export type WireFailure =
   | { readonly _tag: "Exception"; readonly exception: PythonException }
+  /** It was cancelled, or its deadline passed on the worker's clock. */
   | { readonly _tag: "Cancelled" }
+  /** The worker is draining and has not begun it. */
+  | { readonly _tag: "Declined" }
   | { readonly _tag: "TooLarge"; readonly bytes: number }
 
 /** What a worker says, for the pool to take in. Synchronous; never throws. */
@@ -44,6 +47,6 @@ export interface WireSink {
   readonly failed: (id: number, failure: WireFailure) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
-  /** The worker will say nothing any more, because of `reason`. */
-  readonly detached: (reason: string) => void
+  /** The worker will say nothing any more, because of `reason`. `ended`: its process was seen to end. */
+  readonly detached: (reason: string, ended: boolean) => void
 }

@@ -90,6 +90,17 @@ export class CallOverran extends Schema.TaggedError<CallOverran>()("CallOverran"
   }
 }
 
+/** A worker that listens did not shake hands. */
+export class HandshakeTimeout extends Schema.TaggedError<HandshakeTimeout>()("HandshakeTimeout", {
+  ...worker,
+  waitedMillis: Schema.Finite
+}) {
+  override get message(): string {
+    return `worker ${this.worker} did not shake hands within ${this.waitedMillis} ms: it is frozen, or still runs a call whose ` +
+      "connection was lost"
+  }
+}
+
 /** The host and a ready worker did not come to terms. */
 export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
   ...worker,

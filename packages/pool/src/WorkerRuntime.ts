@@ -5,7 +5,16 @@
 import type { Child, SupervisorError } from "@snakepit/core"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { WireSink } from "./Wire.ts"
-import type { BootFailed, CallOverran, ChannelLost, HandshakeFailed, HeartbeatLost, ProcessExited, ReaperLost } from "./WorkerError.ts"
+import type {
+  BootFailed,
+  CallOverran,
+  ChannelLost,
+  HandshakeFailed,
+  HandshakeTimeout,
+  HeartbeatLost,
+  ProcessExited,
+  ReaperLost
+} from "./WorkerError.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
 
@@ -38,15 +47,18 @@ export interface PayloadCodec {
   readonly decode: (payload: Uint8Array) => unknown
 }
 
+/** How others end a worker's process, through its supervisor. */
+export type Imposed = HeartbeatLost | HandshakeTimeout | CallOverran
+
 /** What a runtime provides. */
 export interface WorkerRuntime {
   readonly codec: PayloadCodec
   /** What all workers of a pool belong to: when it ends, they end. */
   readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost, never, "control">
-  /** The external process of one worker. Its monitors end it with `HeartbeatLost` and `CallOverran`. */
+  /** The external process of one worker. Its channel and its monitors end it with {@link Imposed}. */
   readonly process: (
     seat: WorkerSeat
-  ) => PortChild<"process", BootFailed, ProcessExited | HeartbeatLost | CallOverran, "execution">
+  ) => PortChild<"process", BootFailed, ProcessExited | Imposed, "execution">
   /** The connection to that process: attaches a wire to the seat's sink. */
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
 }

@@ -29,7 +29,6 @@ export const make = ({ config, input, run }: Options) =>
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
     because: "the registry prepares what the configuration names; both hold little and must not flap",
-    stoppedBy: ["Root"],
     events: SnakepitEvent.foundation_supervisor,
     children: [
       ConfigServer.child({ schema: SnakepitConfig, input, name: config }),

@@ -14,7 +14,7 @@ const PoolName = Schema.String.check(
 export const SnakepitConfig = Schema.Struct({
   pools: Schema.Record(PoolName, Schema.Struct({ ...PoolConfig.PoolConfig.fields, python: PythonConfig.PythonConfig })),
   telemetry: Schema.Struct({
-    /** Append every event to this file, one line of JSON each. */
+    /** Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. */
     eventLog: Schema.optional(Schema.NonEmptyString)
   }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
 })

@@ -1,5 +1,5 @@
 /** Snakepit: Python from Effect, under supervision. */
-export { RunFolder, Survivors } from "@snakepit/bridge"
+export { Survivors } from "@snakepit/bridge"
 export { Contract, Event, ExitReason, SupervisorError, Tree } from "@snakepit/core"
 export { CallError, Pool, PoolConfig, Tool, WorkerError } from "@snakepit/pool"
 export { Catalogue, EventBus, EventLog } from "@snakepit/telemetry"

@@ -4,7 +4,7 @@
  * **When to use**
  *
  * `recent` answers "what has just happened"; `follow` is a `Stream` of what happens from now on; with a file every event is appended to it
- * as one line of JSON.
+ * as one line of JSON, from the start of the application to the stop of the log itself.
  *
  * **Details**
  *
@@ -101,7 +101,8 @@ export class EventLogFailed extends Schema.TaggedError<EventLogFailed>()("EventL
 /** The child that moves events from the buffer to the file and to those who look. */
 export const child = (file: string | undefined) =>
   Child.make("event_log", {
-    start: Effect.map(EventLog, ({ memory }) => {
+    start: Effect.gen(function*() {
+      const { memory } = yield* EventLog
       const move = Effect.gen(function*() {
         yield* memory.arrived.close
         const events = memory.buffer
@@ -118,6 +119,7 @@ export const child = (file: string | undefined) =>
           PubSub.publishUnsafe(memory.live, event)
         }
       })
+      yield* Effect.addFinalizer(() => Effect.ignore(move, { log: true })) // what was told up to its own stop
       return Effect.forever(Effect.andThen(memory.arrived.await, Effect.uninterruptible(move)))
     })
   })

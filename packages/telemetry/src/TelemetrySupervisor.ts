@@ -24,7 +24,6 @@ export const make = ({ eventLog }: Options) =>
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: "unlimited" }),
     because: "watching must not hurt what is watched",
-    stoppedBy: ["Root"],
     events: TelemetryEvent.telemetry_supervisor,
     children: [EventLog.child(eventLog)]
   })

@@ -60,17 +60,19 @@ describe("the event log", () => {
       assert.strictEqual(numbers(yield* log.recent())[0], 6) // the supervisor's own start took one more place
     }).pipe(Effect.provide(Live)))
 
-  it.live("appends every event to its file, and catches up when the file was in the way", () =>
+  it.live("appends every event to its file, also those from while it was being restarted", () =>
     Effect.gen(function*() {
       const bus = yield* EventBus.EventBus
       const log = yield* EventLog.EventLog
       const file = join(yield* folder, "events.ndjson")
-      const appended = yield* Effect.forkChild(Stream.runHead(log.follow("snakepit.number.2")), { startImmediately: true })
       bus.emit(event(1))
+      const recovered = yield* Effect.forkChild(Stream.runHead(log.follow("snakepit.telemetry_supervisor.recover")), {
+        startImmediately: true
+      })
       const telemetry = yield* Supervisor.start(TelemetrySupervisor.make({ eventLog: file }))
       yield* Effect.orDie(telemetry.failChild("event_log", new Error("on purpose")))
       bus.emit(event(2))
-      yield* Fiber.join(appended)
+      yield* Fiber.join(recovered)
       const lines = readFileSync(file, "utf8").trim().split("\n").map((line): Event.Event => JSON.parse(line))
       assert.deepStrictEqual(numbers(lines), [1, 2])
       assert.strictEqual(lines.filter(({ name }) => name === "snakepit.telemetry_supervisor.restart").length, 1)

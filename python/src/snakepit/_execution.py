@@ -5,7 +5,7 @@
                          │ cancel, drain,    │ cancel: a generator is closed at its next element or while it
                          │ stream ended      │ waits for credit; a plain tool finishes and its result is dropped
                          ▼                   ▼
-                       outcome: cancelled, exactly one per call
+                       outcome: cancelled, or declined when draining; exactly one per call
 
 Readers of streams submit, cancel and give credit from their own threads. The main thread runs the tools because
 libraries that touch signals work nowhere else.
@@ -79,7 +79,7 @@ class Executor:
     def submit(self, job: Job) -> None:
         with self._changed:
             if self._closed or self._draining:
-                job.outbox.cancelled(job.id)
+                job.outbox.declined(job.id)
             elif job.id in self._jobs or job.id in self._started:
                 job.outbox.raised(job.id, _already_started(job))
             else:
@@ -105,6 +105,11 @@ class Executor:
             for job in [job for job in self._jobs.values() if job.outbox is outbox]:
                 self._cancel(job)
 
+    def wait_until_free(self) -> None:
+        """Returns when no call is running: a new stream must not be told that a busy worker is free."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not any(job.running for job in self._jobs.values()))
+
     def drain(self) -> None:
         """Lets the running call finish and `run` return. Safe in a signal handler: takes no lock."""
         self._draining = True
@@ -120,7 +125,7 @@ class Executor:
     # -- the main thread -------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Performs calls until drained; what is then still queued is cancelled."""
+        """Performs calls until drained; what is then still queued is declined."""
         while not self._draining:
             self.idle = True
             job = self._queue.get()
@@ -129,8 +134,10 @@ class Executor:
                 self._perform(job)
         with self._changed:
             self._closed = True
-            for job in list(self._jobs.values()):
-                self._cancel(job)
+            for job in self._jobs.values():
+                job.outbox.declined(job.id)
+            self._jobs.clear()
+            self._changed.notify_all()
 
     def _perform(self, job: Job) -> None:
         outcome: Outcome
@@ -210,6 +217,7 @@ class Executor:
     def _end(self, job: Job, outcome: Outcome) -> None:
         with self._changed:
             self._jobs.pop(job.id, None)
+            self._changed.notify_all()
         if job.cancelled:
             if isinstance(outcome, BaseException):
                 print(f"snakepit: tool {job.tool.name!r} raised after call {job.id} was cancelled:", file=sys.stderr)

@@ -61,6 +61,11 @@ class Outbox:
             failed = self._frame().failed
             failed.id, failed.cancelled = id, True
 
+    def declined(self, id: int) -> None:
+        with self._changed:
+            failed = self._frame().failed
+            failed.id, failed.declined = id, True
+
     def too_large(self, id: int, size: int) -> None:
         with self._changed:
             failed = self._frame().failed

@@ -160,6 +160,7 @@ class Server:
             before, self._serving = self._serving, stream
         if before is not None:
             self._end(before, "another stream has taken the place of this one")
+        self._executor.wait_until_free()
         stream.outbox.welcome(
             _wire.Welcome(
                 protocol=_wire.PROTOCOL,

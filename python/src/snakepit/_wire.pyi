@@ -129,8 +129,15 @@ class Failed(Message):
     exception: PythonException
     cancelled: bool
     too_large: int
+    declined: bool
     def __init__(
-        self, *, id: int = ..., exception: PythonException = ..., cancelled: bool = ..., too_large: int = ...
+        self,
+        *,
+        id: int = ...,
+        exception: PythonException = ...,
+        cancelled: bool = ...,
+        too_large: int = ...,
+        declined: bool = ...,
     ) -> None: ...
 
 class PythonException(Message):

@@ -8,7 +8,7 @@ to the file descriptor SNAKEPIT_STATUS_FD (stdout without one):
     {"status": "ready", "pid": 4711, "tools": ["add", "count"]}
     {"status": "failed", "stage": "import" | "catalogue" | "bind", "exception": {"type", "message", "traceback"}}
 
-SIGTERM drains: the running call finishes, queued ones are answered with `cancelled`, and the worker exits 0. Other
+SIGTERM drains: the running call finishes, queued ones are declined, and the worker exits 0. Other
 exits: 64 wrong arguments, 78 the adapter cannot be imported, 70 anything else before serving.
 """
 

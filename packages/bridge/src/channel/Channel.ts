@@ -5,9 +5,9 @@
  *
  * When the stream breaks, no further call is sent at once; whether the process died with it is known a moment later, and only then are
  * the calls in flight settled, so that their errors can say why. A stream that breaks alone ends this child and leaves the process
- * alive: the next generation dials it again.
+ * alive: the next generation dials it again. A worker that does not shake hands in time is failed through its supervisor.
  */
-import { Child, RegisteredName } from "@snakepit/core"
+import { Child, RegisteredName, Supervisor } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import type { Wire, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
@@ -32,6 +32,13 @@ export interface Options {
 /** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
 const verdict = Duration.millis(250)
 
+/**
+ * How long a worker may take to shake hands: as long as it may miss heartbeats, which begin only then. It answers when no call of a lost
+ * connection is running any more, so one that is frozen or still busy after that is failed like one that misses its beats.
+ */
+const patience = ({ heartbeat }: WorkerRuntime.WorkerSeat["config"]): Duration.Duration =>
+  Duration.max(Duration.times(heartbeat.interval, heartbeat.maxMissed), Duration.seconds(2)) // 2 s: a connection on a loaded machine
+
 const howItEnded = ({ code, signal }: ProcessExit): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
@@ -45,16 +52,17 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
   Child.make("channel", {
     plane: "execution",
     start: Effect.gen(function*() {
+      const supervisor = yield* Supervisor.CurrentSupervisor
       const lost = (detail: string) => new WorkerError.ChannelLost({ worker: seat.name, detail })
       const python = yield* Effect.mapError(RegisteredName.whereis(processName), (error) => lost(error.message))
       const welcomed = yield* Deferred.make<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>()
       const broken = yield* Deferred.make<string>()
       const probes = new Map<bigint, () => void>()
       let attached = false
-      const detach = (reason: string) => {
+      const detach = (reason: string, ended: boolean) => {
         if (!attached) return
         attached = false
-        seat.sink.detached(reason)
+        seat.sink.detached(reason, ended)
       }
 
       const hear = ({ frame }: WorkerFrame): void => {
@@ -99,8 +107,8 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
           Effect.gen(function*() {
             outbox.close()
             connection.close()
-            const exit = Deferred.isDoneUnsafe(python.exited) ? howItEnded(yield* Deferred.await(python.exited)) : undefined
-            detach(exit ?? "its supervisor stopped it")
+            if (Deferred.isDoneUnsafe(python.exited)) detach(howItEnded(yield* Deferred.await(python.exited)), true)
+            else detach("its supervisor stopped it", false)
           })
       )
       const outbox: Outbox.Outbox = Outbox.make((request) => connection.write(request))
@@ -113,13 +121,23 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
           maxPayload: seat.config.maxPayload
         }
       })
-      const welcome = yield* Effect.raceFirst(
-        Deferred.await(welcomed),
-        Effect.flatMap(Deferred.await(broken), (detail) => Effect.fail(lost(`it broke before the handshake: ${detail}`)))
-      ).pipe(Effect.timeoutOrElse({
-        duration: seat.config.startTimeout,
-        orElse: () => Effect.fail(lost(`no handshake within ${Duration.format(seat.config.startTimeout)}`))
-      }))
+      const brokenEarly = Effect.gen(function*() {
+        const detail = yield* Deferred.await(broken)
+        const exit = yield* Effect.timeoutOption(Deferred.await(python.exited), verdict)
+        return yield* lost(Option.match(exit, {
+          onNone: () => `it broke before the handshake (${detail})`,
+          onSome: (exit) => `${howItEnded(exit)}, before the handshake`
+        }))
+      })
+      const late = Effect.gen(function*() {
+        const waited = Duration.toMillis(patience(seat.config))
+        const silent = new WorkerError.HandshakeTimeout({ worker: seat.name, waitedMillis: waited })
+        yield* Effect.orDie(supervisor.failChild("process", silent))
+        return yield* lost(silent.message)
+      })
+      const welcome = yield* Effect.raceFirst(Deferred.await(welcomed), brokenEarly).pipe(
+        Effect.timeoutOrElse({ duration: patience(seat.config), orElse: () => late })
+      )
       if (welcome.protocol !== protocol) {
         return yield* new WorkerError.HandshakeFailed({
           worker: seat.name,
@@ -131,13 +149,13 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
       attached = true
       seat.sink.attached(wire(outbox, welcome, probes))
       // whichever is heard first, end of file or the exit: the calls are settled when the exit is known
-      yield* Effect.forkScoped(Effect.map(Deferred.await(python.exited), (exit) => detach(howItEnded(exit))))
+      yield* Effect.forkScoped(Effect.map(Deferred.await(python.exited), (exit) => detach(howItEnded(exit), true)))
 
       return Effect.gen(function*() {
         const detail = yield* Deferred.await(broken)
         const exit = yield* Effect.timeoutOption(Deferred.await(python.exited), verdict)
         if (Option.isSome(exit)) return yield* Effect.never // the process's own exit is what its supervisor decides on
-        detach(`the channel broke (${detail})`)
+        detach(`the channel broke (${detail})`, false)
         return yield* lost(detail)
       })
     })
@@ -151,6 +169,8 @@ const failureOf = (
       return { _tag: "Exception", exception: Exception.fromWire(reason.value) }
     case "cancelled":
       return { _tag: "Cancelled" }
+    case "declined":
+      return { _tag: "Declined" }
     case "tooLarge":
       return { _tag: "TooLarge", bytes: Number(reason.value) }
     case undefined:

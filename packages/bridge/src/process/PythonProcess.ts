@@ -61,7 +61,7 @@ const killWait = Duration.seconds(5)
 export const child = ({ config, name, reaper: reaperName, registry: registryName, seat }: Options): WorkerRuntime.PortChild<
   "process",
   WorkerError.BootFailed,
-  WorkerError.ProcessExited | WorkerError.HeartbeatLost | WorkerError.CallOverran,
+  WorkerError.ProcessExited | WorkerRuntime.Imposed,
   "execution"
 > =>
   Child.make("process", {
@@ -153,14 +153,15 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
 
       const ended = Effect.map(Deferred.await(exited), ({ code, signal }) =>
         failed("exit", signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`))
-      const pid = yield* Deferred.await(spawned)
-      const said = yield* Effect.raceFirst(Deferred.await(status), Effect.flatMap(ended, Effect.fail)).pipe(
-        Effect.timeoutOrElse({
-          duration: seat.config.startTimeout,
-          orElse: () =>
-            Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(seat.config.startTimeout)}`))
-        })
-      )
+      const heard = Effect.gen(function*() {
+        const pid = yield* Deferred.await(spawned)
+        return { pid, said: yield* Effect.raceFirst(Deferred.await(status), Effect.flatMap(ended, Effect.fail)) }
+      })
+      const { pid, said } = yield* heard.pipe(Effect.timeoutOrElse({
+        duration: seat.config.startTimeout,
+        orElse: () =>
+          Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(seat.config.startTimeout)}`))
+      }))
       if (said.status === "failed") {
         const { message, traceback, type } = said.exception
         if (output.length === 0) output.push(...traceback.trimEnd().split("\n")) // else the worker has printed it
@@ -172,7 +173,7 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
 
       const life: Effect.Effect<
         never,
-        WorkerError.ProcessExited | WorkerError.HeartbeatLost | WorkerError.CallOverran // the last two by its monitors, through failChild
+        WorkerError.ProcessExited | WorkerRuntime.Imposed // the latter by others, through failChild
       > = Effect.flatMap(
         Deferred.await(exited),
         ({ code, signal }) => Effect.fail(new WorkerError.ProcessExited({ worker: seat.name, pid, code, signal, output: [...output] }))

@@ -72,21 +72,21 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
       )
       const ready = yield* Deferred.make<boolean, WorkerError.ReaperLost>()
       const listeners: Reaper["listeners"] = new Map()
-      const take = (line: string) => {
-        const event = Protocol.decode(line)
-        if (event === undefined) return
-        if (event.event === "ready") return void Deferred.doneUnsafe(ready, Effect.succeed(event.subreaper))
-        if (event.event === "error") return void complaints.push(event.message)
-        if ("id" in event) listeners.get(event.id)?.(event)
-      }
-      const lines = (bytes: typeof handle.stdout, use: (line: string) => void) =>
-        bytes.pipe(Stream.decodeText(), Stream.splitLines, Stream.runForEach((line) => Effect.sync(() => use(line))), Effect.ignore)
       const complain = (line: string) => {
         complaints.push(line)
         if (complaints.length > errorLines) complaints.shift()
       }
+      const take = (line: string) => {
+        const event = Protocol.decode(line)
+        if (event === undefined) return
+        if (event.event === "ready") return void Deferred.doneUnsafe(ready, Effect.succeed(event.subreaper))
+        if (event.event === "error") return complain(event.message)
+        if ("id" in event) listeners.get(event.id)?.(event)
+      }
+      const lines = (bytes: typeof handle.stdout, use: (line: string) => void) =>
+        bytes.pipe(Stream.decodeText(), Stream.splitLines, Stream.runForEach((line) => Effect.sync(() => use(line))), Effect.ignore)
       yield* Effect.forkScoped(lines(handle.stderr, complain))
-      const reading = yield* Effect.forkScoped(lines(handle.stdout, take))
+      yield* Effect.forkScoped(lines(handle.stdout, take))
       const ended = Effect.gen(function*() {
         const how = yield* Effect.exit(handle.exitCode)
         return yield* lost(
@@ -97,7 +97,6 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
         Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.fail(lost("it was not ready within 20 s")) }),
         Effect.flatMap((subreaper) => Event.emit(BridgeEvent.reaper_start, {}, { pool, pid: handle.pid, subreaper }))
       )
-      void reading
       yield* RegisteredName.register(name, {
         pid: handle.pid,
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),

@@ -14,6 +14,8 @@ interface Desk {
   readonly ask: (event: (token: number) => Event) => Effect.Effect<Reply>
   /** Makes the template's child of a key known; absent in a static supervisor. */
   readonly prepare: ((key: string) => Child.Any) | undefined
+  /** Forgets what was made known and refused. */
+  readonly discard: (key: string) => void
   readonly snapshot: () => Tree.SupervisorNode
 }
 
@@ -24,7 +26,7 @@ type Refusal =
   | SupervisorError.SupervisorStopping
   | SupervisorError.ChildStartFailed
 
-export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): DynamicSupervisorHandle => {
+export const makeHandle = ({ ask, discard, fail, has, path, prepare, snapshot }: Desk): DynamicSupervisorHandle => {
   const answer = (child: string, reply: Reply): Effect.Effect<number, Refusal> => {
     switch (reply._tag) {
       case "Done":
@@ -61,7 +63,10 @@ export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): D
     startChild: (key) =>
       prepare === undefined
         ? Effect.die(new Error(`${path} is not dynamic: its children are those it was made with`))
-        : call(key, (token) => Event.StartChild({ child: prepare(key), token })),
+        : Effect.tapError(
+          call(key, (token) => Event.StartChild({ child: prepare(key), token })),
+          () => Effect.sync(() => discard(key))
+        ),
     tree: Effect.sync(snapshot)
   }
 }

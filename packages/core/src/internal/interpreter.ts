@@ -40,6 +40,10 @@ export interface Spec {
   readonly template: { readonly child: (key: string) => Child.Any; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
   readonly events: SupervisorEvents
   readonly labels: Labels
+  readonly watcher?: {
+    readonly up: Effect.Effect<void>
+    readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
+  }
 }
 
 /** One filling of a child. */
@@ -73,7 +77,8 @@ export const boot = Effect.fnUntraced(function*(spec: Spec) {
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
   const interpreter = new Interpreter(spec, initial, context, yield* Parent, yield* Clock.Clock, yield* Event.EventSink)
   yield* Effect.addFinalizer(() => interpreter.shutdown)
-  yield* interpreter.boot
+  const { watcher } = spec
+  yield* watcher === undefined ? interpreter.boot : Effect.tap(Effect.tapError(interpreter.boot, watcher.down), watcher.up)
   return interpreter
 })
 
@@ -123,8 +128,12 @@ export class Interpreter {
         }),
       prepare: spec.template === undefined ? undefined : (key) => {
         const child = spec.template!.child(key)
-        if (!this.specs.has(child.id)) this.specs.set(child.id, child)
+        if (child.id !== key) throw new RangeError(`the template of ${this.path} made the child "${child.id}" for the key "${key}"`)
+        if (!this.specs.has(key)) this.specs.set(key, child)
         return child
+      },
+      discard: (key) => {
+        if (!this.state.children.has(key)) this.specs.delete(key)
       },
       snapshot: () => this.snapshot()
     })
@@ -163,7 +172,10 @@ export class Interpreter {
 
   /** The supervisor's life: ends when it was stopped, fails when it gave up. */
   readonly life: Effect.Effect<void, SupervisorError.GaveUp<any, any>> = Effect.suspend(() =>
-    Effect.flatMap(this.ended, (outcome) => this.failureOf(outcome)) as Effect.Effect<void, SupervisorError.GaveUp<any, any>>
+    Effect.tapError(
+      Effect.flatMap(this.ended, (outcome) => this.failureOf(outcome)) as Effect.Effect<void, SupervisorError.GaveUp<any, any>>,
+      (error) => this.spec.watcher?.down(error) ?? Effect.void
+    )
   )
 
   readonly shutdown: Effect.Effect<void> = Effect.suspend(() => {

@@ -13,7 +13,7 @@ interface About {
 const exit = (reason: ExitReason) => ({ reason: reason._tag, cause: describe(reason) })
 
 export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: About) => (decision: Decision, now: number): void =>
-  sink.emit(eventOf(events, about, decision, now))
+  Event.tell(sink, eventOf(events, about, decision, now))
 
 const eventOf = (events: SupervisorEvents, about: About, decision: Decision, now: number): Event.Event => {
   switch (decision._tag) {

@@ -20,7 +20,6 @@ export const make = (config: PoolConfig, roster: RegisteredName.RegisteredName<R
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: config.restart.pool }),
     because: "its children share nothing but the Roster, which outlives them",
-    stoppedBy: ["Pool"],
     events: PoolEvent.control_supervisor,
     children: [Dispatcher.child(roster)]
   })

@@ -26,7 +26,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as CallError from "../CallError.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
-import type { WireFailure } from "../Wire.ts"
+import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 
 /** A call as its caller offers it. */
@@ -37,6 +37,8 @@ export interface Offer {
   readonly idempotent: boolean
   readonly deterministic: boolean
   readonly callTimeoutMillis: number
+  /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
+  readonly at: number
 }
 
 type Stage =
@@ -47,7 +49,6 @@ type Stage =
   | { readonly _tag: "Abandoned"; readonly slot: number }
 
 interface Call extends Offer {
-  readonly acceptedAt: number
   attempt: number
   /** Elements that the caller has. */
   delivered: number
@@ -77,7 +78,7 @@ export interface Ledger {
   retried: number
   /** Not accepted. */
   rejected: number
-  /** Starts beyond the first of calls that are not idempotent: law 3 says never. */
+  /** Starts beyond the first, while it is open, of a call that is not idempotent: law 3 says never. */
   twice: number
 }
 
@@ -105,9 +106,10 @@ export type Event = Data.TaggedEnum<{
   Cancel: { readonly id: number }
   /** The caller has taken elements of a stream: as many more may come. */
   Credit: { readonly id: number; readonly elements: number }
-  Attached: { readonly slot: number; readonly tools: ReadonlySet<string> }
+  Attached: { readonly slot: number; readonly wire: Wire }
   Broken: { readonly slot: number }
-  Detached: { readonly slot: number; readonly reason: string }
+  /** `ended`: its process was seen to end. */
+  Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean }
   Started: { readonly slot: number; readonly id: number }
   Item: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
   Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
@@ -168,7 +170,7 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
       credit(step, event.id, event.elements)
       break
     case "Attached":
-      attached(step, event.slot, event.tools)
+      attached(step, event.slot, event.wire.tools)
       break
     case "Broken": {
       const slot = state.slots.get(event.slot)
@@ -176,7 +178,7 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
       break
     }
     case "Detached":
-      detached(step, event.slot, event.reason)
+      detached(step, event.slot, event.reason, event.ended)
       break
     case "Started":
       started(step, event.slot, event.id)
@@ -201,7 +203,7 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
       close(step, event.because)
       break
   }
-  pump(step)
+  if (event._tag !== "Item" && event._tag !== "Credit" && event._tag !== "Started") pump(step) // these free no slot and bring no call
   return step.out
 }
 
@@ -307,7 +309,7 @@ const onSlot = (state: DispatchState, slot: number, id: number): Call | undefine
 // ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const offer = (step: Step, offer: Offer): void => {
-  const { now, out, state } = step
+  const { out, state } = step
   const refused = refusal(state, offer)
   if (refused !== undefined) {
     state.ledger.rejected++
@@ -315,9 +317,9 @@ const offer = (step: Step, offer: Offer): void => {
   }
   state.ledger.accepted++
   const { credit } = state.config
-  state.calls.set(offer.id, { ...offer, acceptedAt: now, attempt: 0, delivered: 0, granted: credit, stage: { _tag: "Queued" } })
+  state.calls.set(offer.id, { ...offer, attempt: 0, delivered: 0, granted: credit, stage: { _tag: "Queued" } })
   state.queue.add(offer.id)
-  DeadlineWheel.set(state.wheel, offer.id, now + Duration.toMillis(state.config.queue.timeout))
+  DeadlineWheel.set(state.wheel, offer.id, offer.at + Duration.toMillis(state.config.queue.timeout))
 }
 
 const refusal = (state: DispatchState, { bytes, tool }: Offer): CallError.CallError | undefined => {
@@ -386,7 +388,7 @@ const credit = ({ out, state }: Step, id: number, elements: number): void => {
 const attached = (step: Step, index: number, tools: ReadonlySet<string>): void => {
   const slot = step.state.slots.get(index)
   if (slot === undefined || step.state.closed !== undefined) return
-  if (slot.calls.size > 0) detached(step, index, "another connection took its place")
+  if (slot.calls.size > 0) detached(step, index, "another connection took its place", false)
   slot.tools = tools
   slot.open = true
   step.state.tools = tools
@@ -418,7 +420,7 @@ const failed = (step: Step, slot: number, id: number, failure: WireFailure): voi
   const { state } = step
   const call = onSlot(state, slot, id)
   if (call === undefined) return
-  if (failure._tag === "Cancelled" && call.stage._tag === "Sent") return declined(step, call, slot)
+  if (failure._tag === "Declined" && call.stage._tag !== "Abandoned") return declined(step, call, slot)
   if (call.stage._tag !== "Abandoned") fail(step, call, errorOf(state, call, slot, failure))
   forget(step, call)
 }
@@ -447,11 +449,12 @@ const errorOf = (state: DispatchState, call: Call, slot: number, failure: WireFa
         limit: state.config.maxPayload
       })
     case "Cancelled": // its deadline came first on the worker's clock
+    case "Declined":
       return timeout(state, call, slot)
   }
 }
 
-const detached = (step: Step, index: number, reason: string): void => {
+const detached = (step: Step, index: number, reason: string, ended: boolean): void => {
   const { out, state } = step
   const slot = state.slots.get(index)
   if (slot?.tools === undefined) return
@@ -470,7 +473,11 @@ const detached = (step: Step, index: number, reason: string): void => {
       DeadlineWheel.set(state.wheel, call.id, step.now + Duration.toMillis(state.config.queue.timeout))
       out.push(Command.Retried({ id: call.id, tool: call.tool, attempt: call.attempt + 1, slot: index, reason }))
     } else {
-      fail(step, call, call.stage._tag === "Running" ? crashed(state, call, index, reason) : unknown(step, call, index, reason))
+      fail(
+        step,
+        call,
+        ended && call.stage._tag === "Running" ? crashed(state, call, index, reason) : unknown(step, call, index, reason, ended)
+      )
       forget(step, call)
     }
   }
@@ -482,15 +489,22 @@ const mayRunAgain = (state: DispatchState, call: Call): boolean =>
 const crashed = (state: DispatchState, call: Call, slot: number, reason: string): CallError.CallError =>
   new CallError.WorkerCrashed({
     ...about(state, call.tool),
-    executed: "failed",
+    executed: "unknown",
     worker: workerName(state, slot),
     reason,
     delivered: call.delivered,
     attempts: call.attempt
   })
 
-const unknown = ({ state }: Step, call: Call, slot: number, reason: string): CallError.CallError =>
-  new CallError.OutcomeUnknown({ ...about(state, call.tool), executed: "unknown", worker: workerName(state, slot), reason })
+const unknown = ({ state }: Step, call: Call, slot: number, reason: string, ended = false): CallError.CallError =>
+  new CallError.OutcomeUnknown({
+    ...about(state, call.tool),
+    executed: "unknown",
+    worker: workerName(state, slot),
+    began: call.stage._tag === "Running",
+    ended,
+    reason
+  })
 
 /** The error of a call that waits to be tried again and will not be: an earlier attempt may have run. */
 const unsent = ({ state }: Step, call: Call): CallError.CallError | undefined =>
@@ -498,6 +512,8 @@ const unsent = ({ state }: Step, call: Call): CallError.CallError | undefined =>
     ...about(state, call.tool),
     executed: "unknown",
     worker: state.pool,
+    began: false,
+    ended: false,
     reason: `attempt ${call.attempt} was lost with its worker, and no worker was free for another`
   })
 
@@ -516,7 +532,7 @@ const expire = (step: Step, id: number): void => {
         unsent(step, call) ?? new CallError.QueueTimeout({
           ...about(state, call.tool),
           executed: "no",
-          waitedMillis: now - call.acceptedAt
+          waitedMillis: now - call.at
         })
       )
       return forget(step, call)
@@ -574,8 +590,7 @@ const close = (step: Step, because: string): void => {
   for (const call of [...state.calls.values()]) {
     if (call.stage._tag === "Queued") {
       fail(step, call, unsent(step, call) ?? new CallError.PoolDown({ ...about(state, call.tool), executed: "no", because }))
-    } else if (call.stage._tag === "Running") fail(step, call, crashed(state, call, call.stage.slot, because))
-    else if (call.stage._tag === "Sent") fail(step, call, unknown(step, call, call.stage.slot, because))
+    } else if (call.stage._tag !== "Abandoned") fail(step, call, unknown(step, call, call.stage.slot, because))
     forget(step, call)
   }
   for (const slot of state.slots.values()) {

@@ -30,23 +30,27 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       let busy = false
 
       const now = () => clock.currentTimeMillisUnsafe()
-      const emit = (event: Event.Event) => sink.emit(event)
+      const emit = (event: Event.Event) => Event.tell(sink, event)
+      const carryOut = () => {
+        for (let command = roster.outbox.shift(); command !== undefined; command = roster.outbox.shift()) {
+          roster.inHand = command
+          execute(roster, command, emit, now())
+          roster.inHand = undefined
+        }
+      }
       const drain = () => {
         if (busy) return
         busy = true
         const { inbox, outbox, state } = roster
         try {
-          do {
-            for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) {
-              roster.inHand = command
-              execute(roster, command, emit, now())
-              roster.inHand = undefined
-            }
-            const event = inbox.shift()
-            if (event === undefined) break
+          carryOut()
+          for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
+            if (event._tag === "Attached") roster.wires.set(event.slot, event.wire)
+            if (event._tag === "Detached") roster.wires.delete(event.slot)
             for (const command of Dispatch.transition(state, event, now())) outbox.push(command)
             if (event._tag === "Cancel") roster.tickets.delete(event.id)
-          } while (true)
+            carryOut()
+          }
           if (state.wheel.places.size > 0) deadlines.openUnsafe()
         } catch (defect) {
           if (roster.dispatcher === drain) roster.dispatcher = undefined

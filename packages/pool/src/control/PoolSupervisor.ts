@@ -30,7 +30,6 @@ export const make = <const Pool extends string>(
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: config.restart.pool }),
     because: "each child uses those before it: workers belong to the Reaper, and all work on the Roster",
-    stoppedBy: ["Pools"],
     events: PoolEvent.pool_supervisor,
     labels: { pool },
     children: [

@@ -22,14 +22,13 @@ export const make = (directory: PoolDirectory, runtime: WorkerRuntime) =>
     plane: "control",
     restart: RestartPolicy.make({ intensity: "unlimited" }),
     because: "a pool that keeps failing is an outage of that pool, not of the application",
-    stoppedBy: ["Root"],
     events: PoolEvent.pools_supervisor,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
     child: (pool) => {
       const entry = directory.entry(pool)
-      return Supervisor.onGiveUp(
-        PoolSupervisor.make(pool, entry.config(), runtime, entry.roster),
-        (error) => Effect.sync(() => entry.gaveUp(error.message))
-      )
+      return Supervisor.watched(PoolSupervisor.make(pool, entry.config(), runtime, entry.roster), {
+        up: Effect.sync(entry.isUp),
+        down: (error) => Effect.sync(() => entry.isDown(error.message))
+      })
     }
   })

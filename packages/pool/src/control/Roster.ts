@@ -9,6 +9,7 @@
  */
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as CallError from "../CallError.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
@@ -32,7 +33,10 @@ export interface Roster {
   readonly config: PoolConfig
   readonly state: Dispatch.DispatchState
   readonly tickets: Map<number, Ticket>
+  /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
   readonly wires: Map<number, Wire>
+  /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
+  readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
   /** Watchdogs, by slot. */
   readonly overruns: Map<number, (tool: string) => void>
@@ -53,6 +57,7 @@ export const make = (pool: string, config: PoolConfig): Roster => ({
   state: Dispatch.make(pool, config),
   tickets: new Map(),
   wires: new Map(),
+  probes: new Map(),
   generations: new Map(),
   overruns: new Map(),
   inbox: [],
@@ -62,10 +67,41 @@ export const make = (pool: string, config: PoolConfig): Roster => ({
   calls: 0
 })
 
-/** Hands an event to the Dispatcher, or keeps it for the next one. */
+/** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
-  roster.inbox.push(event)
+  const { config, inbox, pool, tickets } = roster
+  if (event._tag === "Offer" && roster.dispatcher === undefined && inbox.length >= config.queue.capacity) {
+    const { id, tool } = event.offer
+    const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity: config.queue.capacity })
+    roster.state.ledger.rejected++
+    tickets.get(id)?.fail(error)
+    return void tickets.delete(id)
+  }
+  inbox.push(event)
   roster.dispatcher?.()
+}
+
+/** How often calls that wait for a Dispatcher are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
+const lookMillis = 100
+
+/** Ends what waits too long while there is no Dispatcher to see it. */
+const expire = (roster: Roster, emit: (event: Event.Event) => void, now: number): void => {
+  if (roster.dispatcher !== undefined) return
+  const { config, inbox, outbox, pool, state } = roster
+  const limit = Duration.toMillis(config.queue.timeout)
+  for (let index = inbox.length - 1; index >= 0; index--) {
+    const event = inbox[index]!
+    if (event._tag !== "Offer" || now - event.offer.at < limit) continue
+    inbox.splice(index, 1)
+    state.ledger.rejected++
+    const { at, id, tool } = event.offer
+    const error = new CallError.QueueTimeout({ pool, tool, executed: "no", waitedMillis: now - at })
+    settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
+  }
+  for (const command of Dispatch.transition(state, Dispatch.Event.Tick(), now)) {
+    if (command._tag === "Fail") settle(roster, command, emit, now)
+    else outbox.push(command)
+  }
 }
 
 /** 128: more than `attempts` may be. */
@@ -84,17 +120,15 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
     case "Deliver":
       return tickets.get(command.id)?.item(command.payload)
     case "Complete": {
-      const ticket = tickets.get(command.id)
-      tickets.delete(command.id)
-      return ticket?.complete(command.payload)
+      tickets.get(command.id)?.complete(command.payload)
+      return void tickets.delete(command.id)
     }
     case "Fail": {
       const { error, id } = command
-      const ticket = tickets.get(id)
-      tickets.delete(id)
       const { executed, message, tool } = error
-      emit(Event.make(PoolEvent.call_fail, now, {}, { pool, tool, reason: error._tag, executed, cause: message }))
-      return ticket?.fail(error)
+      tickets.get(id)?.fail(error) // the caller first: whatever the rest does, it is told
+      tickets.delete(id)
+      return emit(Event.make(PoolEvent.call_fail, now, {}, { pool, tool, reason: error._tag, executed, cause: message }))
     }
   }
 }
@@ -106,7 +140,7 @@ export const settleLost = (roster: Roster, reason: string, emit: (event: Event.E
   const told = new Set(outbox.flatMap((command) => command._tag === "Complete" || command._tag === "Fail" ? [command.id] : []))
   for (const [id, { tool }] of tickets) {
     if (state.calls.has(id) || offered.has(id) || told.has(id)) continue
-    const error = new CallError.OutcomeUnknown({ pool, tool, executed: "unknown", worker: pool, reason })
+    const error = new CallError.OutcomeUnknown({ pool, tool, executed: "unknown", worker: pool, began: false, ended: false, reason })
     settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
   }
 }
@@ -131,17 +165,17 @@ export const seat = (
     },
     sink: {
       attached: (wire) => {
-        name.current?.wires.set(slot, wire)
-        say(Dispatch.Event.Attached({ slot, tools: wire.tools }))
+        name.current?.probes.set(slot, wire.probe)
+        say(Dispatch.Event.Attached({ slot, wire }))
       },
       started: (id) => say(Dispatch.Event.Started({ slot, id: callOf(id) })),
       item: (id, payload) => say(Dispatch.Event.Item({ slot, id: callOf(id), payload })),
       done: (id, payload) => say(Dispatch.Event.Done({ slot, id: callOf(id), payload })),
       failed: (id, failure) => say(Dispatch.Event.Failed({ slot, id: callOf(id), failure })),
       broken: () => say(Dispatch.Event.Broken({ slot })),
-      detached: (reason) => {
-        name.current?.wires.delete(slot)
-        say(Dispatch.Event.Detached({ slot, reason }))
+      detached: (reason, ended) => {
+        name.current?.probes.delete(slot)
+        say(Dispatch.Event.Detached({ slot, reason, ended }))
       }
     }
   }
@@ -174,12 +208,14 @@ export const child = (pool: string, config: PoolConfig, name: RegisteredName.Reg
       const sink = yield* Event.EventSink
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
-          close(roster, "the pool is stopping", (event) => sink.emit(event), yield* Clock.currentTimeMillis)
+          close(roster, "the pool is stopping", (event) => Event.tell(sink, event), yield* Clock.currentTimeMillis)
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: config.size }, { pool })
-      return Effect.never
+      const look = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.sync(() => expire(roster, (event) => Event.tell(sink, event), now)))
+      return Effect.forever(Effect.andThen(Effect.sleep(lookMillis), look))
     })
   })

@@ -29,7 +29,6 @@ export const make = (
     mountOn: "control",
     restart: RestartPolicy.make({ intensity: config.restart.fleet }),
     because: "workers are independent; one that keeps failing must not take the others along before the budget of all is spent",
-    stoppedBy: ["Pool"],
     events: PoolEvent.fleet_supervisor,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(roster)), ({ state }) => [...state.slots.keys()].map(String)),
     child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster)

@@ -19,14 +19,14 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
     plane: "execution",
     start: Effect.gen(function*() {
       const supervisor = yield* Supervisor.CurrentSupervisor
-      const { wires } = yield* Effect.orDie(RegisteredName.whereis(roster))
+      const { probes } = yield* Effect.orDie(RegisteredName.whereis(roster))
       const { interval, maxMissed, timeout } = seat.config.heartbeat
       const about = { pool: seat.pool, slot: seat.slot }
 
       const beat = Effect.fnUntraced(function*(state: HeartbeatState.HeartbeatState) {
         const asked = yield* Clock.currentTimeMillis
-        const wire = wires.get(seat.slot)
-        const answer = wire === undefined ? Option.none() : yield* Effect.timeoutOption(wire.probe, timeout)
+        const probe = probes.get(seat.slot)
+        const answer = probe === undefined ? Option.none() : yield* Effect.timeoutOption(probe, timeout)
         const next = HeartbeatState.transition(state, Option.isSome(answer) ? "beat" : "miss", maxMissed)
         const rest = Duration.toMillis(interval) - ((yield* Clock.currentTimeMillis) - asked)
         switch (next._tag) {

@@ -25,7 +25,6 @@ export const make = (slot: string, seat: WorkerSeat, runtime: WorkerRuntime, ros
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: seat.config.restart.worker }),
     because: "a channel is meaningless without its process, a heartbeat without its channel",
-    stoppedBy: ["Fleet"],
     events: PoolEvent.worker_supervisor,
     labels: { pool: seat.pool, slot: seat.slot },
     children: [

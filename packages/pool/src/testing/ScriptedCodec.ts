@@ -1,0 +1,29 @@
+/**
+ * How values travel to scripted workers: as JSON, whose bytes have a true length, or as they are, for values that JSON does not hold.
+ */
+import type { PayloadCodec } from "../WorkerRuntime.ts"
+
+/** Both are in every host; this package is compiled without the types of one. */
+const { TextDecoder, TextEncoder } = globalThis as unknown as {
+  readonly TextEncoder: new() => { readonly encode: (text: string) => Uint8Array }
+  readonly TextDecoder: new() => { readonly decode: (bytes: Uint8Array) => string }
+}
+
+/** UTF-8 of JSON. */
+export const json: PayloadCodec = {
+  encode: (value) => new TextEncoder().encode(JSON.stringify(value ?? null)),
+  decode: (payload) => JSON.parse(new TextDecoder().decode(payload))
+}
+
+/** Values by reference, whatever they are: bigint, bytes, dates, maps. A payload is 8 bytes long. */
+export const structured = (): PayloadCodec => {
+  const values: Array<unknown> = []
+  return {
+    encode: (value) => {
+      const payload = new Uint8Array(8)
+      new DataView(payload.buffer).setFloat64(0, values.push(value) - 1)
+      return payload
+    },
+    decode: (payload) => values[new DataView(payload.buffer, payload.byteOffset).getFloat64(0)]
+  }
+}
