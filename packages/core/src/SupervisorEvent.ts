@@ -4,7 +4,7 @@
  * **Details**
  *
  * `SupervisorEvent.of("worker_supervisor", "execution")` declares `snakepit.worker_supervisor.start`, `.restart`, `.recover`, `.leave`,
- * `.terminate`, `.give_up`. One decision emits exactly one event. `incident` is the same on every event of one chain of exits,
+ * `.abandon`, `.terminate`, `.give_up`. One decision emits exactly one event. `incident` is the same on every event of one chain of exits,
  * restarts and escalations.
  */
 import * as Schema from "effect/Schema"
@@ -49,6 +49,13 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.leave`,
     layer,
     when: "a child ended and its restart type calls for no other",
+    measurements: {},
+    attributes: { ...aboutAChild, ...exit }
+  }),
+  abandon: Event.declare({
+    name: `snakepit.${subject}.abandon`,
+    layer,
+    when: "a child did not stop within its time and is left behind; its finalizers go on",
     measurements: {},
     attributes: { ...aboutAChild, ...exit }
   }),

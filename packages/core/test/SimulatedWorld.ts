@@ -9,6 +9,7 @@ import { assert } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { ExitReason } from "../src/ExitReason.ts"
 import type { Limit } from "../src/Intensity.ts"
+import { transition } from "../src/SupervisorMachine.ts"
 import * as Machine from "../src/SupervisorState.ts"
 
 const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
@@ -288,7 +289,7 @@ export class SimulatedWorld {
   // ── the machine ──
 
   private send(event: Machine.Event, refused?: Ask): ReadonlyArray<Machine.Command> {
-    const commands = Machine.transition(this.state, event, this.now)
+    const commands = transition(this.state, event, this.now)
     for (const command of commands) this.carryOut(command, event, refused)
     this.compare(event)
     if (this.isCalm()) this.blast.clear()

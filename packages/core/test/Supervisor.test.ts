@@ -220,11 +220,15 @@ describe("a supervisor", () => {
       const a = ScriptedChild.make("a", { journal })
       const stuck = ScriptedChild.make("stuck", { journal, shutdown: "2 seconds", stopTakes: "forever" })
       const brutal = ScriptedChild.make("brutal", { journal, shutdown: "brutal", stopTakes: "forever" })
+      const recorded = RecordedEvents.make()
       const stopped = yield* Effect.forkChild(
-        Effect.scoped(
-          Supervisor.start(
-            Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(1), children: [a, stuck, brutal] })
-          )
+        Effect.provide(
+          Effect.scoped(
+            Supervisor.start(
+              Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(1), children: [a, stuck, brutal] })
+            )
+          ),
+          recorded.layer
         ),
         { startImmediately: true }
       )

@@ -17,6 +17,7 @@ import * as RestartPolicy from "../RestartPolicy.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
 import { CurrentSupervisor, type DynamicSupervisorHandle } from "../SupervisorHandle.ts"
+import { transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 import { makeHandle } from "./handle.ts"
@@ -235,7 +236,7 @@ export class Interpreter {
     this.draining = true
     try {
       for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-        for (const command of Machine.transition(this.state, next, this.now())) this.execute(command)
+        for (const command of transition(this.state, next, this.now())) this.execute(command)
       }
     } finally {
       this.draining = false
@@ -323,12 +324,13 @@ export class Interpreter {
     life.releasing = true
     let timer: Fiber.Fiber<void> | undefined
     let reported = false
-    const done = () => {
+    const done = (abandonedAfterMillis?: number) => {
       if (reported) return
       reported = true
       timer?.interruptUnsafe()
       life.node = undefined
-      if (life.stopAsked) return this.dispatch(Machine.Event.ChildStopped({ id: child.id, generation: life.generation }))
+      const { generation } = life
+      if (life.stopAsked) return this.dispatch(Machine.Event.ChildStopped({ id: child.id, generation, abandonedAfterMillis }))
       report(incidentOf(exit) ?? nextIncident(this.now()))
     }
     const { fiber, scope } = life
@@ -342,17 +344,17 @@ export class Interpreter {
       }
       done()
     })
-    if (child.shutdown === "infinity" || reported) return
-    timer = this.fork(child.shutdown === "brutal" ? Effect.yieldNow : Effect.sleep(child.shutdown))
+    const { shutdown } = child
+    if (shutdown === "infinity" || reported) return
+    timer = this.fork(shutdown === "brutal" ? Effect.yieldNow : Effect.sleep(shutdown))
     timer.addObserver((slept) => {
       if (reported || Exit.isFailure(slept)) return
-      if (child.shutdown !== "brutal") {
-        this.fork(Effect.logWarning(
-          `${this.path}/${child.id} did not stop within ${child.shutdown} ms and is left behind; its finalizers go on. ` +
-            "A finalizer that waits without a bound is the likely cause"
-        ))
-      }
-      done()
+      if (shutdown === "brutal") return done()
+      this.fork(Effect.logWarning(
+        `${this.path}/${child.id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
+          "A finalizer that waits without a bound is the likely cause"
+      ))
+      done(shutdown)
     })
   }
 

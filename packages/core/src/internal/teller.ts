@@ -32,6 +32,10 @@ const eventOf = (events: SupervisorEvents, about: About, decision: Decision, now
       const { child, generation, reason } = decision
       return Event.make(events.leave, now, {}, { ...about, child, generation, ...exit(reason) })
     }
+    case "Abandon": {
+      const { child, generation, reason } = decision
+      return Event.make(events.abandon, now, {}, { ...about, child, generation, ...exit(reason) })
+    }
     case "TerminateChild":
       return Event.make(events.terminate, now, {}, { ...about, child: decision.child, cause: "asked for" })
     case "Terminate":

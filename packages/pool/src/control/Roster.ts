@@ -98,6 +98,7 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void, now: number)
     const error = new CallError.QueueTimeout({ pool, tool, executed: "no", waitedMillis: now - at })
     settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
   }
+  if (Dispatch.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of Dispatch.transition(state, Dispatch.Event.Tick(), now)) {
     if (command._tag === "Fail") settle(roster, command, emit, now)
     else outbox.push(command)
@@ -126,8 +127,9 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
     case "Fail": {
       const { error, id } = command
       const { executed, message, tool } = error
-      tickets.get(id)?.fail(error) // the caller first: whatever the rest does, it is told
-      tickets.delete(id)
+      const ticket = tickets.get(id)
+      tickets.delete(id) // once: a caller's throw must not come again in each next Dispatcher
+      ticket?.fail(error) // before the event: whatever the sink does, the caller is told
       return emit(Event.make(PoolEvent.call_fail, now, {}, { pool, tool, reason: error._tag, executed, cause: message }))
     }
   }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ExitReason } from "../src/ExitReason.ts"
 import type { RestartType } from "../src/RestartType.ts"
+import { transition } from "../src/SupervisorMachine.ts"
 import * as Machine from "../src/SupervisorState.ts"
 
 const { Event } = Machine
@@ -22,7 +23,7 @@ const make = (
   })
   let now = 0
   let incidents = 0
-  const send = (event: Machine.Event) => Machine.transition(state, event, now).map(inWords)
+  const send = (event: Machine.Event) => transition(state, event, now).map(inWords)
   const about = (id: string) => ({ id, generation: state.children.get(id)!.generation, incident: `i${incidents++}` })
   return {
     boot: () => send(Event.Boot()),

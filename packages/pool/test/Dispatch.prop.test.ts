@@ -1,0 +1,148 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Dispatch from "../src/control/Dispatch.ts"
+import { Model, Script, Settings } from "./DispatchModel.ts"
+
+/** Long scripts: what is wrong needs many steps to come about. */
+const size = 150
+
+const id = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 14 }))
+const slot = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 }))
+
+/** What a mistake in the machine, or a throw in the middle of a decision, can leave behind. */
+const Damage = Schema.Union([
+  Schema.TaggedStruct("Unqueue", { id }),
+  Schema.TaggedStruct("Enqueue", { id, again: Schema.Boolean }),
+  Schema.TaggedStruct("TakeOffSlot", { id, slot }),
+  Schema.TaggedStruct("PutOnSlot", { id, slot }),
+  Schema.TaggedStruct("LoseWorker", { slot }),
+  Schema.TaggedStruct("OpenSlot", { slot }),
+  Schema.TaggedStruct("LoseCall", { id }),
+  Schema.TaggedStruct("LoseDeadline", { id }),
+  Schema.TaggedStruct("Miscount", { by: Schema.Int.check(Schema.isBetween({ minimum: -2, maximum: 2 })) })
+])
+
+const harm = (state: Dispatch.DispatchState, damage: typeof Damage.Type): void => {
+  switch (damage._tag) {
+    case "Unqueue":
+      state.queue.delete(damage.id)
+      return void state.again.delete(damage.id)
+    case "Enqueue":
+      return void (damage.again ? state.again : state.queue).add(damage.id)
+    case "TakeOffSlot":
+      return void state.slots.get(damage.slot)!.calls.delete(damage.id)
+    case "PutOnSlot":
+      return void state.slots.get(damage.slot)!.calls.add(damage.id)
+    case "LoseWorker":
+      state.slots.get(damage.slot)!.tools = undefined
+      return
+    case "OpenSlot":
+      state.slots.get(damage.slot)!.open = true
+      return
+    case "LoseCall":
+      return void state.calls.delete(damage.id)
+    case "LoseDeadline":
+      return void state.wheel.places.delete(damage.id)
+    case "Miscount":
+      state.ledger.accepted += damage.by
+  }
+}
+
+const play = (settings: Settings, script: typeof Script.Type): Model => {
+  const model = new Model(settings)
+  for (const step of script) model.step(step)
+  return model
+}
+
+describe("Dispatch", () => {
+  it.prop(
+    "every accepted call ends in exactly one outcome, whatever callers and workers do",
+    { settings: Settings, script: Script },
+    ({ script, settings }) => play(settings, script).settle(),
+    { arbitrary: { runs: 300, size } }
+  )
+
+  it.prop(
+    "closing ends every open call, and each later one at once",
+    { settings: Settings, script: Script },
+    ({ script, settings }) => {
+      const model = play(settings, script)
+      model.close()
+      const offer = { id: 999, tool: "a", bytes: 1, idempotent: false, deterministic: false, callTimeoutMillis: 1, at: model.now }
+      model.step({ _tag: "Attach", slot: 0, poor: false })
+      const [refused, ...more] = Dispatch.transition(model.state, Dispatch.Event.Offer({ offer }), model.now)
+      assert.isTrue(refused?._tag === "Fail" && refused.error._tag === "PoolDown")
+      assert.deepStrictEqual(more, [])
+    },
+    { arbitrary: { runs: 300, size } }
+  )
+
+  it.prop(
+    "a damaged state is sound after its repair, and each of its calls is still open or settled",
+    { settings: Settings, script: Script, damages: Schema.Array(Damage).check(Schema.isMinLength(1), Schema.isMaxLength(6)) },
+    ({ damages, script, settings }) => {
+      const { now, state } = play(settings, script)
+      for (const damage of damages) harm(state, damage)
+      const open = () => [...state.calls.values()].filter(({ stage }) => stage._tag !== "Abandoned").map(({ id }) => id)
+      const before = open()
+      const commands = Dispatch.repair(state, now)
+      assert.deepStrictEqual(Dispatch.violations(state), [])
+      const told = commands.flatMap((command) => command._tag === "Fail" ? [command.id] : [])
+      assert.deepStrictEqual([...told, ...open()].toSorted((a, b) => a - b), before.toSorted((a, b) => a - b))
+
+      const ends = Dispatch.transition(state, Dispatch.Event.Close({ because: "over" }), now)
+      assert.deepStrictEqual(ends.flatMap((command) => command._tag === "Fail" ? [command.id] : []).length, before.length - told.length)
+      assert.deepStrictEqual(Dispatch.violations(state), [])
+    },
+    { arbitrary: { runs: 300, size } }
+  )
+
+  it.prop(
+    "a sound state needs no repair",
+    { settings: Settings, script: Script },
+    ({ script, settings }) => {
+      const { now, state } = play(settings, script)
+      assert.deepStrictEqual(Dispatch.repair(state, now), [])
+    },
+    { arbitrary: { runs: 200, size } }
+  )
+})
+
+const settings: Settings = { depth: 1, capacity: 4, attempts: 3, credit: 4, up: 1 }
+const offer = (more: Partial<Extract<typeof Script.Type[number], { _tag: "Offer" }>> = {}) =>
+  ({ _tag: "Offer", tool: "a", idempotent: false, deterministic: false, large: false, timeout: 500, ...more }) as const
+
+describe("Dispatch, by example", () => {
+  it("a call whose cancelled tool goes on is reported again until its worker is gone", () => {
+    const model = play(settings, [offer(), { _tag: "Begin", slot: 0 }, { _tag: "Cancel", nth: 0 }])
+    for (let bite = 0; bite < 3; bite++) {
+      model.bitten.clear()
+      model.step({ _tag: "Tick", ms: 110 })
+      assert.deepStrictEqual([...model.bitten], [0])
+    }
+    model.step({ _tag: "Detach", slot: 0, ended: true })
+    model.bitten.clear()
+    model.step({ _tag: "Tick", ms: 300 })
+    assert.deepStrictEqual([...model.bitten], [])
+  })
+
+  it("a call that a draining worker gives back waits as long as a new one", () => {
+    const model = play(settings, [offer({ timeout: 30 }), { _tag: "GiveBack", slot: 0 }, { _tag: "Tick", ms: 110 }, {
+      _tag: "Tick",
+      ms: 40
+    }])
+    assert.deepStrictEqual([...model.open()].length, 1)
+  })
+
+  it("the crash in the command of a call settles that call as unknown, and no other", () => {
+    const model = play({ ...settings, depth: 2 }, [offer({ idempotent: true }), offer({ idempotent: true })])
+    const during = Dispatch.Command.Send({ slot: 0, id: 1, attempt: 1, deadlineMillis: 500, credit: 4, skip: 0 })
+    const commands = Dispatch.repair(model.state, model.now, during)
+    assert.deepStrictEqual(commands.map((command) => command._tag === "Fail" ? [command.id, command.error._tag] : []), [[
+      1,
+      "OutcomeUnknown"
+    ]])
+    assert.deepStrictEqual([...model.state.calls.keys()], [2])
+    assert.deepStrictEqual(Dispatch.violations(model.state), [])
+  })
+})

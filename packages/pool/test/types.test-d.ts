@@ -1,0 +1,97 @@
+import type { Supervisor, SupervisorError } from "@snakepit/core"
+import type { Effect, Stream } from "effect"
+import { Schema } from "effect"
+import { Rpc, RpcGroup } from "effect/rpc"
+import { describe, expectTypeOf, it } from "vitest"
+import * as PoolsSupervisor from "../src/control/PoolsSupervisor.ts"
+import * as PoolSupervisor from "../src/control/PoolSupervisor.ts"
+import type { CallError, PoolDirectory, WorkerError, WorkerRuntime } from "../src/index.ts"
+import { Pool } from "../src/index.ts"
+
+class Tools extends RpcGroup.make(
+  Rpc.make("fit", { payload: { model: Schema.String, at: Schema.DateFromString }, success: Schema.Struct({ score: Schema.Finite }) }),
+  Rpc.make("epochs", { payload: { n: Schema.Int }, success: Schema.Date, stream: true }),
+  Rpc.make("ping")
+) {}
+
+class Failing extends RpcGroup.make(
+  Rpc.make("fit", { success: Schema.Int, error: Schema.String })
+) {}
+
+declare const directory: PoolDirectory.PoolDirectory
+declare const runtime: WorkerRuntime.WorkerRuntime
+declare const config: Parameters<typeof PoolSupervisor.make>[1]
+declare const roster: Parameters<typeof PoolSupervisor.make>[3]
+
+const client = () => Pool.client(Tools)
+type Client = Effect.Success<ReturnType<typeof client>>
+
+describe("a client", () => {
+  it("has a function for each procedure, and no other", () => {
+    expectTypeOf<keyof Client>().toEqualTypeOf<"fit" | "epochs" | "ping">()
+  })
+
+  it("takes the payload as it is decoded, and gives the decoded result", () => {
+    expectTypeOf<Parameters<Client["fit"]>[0]>().toEqualTypeOf<{ readonly model: string; readonly at: Date }>()
+    expectTypeOf<ReturnType<Client["fit"]>>().toEqualTypeOf<Effect.Effect<{ readonly score: number }, CallError.CallError>>()
+  })
+
+  it("gives a stream for a generator", () => {
+    expectTypeOf<ReturnType<Client["epochs"]>>().toEqualTypeOf<Stream.Stream<Date, CallError.CallError>>()
+  })
+
+  it("takes nothing for a procedure without a payload", () => {
+    expectTypeOf<Client["ping"]>().toBeCallableWith()
+    expectTypeOf<ReturnType<Client["ping"]>>().toEqualTypeOf<Effect.Effect<void, CallError.CallError>>()
+  })
+
+  it("needs the pools, and fails when there is none of that name", () => {
+    expectTypeOf<Effect.Error<ReturnType<typeof client>>>().toEqualTypeOf<Pool.PoolNotFound>()
+    expectTypeOf<Effect.Services<ReturnType<typeof client>>>().toEqualTypeOf<Pool.Pools>()
+  })
+
+  it("of a contract with errors of its own does not compile", () => {
+    // @ts-expect-error: a tool's failures are CallErrors
+    void Pool.client(Failing)
+  })
+})
+
+const pool = () => PoolSupervisor.make("gpu", config, runtime, roster)
+const pools = () => PoolsSupervisor.make(directory, runtime)
+type StartFailure = Supervisor.StartError<ReturnType<typeof pool>>
+type From<T> = T extends SupervisorError.StartFailed<infer F> ? F : never
+type Because<T> = T extends SupervisorError.GaveUp<string, infer F> ? F : never
+
+describe("the tree of a pool", () => {
+  it("does not start with the path and the error of the child that did not", () => {
+    expectTypeOf<SupervisorError.Origin<`gpu/fleet/${string}/process`, WorkerError.BootFailed>>().toExtend<From<StartFailure>>()
+    expectTypeOf<SupervisorError.Origin<"gpu/reaper", WorkerError.ReaperLost>>().toExtend<From<StartFailure>>()
+    expectTypeOf<
+      Extract<From<StartFailure>, { readonly error: WorkerError.BootFailed }>["path"]
+    >().toEqualTypeOf<`gpu/fleet/${string}/process`>()
+  })
+
+  it("escalates with the path and the error of the child that set it off", () => {
+    type Escalated = Because<Supervisor.Escalation<ReturnType<typeof pool>>>
+    expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["path"]>().toEqualTypeOf<"gpu">()
+    expectTypeOf<
+      SupervisorError.Origin<`gpu/fleet/${string}/process`, WorkerError.HeartbeatLost>
+    >().toExtend<Escalated>()
+  })
+
+  it("needs nothing from the context", () => {
+    expectTypeOf<Supervisor.NeedOf<ReturnType<typeof pool>>>().toBeNever()
+  })
+})
+
+describe("the tree of all pools", () => {
+  it("never escalates", () => {
+    expectTypeOf<Supervisor.Escalation<ReturnType<typeof pools>>>().toBeNever()
+  })
+
+  it("does not start with the path and the error of the child that did not", () => {
+    expectTypeOf<
+      SupervisorError.Origin<`pools/${string}/fleet/${string}/process`, WorkerError.BootFailed>
+    >().toExtend<From<Supervisor.StartError<ReturnType<typeof pools>>>>()
+  })
+})
