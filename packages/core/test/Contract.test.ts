@@ -71,7 +71,7 @@ describe("a contract", () => {
   })
 
   it("names the events of its decisions", () => {
-    const verbs = ["start", "restart", "recover", "leave", "terminate", "give_up"]
+    const verbs = ["start", "restart", "recover", "leave", "abandon", "terminate", "give_up"]
     assert.deepStrictEqual(app.contract.events, verbs.map((verb) => `snakepit.app_supervisor.${verb}`))
   })
 })
