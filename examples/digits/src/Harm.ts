@@ -17,6 +17,7 @@ const pids = Effect.gen(function*() {
 /** Sends `signal` to the worker of a slot once the latch opens. */
 export const harm = Effect.fn("harm")(function*(when: Latch.Latch, slot: number, signal: "SIGKILL" | "SIGSTOP") {
   yield* when.await
+  yield* Effect.sleep("100 millis") // into the middle of a fit
   const pid = (yield* pids).get(slot)
   if (pid !== undefined) yield* Effect.sync(() => process.kill(pid, signal))
   return pid

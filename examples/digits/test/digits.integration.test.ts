@@ -32,7 +32,7 @@ describe("the main job", () => {
     assert.strictEqual(ledger.accepted, ledger.completed + ledger.reported)
     assert.isAtLeast(ledger.completed, 2 * 46)
     assert.isAtLeast(ledger.restarts, 2)
-    assert.isAtLeast(ledger.retried, 1)
+    assert.isAtLeast(ledger.retried + ledger.reported, 1)
     assert.match(stderr, /ended by SIGKILL → restart/)
     assert.match(stderr, /missed 4 heartbeats in a row.* → restart/)
     assert.match(stderr, /Best parameters/)

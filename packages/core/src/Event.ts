@@ -58,7 +58,7 @@ export type Value = string | number | boolean | undefined
 export interface Event {
   readonly name: string
   readonly at: number
-  readonly measurements: { readonly [name: string]: number }
+  readonly measurements: { readonly [name: string]: number | undefined }
   readonly attributes: { readonly [name: string]: Value }
 }
 

@@ -5,7 +5,7 @@
  *
  * `SupervisorEvent.of("worker_supervisor", "execution")` declares `snakepit.worker_supervisor.start`, `.restart`, `.recover`, `.leave`,
  * `.abandon`, `.terminate`, `.give_up`. One decision emits exactly one event. `incident` is the same on every event of one chain of exits,
- * restarts and escalations.
+ * restarts and escalations. `budgetLeft` is absent where there is no limit.
  */
 import * as Schema from "effect/Schema"
 import * as Event from "./Event.ts"
@@ -35,7 +35,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.restart`,
     layer,
     when: "a child ended and will be started again after the delay; its victims with it",
-    measurements: { delayMillis: Schema.Finite, budgetLeft: Schema.Finite, victims: Schema.Int },
+    measurements: { delayMillis: Schema.Finite, budgetLeft: Schema.UndefinedOr(Schema.Finite), victims: Schema.Int },
     attributes: { ...aboutAChild, ...exit, incident: Schema.String }
   }),
   recover: Event.declare({
@@ -70,7 +70,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.give_up`,
     layer,
     when: "a child needs another restart and the policy refuses it; the failure goes to the parent",
-    measurements: { budgetLeft: Schema.Finite },
+    measurements: { budgetLeft: Schema.UndefinedOr(Schema.Finite) },
     attributes: { ...aboutAChild, ...exit, incident: Schema.String }
   })
 })

@@ -207,21 +207,24 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
       const at = yield* Clock.currentTimeMillis
       const payload = yield* payloadOf(input)
       const elements = yield* Queue.unbounded<unknown, CallError.CallError | Cause.Done>() // bounded by the credit
-      const { cancel, id } = submit(pool, at, {
-        tool,
-        payload,
-        item: (element) => {
-          const decoded = decode(element)
-          if (Exit.isSuccess(decoded)) Queue.offerUnsafe(elements, decoded.value)
-          else {
-            Queue.failCauseUnsafe(elements, decoded.cause)
-            cancel()
-          }
-        },
-        complete: () => Queue.endUnsafe(elements),
-        fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
-      })
-      yield* Effect.addFinalizer(() => Effect.sync(cancel))
+      const { id } = yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const submitted = submit(pool, at, {
+            tool,
+            payload,
+            item: (element) => {
+              const decoded = decode(element)
+              if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
+              Queue.failCauseUnsafe(elements, decoded.cause)
+              submitted.cancel()
+            },
+            complete: () => Queue.endUnsafe(elements),
+            fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
+          })
+          return submitted
+        }),
+        ({ cancel }) => Effect.sync(cancel)
+      )
       const batch = Math.max(1, pool.config.credit >> 1) // half the window: Python goes on while the other half is on its way
       let owed = 0
       let given = 0

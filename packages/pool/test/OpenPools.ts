@@ -133,13 +133,9 @@ export const scoped = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 const declared = new Map(PoolEvent.declarations.map((declaration) => [declaration.name as string, declaration]))
 
-/** What a supervisor without a limit has left is `Infinity`, though its declaration says finite. */
-const finite = (value: number): number => value === Number.POSITIVE_INFINITY ? 0 : value
-
 /** Each event is one that this package declares, with the measurements and attributes that it declares. */
 export const assertDeclared = (events: ReadonlyArray<Event.Event>): void => {
-  for (const { attributes, measurements: measured, name } of events) {
-    const measurements = Object.fromEntries(Object.entries(measured).map(([key, value]) => [key, finite(value)]))
+  for (const { attributes, measurements, name } of events) {
     const declaration = declared.get(name)
     assert.isDefined(declaration, `${name} is not declared`)
     const { "snakepit.layer": layer, ...others } = attributes

@@ -22,7 +22,8 @@ const eventOf = (events: SupervisorEvents, about: About, decision: Decision, now
     case "Restart": {
       const { budgetLeft, child, delayMillis, generation, incident, reason, victims } = decision
       const attributes = { ...about, child, generation, ...exit(reason), incident }
-      return Event.make(events.restart, now, { delayMillis, budgetLeft, victims: victims.length }, attributes)
+      const left = Number.isFinite(budgetLeft) ? budgetLeft : undefined
+      return Event.make(events.restart, now, { delayMillis, budgetLeft: left, victims: victims.length }, attributes)
     }
     case "Recover": {
       const { child, generation, incident, tookMillis } = decision

@@ -69,11 +69,11 @@ export const make = (pool: string, config: PoolConfig): Roster => ({
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
-  const { config, inbox, pool, tickets } = roster
-  if (event._tag === "Offer" && roster.dispatcher === undefined && inbox.length >= config.queue.capacity) {
+  const { config, inbox, pool, state, tickets } = roster
+  if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > config.queue.capacity) {
     const { id, tool } = event.offer
     const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity: config.queue.capacity })
-    roster.state.ledger.rejected++
+    state.ledger.rejected++
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
   }

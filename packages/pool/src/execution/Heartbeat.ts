@@ -38,6 +38,7 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
             break
           case "Lost":
             yield* Event.emit(PoolEvent.heartbeat_lose, { missed: next.missed }, about)
+            seat.sink.broken() // no further call for it while it is being stopped
             yield* supervisor.failChild(
               "process",
               new HeartbeatLost({ worker: seat.name, missed: next.missed, intervalMillis: Duration.toMillis(interval) })

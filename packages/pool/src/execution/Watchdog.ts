@@ -29,6 +29,7 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
       return Effect.gen(function*() {
         const tool = yield* overrun
         yield* Event.emit(PoolEvent.watchdog_bite, {}, { pool: seat.pool, slot: seat.slot, tool })
+        seat.sink.broken() // no further call for it while it is being stopped
         yield* Effect.orDie(supervisor.failChild(
           "process",
           new CallOverran({ worker: seat.name, tool, graceMillis: Duration.toMillis(seat.config.cancelGrace) })
