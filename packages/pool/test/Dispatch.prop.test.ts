@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Dispatch from "../src/control/Dispatch.ts"
+import * as DispatchMachine from "../src/control/DispatchMachine.ts"
+import * as DispatchRepair from "../src/control/DispatchRepair.ts"
 import { Model, Script, Settings } from "./DispatchModel.ts"
 
 /** Long scripts: what is wrong needs many steps to come about. */
@@ -70,7 +72,7 @@ describe("Dispatch", () => {
       model.close()
       const offer = { id: 999, tool: "a", bytes: 1, idempotent: false, deterministic: false, callTimeoutMillis: 1, at: model.now }
       model.step({ _tag: "Attach", slot: 0, poor: false })
-      const [refused, ...more] = Dispatch.transition(model.state, Dispatch.Event.Offer({ offer }), model.now)
+      const [refused, ...more] = DispatchMachine.transition(model.state, Dispatch.Event.Offer({ offer }), model.now)
       assert.isTrue(refused?._tag === "Fail" && refused.error._tag === "PoolDown")
       assert.deepStrictEqual(more, [])
     },
@@ -85,14 +87,14 @@ describe("Dispatch", () => {
       for (const damage of damages) harm(state, damage)
       const open = () => [...state.calls.values()].filter(({ stage }) => stage._tag !== "Abandoned").map(({ id }) => id)
       const before = open()
-      const commands = Dispatch.repair(state, now)
-      assert.deepStrictEqual(Dispatch.violations(state), [])
+      const commands = DispatchRepair.repair(state, now)
+      assert.deepStrictEqual(DispatchRepair.violations(state), [])
       const told = commands.flatMap((command) => command._tag === "Fail" ? [command.id] : [])
       assert.deepStrictEqual([...told, ...open()].toSorted((a, b) => a - b), before.toSorted((a, b) => a - b))
 
-      const ends = Dispatch.transition(state, Dispatch.Event.Close({ because: "over" }), now)
+      const ends = DispatchMachine.transition(state, Dispatch.Event.Close({ because: "over" }), now)
       assert.deepStrictEqual(ends.flatMap((command) => command._tag === "Fail" ? [command.id] : []).length, before.length - told.length)
-      assert.deepStrictEqual(Dispatch.violations(state), [])
+      assert.deepStrictEqual(DispatchRepair.violations(state), [])
     },
     { arbitrary: { runs: 300, size } }
   )
@@ -102,7 +104,7 @@ describe("Dispatch", () => {
     { settings: Settings, script: Script },
     ({ script, settings }) => {
       const { now, state } = play(settings, script)
-      assert.deepStrictEqual(Dispatch.repair(state, now), [])
+      assert.deepStrictEqual(DispatchRepair.repair(state, now), [])
     },
     { arbitrary: { runs: 200, size } }
   )
@@ -137,12 +139,12 @@ describe("Dispatch, by example", () => {
   it("the crash in the command of a call settles that call as unknown, and no other", () => {
     const model = play({ ...settings, depth: 2 }, [offer({ idempotent: true }), offer({ idempotent: true })])
     const during = Dispatch.Command.Send({ slot: 0, id: 1, attempt: 1, deadlineMillis: 500, credit: 4, skip: 0 })
-    const commands = Dispatch.repair(model.state, model.now, during)
+    const commands = DispatchRepair.repair(model.state, model.now, during)
     assert.deepStrictEqual(commands.map((command) => command._tag === "Fail" ? [command.id, command.error._tag] : []), [[
       1,
       "OutcomeUnknown"
     ]])
     assert.deepStrictEqual([...model.state.calls.keys()], [2])
-    assert.deepStrictEqual(Dispatch.violations(model.state), [])
+    assert.deepStrictEqual(DispatchRepair.violations(model.state), [])
   })
 })

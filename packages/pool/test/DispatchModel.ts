@@ -6,6 +6,8 @@ import { assert } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
 import * as DeadlineWheel from "../src/control/DeadlineWheel.ts"
 import * as Dispatch from "../src/control/Dispatch.ts"
+import * as DispatchMachine from "../src/control/DispatchMachine.ts"
+import * as DispatchRepair from "../src/control/DispatchRepair.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
 import type { Wire } from "../src/Wire.ts"
 
@@ -283,12 +285,12 @@ export class Model {
 
   /** Applies an event, follows the commands, and looks for what is wrong. */
   say(event: Dispatch.Event): void {
-    for (const command of Dispatch.transition(this.state, event, this.now)) this.follow(command, event)
+    for (const command of DispatchMachine.transition(this.state, event, this.now)) this.follow(command, event)
     this.check()
   }
 
   check(): void {
-    assert.deepStrictEqual(Dispatch.violations(this.state), [])
+    assert.deepStrictEqual(DispatchRepair.violations(this.state), [])
     assert.deepStrictEqual([...this.state.again], this.again)
     assert.deepStrictEqual([...this.state.queue], this.queue)
     const { ledger } = this.state

@@ -15,6 +15,8 @@ import * as Latch from "effect/Latch"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as Dispatch from "./Dispatch.ts"
+import * as DispatchMachine from "./DispatchMachine.ts"
+import * as DispatchRepair from "./DispatchRepair.ts"
 import * as Roster from "./Roster.ts"
 
 /** The Dispatcher of the pool whose Roster is registered under `name`. */
@@ -47,7 +49,7 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
           for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
             if (event._tag === "Attached") roster.wires.set(event.slot, event.wire)
             if (event._tag === "Detached") roster.wires.delete(event.slot)
-            for (const command of Dispatch.transition(state, event, now())) outbox.push(command)
+            for (const command of DispatchMachine.transition(state, event, now())) outbox.push(command)
             if (event._tag === "Cancel") roster.tickets.delete(event.id)
             carryOut()
           }
@@ -66,7 +68,7 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
         if (roster.state.wheel.places.size === 0) yield* deadlines.close
       })
 
-      roster.outbox.push(...Dispatch.repair(roster.state, now(), roster.inHand))
+      roster.outbox.push(...DispatchRepair.repair(roster.state, now(), roster.inHand))
       roster.inHand = undefined
       Roster.settleLost(roster, "the Dispatcher crashed while it handled the call", emit, now())
       yield* Effect.acquireRelease(

@@ -17,6 +17,8 @@ import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
 import type { WorkerSeat } from "../WorkerRuntime.ts"
 import * as Dispatch from "./Dispatch.ts"
+import * as DispatchMachine from "./DispatchMachine.ts"
+import * as DispatchRepair from "./DispatchRepair.ts"
 
 /** The caller's side of one call. All three are synchronous and must not throw. */
 export interface Ticket {
@@ -98,8 +100,8 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void, now: number)
     const error = new CallError.QueueTimeout({ pool, tool, executed: "no", waitedMillis: now - at })
     settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
   }
-  if (Dispatch.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
-  for (const command of Dispatch.transition(state, Dispatch.Event.Tick(), now)) {
+  if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
+  for (const command of DispatchMachine.transition(state, Dispatch.Event.Tick(), now)) {
     if (command._tag === "Fail") settle(roster, command, emit, now)
     else outbox.push(command)
   }
@@ -187,7 +189,9 @@ export const seat = (
 const close = (roster: Roster, because: string, emit: (event: Event.Event) => void, now: number): void => {
   const { inbox, outbox, state } = roster
   const drain = () => {
-    for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) outbox.push(...Dispatch.transition(state, event, now))
+    for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
+      outbox.push(...DispatchMachine.transition(state, event, now))
+    }
     for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) settle(roster, command, emit, now)
   }
   roster.dispatcher = undefined // what callers do when they are told waits
