@@ -99,13 +99,17 @@ const run = Effect.gen(function*() {
   return { runId: snakepit.runId, pool: ledger!, journal: Journal.read(journal), restarts }
 })
 
-/** Waits until every restart that was begun is over, so that the tree shows its end. */
+/** Waits until both harms have led to a restart that is over: the search may be done before a frozen worker is even found. */
 const recovered = (log: Screen.Log) =>
   Effect.gen(function*() {
-    const open = new Set((yield* log.recent("snakepit.*_supervisor.restart")).map((event) => event.attributes["incident"]))
-    for (const event of yield* log.recent("snakepit.*_supervisor.recover")) open.delete(event.attributes["incident"])
-    return open.size > 0
-  }).pipe(Effect.delay("50 millis"), Effect.repeat({ while: (open) => open }))
+    const incidents = (yield* log.recent("snakepit.*_supervisor.restart")).map((event) => event.attributes["incident"])
+    const over = new Set((yield* log.recent("snakepit.*_supervisor.recover")).map((event) => event.attributes["incident"]))
+    return incidents.length >= 2 && incidents.every((incident) => over.has(incident))
+  }).pipe(
+    Effect.delay("50 millis"),
+    Effect.repeat({ until: (done) => done }),
+    Effect.timeoutOption("30 seconds") // then the ledger says what is missing
+  )
 
 const main = Effect.gen(function*() {
   const began = yield* Clock.currentTimeMillis

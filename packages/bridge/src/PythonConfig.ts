@@ -25,9 +25,6 @@ export const PythonConfig = Schema.Struct({
 /** The settings of the Python side of one pool, decoded. */
 export type PythonConfig = typeof PythonConfig.Type
 
-/** The same as a user writes it. */
-export type PythonConfigInput = typeof PythonConfig.Encoded
-
 /** The interpreter to run. */
 export const executable = (config: PythonConfig): string => config.executable ?? process.env["SNAKEPIT_PYTHON"] ?? "python3"
 

@@ -30,9 +30,7 @@ export const make = (
   config: RegisteredName.RegisteredName<PythonSettings>
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
-    let known: PythonSettings | undefined
-    const settings = () => known = config.current ?? known // the last good one while the ConfigServer is being restarted
-    const python = (pool: string) => settings()?.pools[pool]?.python ?? nowhere
+    const python = (pool: string) => config.latest?.pools[pool]?.python ?? nowhere
     const reapers = named<Reaper.Reaper>("reaper")
     const processes = named<PythonProcess.PythonProcess>("process")
     return {

@@ -18,6 +18,8 @@ import type * as Scope from "effect/Scope"
 export interface RegisteredName<A> {
   readonly name: string
   current: A | undefined
+  /** Who was registered last, kept while the name is free: for plain data, such as a configuration, that outlives whoever serves it. */
+  latest: A | undefined
 }
 
 /** Nobody is registered under the name: its child is being restarted, or was never started. */
@@ -28,13 +30,14 @@ export class NotRegistered extends Data.TaggedError("NotRegistered")<{ readonly 
 }
 
 /** A name that nobody is registered under yet. */
-export const make = <A>(name: string): RegisteredName<A> => ({ name, current: undefined })
+export const make = <A>(name: string): RegisteredName<A> => ({ name, current: undefined, latest: undefined })
 
 /** Registers `value` until the scope closes. A later registration under the same name wins. */
 export const register = <A>(name: RegisteredName<A>, value: A): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       name.current = value
+      name.latest = value
     }),
     () =>
       Effect.sync(() => {

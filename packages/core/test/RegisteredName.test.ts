@@ -12,6 +12,7 @@ describe("a registered name", () => {
       assert.strictEqual(inside, 42)
       const error = yield* Effect.flip(RegisteredName.whereis(name))
       assert.include(error.message, `nobody is registered as "answer"`)
+      assert.strictEqual(name.latest, 42)
     }))
 
   it.effect("keeps a later registration when an earlier one ends", () =>

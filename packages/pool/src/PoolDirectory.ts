@@ -35,18 +35,16 @@ const defaults: PoolConfig = Schema.decodeUnknownSync(PoolConfig)({})
 
 export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolDirectory => {
   const entries = new Map<string, PoolEntry>()
-  let known: PoolSettings | undefined
-  const settings = () => known = config.current ?? known // the last good one while the ConfigServer is being restarted
   return {
     config,
-    names: () => Object.keys(settings()?.pools ?? {}),
+    names: () => Object.keys(config.latest?.pools ?? {}),
     entry: (pool) => {
       const present = entries.get(pool)
       if (present !== undefined) return present
       let because: string | undefined
       const entry: PoolEntry = {
         pool,
-        config: () => settings()?.pools[pool] ?? defaults,
+        config: () => config.latest?.pools[pool] ?? defaults,
         roster: RegisteredName.make(`pools/${pool}/roster`),
         isUp: () => {
           because = undefined
