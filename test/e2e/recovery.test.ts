@@ -100,9 +100,9 @@ describe("a worker of a pool of real Python processes", () => {
         "snakepit.heartbeat.miss",
         "snakepit.heartbeat.miss",
         "snakepit.heartbeat.lose",
+        "snakepit.worker_supervisor.restart",
         "snakepit.worker.detach",
         "snakepit.process.exit",
-        "snakepit.worker_supervisor.restart",
         "snakepit.process.start",
         "snakepit.worker.attach",
         "snakepit.worker_supervisor.recover"

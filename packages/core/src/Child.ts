@@ -85,6 +85,12 @@ export class CurrentChild extends Context.Service<CurrentChild, {
   readonly generation: number
 }>()("@snakepit/core/CurrentChild") {}
 
+/**
+ * What a start returns in place of a life when it has nothing to do, as OTP's `ignore`: a static supervisor keeps the child's spec, down,
+ * unless it is temporary; a dynamic one forgets the child.
+ */
+export const ignore: Effect.Effect<never> = Effect.suspend(() => Effect.never) // a value of its own, known by identity
+
 type ErrorOf<X> = X extends Effect.Effect<any, infer E, any> ? E : never
 type LifeOf<X> = X extends Effect.Effect<infer A, any, any> ? A : never
 type NeedOf<X> = X extends Effect.Effect<any, any, infer R> ? R : never

@@ -11,6 +11,8 @@
  * at each start of the supervisor, so that a restarted fleet is whole again; its children start at once, and the supervisor has started
  * when the last has acknowledged. More are started with `startChild(key)` of the handle. At a stop all children are asked at once.
  *
+ * A child that is terminated, or that ended and is not restarted, is forgotten: its key is free, and it takes no place.
+ *
  * **Gotchas**
  *
  * Children added with `startChild` are gone after a restart of the supervisor unless `initial` names them.
@@ -29,7 +31,7 @@ export interface Options extends Supervisor.CommonOptions {
   readonly child: (key: string) => Child.Any
   /** The keys to start with; none by default. */
   readonly initial?: Effect.Effect<ReadonlyArray<string>> | undefined
-  /** How many children it may hold, those that are down included until they are deleted; unbounded by default. */
+  /** How many children it may hold, running, restarting and stopping ones; unbounded by default. */
   readonly maxChildren?: number | undefined
 }
 
@@ -53,6 +55,7 @@ export const make = <const Id extends string, const O extends Options>(
   const { child, initial, maxChildren }: Options = options
   return Supervisor.fromSpec(id, options, [child("<key>")], {
     id,
+    semantics: options.semantics,
     strategy: "one_for_one",
     autoShutdown: "never",
     maxChildren: maxChildren ?? Number.POSITIVE_INFINITY,

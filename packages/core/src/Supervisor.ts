@@ -52,6 +52,7 @@ import type { Clauses, Contract, Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import type * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
+import type { Semantics } from "./Semantics.ts"
 import type { GaveUp, Origin, StartFailed } from "./SupervisorError.ts"
 import type { SupervisorEvents } from "./SupervisorEvent.ts"
 import type { SupervisorHandle } from "./SupervisorHandle.ts"
@@ -70,6 +71,8 @@ export interface CommonOptions extends Clauses {
   readonly mountOn?: Plane | undefined
   /** How its own parent restarts it; `permanent` by default. */
   readonly restartType?: RestartType | undefined
+  /** Where it differs from OTP; as the supervisor above by default, `Semantics.production` at the root. */
+  readonly semantics?: Semantics | undefined
 }
 
 /** What {@link make} takes. */
@@ -145,6 +148,7 @@ export const make = <const Id extends string, const O extends Options>(
   return fromSpec(id, options, children, {
     id,
     strategy: options.strategy,
+    semantics: options.semantics,
     autoShutdown: options.autoShutdown ?? "never",
     maxChildren: Number.POSITIVE_INFINITY,
     restart: options.restart,

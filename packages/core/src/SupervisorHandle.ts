@@ -19,7 +19,7 @@ export interface SupervisorHandle {
   readonly failChild: (id: string, error: unknown) => Effect.Effect<void, ChildNotFound>
   /** Stops the child; returns when it is down. It stays down, except that a temporary child is forgotten. */
   readonly terminateChild: (id: string) => Effect.Effect<void, ChildNotFound>
-  /** Starts a child that is down; returns its generation. Never counts. */
+  /** Starts a child that is down; returns its generation, -1 when it answered with `Child.ignore`. Never counts. */
   readonly restartChild: (
     id: string
   ) => Effect.Effect<number, ChildNotFound | ChildPresent | SupervisorStopping | ChildStartFailed>
@@ -31,7 +31,7 @@ export interface SupervisorHandle {
 
 /** A running dynamic supervisor. */
 export interface DynamicSupervisorHandle extends SupervisorHandle {
-  /** Starts the template's child for `key`; returns its generation once it has acknowledged. */
+  /** Starts the template's child for `key`; returns its generation once it has acknowledged, -1 when it answered with `Child.ignore`. */
   readonly startChild: (
     key: string
   ) => Effect.Effect<number, ChildPresent | MaxChildren | SupervisorStopping | ChildStartFailed>

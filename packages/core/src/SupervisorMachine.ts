@@ -8,17 +8,23 @@
  *  child        Down ──start──▶ Starting ──acknowledged──▶ Running ──ends by itself──▶ Waiting ──delay over──▶ Starting
  *                 ▲                └──start failed──▶ Waiting         └──left alone──▶ Down
  *                 └── Stopping ◀──terminated · failed by a monitor · victim of a sibling · supervisor stopping──┘
+ *
+ *  recovery     stopping ──victims down──▶ delaying ──delay over──▶ starting ──victims up──▶ over
+ *                   ▲ a further exit in the group, or a failed start, is a decision of its own and begins anew, wider │
+ *                   └─────────────────────────────────────────────────────────────────────────────────────────────────┘
  * ```
  *
  * **Details**
  *
  * A *recovery* brings back what one exit took down: its victims by strategy are stopped in reverse start order, the delay passes, then
  * they are started in order, each acknowledged before the next. Under `one_for_one` each child has a recovery of its own and they run
- * beside each other; under the group strategies there is one, and a further exit widens it. Each exit or failed start that calls for a
- * restart spends one unit of the intensity, whatever the size of the group. An exit, or a failed start, inside the group of a child that
- * is being failed is part of that failure and spends nothing.
+ * beside each other; under the group strategies there is one. Each exit or failed start that calls for a restart spends one unit of the
+ * intensity, whatever the size of the group; an exit of a victim that is about to be stopped anyway is part of that stop.
  *
- * Exits that arrive while the supervisor boots are held until the last child is up, as they are in OTP.
+ * What differs between OTP and us is asked of `state.semantics`, a field at a time (`Semantics.ts`).
+ *
+ * A step costs O(1) in the number of children, apart from the victims that it names: children are linked in start order, and a boot, a
+ * stop and a recovery each keep a cursor to where they are.
  *
  * **Gotchas**
  *
@@ -26,12 +32,14 @@
  */
 import { ExitReason } from "./ExitReason.ts"
 import * as Intensity from "./Intensity.ts"
+import * as ChildOrder from "./internal/ChildOrder.ts"
 import * as RestartType from "./RestartType.ts"
 import {
+  type Change,
   type ChildFacts,
   type ChildState,
-  Command,
-  Decision,
+  type Command,
+  type DownReason,
   type Event,
   makeChild,
   type Outcome,
@@ -44,10 +52,12 @@ import {
 
 /** Applies one event at `now` (milliseconds) and returns what to do, in order. Total: an event that no longer applies does nothing. */
 export const transition = (state: SupervisorState, event: Event, now: number): ReadonlyArray<Command> => {
-  if (state.phase._tag === "Ended") return refuseAfterEnd(event)
-  const out: Array<Command> = []
-  apply({ state, now, out }, event)
-  return out
+  const step: Step = { state, now, out: [] }
+  if (state.phase._tag === "Ended") refuse(step, event)
+  else if (mustWait(state, event)) defer(state, event)
+  else apply(step, event)
+  while (state.mailbox.length > 0 && isServing(state)) apply(step, state.mailbox.shift()!)
+  return step.out
 }
 
 interface Step {
@@ -56,17 +66,17 @@ interface Step {
   readonly out: Array<Command>
 }
 
-const refuseAfterEnd = (event: Event): ReadonlyArray<Command> =>
-  "token" in event ? [Command.Reply({ token: event.token, reply: Reply.Stopping() })] : []
-
 const apply = (step: Step, event: Event): void => {
   const { state } = step
   switch (event._tag) {
-    case "Boot":
+    case "Boot": {
+      state.cursor = state.order.first
       return boot(step)
-    case "ChildStarted": {
+    }
+    case "ChildStarted":
+    case "ChildIgnored": {
       const child = current(state, event, "Starting")
-      return child === undefined ? undefined : childStarted(step, child)
+      return child === undefined ? undefined : childStarted(step, child, event._tag === "ChildIgnored")
     }
     case "ChildStartFailed": {
       const child = current(state, event, "Starting")
@@ -82,17 +92,16 @@ const apply = (step: Step, event: Event): void => {
       return delayKnown(step, event.ask, event.delayMillis)
     case "DelayRefused":
       return delayRefused(step, event.ask, event.error)
-    case "Due": {
-      const recovery = recoveryOf(state, event.ask)
-      if (recovery === undefined) return
-      recovery.due = step.now // the timer decides: a clock of whole milliseconds may still read one less
-      return advance(step, recovery)
+    case "Due":
+      return due(step, event.ask)
+    case "Settled":
+      return settled(step)
+    case "Retry": {
+      const { status } = state.children.get(event.id) ?? {}
+      return status?._tag === "Waiting" ? recover(step, state.children.get(event.id)!, status.reason, status.incident) : undefined
     }
-    case "FailChild": {
-      const child = state.children.get(event.id)
-      if (child?.status._tag !== "Running" || state.phase._tag === "Stopping") return
-      return stop(step, child, { _tag: "Fail", reason: event.reason, incident: event.incident })
-    }
+    case "FailChild":
+      return failChild(step, event)
     case "StartChild":
       return startChild(step, event.child, event.token)
     case "RestartChild":
@@ -101,9 +110,46 @@ const apply = (step: Step, event: Event): void => {
       return terminateChild(step, event.id, event.token)
     case "DeleteChild":
       return deleteChild(step, event.id, event.token)
+    case "Change":
+      return change(step, event.change, event.token)
     case "Shutdown":
       return beginStop(step, { _tag: "Shutdown", why: event.why })
   }
+}
+
+// ── the mailbox ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const isServing = ({ busy, phase, semantics }: SupervisorState): boolean =>
+  phase._tag === "Running" && (semantics.serve === "always" || busy === 0)
+
+const mustWait = (state: SupervisorState, event: Event): boolean => {
+  if (isServing(state)) return false
+  switch (event._tag) {
+    case "ChildExited":
+      return current(state, event, "Running") !== undefined && (state.phase._tag === "Booting" || state.semantics.serve !== "always")
+    case "FailChild":
+      return state.phase._tag === "Booting" || state.semantics.serve !== "always"
+    case "StartChild":
+    case "RestartChild":
+    case "TerminateChild":
+    case "DeleteChild":
+    case "Change":
+      return state.semantics.serve !== "always"
+    default:
+      return false
+  }
+}
+
+const defer = (state: SupervisorState, event: Event): void => {
+  if (event._tag === "ChildExited") state.children.get(event.id)!.ended = true
+  if (event._tag === "FailChild") {
+    const child = state.children.get(event.id)
+    if (child?.status._tag === "Running") state.mailbox.push({ ...event, generation: child.generation })
+  } else state.mailbox.push(event)
+}
+
+const refuse = ({ out }: Step, event: Event): void => {
+  if ("token" in event) out.push({ _tag: "Reply", token: event.token, reply: Reply.Stopping() })
 }
 
 const current = (
@@ -124,406 +170,594 @@ const stopReported = (
   if (child === undefined) return
   const { abandonedAfterMillis: graceMillis, generation, id } = event
   if (graceMillis !== undefined) {
-    const reason = ExitReason.Killed({ graceMillis })
-    step.out.push(Command.Tell({ decision: Decision.Abandon({ child: id, generation, reason }) }))
+    step.out.push({
+      _tag: "Tell",
+      decision: { _tag: "Abandon", child: id, generation, reason: ExitReason.Killed({ graceMillis }) }
+    })
   }
   childStopped(step, child)
+}
+
+// ── a child's status ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const isBusy = ({ _tag }: Status): boolean => _tag === "Starting" || _tag === "Stopping"
+
+const isUp = ({ status }: ChildState): boolean => status._tag === "Running" || status._tag === "Starting"
+
+const running: Status = { _tag: "Running" }
+
+const setStatus = (state: SupervisorState, child: ChildState, status: Status): void => {
+  const was = child.status
+  state.busy += (isBusy(status) ? 1 : 0) - (isBusy(was) ? 1 : 0)
+  if (child.significant) state.significantLeft += (status._tag === "Down" ? 0 : 1) - (was._tag === "Down" ? 0 : 1)
+  child.status = status
+}
+
+const setDown = (state: SupervisorState, child: ChildState, why: DownReason): void => setStatus(state, child, { _tag: "Down", why })
+
+/** Down for good: the calls that waited for it are answered, and what will never start again is forgotten. */
+const settleDown = (step: Step, child: ChildState, why: DownReason): void => {
+  if (child.recovery !== undefined) endRecovery(step.state, child.recovery)
+  setDown(step.state, child, why)
+  if (child.restart === "temporary" || step.state.dynamic) forget(step, child) // before the answer: its asker may use the id again
+  answer(step, child)
+}
+
+const answer = (step: Step, child: ChildState): void => {
+  for (const token of child.waiters.splice(0)) reply(step, token, Reply.Done({ generation: child.generation }))
+}
+
+const reply = ({ out }: Step, token: number, answered: Reply): void => void out.push({ _tag: "Reply", token, reply: answered })
+
+const forget = (step: Step, child: ChildState): void => {
+  const { out, state } = step
+  const { cursor, recovery } = state
+  if (cursor === child) state.cursor = state.phase._tag === "Booting" ? child.after : child.before
+  if (recovery !== undefined) {
+    if (recovery.cursor === child) recovery.cursor = recovery.stage === "stopping" ? child.before : child.after
+    if (recovery.from === child && child.after !== undefined) recovery.from = child.after
+  }
+  ChildOrder.remove(state.order, child)
+  state.children.delete(child.id)
+  if (state.mailbox.length > 0) dropNews(state, child.id)
+  out.push({ _tag: "Forget", id: child.id })
+}
+
+/** A new child of the same id must not hear what was for the old one. */
+const dropNews = ({ dynamic, mailbox }: SupervisorState, id: string): void => {
+  const isNews = (event: Event) =>
+    (event._tag === "ChildExited" || event._tag === "FailChild" || (event._tag === "Retry" && dynamic)) && event.id === id
+  mailbox.splice(0, mailbox.length, ...mailbox.filter((event) => !isNews(event)))
 }
 
 // ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const boot = (step: Step): void => {
   const { out, state } = step
-  for (const child of state.children.values()) {
-    if (child.status._tag === "Starting") {
-      if (!state.parallel) return
-    } else if (child.status._tag === "Down" && child.status.why === "not started") {
-      start(step, child, undefined)
-      if (!state.parallel) return
+  while (state.cursor !== undefined) {
+    const child = state.cursor
+    if (isBusy(child.status) && !state.dynamic) return
+    state.cursor = child.after
+    if (child.status._tag !== "Down" || child.status.why !== "not started") continue
+    start(step, child, undefined)
+    if (!state.dynamic) {
+      state.cursor = child
+      return
     }
   }
-  for (const child of state.children.values()) if (child.status._tag === "Starting") return
+  if (state.dynamic && state.busy > 0) return
   state.phase = { _tag: "Running" }
-  out.push(Command.Tell({ decision: Decision.Start({ children: state.children.size }) }), Command.Booted())
-  for (const child of state.held) {
-    if (child.status._tag === "Waiting") decideExit(step, child, child.status.reason, child.status.incident)
-  }
-  state.held.clear()
+  out.push({ _tag: "Tell", decision: { _tag: "Start", children: state.children.size } }, { _tag: "Booted" })
 }
 
 const start = (step: Step, child: ChildState, askedBy: number | undefined, added = false): void => {
   child.generation++
-  child.status = { _tag: "Starting", askedBy, added }
-  step.out.push(Command.Start({ id: child.id, generation: child.generation }))
+  child.ended = false
+  child.exit = undefined
+  setStatus(step.state, child, { _tag: "Starting", askedBy, added })
+  step.out.push({ _tag: "Start", id: child.id, generation: child.generation })
 }
 
-const childStarted = (step: Step, child: ChildState): void => {
+const childStarted = (step: Step, child: ChildState, ignored: boolean): void => {
+  const { state } = step
   const { askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
-  child.status = { _tag: "Running" }
-  if (askedBy !== undefined) {
-    step.out.push(Command.Reply({ token: askedBy, reply: Reply.Done({ generation: child.generation }) }))
+  if (ignored) childIgnored(step, child, askedBy !== undefined || state.phase._tag === "Booting")
+  else setStatus(state, child, running)
+  if (askedBy !== undefined) reply(step, askedBy, ignored ? Reply.Ignored() : Reply.Done({ generation: child.generation }))
+  goOn(step, child)
+}
+
+const childIgnored = (step: Step, child: ChildState, isNew: boolean): void => {
+  const { state } = step
+  const kept = state.dynamic ? !isNew && state.semantics.ignoredInstance === "keep" : child.restart !== "temporary"
+  skip(state, child)
+  setDown(state, child, "ignored")
+  if (!kept) forget(step, child)
+  answer(step, child)
+  if (!isNew && child.significant && state.semantics.autoShutdown === "every change") {
+    state.significantEnded = true
+    if (autoShutdownIsDue(state)) beginStop(step, { _tag: "AutoShutdown", child: child.id })
   }
-  if (step.state.phase._tag === "Booting") return boot(step)
-  advanceFor(step, child)
+}
+
+/** Moves the recovery on, so that it does not start the child once more. */
+const skip = (state: SupervisorState, child: ChildState): void => {
+  const recovery = recoveryOf(state, child)
+  if (recovery?.stage === "starting" && recovery.cursor === child) recovery.cursor = nextVictim(state, child)
 }
 
 const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
+  const { state } = step
   const { added, askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
-  child.status = { _tag: "Down", why: "start failed" }
-  if (step.state.phase._tag === "Booting" && askedBy === undefined) {
+  if (askedBy !== undefined) {
+    setDown(state, child, "start failed")
+    if (added || state.dynamic) forget(step, child)
+    reply(step, askedBy, Reply.StartFailed({ reason }))
+    answer(step, child)
+    return goOn(step, child)
+  }
+  if (state.phase._tag === "Booting") {
+    setDown(state, child, "start failed")
     return beginStop(step, { _tag: "StartFailed", child: child.id, reason })
   }
-  if (askedBy !== undefined) {
-    step.out.push(Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason }) }))
-    if (added) forget(step, child)
-  }
-  if (step.state.phase._tag === "Stopping") {
-    answer(step, child)
+  if (state.phase._tag === "Stopping") {
+    settleDown(step, child, "supervisor stopping")
     return stopNext(step)
   }
-  if (step.state.phase._tag === "Booting") return boot(step)
-  if (askedBy !== undefined) return advanceFor(step, child)
-  if (isPartOfAFailure(step.state, child)) {
-    child.status = { _tag: "Waiting", reason, incident }
+  setStatus(state, child, { _tag: "Waiting", reason, incident })
+  if (state.semantics.delay === "policy") return callForRestart(step, child, reason, incident)
+  leaveToRetry(step, child)
+}
+
+/** The next attempt waits behind whatever is waiting already. */
+const leaveToRetry = ({ state }: Step, child: ChildState): void => {
+  const recovery = recoveryOf(state, child)
+  state.mailbox.push({ _tag: "Retry", id: child.id })
+  if (recovery === undefined) return
+  if (state.semantics.heal) {
+    recovery.stage = "delaying"
+    recovery.due = undefined
     return
   }
-  recover(step, child, reason, incident)
+  for (let other = nextVictim(state, child); other !== undefined; other = nextVictim(state, other)) {
+    if (other.status._tag === "Waiting") setDown(state, other, "stranded")
+  }
+  endRecovery(state, recovery)
+}
+
+/** What a change of this child's status lets happen next. */
+const goOn = (step: Step, child: ChildState): void => {
+  const { state } = step
+  switch (state.phase._tag) {
+    case "Booting":
+      return boot(step)
+    case "Stopping":
+      return stopNext(step)
+    case "Running": {
+      const recovery = recoveryOf(state, child)
+      return recovery === undefined ? undefined : advance(step, recovery)
+    }
+  }
 }
 
 // ── exits ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const childExited = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
-  child.status = { _tag: "Waiting", reason, incident }
-  if (step.state.phase._tag === "Stopping") {
-    child.status = { _tag: "Down", why: "supervisor stopping" }
-    answer(step, child)
+  const { state } = step
+  child.ended = false
+  if (state.phase._tag === "Stopping") {
+    settleDown(step, child, "supervisor stopping")
     return stopNext(step)
   }
-  if (step.state.phase._tag === "Booting") {
-    return void step.state.held.add(child)
-  }
-  if (RestartType.decide(child.restart, reason) === "restart" && isPartOfAFailure(step.state, child)) return
-  decideExit(step, child, reason, incident)
+  if (decide(state, child, reason) === "leave") return leave(step, child, reason)
+  setStatus(state, child, { _tag: "Waiting", reason, incident })
+  callForRestart(step, child, reason, incident)
 }
 
-const decideExit = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
-  if (RestartType.decide(child.restart, reason) === "leave") return leave(step, child, reason)
-  recover(step, child, reason, incident)
+const failChild = (step: Step, { generation, id, incident, reason }: Extract<Event, { _tag: "FailChild" }>): void => {
+  const { state } = step
+  const child = state.children.get(id)
+  if (generation !== undefined && child?.generation !== generation) return
+  if (child?.status._tag !== "Running" || child.ended || state.phase._tag === "Stopping") return
+  if (decide(state, child, reason) === "leave") return void stop(step, child, { _tag: "Leave", reason })
+  child.exit = { reason, incident }
+  stop(step, child, { _tag: "Recover" })
+  callForRestart(step, child, reason, incident)
 }
+
+const decide = (state: SupervisorState, child: ChildState, reason: ExitReason): "restart" | "leave" =>
+  RestartType.decide(child.restart, reason, state.semantics.giveUp)
+
+/** Decides at once, or with the exits that are pending beside this one. */
+const callForRestart = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
+  const { out, state } = step
+  if (state.strategy === "one_for_one" || !state.semantics.coalesce) return recover(step, child, reason, incident)
+  if (state.recovery?.stage === "stopping" && isVictim(state, state.recovery, child)) return advance(step, state.recovery)
+  if (state.gathering.size === 0) out.push({ _tag: "Settle" })
+  state.gathering.add(child)
+  child.exit = { reason, incident }
+}
+
+const settled = (step: Step): void => {
+  const { state } = step
+  let origin: ChildState | undefined
+  for (const child of state.gathering) {
+    if (state.children.get(child.id) !== child || !isGoingDown(child)) continue
+    if (origin === undefined || child.position < origin.position) origin = child
+  }
+  state.gathering.clear()
+  if (state.phase._tag !== "Running") return
+  if (origin === undefined) return state.recovery === undefined ? undefined : advance(step, state.recovery)
+  recover(step, origin, origin.exit!.reason, origin.exit!.incident)
+}
+
+const isGoingDown = ({ status }: ChildState): boolean =>
+  status._tag === "Waiting" || (status._tag === "Stopping" && status.then._tag === "Recover")
 
 const leave = (step: Step, child: ChildState, reason: ExitReason): void => {
   const { out, state } = step
-  child.status = { _tag: "Down", why: "finished" }
-  out.push(Command.Tell({ decision: Decision.Leave({ child: child.id, generation: child.generation, reason }) }))
-  if (child.restart === "temporary") forget(step, child)
-  if (child.significant && autoShutdownIsDue(state)) {
-    return beginStop(step, { _tag: "AutoShutdown", child: child.id })
+  out.push({ _tag: "Tell", decision: { _tag: "Leave", child: child.id, generation: child.generation, reason } })
+  settleDown(step, child, "finished")
+  if (child.significant) {
+    state.significantEnded = true
+    if (autoShutdownIsDue(state)) return beginStop(step, { _tag: "AutoShutdown", child: child.id })
   }
-  advanceFor(step, child)
+  goOn(step, child)
 }
 
-const autoShutdownIsDue = (state: SupervisorState): boolean => {
-  if (state.autoShutdown === "never") return false
-  if (state.autoShutdown === "any") return true
-  for (const child of state.children.values()) if (child.significant && child.status._tag !== "Down") return false
-  return true
-}
-
-/** A sibling that is being failed will take this child along: its exit belongs to that failure. */
-const isPartOfAFailure = (state: SupervisorState, child: ChildState): boolean => {
-  if (state.strategy === "one_for_one") return false
-  for (const other of state.children.values()) {
-    if (isBeingFailed(other) && (state.strategy === "one_for_all" || isBefore(state, other, child))) return true
-  }
-  return false
-}
-
-/** It will be restarted once it has stopped; a temporary one is left alone and takes nobody along. */
-const isBeingFailed = ({ restart, status }: ChildState): boolean =>
-  status._tag === "Stopping" && status.then._tag === "Fail" && restart !== "temporary"
+const autoShutdownIsDue = ({ autoShutdown, significantLeft }: SupervisorState): boolean =>
+  autoShutdown === "any" || (autoShutdown === "all" && significantLeft === 0)
 
 // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident: string): void => {
   const { now, out, state } = step
-  const generation = child.generation
-  const first = firstVictim(state, child)
-  const incident = recoveryFor(state, child)?.incident ?? ownIncident
+  const { generation } = child
+  const before = recoveryOf(state, child)
+  const incident = before?.incident ?? ownIncident
   child.restarts++
-  child.status = { _tag: "Waiting", reason, incident }
   const verdict = Intensity.decide(state.window, now)
   if (!verdict.allowed) {
-    return beginStop(step, { _tag: "GaveUp", child: child.id, reason, refusal: undefined, incident })
+    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, reason, refusal: undefined, incident })
   }
-  const key = keyOf(state, child)
-  const ask = ++state.asks
-  const recovery: Recovery = { key, incident, decidedAt: now, origin: child, first, ask, stage: "stopping", due: undefined }
-  state.recoveries.set(key, recovery)
-  const victims = group(state, recovery).filter((victim) => victim !== child && isUp(victim)).map((victim) => victim.id)
-  state.asked.set(ask, { key, child: child.id, generation, reason, budgetLeft: verdict.left, victims, incident })
-  out.push(Command.AskDelay({ ask, key, id: child.id, reason }))
+  const isGroup = state.strategy !== "one_for_one"
+  const immediate = state.semantics.delay === "none"
+  const recovery: Recovery = {
+    key: isGroup ? "" : child.id,
+    incident,
+    decidedAt: now,
+    origin: child,
+    from: firstVictim(before, child),
+    ask: immediate ? 0 : ++state.lastAsk,
+    stage: "stopping",
+    due: immediate ? now : undefined,
+    cursor: isGroup ? state.order.last : child
+  }
+  if (before === undefined) state.recoveries++
+  else if (!isPending(state, before)) state.asks.delete(before.ask)
+  if (isGroup) state.recovery = recovery
+  else child.recovery = recovery
+  const victims = isGroup ? victimsOf(state, recovery) : nobody
+  const decision = { child: child.id, generation, reason, budgetLeft: verdict.left, victims, incident }
+  if (immediate) {
+    out.push({ _tag: "Tell", decision: { _tag: "Restart", ...decision, delayMillis: 0 } })
+  } else {
+    state.asks.set(recovery.ask, { recovery, decision, told: false })
+    out.push({ _tag: "AskDelay", ask: recovery.ask, key: recovery.key, id: child.id, reason })
+  }
   advance(step, recovery)
+}
+
+const nobody: ReadonlyArray<string> = []
+
+/** Its delay is still being asked for, and will be told. */
+const isPending = (state: SupervisorState, recovery: Recovery): boolean => state.asks.get(recovery.ask)?.told === false
+
+const victimsOf = (state: SupervisorState, recovery: Recovery): ReadonlyArray<string> => {
+  const victims: Array<string> = []
+  const first = firstOf(state, recovery)
+  for (let child: ChildState | undefined = first; child !== undefined; child = child.after) {
+    if (child !== recovery.origin && isUp(child) && !child.ended) victims.push(child.id)
+  }
+  return victims
+}
+
+/** Where a recovery begins that replaces another: victims that are up again already are touched no more. */
+const firstVictim = (before: Recovery | undefined, child: ChildState): ChildState => {
+  if (before === undefined) return child
+  const first = before.stage === "starting" ? before.cursor ?? child : before.from
+  return first.position < child.position ? first : child
 }
 
 const delayKnown = (step: Step, ask: number, delayMillis: number): void => {
   const { now, out, state } = step
-  const decision = state.asked.get(ask)
-  if (decision === undefined) return
-  state.asked.delete(ask)
-  if (state.phase._tag !== "Running") return
-  const { key, ...facts } = decision
-  out.push(Command.Tell({ decision: Decision.Restart({ ...facts, delayMillis }) }))
-  const recovery = state.recoveries.get(key)
-  if (recovery?.ask !== ask) return
+  const asked = state.asks.get(ask)
+  if (asked === undefined || asked.told || state.phase._tag !== "Running") return
+  const { decision, recovery } = asked
+  out.push({ _tag: "Tell", decision: { _tag: "Restart", ...decision, delayMillis } })
+  asked.told = true
+  if (!isCurrent(state, recovery)) return void state.asks.delete(ask)
   recovery.due = recovery.decidedAt + delayMillis
-  if (recovery.due > now) out.push(Command.StartAt({ ask, key, at: recovery.due }))
-  else advance(step, recovery)
+  if (recovery.due > now) {
+    out.push({ _tag: "StartAt", ask, key: recovery.key, at: recovery.due })
+    return
+  }
+  state.asks.delete(ask)
+  advance(step, recovery)
 }
 
 const delayRefused = (step: Step, ask: number, error: unknown): void => {
-  const decision = step.state.asked.get(ask)
-  if (decision === undefined) return
-  step.state.asked.delete(ask)
-  const { child, incident, reason } = decision
-  beginStop(step, { _tag: "GaveUp", child, reason, refusal: { error }, incident })
+  const asked = step.state.asks.get(ask)
+  if (asked === undefined) return
+  step.state.asks.delete(ask)
+  const { child, generation, incident, reason } = asked.decision
+  beginStop(step, { _tag: "GaveUp", child, generation, reason, refusal: { error }, incident })
+}
+
+const due = (step: Step, ask: number): void => {
+  const asked = step.state.asks.get(ask)
+  step.state.asks.delete(ask)
+  if (asked === undefined || !isCurrent(step.state, asked.recovery)) return
+  asked.recovery.due = step.now // the timer decides: a clock of whole milliseconds may still read one less
+  advance(step, asked.recovery)
 }
 
 /** Does the next thing that a recovery can do now, or nothing while it waits for a child or for its delay. */
 const advance = (step: Step, recovery: Recovery): void => {
   const { now, out, state } = step
-  if (state.phase._tag !== "Running") return
-  const victims = group(state, recovery)
-  if (victims.length === 0) return void state.recoveries.delete(recovery.key) // they were terminated meanwhile
-  if (recovery.stage === "stopping") {
-    for (const victim of victims.toReversed()) {
-      if (victim.status._tag === "Stopping") return
-      if (isUp(victim)) return stop(step, victim, { _tag: "Recover" })
-    }
+  if (state.phase._tag !== "Running" || !isCurrent(state, recovery) || state.gathering.size > 0) return
+  if (recovery.stage === "stopping" && !stopVictims(step, recovery)) return
+  if (recovery.stage === "stopping") recovery.stage = "delaying"
+  if (recovery.stage === "delaying") {
+    if (recovery.due === undefined || now < recovery.due) return
     recovery.stage = "starting"
+    recovery.cursor = firstOf(state, recovery)
   }
-  if (recovery.due === undefined || now < recovery.due || isHeldUp(state, recovery)) return
-  for (const victim of victims) {
-    if (victim.status._tag === "Waiting") return start(step, victim, undefined)
-    if (victim.status._tag === "Starting" || victim.status._tag === "Stopping") return
+  while (recovery.cursor !== undefined) {
+    const child = recovery.cursor
+    if (isBusy(child.status)) return
+    if (mustStart(state, child)) return start(step, child, undefined)
+    recovery.cursor = nextVictim(state, child)
   }
-  state.recoveries.delete(recovery.key)
+  endRecovery(state, recovery)
   const { generation, id, status } = recovery.origin
   if (status._tag !== "Running") return
   const tookMillis = now - recovery.decidedAt
-  out.push(Command.Tell({ decision: Decision.Recover({ child: id, generation, tookMillis, incident: recovery.incident }) }))
+  out.push({ _tag: "Tell", decision: { _tag: "Recover", child: id, generation, tookMillis, incident: recovery.incident } })
 }
 
-/** Where the recovery begins that `child` sets off or widens. Victims that are up again already are touched no more. */
-const firstVictim = (state: SupervisorState, child: ChildState): ChildState => {
-  const recovery = recoveryFor(state, child)
-  if (recovery === undefined) return child
-  const first = recovery.stage === "stopping" ? recovery.first : group(state, recovery).find(({ status }) => status._tag === "Waiting")
-  return first !== undefined && isBefore(state, first, child) ? first : child
-}
-
-/** A sibling in front of the victims still starts, or is being failed and will take them along. */
-const isHeldUp = (state: SupervisorState, { first }: Recovery): boolean => {
-  if (state.strategy !== "rest_for_one") return false
-  for (const child of state.children.values()) {
-    if (child === first) return false
-    if (child.status._tag === "Starting" || isBeingFailed(child)) return true
+/** Stops one victim after the other, the last first; true when all are down. */
+const stopVictims = (step: Step, recovery: Recovery): boolean => {
+  const { state } = step
+  if (recovery.origin.status._tag === "Stopping") return false // a child that is being failed goes first
+  while (recovery.cursor !== undefined && isVictim(state, recovery, recovery.cursor)) {
+    const child = recovery.cursor
+    if (child.status._tag === "Stopping") return false
+    if (isUp(child) && !stop(step, child, { _tag: "Recover" })) return false
+    if (recovery.cursor === child) recovery.cursor = state.strategy === "one_for_one" ? undefined : child.before
   }
-  return false
+  return true
 }
 
-const advanceFor = (step: Step, child: ChildState): void => {
-  const recovery = recoveryFor(step.state, child)
-  if (recovery !== undefined) advance(step, recovery)
-}
+const mustStart = ({ semantics }: SupervisorState, { status }: ChildState): boolean =>
+  status._tag === "Waiting" || (status._tag === "Down" && (semantics.revive || status.why === "stranded"))
 
-const keyOf = (state: SupervisorState, child: ChildState): string => state.strategy === "one_for_one" ? child.id : ""
-
-const recoveryFor = (state: SupervisorState, child: ChildState): Recovery | undefined => state.recoveries.get(keyOf(state, child))
-
-const recoveryOf = (state: SupervisorState, ask: number): Recovery | undefined => {
-  for (const recovery of state.recoveries.values()) if (recovery.ask === ask) return recovery
-  return undefined
-}
-
-/** The children that a recovery concerns, in start order. Those the operator stopped, or that finished, stay as they are. */
-const group = (state: SupervisorState, recovery: Recovery): ReadonlyArray<ChildState> => {
-  if (state.strategy === "one_for_one") return recovery.origin.status._tag === "Down" ? [] : [recovery.origin]
-  const children = [...state.children.values()]
-  const from = state.strategy === "one_for_all" ? 0 : children.indexOf(recovery.first)
-  return children.slice(Math.max(0, from)).filter((child) => child.status._tag !== "Down")
-}
-
-const isUp = (child: ChildState): boolean => child.status._tag === "Running" || child.status._tag === "Starting"
-
-const isBefore = (state: SupervisorState, a: ChildState, b: ChildState): boolean => {
-  for (const child of state.children.values()) {
-    if (child === b) return false
-    if (child === a) return true
+const isVictim = (state: SupervisorState, recovery: Recovery, child: ChildState): boolean => {
+  switch (state.strategy) {
+    case "one_for_one":
+      return child === recovery.origin
+    case "one_for_all":
+      return true
+    case "rest_for_one":
+      return child.position >= recovery.from.position
   }
-  return false
+}
+
+const firstOf = (state: SupervisorState, recovery: Recovery): ChildState | undefined => {
+  if (state.strategy === "one_for_all") return state.order.first
+  return state.children.get(recovery.from.id) === recovery.from ? recovery.from : undefined
+}
+
+const nextVictim = (state: SupervisorState, child: ChildState): ChildState | undefined =>
+  state.strategy === "one_for_one" ? undefined : child.after
+
+const recoveryOf = (state: SupervisorState, child: ChildState): Recovery | undefined =>
+  state.strategy === "one_for_one" ? child.recovery : state.recovery
+
+const isCurrent = (state: SupervisorState, recovery: Recovery): boolean =>
+  state.recovery === recovery || recovery.origin.recovery === recovery
+
+const endRecovery = (state: SupervisorState, recovery: Recovery): void => {
+  if (state.recovery === recovery) state.recovery = undefined
+  else recovery.origin.recovery = undefined
+  if (!isPending(state, recovery)) state.asks.delete(recovery.ask)
+  if (--state.recoveries === 0) state.mailbox.push(...state.afterRecovery.splice(0))
 }
 
 // ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const stop = (step: Step, child: ChildState, then: Then): void => {
-  const { askedBy } = child.status._tag === "Starting" ? child.status : { askedBy: undefined }
-  if (askedBy !== undefined) {
-    step.out.push(
-      Command.Reply({ token: askedBy, reply: Reply.StartFailed({ reason: ExitReason.Shutdown({ why: "stopped while starting" }) }) })
-    )
+/** Begins to stop a child that is up; true when it turned out to have ended already. */
+const stop = (step: Step, child: ChildState, then: Then): boolean => {
+  const { out, state } = step
+  if (child.status._tag === "Starting" && child.status.askedBy !== undefined) {
+    reply(step, child.status.askedBy, Reply.StartFailed({ reason: ExitReason.Shutdown({ why: "stopped while starting" }) }))
   }
-  child.status = { _tag: "Stopping", then }
-  step.out.push(Command.Stop({ id: child.id, generation: child.generation }))
+  setStatus(state, child, { _tag: "Stopping", then })
+  if (child.ended) {
+    settleStop(step, child, then)
+    return true
+  }
+  out.push({ _tag: "Stop", id: child.id, generation: child.generation })
+  return false
 }
 
 const childStopped = (step: Step, child: ChildState): void => {
   const { then } = child.status as Extract<Status, { _tag: "Stopping" }>
-  const stopping = step.state.phase._tag === "Stopping"
-  if (then._tag === "Fail" && !stopping) {
-    child.status = { _tag: "Running" }
-    return childExited(step, child, then.reason, then.incident)
-  }
-  if (then._tag === "Recover" && !stopping && child.restart !== "temporary") {
-    const recovery = recoveryFor(step.state, child)
-    child.status = {
-      _tag: "Waiting",
-      reason: ExitReason.Shutdown({ why: "a sibling ended" }),
-      incident: recovery?.incident ?? ""
-    }
-  } else {
-    child.status = { _tag: "Down", why: stopping ? "supervisor stopping" : "terminated" }
-    answer(step, child)
-    if (child.restart === "temporary") forget(step, child)
-  }
-  if (stopping) return stopNext(step)
-  if (step.state.phase._tag === "Booting") return boot(step)
-  advanceFor(step, child)
+  if (then._tag === "Leave" && step.state.phase._tag === "Running") return leave(step, child, then.reason)
+  settleStop(step, child, then)
+  if (then._tag === "StayDown") changed(step, child)
+  goOn(step, child)
 }
 
-/** Exits that were held back for a failure are decided now that it has become a termination. */
-const decideStranded = (step: Step): void => {
+/** Where a child ends up that was stopped. */
+const settleStop = (step: Step, child: ChildState, then: Then): void => {
   const { state } = step
-  if (state.strategy === "one_for_one") return
-  for (const child of [...state.children.values()]) {
-    if (state.phase._tag !== "Running") return
-    if (child.status._tag !== "Waiting" || isPartOfAFailure(state, child)) continue
-    const recovery = recoveryFor(state, child)
-    if (recovery === undefined || (state.strategy === "rest_for_one" && isBefore(state, child, recovery.first))) {
-      decideExit(step, child, child.status.reason, child.status.incident)
-    }
-  }
+  child.ended = false
+  if (state.phase._tag === "Stopping") return settleDown(step, child, "supervisor stopping")
+  if (then._tag !== "Recover" || child.restart === "temporary") return settleDown(step, child, "terminated")
+  const { incident, reason } = child.exit ?? { reason: siblingEnded, incident: recoveryOf(state, child)?.incident ?? "" }
+  setStatus(state, child, { _tag: "Waiting", reason, incident })
 }
 
-const answer = (step: Step, child: ChildState): void => {
-  for (const token of child.waiters.splice(0)) {
-    step.out.push(Command.Reply({ token, reply: Reply.Done({ generation: child.generation }) }))
-  }
-}
+const siblingEnded = ExitReason.Shutdown({ why: "a sibling ended" })
 
-const forget = (step: Step, child: ChildState): void => {
-  const { out, state } = step
-  const recovery = recoveryFor(state, child)
-  if (recovery?.first === child && state.strategy !== "one_for_all") {
-    const next = state.strategy === "one_for_one" ? undefined : [...state.children.values()].find((other) => isBefore(state, child, other))
-    if (next === undefined) state.recoveries.delete(recovery.key)
-    else recovery.first = next
-  }
-  state.children.delete(child.id)
-  out.push(Command.Forget({ id: child.id }))
+/** A significant child is down that did not end by itself: nobody may be left whose end could still be waited for. */
+const changed = (step: Step, child: ChildState): void => {
+  const { state } = step
+  if (!child.significant || state.semantics.autoShutdown !== "every change" || state.autoShutdown !== "all") return
+  if (state.significantEnded && state.significantLeft === 0) beginStop(step, { _tag: "AutoShutdown", child: child.id })
 }
 
 const beginStop = (step: Step, outcome: Outcome): void => {
   const { out, state } = step
-  if (state.phase._tag === "Stopping") return
+  if (state.phase._tag === "Stopping" || state.phase._tag === "Ended") return
   state.phase = { _tag: "Stopping", outcome }
-  state.recoveries.clear()
+  state.recovery = undefined
+  state.asks.clear()
   if (outcome._tag === "GaveUp") {
-    const { child, incident, reason } = outcome
-    const generation = state.children.get(child)?.generation ?? -1
-    out.push(Command.Tell({ decision: Decision.GiveUp({ child, generation, reason, incident }) }))
+    const { child, generation, incident, reason } = outcome
+    out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, reason, incident } })
   } else if (outcome._tag !== "StartFailed") {
     const why = outcome._tag === "Shutdown" ? outcome.why : `the significant child ${outcome.child} ended`
-    out.push(Command.Tell({ decision: Decision.Terminate({ why }) }))
+    out.push({ _tag: "Tell", decision: { _tag: "Terminate", why } })
   }
-  for (const child of state.children.values()) {
-    if (child.status._tag === "Waiting") child.status = { _tag: "Down", why: "supervisor stopping" }
+  state.cursor = undefined
+  for (let child = state.order.first; child !== undefined; child = child.after) {
+    if (child.status._tag === "Waiting") settleDown(step, child, "supervisor stopping")
   }
+  state.cursor = state.order.last
   stopNext(step)
 }
 
 const stopNext = (step: Step): void => {
+  const { state } = step
+  while (state.cursor !== undefined) {
+    const child = state.cursor
+    if (child.status._tag === "Stopping" && !state.dynamic) return
+    if (isUp(child) && !stop(step, child, { _tag: "StayDown" }) && !state.dynamic) return
+    if (state.cursor === child) state.cursor = child.before
+  }
+  if (state.busy === 0) end(step)
+}
+
+const end = (step: Step): void => {
   const { out, state } = step
   if (state.phase._tag !== "Stopping") return
-  let waiting = false
-  for (const child of [...state.children.values()].toReversed()) {
-    if (isUp(child)) stop(step, child, { _tag: "StayDown" })
-    if (child.status._tag === "Stopping") waiting = true
-    if (waiting && !state.parallel) return
-  }
-  if (waiting) return
   const { outcome } = state.phase
   state.phase = { _tag: "Ended", outcome }
-  out.push(Command.End({ outcome }))
+  for (const event of [...state.mailbox.splice(0), ...state.afterRecovery.splice(0)]) refuse(step, event)
+  out.push({ _tag: "End", outcome })
 }
 
 // ── administration ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const startChild = (step: Step, facts: ChildFacts, token: number): void => {
-  const { out, state } = step
-  const reply = (answer: Reply) => void out.push(Command.Reply({ token, reply: answer }))
-  if (state.phase._tag === "Stopping") return reply(Reply.Stopping())
+  const { state } = step
+  if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
   const present = state.children.get(facts.id)
-  if (present !== undefined) return reply(Reply.Present({ status: present.status._tag }))
-  if (state.children.size >= state.maxChildren) return reply(Reply.MaxChildren({ maxChildren: state.maxChildren }))
+  if (present !== undefined) return reply(step, token, Reply.Present({ status: present.status._tag }))
+  if (state.children.size >= state.maxChildren) return reply(step, token, Reply.MaxChildren({ maxChildren: state.maxChildren }))
+  if (state.recovery !== undefined) return void state.afterRecovery.push({ _tag: "StartChild", child: facts, token })
   const child = makeChild(facts)
   state.children.set(child.id, child)
+  ChildOrder.append(state.order, child)
   start(step, child, token, true)
 }
 
 const restartChild = (step: Step, id: string, token: number): void => {
-  const { out, state } = step
-  const reply = (answer: Reply) => void out.push(Command.Reply({ token, reply: answer }))
-  if (state.phase._tag === "Stopping") return reply(Reply.Stopping())
+  const { state } = step
+  if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
   const child = state.children.get(id)
-  if (child === undefined) return reply(Reply.NotFound())
-  if (child.status._tag !== "Down") return reply(Reply.Present({ status: child.status._tag }))
-  if (child.status.why === "not started") return reply(Reply.Present({ status: "Starting" })) // the boot comes to it
+  if (child === undefined) return reply(step, token, Reply.NotFound())
+  const { status } = child
+  if (status._tag !== "Down") return reply(step, token, Reply.Present({ status: status._tag }))
+  if (state.phase._tag === "Booting" && status.why === "not started") return reply(step, token, Reply.Present({ status: "Starting" }))
+  if (state.recovery !== undefined) return void state.afterRecovery.push({ _tag: "RestartChild", id, token })
   start(step, child, token)
 }
 
 const terminateChild = (step: Step, id: string, token: number): void => {
   const { out, state } = step
   const child = state.children.get(id)
-  if (child === undefined) return void out.push(Command.Reply({ token, reply: Reply.NotFound() }))
+  if (child === undefined) return reply(step, token, Reply.NotFound())
   child.waiters.push(token)
   const { status } = child
   if (status._tag === "Down") {
-    if (status.why === "not started") child.status = { _tag: "Down", why: "terminated" } // the boot passes it by
+    setDown(state, child, "terminated") // a boot, a retry or a healing passes it by
     return answer(step, child)
   }
   if (state.phase._tag === "Stopping") return // its turn comes, in reverse start order
-  const told = status._tag === "Stopping" && status.then._tag === "StayDown"
-  if (!told) {
-    out.push(Command.Tell({ decision: Decision.TerminateChild({ child: id, generation: child.generation }) }))
-  }
+  const told = status._tag === "Stopping" && status.then._tag !== "Recover"
+  if (!told) out.push({ _tag: "Tell", decision: { _tag: "TerminateChild", child: id, generation: child.generation } })
+  if (status._tag === "Stopping") return setStatus(state, child, { _tag: "Stopping", then: { _tag: "StayDown" } })
   if (status._tag === "Waiting") {
-    child.status = { _tag: "Down", why: "terminated" }
-    answer(step, child)
-    if (child.restart === "temporary") forget(step, child)
-    return advanceFor(step, child)
-  }
-  if (status._tag !== "Stopping") return stop(step, child, { _tag: "StayDown" })
-  child.status = { _tag: "Stopping", then: { _tag: "StayDown" } }
-  decideStranded(step)
+    const recovery = recoveryOf(state, child)
+    if (recovery?.origin === child && state.semantics.delay === "none") recovery.due = step.now // its retry will find nobody
+    settleDown(step, child, "terminated")
+  } else if (!stop(step, child, { _tag: "StayDown" })) return
+  changed(step, child)
+  goOn(step, child)
 }
 
 const deleteChild = (step: Step, id: string, token: number): void => {
-  const { out, state } = step
+  const { state } = step
   const child = state.children.get(id)
-  if (child === undefined) return void out.push(Command.Reply({ token, reply: Reply.NotFound() }))
-  if (child.status._tag !== "Down") {
-    return void out.push(Command.Reply({ token, reply: Reply.Present({ status: child.status._tag }) }))
-  }
+  if (child === undefined) return reply(step, token, Reply.NotFound())
+  if (child.status._tag !== "Down") return reply(step, token, Reply.Present({ status: child.status._tag }))
   forget(step, child)
-  out.push(Command.Reply({ token, reply: Reply.Done({ generation: child.generation }) }))
+  reply(step, token, Reply.Done({ generation: child.generation }))
+  goOn(step, child)
+}
+
+/** OTP's code change: pids, running children and the restarts counted so far stay; new children are not started. */
+const change = (step: Step, change: Change, token: number): void => {
+  const { state } = step
+  if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
+  if (state.recoveries > 0 && change.strategy !== state.strategy) {
+    return void state.afterRecovery.push({ _tag: "Change", change, token }) // a recovery keeps the strategy that it began with
+  }
+  state.strategy = change.strategy
+  state.autoShutdown = change.autoShutdown
+  state.maxChildren = change.maxChildren
+  state.window.limit = change.limit
+  if (change.template === undefined) changeChildren(step, change.children)
+  else for (const child of state.children.values()) respecify(state, child, change.template)
+  reply(step, token, Reply.Done({ generation: 0 }))
+}
+
+/** The listed ones in their order, then those that are listed no more in the order they had. */
+const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): void => {
+  const before = [...state.children.values()]
+  const children = listed.map((facts) => {
+    const child = state.children.get(facts.id)
+    if (child === undefined) return makeChild(facts)
+    respecify(state, child, facts)
+    return child
+  })
+  const ids = new Set(listed.map(({ id }) => id))
+  children.push(...before.filter(({ id }) => !ids.has(id)).toSorted((a, b) => a.position - b.position))
+  state.children.clear()
+  state.order.first = undefined
+  state.order.last = undefined
+  for (const child of children) {
+    state.children.set(child.id, child)
+    ChildOrder.append(state.order, child)
+  }
+}
+
+const respecify = (state: SupervisorState, child: ChildState, facts: Omit<ChildFacts, "id">): void => {
+  const { status } = child
+  if (status._tag !== "Down") state.significantLeft += (facts.significant ? 1 : 0) - (child.significant ? 1 : 0)
+  child.restart = facts.restart
+  child.significant = facts.significant
 }

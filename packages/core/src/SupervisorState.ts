@@ -9,7 +9,9 @@
 import * as Data from "effect/Data"
 import type { ExitReason } from "./ExitReason.ts"
 import * as Intensity from "./Intensity.ts"
+import * as ChildOrder from "./internal/ChildOrder.ts"
 import type * as RestartType from "./RestartType.ts"
+import type { Semantics } from "./Semantics.ts"
 
 /** Which children an exit takes along: itself, all, or itself and those started after it. */
 export type Strategy = "one_for_one" | "one_for_all" | "rest_for_one"
@@ -24,41 +26,72 @@ export interface ChildFacts {
   readonly significant: boolean
 }
 
+/** Why a child is down. */
+export type DownReason =
+  | "not started"
+  /** It ended by itself and its restart type calls for no other. */
+  | "finished"
+  /** It answered its start with `Child.ignore`. */
+  | "ignored"
+  /** The operator stopped it. */
+  | "terminated"
+  /** A start that the operator asked for failed. */
+  | "start failed"
+  /** A sibling's restart took it down, failed, and was called off: only without `heal`. */
+  | "stranded"
+  | "supervisor stopping"
+
 /** What becomes of a child once it has stopped. */
 export type Then =
   | { readonly _tag: "Recover" }
-  | { readonly _tag: "Fail"; readonly reason: ExitReason; readonly incident: string }
+  | { readonly _tag: "Leave"; readonly reason: ExitReason }
   | { readonly _tag: "StayDown" }
 
 /** Where a child stands. */
 export type Status =
-  | { readonly _tag: "Down"; readonly why: "not started" | "finished" | "terminated" | "start failed" | "supervisor stopping" }
+  | { readonly _tag: "Down"; readonly why: DownReason }
   | { readonly _tag: "Starting"; readonly askedBy: number | undefined; readonly added: boolean }
   | { readonly _tag: "Running" }
   | { readonly _tag: "Waiting"; readonly reason: ExitReason; readonly incident: string }
   | { readonly _tag: "Stopping"; readonly then: Then }
 
 /** One child. `generation` counts its starts from 0 (-1: never started), `restarts` those that its own exits called for. */
-export interface ChildState extends ChildFacts {
+export interface ChildState {
+  readonly id: string
+  restart: RestartType.RestartType
+  significant: boolean
   generation: number
   restarts: number
   status: Status
+  /** It has ended, and the news waits in the mailbox. */
+  ended: boolean
   /** Tokens of the calls to answer when it is down. */
   waiters: Array<number>
+  /** Its own exit, while it is gathered or its release goes on. */
+  exit: { readonly reason: ExitReason; readonly incident: string } | undefined
+  /** Its own recovery under `one_for_one`. */
+  recovery: Recovery | undefined
+  /** Its place in start order, and its neighbours there. */
+  position: number
+  before: ChildState | undefined
+  after: ChildState | undefined
 }
 
 /** Bringing back what one exit took down. */
 export interface Recovery {
+  /** Whose delays it shares: the child's id under `one_for_one`, `""` for the group. */
   readonly key: string
   readonly incident: string
   readonly decidedAt: number
   readonly origin: ChildState
-  /** The first victim in start order; the next one takes its place when it is deleted. */
-  first: ChildState
+  /** The first victim in start order; under `one_for_all` every child is one, whatever stands here. */
+  from: ChildState
   /** The newest question about a delay; answers to older ones move nothing. */
   readonly ask: number
-  stage: "stopping" | "starting"
+  stage: "stopping" | "delaying" | "starting"
   due: number | undefined
+  /** The child that is stopped or started next. */
+  cursor: ChildState | undefined
 }
 
 /** How a supervisor ended. */
@@ -69,6 +102,7 @@ export type Outcome =
   | {
     readonly _tag: "GaveUp"
     readonly child: string
+    readonly generation: number
     readonly reason: ExitReason
     /** The error of the delay schedule; `undefined` when the intensity was exceeded. */
     readonly refusal: { readonly error: unknown } | undefined
@@ -82,29 +116,51 @@ export type Phase =
   | { readonly _tag: "Stopping"; readonly outcome: Outcome }
   | { readonly _tag: "Ended"; readonly outcome: Outcome }
 
+/** A question about a delay: what is told once it is answered. */
+export interface Ask {
+  readonly recovery: Recovery
+  readonly decision: Omit<Data.TaggedEnum.Value<Decision, "Restart">, "_tag" | "delayMillis">
+  told: boolean
+}
+
 /** The whole state of one supervisor. */
 export interface SupervisorState {
-  readonly strategy: Strategy
-  readonly autoShutdown: AutoShutdown
-  /** Children are independent: started and stopped all at once instead of one after the other. */
-  readonly parallel: boolean
-  readonly maxChildren: number
+  readonly semantics: Semantics
+  strategy: Strategy
+  autoShutdown: AutoShutdown
+  /** Children are independent, started and stopped all at once, and forgotten when they are down. */
+  readonly dynamic: boolean
+  maxChildren: number
   readonly window: Intensity.Window
-  /** In start order. */
   readonly children: Map<string, ChildState>
-  readonly recoveries: Map<string, Recovery>
-  /** Decisions whose delay is being asked for. */
-  readonly asked: Map<number, Omit<Data.TaggedEnum.Value<Decision, "Restart">, "_tag" | "delayMillis"> & { readonly key: string }>
-  /** Children that ended while the supervisor booted. */
-  readonly held: Set<ChildState>
+  readonly order: ChildOrder.ChildOrder
+  /** The recovery of the group, under a group strategy. */
+  recovery: Recovery | undefined
+  readonly asks: Map<number, Ask>
+  /** Exits that are pending together, before they are decided as one. */
+  readonly gathering: Set<ChildState>
+  /** What waits for its turn: exits during the boot, retries, and everything while a child starts or stops if that is the semantics. */
+  readonly mailbox: Array<Event>
+  /** Starts that wait until the group is whole again. */
+  readonly afterRecovery: Array<Event>
   phase: Phase
-  asks: number
+  /** The child that the boot or the stop has come to. */
+  cursor: ChildState | undefined
+  /** Children that start or stop just now. */
+  busy: number
+  recoveries: number
+  /** Significant children that are not down, and whether one of them ended by itself. */
+  significantLeft: number
+  significantEnded: boolean
+  lastAsk: number
 }
 
 /** What happened. `generation` lets a late report about an earlier generation be recognised and dropped. */
 export type Event = Data.TaggedEnum<{
   Boot: {}
   ChildStarted: { readonly id: string; readonly generation: number }
+  /** Its start acquired nothing and wants no life. */
+  ChildIgnored: { readonly id: string; readonly generation: number }
   ChildStartFailed: { readonly id: string; readonly generation: number; readonly reason: ExitReason; readonly incident: string }
   ChildExited: { readonly id: string; readonly generation: number; readonly reason: ExitReason; readonly incident: string }
   /** With `abandonedAfterMillis` it did not stop within that time and is left behind. */
@@ -112,11 +168,23 @@ export type Event = Data.TaggedEnum<{
   DelayKnown: { readonly ask: number; readonly delayMillis: number }
   DelayRefused: { readonly ask: number; readonly error: unknown }
   Due: { readonly ask: number }
-  FailChild: { readonly id: string; readonly reason: ExitReason; readonly incident: string }
+  /** The exits that were pending when `Settle` was commanded have all been reported. */
+  Settled: {}
+  /** Another attempt at a restart that failed. Sent by the machine to itself. */
+  Retry: { readonly id: string }
+  /** Without a generation it means the present one. */
+  FailChild: {
+    readonly id: string
+    readonly generation?: number | undefined
+    readonly reason: ExitReason
+    readonly incident: string
+  }
   StartChild: { readonly child: ChildFacts; readonly token: number }
   RestartChild: { readonly id: string; readonly token: number }
   TerminateChild: { readonly id: string; readonly token: number }
   DeleteChild: { readonly id: string; readonly token: number }
+  /** New flags and specs, checked already. */
+  Change: { readonly change: Change; readonly token: number }
   Shutdown: { readonly why: string }
 }>
 export const Event = Data.taggedEnum<Event>()
@@ -125,6 +193,8 @@ export const Event = Data.taggedEnum<Event>()
 export type Command = Data.TaggedEnum<{
   Start: { readonly id: string; readonly generation: number }
   Stop: { readonly id: string; readonly generation: number }
+  /** Send `Settled` once the exits that are on their way now have been reported. */
+  Settle: {}
   /** Ask the delay schedule; answer with `DelayKnown` or `DelayRefused`. */
   AskDelay: { readonly ask: number; readonly key: string; readonly id: string; readonly reason: ExitReason }
   /** Send `Due` at `at` (milliseconds). */
@@ -141,6 +211,7 @@ export const Command = Data.taggedEnum<Command>()
 /** The answer to an administration call. */
 export type Reply = Data.TaggedEnum<{
   Done: { readonly generation: number }
+  Ignored: {}
   NotFound: {}
   Present: { readonly status: Status["_tag"] }
   MaxChildren: { readonly maxChildren: number }
@@ -182,30 +253,55 @@ export type Decision = Data.TaggedEnum<{
 }>
 export const Decision = Data.taggedEnum<Decision>()
 
-/** What {@link make} takes. */
-export interface Options {
+/** New flags and specs for a supervisor that runs. `children` are those of a static one; `template` that of a dynamic one. */
+export interface Change {
   readonly strategy: Strategy
   readonly autoShutdown: AutoShutdown
-  readonly parallel: boolean
+  readonly maxChildren: number
+  readonly limit: Intensity.Limit | "unlimited"
+  readonly children: ReadonlyArray<ChildFacts>
+  readonly template: Omit<ChildFacts, "id"> | undefined
+}
+
+/** What {@link make} takes. */
+export interface Options {
+  readonly semantics: Semantics
+  readonly strategy: Strategy
+  readonly autoShutdown: AutoShutdown
+  readonly dynamic: boolean
   readonly maxChildren: number
   readonly limit: Intensity.Limit | "unlimited"
   readonly children: ReadonlyArray<ChildFacts>
 }
 
 /** A supervisor before its first event, which must be `Boot`. */
-export const make = (options: Options): SupervisorState => ({
-  strategy: options.strategy,
-  autoShutdown: options.autoShutdown,
-  parallel: options.parallel,
-  maxChildren: options.maxChildren,
-  window: Intensity.make(options.limit),
-  children: new Map(options.children.map((facts) => [facts.id, makeChild(facts)])),
-  recoveries: new Map(),
-  asked: new Map(),
-  held: new Set(),
-  phase: { _tag: "Booting" },
-  asks: 0
-})
+export const make = (options: Options): SupervisorState => {
+  const children = new Map(options.children.map((facts) => [facts.id, makeChild(facts)]))
+  return {
+    semantics: options.semantics,
+    strategy: options.strategy,
+    autoShutdown: options.autoShutdown,
+    dynamic: options.dynamic,
+    maxChildren: options.maxChildren,
+    window: Intensity.make(options.limit, options.semantics.window),
+    children,
+    order: ChildOrder.make(children.values()),
+    recovery: undefined,
+    asks: new Map(),
+    gathering: new Set(),
+    mailbox: [],
+    afterRecovery: [],
+    phase: { _tag: "Booting" },
+    cursor: undefined,
+    busy: 0,
+    recoveries: 0,
+    significantLeft: 0,
+    significantEnded: false,
+    lastAsk: 0
+  }
+}
+
+const notStarted: Status = { _tag: "Down", why: "not started" }
 
 export const makeChild = (facts: ChildFacts): ChildState => ({
   id: facts.id,
@@ -213,22 +309,56 @@ export const makeChild = (facts: ChildFacts): ChildState => ({
   significant: facts.significant,
   generation: -1,
   restarts: 0,
-  status: { _tag: "Down", why: "not started" },
-  waiters: []
+  status: notStarted,
+  ended: false,
+  exit: undefined,
+  waiters: [],
+  recovery: undefined,
+  position: 0,
+  before: undefined,
+  after: undefined
 })
 
 /** A copy that later events do not touch. */
 export const snapshot = (state: SupervisorState): SupervisorState => {
-  const children = new Map([...state.children].map(([id, child]) => [id, { ...child, waiters: [...child.waiters] }]))
-  const copied = (child: ChildState) => children.get(child.id) ?? { ...child, waiters: [...child.waiters] }
+  const children = new Map<ChildState, ChildState>()
+  const recoveries = new Map<Recovery, Recovery>()
+  const copy = (child: ChildState): ChildState => {
+    const known = children.get(child)
+    if (known !== undefined) return known
+    const copied: ChildState = { ...child, waiters: [...child.waiters], recovery: undefined, before: undefined, after: undefined }
+    children.set(child, copied)
+    if (child.recovery !== undefined) copied.recovery = copyRecovery(child.recovery)
+    return copied
+  }
+  const copyRecovery = (recovery: Recovery): Recovery => {
+    const known = recoveries.get(recovery)
+    if (known !== undefined) return known
+    const copied: Recovery = {
+      ...recovery,
+      origin: copy(recovery.origin),
+      from: copy(recovery.from),
+      cursor: recovery.cursor && copy(recovery.cursor)
+    }
+    recoveries.set(recovery, copied)
+    return copied
+  }
+  const order = ChildOrder.make([])
+  for (let child = state.order.first; child !== undefined; child = child.after) {
+    const { position } = child
+    ChildOrder.append(order, copy(child))
+    order.last!.position = position
+  }
   return {
     ...state,
     window: Intensity.snapshot(state.window),
-    children,
-    recoveries: new Map(
-      [...state.recoveries].map(([key, r]) => [key, { ...r, origin: copied(r.origin), first: copied(r.first) }])
-    ),
-    asked: new Map(state.asked),
-    held: new Set([...state.held].map(copied))
+    children: new Map([...state.children].map(([id, child]) => [id, copy(child)])),
+    order,
+    recovery: state.recovery && copyRecovery(state.recovery),
+    asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),
+    gathering: new Set([...state.gathering].map(copy)),
+    mailbox: [...state.mailbox],
+    afterRecovery: [...state.afterRecovery],
+    cursor: state.cursor && copy(state.cursor)
   }
 }

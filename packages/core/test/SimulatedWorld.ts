@@ -9,6 +9,7 @@ import { assert } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { ExitReason } from "../src/ExitReason.ts"
 import type { Limit } from "../src/Intensity.ts"
+import * as Semantics from "../src/Semantics.ts"
 import { transition } from "../src/SupervisorMachine.ts"
 import * as Machine from "../src/SupervisorState.ts"
 
@@ -18,7 +19,7 @@ const id = small(4)
 
 /** One line of a script. `pick` chooses among what is open at that moment, modulo how many there are. */
 export const Line = Schema.TaggedUnion({
-  Started: { pick, but: small(5) }, // 5: the start fails instead
+  Started: { pick, but: small(8) }, // 7: it wants no life, 8: the start fails instead
   Stopped: { pick, but: small(5) }, // 5: it had ended by itself, and the report crosses the request
   Exits: { pick, how: Schema.Literals(["failed", "normal", "shutdown", "defect"]) },
   Delay: { pick, millis: small(60), but: small(11) }, // 11: refused instead
@@ -38,6 +39,8 @@ export const Scenario = Schema.Struct({
   strategy: Schema.Literals(["one_for_one", "one_for_all", "rest_for_one"]),
   autoShutdown: Schema.Literals(["never", "any", "all"]),
   dynamic: Schema.Boolean,
+  /** Each bit is one field as in `otp` instead of as in `production`. */
+  like: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 63 })),
   maxRestarts: small(8), // 8: unlimited
   within: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })),
   children: Schema.Array(Schema.Struct({
@@ -74,6 +77,11 @@ export class SimulatedWorld {
   now = 0
   ended: Machine.Outcome | undefined
   private readonly children: Array<Child>
+  private settling = false
+  /** Failed by a monitor while the supervisor boots. */
+  private readonly failing = new Map<string, number>()
+  /** Starts that were asked for and not yet begun. */
+  private readonly requested = new Map<string, Machine.ChildFacts | undefined>()
   private asks: Array<Ask> = []
   private timers: Array<{ readonly ask: number; readonly at: number }> = []
   private readonly tokens = new Map<number, number>()
@@ -98,9 +106,10 @@ export class SimulatedWorld {
     }))
     this.children = facts.map(({ id, restart }) => makeChild(id, restart))
     this.state = Machine.make({
+      semantics: semanticsOf(scenario.like),
       strategy: this.strategy,
       autoShutdown: scenario.autoShutdown,
-      parallel: scenario.dynamic,
+      dynamic: scenario.dynamic,
       maxChildren: scenario.dynamic ? 6 : Number.POSITIVE_INFINITY,
       limit: this.limit,
       children: facts
@@ -134,7 +143,7 @@ export class SimulatedWorld {
       case "Started": {
         const child = choose(this.doing("starting"), line.pick)
         if (child === undefined) return this.answerAny(line.pick)
-        return line.but === 5 ? this.startFails(child) : this.started(child)
+        return line.but === 8 ? this.startFails(child) : line.but === 7 ? this.ignored(child) : this.started(child)
       }
       case "Stopped": {
         const child = choose(this.doing("stopping"), line.pick)
@@ -177,10 +186,22 @@ export class SimulatedWorld {
     const starting = choose(this.doing("starting"), pick)
     const stopping = choose(this.doing("stopping"), pick)
     const ask = choose(this.asks, pick)
+    if (this.settling && pick % 2 === 0) return this.settled()
     if (starting !== undefined) this.started(starting)
     else if (stopping !== undefined) this.stopped(stopping)
     else if (ask !== undefined) this.answer(ask, pick)
+    else if (this.settling) this.settled()
     else if (this.timers.length > 0) this.tick(Math.max(0, Math.min(...this.timers.map(({ at }) => at)) - this.now))
+  }
+
+  private settled(): void {
+    this.settling = false
+    this.send(Machine.Event.Settled())
+  }
+
+  private ignored(child: Child): void {
+    Object.assign(child, { doing: "down", owed: false, asked: false })
+    this.send(Machine.Event.ChildIgnored({ id: child.id, generation: child.generation }))
   }
 
   private started(child: Child): void {
@@ -216,10 +237,8 @@ export class SimulatedWorld {
     const { cause } = child
     child.cause = undefined
     if (this.stopping) child.owed = false
-    else if (cause === "fail") {
-      child.owed = calls(child.restart, reasonOf("failed"))
-      if (child.owed) this.takeAlong(child)
-    } else child.owed = cause === "recovery" && child.restart !== "temporary"
+    else if (cause === "fail") child.owed = calls(child.restart, reasonOf("failed"))
+    else child.owed = cause === "recovery" && child.restart !== "temporary"
     this.send(Machine.Event[crossed ? "ChildExited" : "ChildStopped"]({ ...this.about(child), reason: reasonOf("failed") }))
   }
 
@@ -242,7 +261,10 @@ export class SimulatedWorld {
   }
 
   private failChild(id: string): void {
+    const child = this.find(id)
+    if (child?.doing === "running" && !this.stopping) this.failing.set(id, child.generation)
     this.send(Machine.Event.FailChild({ id, reason: reasonOf("failed"), incident: this.incident() }))
+    if (!this.booting) this.failing.delete(id)
   }
 
   private terminateChild(id: string): void {
@@ -256,6 +278,7 @@ export class SimulatedWorld {
   }
 
   private restartChild(id: string): void {
+    if (!this.requested.has(id)) this.requested.set(id, undefined)
     this.send(Machine.Event.RestartChild({ id, token: this.token() }))
   }
 
@@ -265,6 +288,7 @@ export class SimulatedWorld {
 
   private startChild(id: string): void {
     const child = { id, restart: "permanent" as const, significant: false }
+    this.requested.set(id, child)
     this.send(Machine.Event.StartChild({ child, token: this.token() }))
   }
 
@@ -280,6 +304,7 @@ export class SimulatedWorld {
         Machine.Event.ChildStopped(about),
         Machine.Event.DelayKnown({ ask: -1, delayMillis: 0 }),
         Machine.Event.DelayRefused({ ask: -1, error: "no" }),
+        Machine.Event.ChildIgnored(about),
         Machine.Event.Due({ ask: -1 })
       ]
     ) assert.deepStrictEqual(this.send(event), [], "a late report moves nothing")
@@ -299,9 +324,13 @@ export class SimulatedWorld {
   private carryOut(command: Machine.Command, event: Machine.Event, refused: Ask | undefined): void {
     switch (command._tag) {
       case "Start":
-        return this.start(command, event)
+        return this.start(command)
       case "Stop":
         return this.stop(command, event)
+      case "Settle":
+        assert.isFalse(this.settling, "it settles twice")
+        this.settling = true
+        return
       case "AskDelay":
         this.decide(command.id)
         this.spent.push(this.now)
@@ -321,7 +350,9 @@ export class SimulatedWorld {
         const child = this.find(command.id)
         assert.strictEqual(child?.doing, "down", `${command.id} was forgotten while it is up`)
         const refused = event._tag === "ChildStartFailed" && child!.added && child!.generation === 0
-        assert.isTrue(event._tag === "DeleteChild" || refused || child!.restart === "temporary", `${command.id} was forgotten`)
+        const expected = event._tag === "DeleteChild" || refused || child!.restart === "temporary" || this.scenario.dynamic
+        assert.isTrue(expected, `${command.id} was forgotten`)
+        child!.owed = false
         this.children.splice(this.children.indexOf(child!), 1)
         return
       }
@@ -359,13 +390,13 @@ export class SimulatedWorld {
     }
   }
 
-  private start({ generation, id }: Extract<Machine.Command, { _tag: "Start" }>, event: Machine.Event): void {
+  private start({ generation, id }: Extract<Machine.Command, { _tag: "Start" }>): void {
     assert.isFalse(this.stopping, `${id} is started while the supervisor stops`)
-    const asked = (event._tag === "StartChild" && event.child.id === id) || (event._tag === "RestartChild" && event.id === id)
-    if (event._tag === "StartChild" && asked) {
-      this.children.push(makeChild(id, event.child.restart, true))
-    }
+    const facts = this.requested.get(id)
+    if (facts !== undefined && this.find(id) === undefined) this.children.push(makeChild(id, facts.restart, true))
     const child = this.find(id)!
+    const asked = this.requested.has(id) && !child.owed && !(this.booting && child.generation === -1 && !child.added && !child.passedBy)
+    if (asked) this.requested.delete(id)
     assert.strictEqual(child.doing, "down", `${id} is started while it is ${child.doing}`)
     assert.strictEqual(generation, child.generation + 1, `${id} skips a generation`)
     const first = this.booting && child.generation === -1 && !child.passedBy
@@ -394,13 +425,16 @@ export class SimulatedWorld {
     assert.isTrue(child.doing === "running" || child.doing === "starting", `${id} is stopped while it is ${child.doing}`)
     assert.strictEqual(generation, child.generation)
     const later = this.after(child)
-    if (this.state.phase._tag === "Stopping") {
+    if (this.failing.get(id) === generation && !this.booting) {
+      child.cause = "fail"
+      this.failing.delete(id)
+      if (calls(child.restart, reasonOf("failed"))) this.takeAlong(child)
+    } else if (this.state.phase._tag === "Stopping") {
       child.cause = "shutdown"
       if (!this.scenario.dynamic) {
         for (const other of later) assert.strictEqual(other.doing, "down", `${id} stops before ${other.id} is down`)
       }
     } else if (event._tag === "TerminateChild" && event.id === id) child.cause = "terminate"
-    else if (event._tag === "FailChild" && event.id === id) child.cause = "fail"
     else {
       child.cause = "recovery"
       assert.notStrictEqual(this.strategy, "one_for_one", `${id} is stopped for the sake of a sibling`)
@@ -420,15 +454,14 @@ export class SimulatedWorld {
     const now = this.statuses()
     assert.deepStrictEqual(
       now.map(([id, status]) => [id, status]),
-      this.children.map(({ doing, id, owed, restart }) => [id, doing === "down" ? this.downAs(id, owed, restart) : doing]),
+      this.children.map(({ doing, id, owed }) => [id, doing === "down" ? this.downAs(id, owed) : doing]),
       `after ${event._tag}`
     )
   }
 
-  private downAs(id: string, owed: boolean, restart: Child["restart"]): string {
-    // an exit during the boot is held, whatever will be decided on it
-    const held = this.booting && !this.stopping && [...this.state.held].some((child) => child.id === id)
-    return owed || (held && this.state.children.get(id)?.status._tag === "Waiting" && restart !== "permanent") ? "waiting" : "down"
+  private downAs(id: string, owed: boolean): string {
+    const child = this.state.children.get(id) // an exit during the boot is held, whatever will be decided on it
+    return child?.ended === true ? child.status._tag.toLowerCase() : owed ? "waiting" : "down"
   }
 
   private statuses(): ReadonlyArray<readonly [string, string]> {
@@ -448,14 +481,15 @@ export class SimulatedWorld {
 
   private isSettled(): boolean {
     const open = this.doing("starting").length + this.doing("stopping").length + this.asks.length + this.timers.length
-    return open === 0
+    return open === 0 && !this.settling
   }
 
   private assertAtRest(): void {
     const phase = this.state.phase._tag
     assert.isTrue(phase === "Running" || phase === "Ended", `at rest and still ${phase}`)
     for (const child of this.children) assert.isFalse(child.owed, `${child.id} is owed a start and nobody gives it`)
-    assert.strictEqual(this.state.recoveries.size, 0, "a recovery is left over")
+    if (phase === "Running") assert.strictEqual(this.state.recoveries, 0, "a recovery is left over")
+    assert.strictEqual(this.state.busy, 0)
     for (const [token, answers] of this.tokens) assert.strictEqual(answers, 1, `token ${token} was not answered`)
   }
 
@@ -476,7 +510,7 @@ export class SimulatedWorld {
   }
 
   private isCalm(): boolean {
-    return this.asks.length === 0 && this.timers.length === 0 &&
+    return this.asks.length === 0 && this.timers.length === 0 && !this.settling &&
       this.children.every(({ doing, owed }) => doing === "running" || (doing === "down" && !owed))
   }
 
@@ -530,6 +564,13 @@ const makeChild = (id: string, restart: Child["restart"], added = false): Child 
   added,
   decided: -1
 })
+
+/** Fields whose `otp` value leaves the laws of this world as they are; those that do not have tests of their own, and the oracle. */
+const semanticsOf = (like: number): Semantics.Semantics => {
+  const fields = ["window", "coalesce", "autoShutdown", "giveUp", "ignoredInstance"] as const
+  const chosen = fields.filter((field, bit) => field !== "window" && (like & (1 << bit)) !== 0)
+  return { ...Semantics.production, ...Object.fromEntries(chosen.map((field) => [field, Semantics.otp[field]])) }
+}
 
 const choose = <A>(open: ReadonlyArray<A>, pick: number): A | undefined => open[pick % Math.max(1, open.length)]
 

@@ -253,7 +253,7 @@ describe("a supervisor", () => {
       ScriptedChild.takeLines(journal)
       yield* b.failNextStarts(2)
       yield* a.fail()
-      yield* TestClock.adjust(0)
+      yield* c.awaitUp(1)
       assert.deepStrictEqual([a.starts(), b.starts(), c.starts()], [2, 4, 2]) // OTP G-9
       assert.strictEqual((yield* running.tree).budgetLeft, 1)
     }))

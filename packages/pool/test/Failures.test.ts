@@ -252,9 +252,9 @@ describe("a worker that freezes", () => {
         "heartbeat.miss",
         "heartbeat.miss",
         "heartbeat.lose",
+        "worker_supervisor.restart",
         "worker.detach",
         "call.retry",
-        "worker_supervisor.restart",
         "worker.attach",
         "worker_supervisor.recover"
       ])
@@ -496,7 +496,7 @@ describe("a Roster that is replaced", () => {
       yield* tools.add({ a: 1, b: 1 })
       yield* running.terminateChild("default")
       assert.isUndefined(yield* ledger())
-      yield* running.restartChild("default")
+      yield* running.startChild("default")
       assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
       assert.include(yield* ledger(), { accepted: 1, completed: 1 })
     }))

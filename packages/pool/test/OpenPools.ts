@@ -1,6 +1,6 @@
 /** Pools as an application has them, on scripted workers and the clock of the test, with a record of every event. */
 import { assert } from "@effect/vitest"
-import { Event, RegisteredName, Supervisor, Tree } from "@snakepit/core"
+import { DynamicSupervisor, Event, RegisteredName, Tree } from "@snakepit/core"
 import { RecordedEvents } from "@snakepit/core/testing"
 import { Effect, Fiber, Schema, Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
@@ -86,7 +86,7 @@ export const openPools = Effect.fnUntraced(function*({ pools = { default: {} }, 
   yield* RegisteredName.register(config, { pools: decoded })
   const directory = PoolDirectory.make(config)
   const running = yield* Effect.provideService(
-    Supervisor.start(PoolsSupervisor.make(directory, scripted.runtime)),
+    DynamicSupervisor.start(PoolsSupervisor.make(directory, scripted.runtime)),
     Event.EventSink,
     recorded.sink
   )

@@ -31,6 +31,8 @@ export const makeHandle = ({ ask, discard, fail, has, path, prepare, snapshot }:
     switch (reply._tag) {
       case "Done":
         return Effect.succeed(reply.generation)
+      case "Ignored":
+        return Effect.succeed(-1)
       case "NotFound":
         return Effect.fail(new SupervisorError.ChildNotFound({ supervisor: path, child }))
       case "Present":

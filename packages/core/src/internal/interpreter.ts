@@ -7,13 +7,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
 import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
 import * as Intensity from "../Intensity.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
+import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
 import { CurrentSupervisor, type DynamicSupervisorHandle } from "../SupervisorHandle.ts"
@@ -32,6 +33,8 @@ export interface Labels {
 /** Everything that defines one supervisor. */
 export interface Spec {
   readonly id: string
+  /** The differences from the supervisor above; its own by default, `Semantics.production` at the root. */
+  readonly semantics: Semantics.Semantics | undefined
   readonly strategy: Machine.Strategy
   readonly autoShutdown: Machine.AutoShutdown
   readonly maxChildren: number
@@ -59,14 +62,21 @@ interface Life {
   node: Interpreter | undefined
 }
 
+/** Children whose time to stop ends at the same moment: one timer for all, as OTP has for a dynamic supervisor. */
+interface Grace {
+  readonly timer: Fiber.Fiber<void>
+  readonly expire: Set<() => void>
+}
+
 interface Parent {
   readonly path: string
+  readonly semantics: Semantics.Semantics
   readonly labels: Labels
   readonly attach: (node: Interpreter) => void
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ path: "", labels: {}, attach: () => {} })
+  defaultValue: (): Parent => ({ path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
 })
 
 let incidents = 0
@@ -88,6 +98,7 @@ export class Interpreter {
   readonly handle: DynamicSupervisorHandle
   private readonly spec: Spec
   private readonly labels: Labels
+  private readonly semantics: Semantics.Semantics
   private readonly clock: Clock.Clock
   private readonly tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
@@ -96,6 +107,7 @@ export class Interpreter {
   private readonly lives = new Map<string, Life>()
   private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
+  private readonly graces = new Map<number, Grace>()
   private readonly replies = new Map<number, (reply: Machine.Reply) => void>()
   private readonly pending: Array<Machine.Event> = []
   private draining = false
@@ -141,10 +153,12 @@ export class Interpreter {
     this.context = Context.add(context, CurrentSupervisor, this.handle)
     const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
     this.specs = new Map(children.map((child) => [child.id, child]))
+    this.semantics = spec.semantics ?? parent.semantics
     this.state = Machine.make({
+      semantics: this.semantics,
       strategy: spec.strategy,
       autoShutdown: spec.autoShutdown,
-      parallel: spec.template !== undefined,
+      dynamic: spec.template !== undefined,
       maxChildren: spec.maxChildren,
       limit: spec.restart.limit,
       children
@@ -236,7 +250,8 @@ export class Interpreter {
     this.draining = true
     try {
       for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-        for (const command of transition(this.state, next, this.now())) this.execute(command)
+        const commands = transition(this.state, next, this.now())
+        for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
       }
     } finally {
       this.draining = false
@@ -253,6 +268,8 @@ export class Interpreter {
         return this.start(command.id, command.generation)
       case "Stop":
         return this.stop(command.id)
+      case "Settle":
+        return void this.fork(Effect.yieldNow).addObserver(() => this.dispatch({ _tag: "Settled" }))
       case "AskDelay":
         return this.askDelay(command)
       case "StartAt":
@@ -289,7 +306,12 @@ export class Interpreter {
     const context = this.context.pipe(
       Context.add(Scope.Scope, scope),
       Context.add(Child.CurrentChild, { id, path, generation }),
-      Context.add(Parent, { path: this.path, labels: this.labels, attach: (node) => void (life.node = node) })
+      Context.add(Parent, {
+        path: this.path,
+        semantics: this.semantics,
+        labels: this.labels,
+        attach: (node) => void (life.node = node)
+      })
     )
     const starting = this.fork(child.start as Effect.Effect<Effect.Effect<unknown, unknown>, unknown>, context)
     life.fiber = starting
@@ -297,17 +319,20 @@ export class Interpreter {
       if (life.releasing) return
       if (Exit.isFailure(started)) {
         return this.release(child, life, (incident) => {
-          this.dispatch(Machine.Event.ChildStartFailed({ id, generation, reason: fromExit(started), incident }))
+          this.dispatch({ _tag: "ChildStartFailed", id, generation, reason: fromExit(started), incident })
         }, started)
       }
-      this.dispatch(Machine.Event.ChildStarted({ id, generation }))
+      if (started.value === Child.ignore) {
+        return this.release(child, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
+      }
+      this.dispatch({ _tag: "ChildStarted", id, generation })
       if (life.releasing) return
       const living = this.fork(started.value, context)
       life.fiber = living
       living.addObserver((exit) => {
         if (life.releasing) return
         this.release(child, life, (incident) => {
-          this.dispatch(Machine.Event.ChildExited({ id, generation, reason: fromExit(exit), incident }))
+          this.dispatch({ _tag: "ChildExited", id, generation, reason: fromExit(exit), incident })
         }, exit)
       })
     })
@@ -322,33 +347,31 @@ export class Interpreter {
   /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
   private release(child: Child.Any, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
     life.releasing = true
-    let timer: Fiber.Fiber<void> | undefined
+    let cancelGrace: (() => void) | undefined
     let reported = false
     const done = (abandonedAfterMillis?: number) => {
       if (reported) return
       reported = true
-      timer?.interruptUnsafe()
+      cancelGrace?.()
       life.node = undefined
       const { generation } = life
-      if (life.stopAsked) return this.dispatch(Machine.Event.ChildStopped({ id: child.id, generation, abandonedAfterMillis }))
+      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id: child.id, generation, abandonedAfterMillis })
       report(incidentOf(exit) ?? nextIncident(this.now()))
     }
-    const { fiber, scope } = life
-    const closing = this.fork(Effect.andThen(
-      fiber === undefined ? Effect.void : Fiber.interrupt(fiber),
-      Scope.close(scope, exit)
-    ))
-    closing.addObserver((closed) => {
-      if (Exit.isFailure(closed)) {
-        this.fork(Effect.logError(`a finalizer of ${this.path}/${child.id} failed`, closed.cause))
-      }
-      done()
-    })
+    const close = () => {
+      const closing = Scope.closeUnsafe(life.scope, exit)
+      if (closing === undefined) return done()
+      this.fork(closing).addObserver((closed) => {
+        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${child.id} failed`, closed.cause))
+        done()
+      })
+    }
+    life.fiber?.interruptUnsafe()
+    if (life.fiber === undefined) close()
+    else life.fiber.addObserver(close)
     const { shutdown } = child
-    if (shutdown === "infinity" || reported) return
-    timer = this.fork(shutdown === "brutal" ? Effect.yieldNow : Effect.sleep(shutdown))
-    timer.addObserver((slept) => {
-      if (reported || Exit.isFailure(slept)) return
+    if (reported || shutdown === "infinity") return
+    cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
       if (shutdown === "brutal") return done()
       this.fork(Effect.logWarning(
         `${this.path}/${child.id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
@@ -356,6 +379,27 @@ export class Interpreter {
       ))
       done(shutdown)
     })
+  }
+
+  /** Calls `expire` after a grace, unless cancelled. */
+  private afterGrace(millis: number, expire: () => void): () => void {
+    const at = this.now() + millis
+    let grace = this.graces.get(at)
+    if (grace === undefined) {
+      const made: Grace = { timer: this.fork(millis === 0 ? Effect.yieldNow : Effect.sleep(millis)), expire: new Set() }
+      grace = made
+      this.graces.set(at, made)
+      made.timer.addObserver((slept) => {
+        this.graces.delete(at)
+        if (Exit.isSuccess(slept)) { for (const expired of made.expire) expired() }
+      })
+    }
+    const { expire: waiting, timer } = grace
+    waiting.add(expire)
+    return () => {
+      waiting.delete(expire)
+      if (waiting.size === 0) timer.interruptUnsafe()
+    }
   }
 
   private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>): void {
