@@ -184,13 +184,11 @@ export const fromSpec = <Id extends string>(
     events: Object.values(options.events).map((event) => event.name)
   }
   return {
-    ...Child.makeUnchecked(id, { start: startOf(spec), restart: options.restartType }, contract),
+    ...Child.makeUnchecked(id, { start: Interpreter.start(spec), restart: options.restartType }, contract),
     contract,
     "~snakepit/core/Supervisor": spec
   }
 }
-
-const startOf = (spec: Interpreter.Spec) => Effect.map(Interpreter.boot(spec), (interpreter) => interpreter.life)
 
 /** How starting the supervisor can fail. */
 export type StartError<T> = [StartOf<T>] extends [never] ? never
@@ -213,7 +211,7 @@ export interface Watcher {
 /** The same supervisor, telling a watcher: for those who must say why something is down. */
 export const watched = <T extends Any>(supervisor: T, watcher: Watcher): T => {
   const spec: Interpreter.Spec = { ...supervisor["~snakepit/core/Supervisor"], watcher }
-  return { ...supervisor, start: startOf(spec), "~snakepit/core/Supervisor": spec }
+  return { ...supervisor, start: Interpreter.start(spec), "~snakepit/core/Supervisor": spec }
 }
 
 /** A supervisor that runs. */

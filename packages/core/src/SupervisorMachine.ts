@@ -114,6 +114,8 @@ const apply = (step: Step, event: Event): void => {
       return change(step, event.change, event.token)
     case "Shutdown":
       return beginStop(step, { _tag: "Shutdown", why: event.why })
+    case "Kill":
+      return kill(step)
   }
 }
 
@@ -648,6 +650,19 @@ const stopNext = (step: Step): void => {
     if (state.cursor === child) state.cursor = child.before
   }
   if (state.busy === 0) end(step)
+}
+
+/** Lets go of everything, without order and without waiting. */
+const kill = (step: Step): void => {
+  const { out, state } = step
+  state.phase = { _tag: "Stopping", outcome: { _tag: "Shutdown", why: "killed" } }
+  state.recovery = undefined
+  state.asks.clear()
+  for (let child = state.order.last; child !== undefined; child = child.before) {
+    if (isUp(child) || child.status._tag === "Stopping") out.push({ _tag: "Kill", id: child.id, generation: child.generation })
+    settleDown(step, child, "supervisor stopping")
+  }
+  end(step)
 }
 
 const end = (step: Step): void => {

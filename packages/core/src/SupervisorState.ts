@@ -186,6 +186,8 @@ export type Event = Data.TaggedEnum<{
   /** New flags and specs, checked already. */
   Change: { readonly change: Change; readonly token: number }
   Shutdown: { readonly why: string }
+  /** Its parent's patience is over: it ends at once. */
+  Kill: {}
 }>
 export const Event = Data.taggedEnum<Event>()
 
@@ -193,6 +195,8 @@ export const Event = Data.taggedEnum<Event>()
 export type Command = Data.TaggedEnum<{
   Start: { readonly id: string; readonly generation: number }
   Stop: { readonly id: string; readonly generation: number }
+  /** Let go of it at once and report nothing. */
+  Kill: { readonly id: string; readonly generation: number }
   /** Send `Settled` once the exits that are on their way now have been reported. */
   Settle: {}
   /** Ask the delay schedule; answer with `DelayKnown` or `DelayRefused`. */

@@ -83,6 +83,7 @@ const inWords = (command: Machine.Command): string => {
   switch (command._tag) {
     case "Start":
     case "Stop":
+    case "Kill":
       return `${command._tag} ${command.id}#${command.generation}`
     case "AskDelay":
       return `AskDelay ${command.ask} ${command.id}`

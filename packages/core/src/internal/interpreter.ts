@@ -73,25 +73,28 @@ interface Parent {
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
   readonly attach: (node: Interpreter) => void
+  /** Shared by a whole tree, so that the same tree under the same harm tells the same events. */
+  readonly incidents: { count: number }
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
+  defaultValue: (): Parent => ({ path: "", semantics: Semantics.production, labels: {}, attach: () => {}, incidents: { count: 0 } })
 })
 
-let incidents = 0
-const nextIncident = (now: number): string => `${now.toString(36)}-${(incidents++).toString(36)}`
-
 /** Boots the supervisor in the current scope: returns when every child has acknowledged, or fails with the first refusal. */
-export const boot = Effect.fnUntraced(function*(spec: Spec) {
+export const boot = Effect.fnUntraced(function*(spec: Spec, made: (interpreter: Interpreter) => void = () => {}) {
   const context = yield* Effect.context<never>()
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
   const interpreter = new Interpreter(spec, initial, context, yield* Parent, yield* Clock.Clock, yield* Event.EventSink)
+  made(interpreter)
   yield* Effect.addFinalizer(() => interpreter.shutdown)
   const { watcher } = spec
   yield* watcher === undefined ? interpreter.boot : Effect.tap(Effect.tapError(interpreter.boot, watcher.down), watcher.up)
   return interpreter
 })
+
+/** The start of a supervisor as a child. */
+export const start = (spec: Spec) => Effect.map(boot(spec), (interpreter) => interpreter.life)
 
 export class Interpreter {
   readonly path: string
@@ -99,6 +102,7 @@ export class Interpreter {
   private readonly spec: Spec
   private readonly labels: Labels
   private readonly semantics: Semantics.Semantics
+  private readonly incidents: Parent["incidents"]
   private readonly clock: Clock.Clock
   private readonly tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
@@ -126,17 +130,16 @@ export class Interpreter {
     this.spec = spec
     this.path = parent.path === "" ? spec.id : `${parent.path}/${spec.id}`
     this.labels = { ...parent.labels, ...spec.labels }
+    this.incidents = parent.path === "" ? { count: 0 } : parent.incidents
     this.clock = clock
     this.tell = teller(spec.events, sink, { path: this.path, pool: this.labels.pool, slot: this.labels.slot })
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
-      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: nextIncident(this.now()) })),
+      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: this.nextIncident() })),
       ask: (event) =>
         Effect.callback((resume) => {
-          const token = ++this.tokens
-          this.replies.set(token, (reply) => resume(Effect.succeed(reply)))
-          this.dispatch(event(token))
+          const token = this.ask(event, (reply) => resume(Effect.succeed(reply)))
           return Effect.sync(() => this.replies.delete(token))
         }),
       prepare: spec.template === undefined ? undefined : (key) => {
@@ -166,7 +169,35 @@ export class Interpreter {
     parent.attach(this)
   }
 
-  // ── for the supervisor's own child wrapper ──
+  // ── for the supervisor above, and for a simulation ──
+
+  /** The supervisor that is the child `id`, while it is up. */
+  node(id: string): Interpreter | undefined {
+    return this.lives.get(id)?.node
+  }
+
+  /** Sends an administration call; the answer may come at once. */
+  ask(event: (token: number) => Machine.Event, answered: (reply: Machine.Reply) => void): number {
+    const token = ++this.tokens
+    this.replies.set(token, answered)
+    this.dispatch(event(token))
+    return token
+  }
+
+  /** Lets events wait until {@link resume}. */
+  hold(): void {
+    this.draining = true
+  }
+
+  resume(): void {
+    this.draining = false
+    this.drain()
+  }
+
+  /** Ends it and everything below it without waiting for anything: its parent's patience is over. */
+  kill(): void {
+    this.dispatch(Machine.Event.Kill())
+  }
 
   /** Returns when every child has acknowledged. A supervisor stopped while it boots counts as interrupted. */
   readonly boot: Effect.Effect<void, SupervisorError.StartFailed<any>> = Effect.callback((resume) => {
@@ -246,7 +277,10 @@ export class Interpreter {
 
   private dispatch(event: Machine.Event): void {
     this.pending.push(event)
-    if (this.draining) return
+    if (!this.draining) this.drain()
+  }
+
+  private drain(): void {
     this.draining = true
     try {
       for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
@@ -262,12 +296,18 @@ export class Interpreter {
     return this.clock.currentTimeMillisUnsafe()
   }
 
+  private nextIncident(): string {
+    return `${this.now().toString(36)}-${(this.incidents.count++).toString(36)}`
+  }
+
   private execute(command: Machine.Command): void {
     switch (command._tag) {
       case "Start":
         return this.start(command.id, command.generation)
       case "Stop":
         return this.stop(command.id)
+      case "Kill":
+        return this.killChild(command.id)
       case "Settle":
         return void this.fork(Effect.yieldNow).addObserver(() => this.dispatch({ _tag: "Settled" }))
       case "AskDelay":
@@ -310,6 +350,7 @@ export class Interpreter {
         path: this.path,
         semantics: this.semantics,
         labels: this.labels,
+        incidents: this.incidents,
         attach: (node) => void (life.node = node)
       })
     )
@@ -344,19 +385,28 @@ export class Interpreter {
     if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
   }
 
+  private killChild(id: string): void {
+    const life = this.lives.get(id)
+    if (life === undefined) return
+    life.node?.kill()
+    life.stopAsked = true
+    if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
+  }
+
   /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
   private release(child: Child.Any, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
     life.releasing = true
     let cancelGrace: (() => void) | undefined
     let reported = false
-    const done = (abandonedAfterMillis?: number) => {
+    let abandonedAfterMillis: number | undefined
+    const done = () => {
       if (reported) return
       reported = true
       cancelGrace?.()
       life.node = undefined
       const { generation } = life
       if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id: child.id, generation, abandonedAfterMillis })
-      report(incidentOf(exit) ?? nextIncident(this.now()))
+      report(incidentOf(exit) ?? this.nextIncident())
     }
     const close = () => {
       const closing = Scope.closeUnsafe(life.scope, exit)
@@ -372,12 +422,14 @@ export class Interpreter {
     const { shutdown } = child
     if (reported || shutdown === "infinity") return
     cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
-      if (shutdown === "brutal") return done()
+      if (shutdown !== "brutal") abandonedAfterMillis = shutdown
+      life.node?.kill()
+      if (reported || shutdown === "brutal") return done()
       this.fork(Effect.logWarning(
         `${this.path}/${child.id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
           "A finalizer that waits without a bound is the likely cause"
       ))
-      done(shutdown)
+      done()
     })
   }
 
@@ -430,6 +482,7 @@ export class Interpreter {
   private end(outcome: Machine.Outcome): void {
     this.outcome = outcome
     for (const timer of this.timers.values()) timer.interruptUnsafe()
+    for (const { timer } of this.graces.values()) timer.interruptUnsafe()
     for (const reply of this.replies.values()) reply(Machine.Reply.Stopping())
     this.replies.clear()
     for (const settle of [...this.onEnd]) settle()

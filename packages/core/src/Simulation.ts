@@ -1,0 +1,252 @@
+/**
+ * What a tree does when its children are harmed: the real engine, run on a clock of its own, with stand-ins for the children.
+ *
+ * **When to use**
+ *
+ * To see what a specification means before it runs, to check a prediction of {@link ./Preview.ts}, to generate cases by the thousand:
+ * {@link simulate} plays a script and returns the timeline; {@link make} gives a tree to be played line by line.
+ *
+ * **Details**
+ *
+ * Supervisors are run as they are: the machine, its interpreter, fibers and scopes, restart policies and events. Each other child is
+ * replaced by a stand-in of the same id, restart type, shutdown and significance, which starts at once, lives until the script ends it,
+ * and stops at once, unless the script says otherwise. Time is virtual, in milliseconds from 0, and passes only by `Wait`. The same tree
+ * and script give the same timeline, byte for byte, on any machine; a delay schedule with jitter is the exception.
+ *
+ * Paths are as in events and in `Tree`: `app/db`. What is said of a path holds for all its generations.
+ *
+ * **Gotchas**
+ *
+ * A child that starts a supervisor inside its own `start` is one child to a simulation.
+ *
+ * **Example** (When does it give up?)
+ *
+ * ```ts
+ * import { Simulation, type Supervisor } from "@snakepit/core"
+ *
+ * declare const app: Supervisor.Any
+ *
+ * const { outcome, millis } = Simulation.simulate(app, [
+ *   Simulation.Line.FailStarts({ path: "app/db", times: 100, how: "fail" }),
+ *   Simulation.Line.Exit({ path: "app/db", how: "failed" }),
+ *   Simulation.Line.Wait({ millis: 60_000 })
+ * ])
+ * ```
+ *
+ * @see {@link ./testing/Invariants.ts} for laws that any timeline must keep
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as References from "effect/References"
+import * as Scope from "effect/Scope"
+import * as Event from "./Event.ts"
+import * as Interpreter from "./internal/interpreter.ts"
+import { Actors, type EndingHow, type Entry, standIn } from "./internal/standIn.ts"
+import { VirtualTime } from "./internal/VirtualTime.ts"
+import type * as Supervisor from "./Supervisor.ts"
+import * as Machine from "./SupervisorState.ts"
+import type * as Tree from "./Tree.ts"
+
+export type { EndingHow, Entry } from "./internal/standIn.ts"
+
+/** One line of a script. */
+export type Line = Data.TaggedEnum<{
+  /** The child at `path` ends by itself; nothing happens when it is not running. */
+  Exit: { readonly path: string; readonly how: EndingHow }
+  /** Children of one supervisor end before it hears of any of them; it hears of them in this order. */
+  Together: { readonly exits: ReadonlyArray<{ readonly path: string; readonly how: EndingHow }> }
+  /** The next `times` starts of this child, or of this nested supervisor, are refused, or answered with `Child.ignore`. */
+  FailStarts: { readonly path: string; readonly times: number; readonly how: "fail" | "ignore" }
+  StartTakes: { readonly path: string; readonly millis: number }
+  StopTakes: { readonly path: string; readonly millis: number | "forever" }
+  /** A monitor fails the child: `failChild` of its supervisor's handle. */
+  FailChild: { readonly path: string }
+  TerminateChild: { readonly path: string }
+  RestartChild: { readonly path: string }
+  DeleteChild: { readonly path: string }
+  /** Starts the child of a key at a dynamic supervisor; the key is the last part of the path. */
+  StartChild: { readonly path: string }
+  Wait: { readonly millis: number }
+  /** Stops the root. */
+  Shutdown: {}
+}>
+export const Line = Data.taggedEnum<Line>()
+
+/** How a simulated tree stands, or ended. */
+export type Outcome =
+  | { readonly _tag: "Booting" }
+  | { readonly _tag: "Running" }
+  /** It was shut down, or shut itself down at the end of a significant child. */
+  | { readonly _tag: "Stopped" }
+  /** `StartFailed` or `GaveUp`, or what else it ended with. */
+  | { readonly _tag: "Failed"; readonly error: unknown }
+
+/** What {@link simulate} returns. */
+export interface Timeline {
+  readonly entries: ReadonlyArray<Entry>
+  readonly outcome: Outcome
+  /** The tree at the end; `undefined` when it is not running. */
+  readonly tree: Tree.SupervisorNode | undefined
+  /** When the tree ended; the time of the last line if it did not. */
+  readonly millis: number
+}
+
+/** Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. */
+export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Timeline => {
+  const simulated = make(tree)
+  simulated.boot()
+  for (const line of script) simulated.play(line)
+  const timeline = { entries: [...simulated.entries], outcome: simulated.outcome, tree: simulated.tree, millis: simulated.endedAt }
+  simulated.discard()
+  return timeline
+}
+
+/** A tree that has not been booted. */
+export const make = (tree: Supervisor.Any): SimulatedTree => new SimulatedTree(tree)
+
+/** A tree on virtual time, played line by line. */
+export class SimulatedTree {
+  /** What has happened so far. */
+  readonly entries: Array<Entry> = []
+  outcome: Outcome = { _tag: "Booting" }
+  private ended: number | undefined
+  private root: Interpreter.Interpreter | undefined
+  private lines = 0
+  private readonly time = new VirtualTime()
+  private readonly actors: Actors
+  private readonly scope = Scope.makeUnsafe()
+  private readonly spec: Interpreter.Spec
+  private readonly context: Context.Context<never>
+
+  constructor(tree: Supervisor.Any) {
+    this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
+    this.spec = standIn(tree, this.actors)["~snakepit/core/Supervisor"]
+    this.context = this.time.context.pipe(
+      Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
+      Context.add(References.MinimumLogLevel, "None"),
+      Context.add(Scope.Scope, this.scope)
+    ) as Context.Context<never>
+  }
+
+  /** The time now, in milliseconds from 0. */
+  get now(): number {
+    return this.time.now
+  }
+
+  /** When the tree ended, or the time now. */
+  get endedAt(): number {
+    return this.ended ?? this.now
+  }
+
+  /** The tree as it stands; `undefined` before the boot and after the end. */
+  get tree(): Tree.SupervisorNode | undefined {
+    return this.ended === undefined ? this.root?.snapshot() : undefined
+  }
+
+  /** When the next timer is due: a delay, a start or a stop that takes time, a grace. */
+  get nextTimer(): number | undefined {
+    return this.time.nextTimer
+  }
+
+  /** Starts the tree. */
+  boot(): void {
+    this.fork(Interpreter.boot(this.spec, (root) => void (this.root = root)), (booted) => {
+      if (Exit.isFailure(booted)) return this.end(booted)
+      this.outcome = { _tag: "Running" }
+      this.fork(booted.value.life, (life) => this.end(life))
+    })
+    this.time.flush()
+  }
+
+  /** Plays one line and everything that it sets off at once. */
+  play(line: Line): void {
+    const index = this.lines++
+    this.entries.push({ _tag: "Line", at: this.now, index, line })
+    this.act(line, index)
+    this.time.flush()
+  }
+
+  /** Ends it off the record. */
+  discard(): void {
+    this.root?.kill()
+    this.time.flush()
+  }
+
+  /** The running supervisor at a path. */
+  supervisor(path: string): Interpreter.Interpreter | undefined {
+    const [id, ...rest] = path.split("/")
+    let node = this.root !== undefined && this.ended === undefined && id === this.spec.id ? this.root : undefined
+    for (const id of rest) node = node?.node(id)
+    return node
+  }
+
+  private act(line: Line, index: number): void {
+    switch (line._tag) {
+      case "Exit":
+        return this.actors.end(line.path, line.how)
+      case "Together": {
+        const supervisor = this.supervisor(parentOf(line.exits[0]?.path ?? ""))
+        supervisor?.hold()
+        for (const { how, path } of line.exits) {
+          this.actors.end(path, how)
+          this.time.flush()
+        }
+        return supervisor?.resume()
+      }
+      case "FailStarts":
+        return this.actors.failStarts(line.path, line.times, line.how)
+      case "StartTakes":
+        return this.actors.startTakes(line.path, line.millis)
+      case "StopTakes":
+        return this.actors.stopTakes(line.path, line.millis)
+      case "FailChild": {
+        const supervisor = this.supervisor(parentOf(line.path))
+        return supervisor === undefined ? undefined : this.fork(supervisor.handle.failChild(idOf(line.path), "failed"), () => {})
+      }
+      case "TerminateChild":
+        return this.ask(line.path, index, (id, token) => Machine.Event.TerminateChild({ id, token }))
+      case "RestartChild":
+        return this.ask(line.path, index, (id, token) => Machine.Event.RestartChild({ id, token }))
+      case "DeleteChild":
+        return this.ask(line.path, index, (id, token) => Machine.Event.DeleteChild({ id, token }))
+      case "StartChild": {
+        const supervisor = this.supervisor(parentOf(line.path))
+        if (supervisor === undefined) return this.reply(index, undefined)
+        return this.fork(Effect.result(supervisor.handle.startChild(idOf(line.path))), () => {})
+      }
+      case "Wait":
+        return this.time.advanceTo(this.now + line.millis)
+      case "Shutdown":
+        return this.fork(Scope.close(this.scope, Exit.void), () => {})
+    }
+  }
+
+  private ask(path: string, index: number, event: (id: string, token: number) => Machine.Event): void {
+    const supervisor = this.supervisor(parentOf(path))
+    if (supervisor === undefined) return this.reply(index, undefined)
+    supervisor.ask((token) => event(idOf(path), token), (reply) => this.reply(index, reply))
+  }
+
+  private reply(index: number, reply: Machine.Reply | undefined): void {
+    this.entries.push({ _tag: "Reply", at: this.now, index, reply })
+  }
+
+  private end(exit: Exit.Exit<unknown, unknown>): void {
+    this.ended = this.now
+    this.outcome = Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
+      ? { _tag: "Stopped" }
+      : { _tag: "Failed", error: Cause.squash(exit.cause) }
+    this.fork(Scope.close(this.scope, exit), () => {})
+  }
+
+  private fork<A, E>(effect: Effect.Effect<A, E, Scope.Scope>, then: (exit: Exit.Exit<A, E>) => void): void {
+    Effect.runForkWith(this.context as Context.Context<Scope.Scope>)(effect).addObserver(then)
+  }
+}
+
+const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")))
+
+const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)

@@ -1,0 +1,112 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Child, RestartPolicy, Semantics, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Effect, Schedule } from "effect"
+
+const { Line } = Simulation
+const restart = (maxRestarts: number) =>
+  RestartPolicy.make({ intensity: { maxRestarts, within: "5 seconds" }, delay: Schedule.spaced(100) })
+const common = { plane: "control", because: "it is a test", events: SupervisorEvent.of("app_supervisor", "root") } as const
+const never = { start: Effect.die(new Error("a simulation starts no real child")) }
+
+const app = Supervisor.make("app", {
+  ...common,
+  strategy: "one_for_one",
+  restart: restart(1),
+  children: [
+    Supervisor.make("data", {
+      ...common,
+      strategy: "rest_for_one",
+      restart: restart(2),
+      children: [Child.make("db", never), Child.make("cache", { ...never, shutdown: "1 second" })]
+    }),
+    Child.make("web", never)
+  ]
+})
+
+const moments = (timeline: Simulation.Timeline): ReadonlyArray<string> =>
+  timeline.entries.flatMap((entry) => entry._tag === "Child" ? [`${entry.at} ${entry.path} ${entry.moment}`] : [])
+
+describe("a simulation", () => {
+  it("runs the engine over stand-ins on virtual time", () => {
+    const timeline = Simulation.simulate(app, [
+      Line.Wait({ millis: 1000 }),
+      Line.Exit({ path: "app/data/db", how: "failed" }),
+      Line.Wait({ millis: 100 })
+    ])
+    assert.deepStrictEqual(moments(timeline).slice(8), [
+      "1000 app/data/db ended",
+      "1000 app/data/db down",
+      "1000 app/data/cache stopping",
+      "1000 app/data/cache down",
+      "1100 app/data/db starting",
+      "1100 app/data/db up",
+      "1100 app/data/cache starting",
+      "1100 app/data/cache up"
+    ])
+    assert.strictEqual(timeline.outcome._tag, "Running")
+    assert.strictEqual(timeline.tree?.children[0]?.supervisor?.children[1]?.generation, 1)
+  })
+
+  it("says when and with what the root gives up", () => {
+    const { millis, outcome } = Simulation.simulate(app, [
+      Line.FailStarts({ path: "app/data/db", times: 1000, how: "fail" }),
+      Line.Exit({ path: "app/data/db", how: "failed" }),
+      Line.Wait({ millis: 60_000 })
+    ])
+    assert.strictEqual(outcome._tag, "Failed")
+    assert.match(String((outcome as { error: unknown }).error), /supervisor app gave up/)
+    assert.strictEqual(millis, 300)
+  })
+
+  it("kills a supervisor and everything below it when its time is over", () => {
+    const tree = Supervisor.make("root", {
+      ...common,
+      strategy: "one_for_one",
+      restart: restart(1),
+      children: [{ ...app, shutdown: 500 } as typeof app]
+    })
+    const timeline = Simulation.simulate(tree, [
+      Line.StopTakes({ path: "root/app/data/cache", millis: "forever" }),
+      Line.Wait({ millis: 10 }),
+      Line.TerminateChild({ path: "root/app" }),
+      Line.Wait({ millis: 500 })
+    ])
+    const last = timeline.entries.filter((entry) => entry.at === 510)
+    assert.deepStrictEqual(last.map((entry) => entry._tag === "Child" ? `${entry.path} ${entry.moment}` : entry._tag), [
+      "root/app/data/db stopping",
+      "root/app/data/db down",
+      "root/app/data down",
+      "root/app down",
+      "Event", // abandoned
+      "Reply"
+    ])
+  })
+
+  it("gives the same timeline twice", () => {
+    const script = [
+      Line.Exit({ path: "app/data/db", how: "defect" }),
+      Line.Together({ exits: [{ path: "app/data/cache", how: "failed" }, { path: "app/data/db", how: "normal" }] }),
+      Line.Wait({ millis: 7000 }),
+      Line.Shutdown()
+    ]
+    assert.deepStrictEqual(
+      JSON.stringify(Simulation.simulate(app, script).entries),
+      JSON.stringify(Simulation.simulate(app, script).entries)
+    )
+  })
+
+  it("gives a tree of OTP's semantics no time between restarts", () => {
+    const otp = Supervisor.make("app", {
+      ...common,
+      semantics: Semantics.otp,
+      strategy: "one_for_one",
+      restart: restart(3),
+      children: [Child.make("a", never)]
+    })
+    const { millis, outcome } = Simulation.simulate(otp, [
+      Line.FailStarts({ path: "app/a", times: 1000, how: "fail" }),
+      Line.Exit({ path: "app/a", how: "failed" })
+    ])
+    assert.deepStrictEqual([outcome._tag, millis], ["Failed", 0])
+  })
+})
