@@ -191,7 +191,7 @@ const running: Status = { _tag: "Running" }
 const setStatus = (state: SupervisorState, child: ChildState, status: Status): void => {
   const was = child.status
   state.busy += (isBusy(status) ? 1 : 0) - (isBusy(was) ? 1 : 0)
-  if (child.significant) state.significantLeft += (status._tag === "Down" ? 0 : 1) - (was._tag === "Down" ? 0 : 1)
+  if (child.facts.significant) state.significantLeft += (status._tag === "Down" ? 0 : 1) - (was._tag === "Down" ? 0 : 1)
   child.status = status
 }
 
@@ -201,7 +201,7 @@ const setDown = (state: SupervisorState, child: ChildState, why: DownReason): vo
 const settleDown = (step: Step, child: ChildState, why: DownReason): void => {
   if (child.recovery !== undefined) endRecovery(step.state, child.recovery)
   setDown(step.state, child, why)
-  if (child.restart === "temporary" || step.state.dynamic) forget(step, child) // before the answer: its asker may use the id again
+  if (child.facts.restart === "temporary" || step.state.dynamic) forget(step, child) // before the answer: its asker may use the id again
   answer(step, child)
 }
 
@@ -271,12 +271,12 @@ const childStarted = (step: Step, child: ChildState, ignored: boolean): void => 
 
 const childIgnored = (step: Step, child: ChildState, isNew: boolean): void => {
   const { state } = step
-  const kept = state.dynamic ? !isNew && state.semantics.ignoredInstance === "keep" : child.restart !== "temporary"
+  const kept = state.dynamic ? !isNew && state.semantics.ignoredInstance === "keep" : child.facts.restart !== "temporary"
   skip(state, child)
   setDown(state, child, "ignored")
   if (!kept) forget(step, child)
   answer(step, child)
-  if (!isNew && child.significant && state.semantics.autoShutdown === "every change") {
+  if (!isNew && child.facts.significant && state.semantics.autoShutdown === "every change") {
     state.significantEnded = true
     if (autoShutdownIsDue(state)) beginStop(step, { _tag: "AutoShutdown", child: child.id })
   }
@@ -368,7 +368,7 @@ const failChild = (step: Step, { generation, id, incident, reason }: Extract<Eve
 }
 
 const decide = (state: SupervisorState, child: ChildState, reason: ExitReason): "restart" | "leave" =>
-  RestartType.decide(child.restart, reason, state.semantics.giveUp)
+  RestartType.decide(child.facts.restart, reason, state.semantics.giveUp)
 
 /** Decides at once, or with the exits that are pending beside this one. */
 const callForRestart = (step: Step, child: ChildState, reason: ExitReason, incident: string): void => {
@@ -400,7 +400,7 @@ const leave = (step: Step, child: ChildState, reason: ExitReason): void => {
   const { out, state } = step
   out.push({ _tag: "Tell", decision: { _tag: "Leave", child: child.id, generation: child.generation, reason } })
   settleDown(step, child, "finished")
-  if (child.significant) {
+  if (child.facts.significant) {
     state.significantEnded = true
     if (autoShutdownIsDue(state)) return beginStop(step, { _tag: "AutoShutdown", child: child.id })
   }
@@ -606,7 +606,7 @@ const settleStop = (step: Step, child: ChildState, then: Then): void => {
   const { state } = step
   child.ended = false
   if (state.phase._tag === "Stopping") return settleDown(step, child, "supervisor stopping")
-  if (then._tag !== "Recover" || child.restart === "temporary") return settleDown(step, child, "terminated")
+  if (then._tag !== "Recover" || child.facts.restart === "temporary") return settleDown(step, child, "terminated")
   const { incident, reason } = child.exit ?? { reason: siblingEnded, incident: recoveryOf(state, child)?.incident ?? "" }
   setStatus(state, child, { _tag: "Waiting", reason, incident })
 }
@@ -616,7 +616,7 @@ const siblingEnded = ExitReason.Shutdown({ why: "a sibling ended" })
 /** A significant child is down that did not end by itself: nobody may be left whose end could still be waited for. */
 const changed = (step: Step, child: ChildState): void => {
   const { state } = step
-  if (!child.significant || state.semantics.autoShutdown !== "every change" || state.autoShutdown !== "all") return
+  if (!child.facts.significant || state.semantics.autoShutdown !== "every change" || state.autoShutdown !== "all") return
   if (state.significantEnded && state.significantLeft === 0) beginStop(step, { _tag: "AutoShutdown", child: child.id })
 }
 
@@ -746,7 +746,7 @@ const change = (step: Step, change: Change, token: number): void => {
   state.maxChildren = change.maxChildren
   state.window.limit = change.limit
   if (change.template === undefined) changeChildren(step, change.children)
-  else for (const child of state.children.values()) respecify(state, child, change.template)
+  else for (const child of state.children.values()) respecify(state, child, change.template(child.id))
   reply(step, token, Reply.Done({ generation: 0 }))
 }
 
@@ -770,9 +770,8 @@ const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): voi
   }
 }
 
-const respecify = (state: SupervisorState, child: ChildState, facts: Omit<ChildFacts, "id">): void => {
+const respecify = (state: SupervisorState, child: ChildState, facts: ChildFacts): void => {
   const { status } = child
-  if (status._tag !== "Down") state.significantLeft += (facts.significant ? 1 : 0) - (child.significant ? 1 : 0)
-  child.restart = facts.restart
-  child.significant = facts.significant
+  if (status._tag !== "Down") state.significantLeft += (facts.significant ? 1 : 0) - (child.facts.significant ? 1 : 0)
+  child.facts = facts
 }

@@ -19,7 +19,7 @@ export type Strategy = "one_for_one" | "one_for_all" | "rest_for_one"
 /** Whether the supervisor ends when a significant child ended for good: never, at the first, at the last. */
 export type AutoShutdown = "never" | "any" | "all"
 
-/** What the machine needs to know of a child. */
+/** What the machine needs to know of a child. It keeps the value that it was given, which may hold more: the interpreter's whole spec. */
 export interface ChildFacts {
   readonly id: string
   readonly restart: RestartType.RestartType
@@ -58,8 +58,7 @@ export type Status =
 /** One child. `generation` counts its starts from 0 (-1: never started), `restarts` those that its own exits called for. */
 export interface ChildState {
   readonly id: string
-  restart: RestartType.RestartType
-  significant: boolean
+  facts: ChildFacts
   generation: number
   restarts: number
   status: Status
@@ -264,7 +263,7 @@ export interface Change {
   readonly maxChildren: number
   readonly limit: Intensity.Limit | "unlimited"
   readonly children: ReadonlyArray<ChildFacts>
-  readonly template: Omit<ChildFacts, "id"> | undefined
+  readonly template: ((id: string) => ChildFacts) | undefined
 }
 
 /** What {@link make} takes. */
@@ -309,8 +308,7 @@ const notStarted: Status = { _tag: "Down", why: "not started" }
 
 export const makeChild = (facts: ChildFacts): ChildState => ({
   id: facts.id,
-  restart: facts.restart,
-  significant: facts.significant,
+  facts,
   generation: -1,
   restarts: 0,
   status: notStarted,

@@ -12,10 +12,8 @@ interface Desk {
   readonly has: (id: string) => boolean
   readonly fail: (id: string, reason: ExitReason) => void
   readonly ask: (event: (token: number) => Event) => Effect.Effect<Reply>
-  /** Makes the template's child of a key known; absent in a static supervisor. */
+  /** Makes the template's child of a key; absent in a static supervisor. */
   readonly prepare: ((key: string) => Child.Any) | undefined
-  /** Forgets what was made known and refused. */
-  readonly discard: (key: string) => void
   readonly snapshot: () => Tree.SupervisorNode
 }
 
@@ -26,7 +24,7 @@ type Refusal =
   | SupervisorError.SupervisorStopping
   | SupervisorError.ChildStartFailed
 
-export const makeHandle = ({ ask, discard, fail, has, path, prepare, snapshot }: Desk): DynamicSupervisorHandle => {
+export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): DynamicSupervisorHandle => {
   const answer = (child: string, reply: Reply): Effect.Effect<number, Refusal> => {
     switch (reply._tag) {
       case "Done":
@@ -65,10 +63,10 @@ export const makeHandle = ({ ask, discard, fail, has, path, prepare, snapshot }:
     startChild: (key) =>
       prepare === undefined
         ? Effect.die(new Error(`${path} is not dynamic: its children are those it was made with`))
-        : Effect.tapError(
-          call(key, (token) => Event.StartChild({ child: prepare(key), token })),
-          () => Effect.sync(() => discard(key))
-        ),
+        : Effect.suspend(() => {
+          const child = prepare(key)
+          return call(key, (token) => Event.StartChild({ child, token }))
+        }),
     tree: Effect.sync(snapshot)
   }
 }

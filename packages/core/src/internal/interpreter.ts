@@ -52,6 +52,7 @@ export interface Spec {
 
 /** One filling of a child. */
 interface Life {
+  readonly child: Child.Any
   readonly generation: number
   readonly scope: Scope.Closeable
   fiber: Fiber.Fiber<unknown, unknown> | undefined
@@ -107,7 +108,6 @@ export class Interpreter {
   private readonly tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
   private readonly state: Machine.SupervisorState
-  private readonly specs: Map<string, Child.Any>
   private readonly lives = new Map<string, Life>()
   private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
@@ -145,17 +145,12 @@ export class Interpreter {
       prepare: spec.template === undefined ? undefined : (key) => {
         const child = spec.template!.child(key)
         if (child.id !== key) throw new RangeError(`the template of ${this.path} made the child "${child.id}" for the key "${key}"`)
-        if (!this.specs.has(key)) this.specs.set(key, child)
         return child
-      },
-      discard: (key) => {
-        if (!this.state.children.has(key)) this.specs.delete(key)
       },
       snapshot: () => this.snapshot()
     })
     this.context = Context.add(context, CurrentSupervisor, this.handle)
     const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
-    this.specs = new Map(children.map((child) => [child.id, child]))
     this.semantics = spec.semantics ?? parent.semantics
     this.state = Machine.make({
       semantics: this.semantics,
@@ -320,7 +315,6 @@ export class Interpreter {
         return reply?.(command.reply)
       }
       case "Forget":
-        this.specs.delete(command.id)
         this.lives.delete(command.id)
         this.delays.delete(command.id)
         return
@@ -338,9 +332,9 @@ export class Interpreter {
   }
 
   private start(id: string, generation: number): void {
-    const child = this.specs.get(id)!
+    const child = this.childOf(id)
     const scope = Scope.makeUnsafe("sequential")
-    const life: Life = { generation, scope, fiber: undefined, releasing: false, stopAsked: false, node: undefined }
+    const life: Life = { child, generation, scope, fiber: undefined, releasing: false, stopAsked: false, node: undefined }
     this.lives.set(id, life)
     const path = `${this.path}/${id}`
     const context = this.context.pipe(
@@ -379,10 +373,15 @@ export class Interpreter {
     })
   }
 
+  /** The machine keeps the spec that it was given. */
+  private childOf(id: string): Child.Any {
+    return this.state.children.get(id)!.facts as Child.Any
+  }
+
   private stop(id: string): void {
     const life = this.lives.get(id)!
     life.stopAsked = true
-    if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
+    if (!life.releasing) this.release(this.childOf(id), life, () => {}, Exit.void)
   }
 
   private killChild(id: string): void {
@@ -390,7 +389,7 @@ export class Interpreter {
     if (life === undefined) return
     life.node?.kill()
     life.stopAsked = true
-    if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
+    if (!life.releasing) this.release(life.child, life, () => {}, Exit.void)
   }
 
   /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
