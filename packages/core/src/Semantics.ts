@@ -65,7 +65,10 @@ export interface Semantics {
    * is a failure with the typed error.
    */
   readonly giveUp: "shutdown" | "abnormal"
-  /** `keep`: a dynamic child that ignores its restart stays in the list without ever running (OTP before 28). */
+  /**
+   * `keep`: a dynamic child that ignores its restart stays in the list without ever running, until any child that is gone is terminated; if
+   * it is still there when the supervisor stops, the supervisor crashes and stops nobody in order (OTP before 28).
+   */
   readonly ignoredInstance: "keep" | "drop"
 }
 

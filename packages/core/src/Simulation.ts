@@ -42,23 +42,64 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import type * as Child from "./Child.ts"
 import * as Event from "./Event.ts"
 import * as Interpreter from "./internal/interpreter.ts"
-import { Actors, type EndingHow, type Entry, standIn } from "./internal/standIn.ts"
+import { Actors, simulated, standIn, withBehaviour } from "./internal/standIn.ts"
 import { VirtualTime } from "./internal/VirtualTime.ts"
 import type * as Supervisor from "./Supervisor.ts"
 import * as Machine from "./SupervisorState.ts"
 import type * as Tree from "./Tree.ts"
 
-export type { EndingHow, Entry } from "./internal/standIn.ts"
+export type { Reply } from "./SupervisorState.ts"
+
+/** How a stand-in ends: `Normal`, `Shutdown`, `Failed` or `Defect` as its exit reason. */
+export type EndingHow = "normal" | "shutdown" | "failed" | "defect"
+
+/**
+ * A moment of a generation: its start is called, is acknowledged, refused or ignored; it ends by itself; its supervisor asks it to stop; its
+ * resources are released.
+ */
+export type Moment = "starting" | "up" | "refused" | "ignored" | "ended" | "stopping" | "down"
+
+/** One line of a timeline. `at` is in milliseconds from the boot. */
+export type Entry =
+  /** `generation` counts the starts under the present supervisor; `start` counts all starts in the tree, so that no two lives share it. */
+  | {
+    readonly _tag: "Child"
+    readonly at: number
+    readonly path: string
+    readonly generation: number
+    readonly start: number
+    readonly moment: Moment
+  }
+  /** A decision was told. */
+  | { readonly _tag: "Event"; readonly at: number; readonly event: Event.Event }
+  /** A step of a supervisor's machine: what it heard, and what it commanded. */
+  | {
+    readonly _tag: "Step"
+    readonly at: number
+    readonly path: string
+    readonly event: Machine.Event
+    readonly commands: ReadonlyArray<Machine.Command>
+  }
+  /** A line of the script begins. */
+  | { readonly _tag: "Line"; readonly at: number; readonly index: number; readonly line: Line }
+  /** The answer to the call of line `index`; `undefined` when there was no such supervisor. */
+  | { readonly _tag: "Reply"; readonly at: number; readonly index: number; readonly reply: Machine.Reply | undefined }
+  /** The root has ended; `booted` says whether it had been up. */
+  | { readonly _tag: "End"; readonly at: number; readonly booted: boolean; readonly outcome: Outcome }
 
 /** One line of a script. */
 export type Line = Data.TaggedEnum<{
   /** The child at `path` ends by itself; nothing happens when it is not running. */
   Exit: { readonly path: string; readonly how: EndingHow }
-  /** Children of one supervisor end before it hears of any of them; it hears of them in this order. */
+  /** Children end before their supervisors hear of any of them; each hears of its own in this order. */
   Together: { readonly exits: ReadonlyArray<{ readonly path: string; readonly how: EndingHow }> }
-  /** The next `times` starts of this child, or of this nested supervisor, are refused, or answered with `Child.ignore`. */
+  /**
+   * The next `times` starts of this child, or of this nested supervisor, are refused, or answered with `Child.ignore`. The path
+   * `<supervisor>/*` stands for whichever of its children starts next.
+   */
   FailStarts: { readonly path: string; readonly times: number; readonly how: "fail" | "ignore" }
   StartTakes: { readonly path: string; readonly millis: number }
   StopTakes: { readonly path: string; readonly millis: number | "forever" }
@@ -67,8 +108,8 @@ export type Line = Data.TaggedEnum<{
   TerminateChild: { readonly path: string }
   RestartChild: { readonly path: string }
   DeleteChild: { readonly path: string }
-  /** Starts the child of a key at a dynamic supervisor; the key is the last part of the path. */
-  StartChild: { readonly path: string }
+  /** Starts the child of a key at a dynamic supervisor, or adds `child` to a static one; the path is the new child's. */
+  StartChild: { readonly path: string; readonly child?: Child.Any | undefined }
   Wait: { readonly millis: number }
   /** Stops the root. */
   Shutdown: {}
@@ -84,6 +125,15 @@ export type Outcome =
   /** `StartFailed` or `GaveUp`, or what else it ended with. */
   | { readonly _tag: "Failed"; readonly error: unknown }
 
+/**
+ * A child whose stand-in takes this long to start and to stop, for trees that shall be simulated with the times of the real one: Duration
+ * of a start in milliseconds, of a stop in milliseconds or `"forever"`.
+ */
+export const behaving = <C extends Child.Any>(
+  child: C,
+  { startMillis = 0, stopMillis = 0 }: { readonly startMillis?: number | undefined; readonly stopMillis?: number | "forever" | undefined }
+): C => withBehaviour(child, { startMillis, stopMillis })
+
 /** What {@link simulate} returns. */
 export interface Timeline {
   readonly entries: ReadonlyArray<Entry>
@@ -96,11 +146,11 @@ export interface Timeline {
 
 /** Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. */
 export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Timeline => {
-  const simulated = make(tree)
-  simulated.boot()
-  for (const line of script) simulated.play(line)
-  const timeline = { entries: [...simulated.entries], outcome: simulated.outcome, tree: simulated.tree, millis: simulated.endedAt }
-  simulated.discard()
+  const played = make(tree)
+  played.boot()
+  for (const line of script) played.play(line)
+  const timeline = { entries: [...played.entries], outcome: played.outcome, tree: played.tree, millis: played.endedAt }
+  played.discard()
   return timeline
 }
 
@@ -123,7 +173,7 @@ export class SimulatedTree {
 
   constructor(tree: Supervisor.Any) {
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
-    this.spec = standIn(tree, this.actors)["~snakepit/core/Supervisor"]
+    this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
       Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
       Context.add(References.MinimumLogLevel, "None"),
@@ -183,18 +233,22 @@ export class SimulatedTree {
     return node
   }
 
+  private readonly observe = (path: string, event: Machine.Event, commands: ReadonlyArray<Machine.Command>): void =>
+    void this.entries.push({ _tag: "Step", at: this.now, path, event, commands })
+
   private act(line: Line, index: number): void {
     switch (line._tag) {
       case "Exit":
         return this.actors.end(line.path, line.how)
       case "Together": {
-        const supervisor = this.supervisor(parentOf(line.exits[0]?.path ?? ""))
-        supervisor?.hold()
+        const supervisors = new Set(line.exits.flatMap(({ path }) => this.supervisor(parentOf(path)) ?? []))
+        for (const supervisor of supervisors) supervisor.hold()
         for (const { how, path } of line.exits) {
           this.actors.end(path, how)
           this.time.flush()
         }
-        return supervisor?.resume()
+        for (const supervisor of supervisors) supervisor.resume()
+        return
       }
       case "FailStarts":
         return this.actors.failStarts(line.path, line.times, line.how)
@@ -212,11 +266,8 @@ export class SimulatedTree {
         return this.ask(line.path, index, (id, token) => Machine.Event.RestartChild({ id, token }))
       case "DeleteChild":
         return this.ask(line.path, index, (id, token) => Machine.Event.DeleteChild({ id, token }))
-      case "StartChild": {
-        const supervisor = this.supervisor(parentOf(line.path))
-        if (supervisor === undefined) return this.reply(index, undefined)
-        return this.fork(Effect.result(supervisor.handle.startChild(idOf(line.path))), () => {})
-      }
+      case "StartChild":
+        return this.startChild(line.path, line.child, index)
       case "Wait":
         return this.time.advanceTo(this.now + line.millis)
       case "Shutdown":
@@ -230,15 +281,24 @@ export class SimulatedTree {
     supervisor.ask((token) => event(idOf(path), token), (reply) => this.reply(index, reply))
   }
 
+  private startChild(path: string, given: Child.Any | undefined, index: number): void {
+    const { template } = this.supervisor(parentOf(path)) ?? {}
+    const child = given === undefined ? template?.(idOf(path)) : simulated(given, this.actors, this.observe)
+    if (child === undefined) return this.reply(index, undefined)
+    this.ask(path, index, (_, token) => Machine.Event.StartChild({ child, token }))
+  }
+
   private reply(index: number, reply: Machine.Reply | undefined): void {
     this.entries.push({ _tag: "Reply", at: this.now, index, reply })
   }
 
   private end(exit: Exit.Exit<unknown, unknown>): void {
     this.ended = this.now
+    const booted = this.outcome._tag !== "Booting"
     this.outcome = Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
       ? { _tag: "Stopped" }
       : { _tag: "Failed", error: Cause.squash(exit.cause) }
+    this.entries.push({ _tag: "End", at: this.now, booted, outcome: this.outcome })
     this.fork(Scope.close(this.scope, exit), () => {})
   }
 

@@ -115,7 +115,7 @@ const apply = (step: Step, event: Event): void => {
     case "Shutdown":
       return beginStop(step, { _tag: "Shutdown", why: event.why })
     case "Kill":
-      return kill(step)
+      return collapse(step, { _tag: "Shutdown", why: "killed" })
   }
 }
 
@@ -137,6 +137,8 @@ const mustWait = (state: SupervisorState, event: Event): boolean => {
     case "DeleteChild":
     case "Change":
       return state.semantics.serve !== "always"
+    case "Shutdown":
+      return state.semantics.serve !== "always" && state.phase._tag === "Running"
     default:
       return false
   }
@@ -219,6 +221,7 @@ const forget = (step: Step, child: ChildState): void => {
     if (recovery.cursor === child) recovery.cursor = recovery.stage === "stopping" ? child.before : child.after
     if (recovery.from === child && child.after !== undefined) recovery.from = child.after
   }
+  if (state.ghost === child) state.ghost = undefined
   ChildOrder.remove(state.order, child)
   state.children.delete(child.id)
   if (state.mailbox.length > 0) dropNews(state, child.id)
@@ -274,7 +277,8 @@ const childIgnored = (step: Step, child: ChildState, isNew: boolean): void => {
   const kept = state.dynamic ? !isNew && state.semantics.ignoredInstance === "keep" : child.facts.restart !== "temporary"
   skip(state, child)
   setDown(state, child, "ignored")
-  if (!kept) forget(step, child)
+  if (!kept || state.ghost !== undefined) forget(step, child)
+  else if (state.dynamic) state.ghost = child
   answer(step, child)
   if (!isNew && child.facts.significant && state.semantics.autoShutdown === "every change") {
     state.significantEnded = true
@@ -633,6 +637,7 @@ const beginStop = (step: Step, outcome: Outcome): void => {
     const why = outcome._tag === "Shutdown" ? outcome.why : `the significant child ${outcome.child} ended`
     out.push({ _tag: "Tell", decision: { _tag: "Terminate", why } })
   }
+  if (state.ghost !== undefined) return collapse(step, { _tag: "Crashed", child: state.ghost.id })
   state.cursor = undefined
   for (let child = state.order.first; child !== undefined; child = child.after) {
     if (child.status._tag === "Waiting") settleDown(step, child, "supervisor stopping")
@@ -653,13 +658,14 @@ const stopNext = (step: Step): void => {
 }
 
 /** Lets go of everything, without order and without waiting. */
-const kill = (step: Step): void => {
+const collapse = (step: Step, outcome: Outcome): void => {
   const { out, state } = step
-  state.phase = { _tag: "Stopping", outcome: { _tag: "Shutdown", why: "killed" } }
+  state.phase = { _tag: "Stopping", outcome }
   state.recovery = undefined
   state.asks.clear()
   for (let child = state.order.last; child !== undefined; child = child.before) {
     if (isUp(child) || child.status._tag === "Stopping") out.push({ _tag: "Kill", id: child.id, generation: child.generation })
+    for (const token of child.waiters.splice(0)) reply(step, token, Reply.Stopping())
     settleDown(step, child, "supervisor stopping")
   }
   end(step)
@@ -692,6 +698,7 @@ const startChild = (step: Step, facts: ChildFacts, token: number): void => {
 const restartChild = (step: Step, id: string, token: number): void => {
   const { state } = step
   if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
+  if (state.dynamic) return reply(step, token, Reply.Dynamic())
   const child = state.children.get(id)
   if (child === undefined) return reply(step, token, Reply.NotFound())
   const { status } = child
@@ -704,6 +711,7 @@ const restartChild = (step: Step, id: string, token: number): void => {
 const terminateChild = (step: Step, id: string, token: number): void => {
   const { out, state } = step
   const child = state.children.get(id)
+  if (state.ghost !== undefined && (child === undefined || child === state.ghost)) forget(step, state.ghost)
   if (child === undefined) return reply(step, token, Reply.NotFound())
   child.waiters.push(token)
   const { status } = child
@@ -726,6 +734,7 @@ const terminateChild = (step: Step, id: string, token: number): void => {
 
 const deleteChild = (step: Step, id: string, token: number): void => {
   const { state } = step
+  if (state.dynamic) return reply(step, token, Reply.Dynamic())
   const child = state.children.get(id)
   if (child === undefined) return reply(step, token, Reply.NotFound())
   if (child.status._tag !== "Down") return reply(step, token, Reply.Present({ status: child.status._tag }))

@@ -98,6 +98,8 @@ export type Outcome =
   | { readonly _tag: "Shutdown"; readonly why: string }
   | { readonly _tag: "AutoShutdown"; readonly child: string }
   | { readonly _tag: "StartFailed"; readonly child: string; readonly reason: ExitReason }
+  /** It died of a dynamic child that had ignored its restart (`Semantics.ignoredInstance`). */
+  | { readonly _tag: "Crashed"; readonly child: string }
   | {
     readonly _tag: "GaveUp"
     readonly child: string
@@ -135,6 +137,8 @@ export interface SupervisorState {
   readonly order: ChildOrder.ChildOrder
   /** The recovery of the group, under a group strategy. */
   recovery: Recovery | undefined
+  /** The dynamic child that ignored its restart and was kept, with `ignoredInstance: "keep"`: one at most, as in OTP. */
+  ghost: ChildState | undefined
   readonly asks: Map<number, Ask>
   /** Exits that are pending together, before they are decided as one. */
   readonly gathering: Set<ChildState>
@@ -218,6 +222,8 @@ export type Reply = Data.TaggedEnum<{
   NotFound: {}
   Present: { readonly status: Status["_tag"] }
   MaxChildren: { readonly maxChildren: number }
+  /** A dynamic supervisor keeps no child that is down: there is nothing to restart or to delete. */
+  Dynamic: {}
   Stopping: {}
   StartFailed: { readonly reason: ExitReason }
 }>
@@ -290,6 +296,7 @@ export const make = (options: Options): SupervisorState => {
     children,
     order: ChildOrder.make(children.values()),
     recovery: undefined,
+    ghost: undefined,
     asks: new Map(),
     gathering: new Set(),
     mailbox: [],
@@ -357,6 +364,7 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
     children: new Map([...state.children].map(([id, child]) => [id, copy(child)])),
     order,
     recovery: state.recovery && copyRecovery(state.recovery),
+    ghost: state.ghost && copy(state.ghost),
     asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),
     gathering: new Set([...state.gathering].map(copy)),
     mailbox: [...state.mailbox],

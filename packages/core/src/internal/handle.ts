@@ -37,6 +37,8 @@ export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): D
         return Effect.fail(new SupervisorError.ChildPresent({ supervisor: path, child, status: reply.status }))
       case "MaxChildren":
         return Effect.fail(new SupervisorError.MaxChildren({ supervisor: path, maxChildren: reply.maxChildren }))
+      case "Dynamic":
+        return Effect.die(new Error(`${path} is dynamic: a child of it that is down is gone. Start one with startChild("${child}")`))
       case "Stopping":
         return Effect.fail(new SupervisorError.SupervisorStopping({ supervisor: path }))
       case "StartFailed":

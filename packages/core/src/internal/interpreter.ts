@@ -44,6 +44,8 @@ export interface Spec {
   readonly template: { readonly child: (key: string) => Child.Any; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
   readonly events: SupervisorEvents
   readonly labels: Labels
+  /** Hears every step of the machine, for simulations. */
+  readonly observer?: ((path: string, event: Machine.Event, commands: ReadonlyArray<Machine.Command>) => void) | undefined
   readonly watcher?: {
     readonly up: Effect.Effect<void>
     readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
@@ -166,6 +168,11 @@ export class Interpreter {
 
   // ── for the supervisor above, and for a simulation ──
 
+  /** Makes the child of a key; absent in a static supervisor. */
+  get template(): ((key: string) => Child.Any) | undefined {
+    return this.spec.template?.child
+  }
+
   /** The supervisor that is the child `id`, while it is up. */
   node(id: string): Interpreter | undefined {
     return this.lives.get(id)?.node
@@ -189,7 +196,7 @@ export class Interpreter {
     this.drain()
   }
 
-  /** Ends it and everything below it without waiting for anything: its parent's patience is over. */
+  /** Ends it without waiting for its children, as OTP's `kill`: supervisors below it stop by themselves, in their order. */
   kill(): void {
     this.dispatch(Machine.Event.Kill())
   }
@@ -250,6 +257,8 @@ export class Interpreter {
             )
         )
       }
+      case "Crashed":
+        return Effect.die(new Error(`${this.path} crashed: its child "${outcome.child}" ignored a restart and could not be stopped`))
       case "GaveUp":
         return Effect.fail(this.gaveUp(outcome))
     }
@@ -280,6 +289,7 @@ export class Interpreter {
     try {
       for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
         const commands = transition(this.state, next, this.now())
+        if (this.outcome === undefined) this.spec.observer?.(this.path, next, commands)
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
       }
     } finally {
@@ -387,7 +397,6 @@ export class Interpreter {
   private killChild(id: string): void {
     const life = this.lives.get(id)
     if (life === undefined) return
-    life.node?.kill()
     life.stopAsked = true
     if (!life.releasing) this.release(life.child, life, () => {}, Exit.void)
   }

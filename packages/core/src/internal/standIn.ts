@@ -5,44 +5,46 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
-import type * as Event from "../Event.ts"
-import type { Line } from "../Simulation.ts"
+import type { EndingHow, Entry, Moment } from "../Simulation.ts"
 import type * as Supervisor from "../Supervisor.ts"
-import type { Reply } from "../SupervisorState.ts"
 import * as Interpreter from "./interpreter.ts"
 
-/** How a stand-in ends: `Normal`, `Shutdown`, `Failed` or `Defect` as its exit reason. */
-export type EndingHow = "normal" | "shutdown" | "failed" | "defect"
+/** How long the starts and stops of one child's stand-in take, unless the script says otherwise. */
+export interface Behaviour {
+  readonly startMillis: number
+  readonly stopMillis: number | "forever"
+}
 
-/**
- * A moment of a generation: its start is called, is acknowledged, refused or ignored; it ends by itself; its supervisor asks it to stop; its
- * resources are released.
- */
-export type Moment = "starting" | "up" | "refused" | "ignored" | "ended" | "stopping" | "down"
+const atOnce: Behaviour = { startMillis: 0, stopMillis: 0 }
 
-/** One line of a timeline. `at` is in milliseconds from the boot. */
-export type Entry =
-  | { readonly _tag: "Child"; readonly at: number; readonly path: string; readonly generation: number; readonly moment: Moment }
-  /** A decision was told. */
-  | { readonly _tag: "Event"; readonly at: number; readonly event: Event.Event }
-  /** A line of the script begins. */
-  | { readonly _tag: "Line"; readonly at: number; readonly index: number; readonly line: Line }
-  /** The answer to the call of line `index`; `undefined` when there was no such supervisor. */
-  | { readonly _tag: "Reply"; readonly at: number; readonly index: number; readonly reply: Reply | undefined }
+/** Where a child carries its stand-in's behaviour. */
+const behaviourKey = "~snakepit/core/Simulation"
+
+export const withBehaviour = <C extends Child.Any>(child: C, behaviour: Behaviour): C => ({ ...child, [behaviourKey]: behaviour })
+
+const behaviourOf = (child: Child.Any): Behaviour => (child as { [behaviourKey]?: Behaviour })[behaviourKey] ?? atOnce
 
 /** What the stand-in of a path does, in all its generations, and its present life. */
 interface Actor {
   failing: number
   failure: "fail" | "ignore"
-  startMillis: number
-  stopMillis: number | "forever"
+  startMillis: number | undefined
+  stopMillis: number | "forever" | undefined
   /** Present while it lives. */
   end: ((how: EndingHow) => void) | undefined
 }
 
-/** All stand-ins of a tree, by path. */
+/** One filling of a path; `start` counts all starts of the tree. */
+interface Life {
+  readonly path: string
+  readonly generation: number
+  readonly start: number
+}
+
+/** All stand-ins of a tree, by path. `<path>/*` is every child of a supervisor. */
 export class Actors {
   private readonly actors = new Map<string, Actor>()
+  private starts = 0
   private readonly write: (entry: Entry) => void
   private readonly now: () => number
 
@@ -67,79 +69,87 @@ export class Actors {
     this.of(path).stopMillis = stopMillis
   }
 
-  /** The start of a stand-in. */
-  readonly start: Child.Options["start"] = Effect.withFiber((fiber) => {
-    const { generation, path, scope } = given(fiber)
-    const actor = this.of(path)
-    const refused = this.refuse(actor, path, generation)
-    if (refused !== undefined) return refused
-    let over = false
-    const release = Effect.suspend(() => {
-      actor.end = undefined
-      if (!over) this.tell(path, generation, "stopping")
-      const { stopMillis } = actor
-      const down = () => this.tell(path, generation, "down")
-      if (over || stopMillis === 0) return Effect.sync(down)
-      return stopMillis === "forever" ? Effect.never : Effect.map(Effect.sleep(stopMillis), down)
-    })
-    const life = Effect.callback<void, string>((resume) => {
-      actor.end = (how) => {
+  /** The start of a stand-in for a child that is no supervisor. */
+  start(behaviour: Behaviour): Child.Options["start"] {
+    return Effect.withFiber((fiber) => {
+      const { life, scope } = this.given(fiber)
+      const actor = this.of(life.path)
+      const refused = this.refuse(life)
+      if (refused !== undefined) return refused
+      let over = false
+      const down = Effect.sync(() => this.tell(life, "down"))
+      const release = Effect.suspend(() => {
         actor.end = undefined
-        over = true
-        this.tell(path, generation, "ended")
-        resume(endings[how])
-      }
+        if (over) return down
+        this.tell(life, "stopping")
+        const millis = actor.stopMillis ?? behaviour.stopMillis
+        if (millis === 0) return down
+        const ended = Effect.callback<void>((resume) => { // it may also end by itself meanwhile
+          actor.end = () => {
+            actor.end = undefined
+            resume(Effect.void)
+          }
+        })
+        return Effect.andThen(millis === "forever" ? ended : Effect.raceFirst(ended, Effect.sleep(millis)), down)
+      })
+      const living = Effect.callback<void, string>((resume) => {
+        actor.end = (how) => {
+          actor.end = undefined
+          over = true
+          this.tell(life, "ended")
+          resume(endings[how])
+        }
+      })
+      const up = Effect.sync(() => {
+        this.tell(life, "up")
+        return living
+      })
+      const millis = actor.startMillis ?? behaviour.startMillis
+      return Effect.andThen(Scope.addFinalizer(scope, release), millis === 0 ? up : Effect.andThen(Effect.sleep(millis), up))
     })
-    const up = Effect.sync(() => {
-      this.tell(path, generation, "up")
-      return life
-    })
-    const started = actor.startMillis === 0 ? up : Effect.andThen(Effect.sleep(actor.startMillis), up)
-    return Effect.andThen(Scope.addFinalizer(scope, release), started)
-  })
+  }
 
   /** The start of a nested supervisor, with its moments told. */
   startNode(start: Child.Options["start"]): Child.Options["start"] {
     return Effect.withFiber((fiber) => {
-      const { generation, path, scope } = given(fiber)
-      const refused = this.refuse(this.of(path), path, generation)
-      if (refused !== undefined) return refused
-      const down = Effect.sync(() => this.tell(path, generation, "down"))
-      return Effect.andThen(
-        Scope.addFinalizer(scope, down),
-        Effect.tap(start, () => Effect.sync(() => this.tell(path, generation, "up")))
+      const { life, scope } = this.given(fiber)
+      return this.refuse(life) ?? Effect.andThen(
+        Scope.addFinalizer(scope, Effect.sync(() => this.tell(life, "down"))),
+        Effect.tap(start, () => Effect.sync(() => this.tell(life, "up")))
       )
     })
   }
 
-  private refuse(actor: Actor, path: string, generation: number): Effect.Effect<Effect.Effect<never>, string> | undefined {
-    this.tell(path, generation, "starting")
-    if (actor.failing === 0) return undefined
+  /** What the interpreter gives to every start. */
+  private given({ context }: Fiber.Fiber<unknown, unknown>): { readonly life: Life; readonly scope: Scope.Scope } {
+    const { generation, path } = Context.getUnsafe(context, Child.CurrentChild)
+    return { life: { path, generation, start: this.starts++ }, scope: Context.getUnsafe(context, Scope.Scope) }
+  }
+
+  private refuse(life: Life): Effect.Effect<Effect.Effect<never>, string> | undefined {
+    this.tell(life, "starting")
+    const { path } = life
+    const actor = [path, `${path.slice(0, path.lastIndexOf("/"))}/*`].map((of) => this.actors.get(of)).find((actor) => actor?.failing)
+    if (actor === undefined) return undefined
     actor.failing--
     const ignores = actor.failure === "ignore"
-    this.tell(path, generation, ignores ? "ignored" : "refused")
+    this.tell(life, ignores ? "ignored" : "refused")
     return ignores ? Effect.succeed(Child.ignore) : Effect.fail("would not start")
   }
 
   private of(path: string): Actor {
     let actor = this.actors.get(path)
     if (actor === undefined) {
-      actor = { failing: 0, failure: "fail", startMillis: 0, stopMillis: 0, end: undefined }
+      actor = { failing: 0, failure: "fail", startMillis: undefined, stopMillis: undefined, end: undefined }
       this.actors.set(path, actor)
     }
     return actor
   }
 
-  private tell(path: string, generation: number, moment: Moment): void {
-    this.write({ _tag: "Child", at: this.now(), path, generation, moment })
+  private tell(life: Life, moment: Moment): void {
+    this.write({ _tag: "Child", at: this.now(), ...life, moment })
   }
 }
-
-/** What the interpreter gives to every start. */
-const given = ({ context }: Fiber.Fiber<unknown, unknown>) => ({
-  ...Context.getUnsafe(context, Child.CurrentChild),
-  scope: Context.getUnsafe(context, Scope.Scope)
-})
 
 const endings: { readonly [How in EndingHow]: Effect.Effect<void, string> } = {
   normal: Effect.void,
@@ -149,17 +159,20 @@ const endings: { readonly [How in EndingHow]: Effect.Effect<void, string> } = {
 }
 
 /** The same supervisor with a stand-in for every child that is none. */
-export const standIn = (supervisor: Supervisor.Any, actors: Actors): Supervisor.Any => {
+export const standIn = (supervisor: Supervisor.Any, actors: Actors, observer: Interpreter.Spec["observer"]): Supervisor.Any => {
   const { watcher: _, ...spec } = supervisor["~snakepit/core/Supervisor"]
-  const child = (child: Child.Any): Child.Any => {
-    if (!("~snakepit/core/Supervisor" in child)) return { ...child, start: actors.start }
-    const node = standIn(child as Supervisor.Any, actors)
-    return { ...node, start: actors.startNode(node.start) }
-  }
-  const simulated: Interpreter.Spec = {
+  const changed: Interpreter.Spec = {
     ...spec,
-    children: spec.children.map(child),
-    template: spec.template && { ...spec.template, child: (key) => child(spec.template!.child(key)) }
+    observer,
+    children: spec.children.map((child) => simulated(child, actors, observer)),
+    template: spec.template && { ...spec.template, child: (key) => simulated(spec.template!.child(key), actors, observer) }
   }
-  return { ...supervisor, start: Interpreter.start(simulated), "~snakepit/core/Supervisor": simulated }
+  return { ...supervisor, start: Interpreter.start(changed), "~snakepit/core/Supervisor": changed }
+}
+
+/** The stand-in of a child; of a supervisor, itself over stand-ins. */
+export const simulated = (child: Child.Any, actors: Actors, observer: Interpreter.Spec["observer"]): Child.Any => {
+  if (!("~snakepit/core/Supervisor" in child)) return { ...child, start: actors.start(behaviourOf(child)) }
+  const node = standIn(child as Supervisor.Any, actors, observer)
+  return { ...node, start: actors.startNode(node.start) }
 }
