@@ -52,7 +52,10 @@ describe("the escalation of a tree", () => {
     expectTypeOf<Supervisor.Escalation<typeof root>>().toEqualTypeOf<
       SupervisorError.GaveUp<
         "root",
-        At<"root/db", DbError | SupervisorError.Defect> | At<"root/pools/worker/process", ImportFailed | Oom | Always>
+        | At<"root/db", DbError | SupervisorError.Defect>
+        | At<"root/pools", SupervisorError.Defect>
+        | At<"root/pools/worker", SupervisorError.Defect>
+        | At<"root/pools/worker/process", ImportFailed | Oom | Always>
       >
     >()
   })
