@@ -160,7 +160,7 @@ const shutdownOf = (shutdown: Shutdown): number | "infinity" | "brutal" =>
 
 /** What {@link fromLayer} takes. */
 export interface LayerOptions<I, A, E, R> extends CommonOptions {
-  readonly key: Context.Key<I, A>
+  readonly key: Context.Key<I, NoInfer<A>>
   readonly layer: Layer.Layer<I, E, R>
   /** Where dependants look up the current generation. */
   readonly name: RegisteredName.RegisteredName<A>

@@ -350,8 +350,23 @@ export const handled = <A, E, R>(
   program: Effect.Effect<A, E, R> & ([E] extends [never] ? unknown : CompileError<Unhandled<E>>)
 ): Effect.Effect<A, never, R> => program as Effect.Effect<A, never, R>
 
-/** Builds a tree in the layer's scope and provides the running supervisor under `key`. */
-export const layer = <I, T extends Any>(
-  key: Context.Key<I, Running<Escalation<T>>>,
-  supervisor: T
-): Layer.Layer<I, StartError<T>, NeedOf<T>> => Layer.effect(key, start(supervisor)) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+type CheckService<T extends Any, Shape> = [Running<Escalation<T>>] extends [Shape] ? unknown
+  : CompileError<
+    `supervisor "${T[
+      "id"
+    ]}" does not fit the service: its escalation, Supervisor.Escalation<typeof tree>, is more than the service's life declares`
+  >
+
+/**
+ * Builds a tree in the layer's scope and provides the running supervisor under `key`.
+ *
+ * **Gotchas**
+ *
+ * The layer's error is that of starting. Giving up comes later, as the failure of the service's `life`: await it beside the program, as in
+ * `Effect.raceFirst(program, Effect.andThen(app.life, Effect.never))`.
+ */
+export const layer = <I, Shape, T extends Any>(
+  key: Context.Key<I, Shape>,
+  supervisor: T & CheckService<T, Shape>
+): Layer.Layer<I, StartError<T>, NeedOf<T>> =>
+  Layer.effect(key, start(supervisor) as never) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
