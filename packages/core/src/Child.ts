@@ -37,8 +37,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { CompileError } from "./CompileError.ts"
+import type { CompileError, NoOther } from "./CompileError.ts"
 import type { Contract, Plane } from "./Contract.ts"
+import { checkChild } from "./internal/specification.ts"
 import * as RegisteredName from "./RegisteredName.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Defect, Ended, Origin } from "./SupervisorError.ts"
@@ -47,9 +48,8 @@ import type { CurrentSupervisor } from "./SupervisorHandle.ts"
 /** How long a child may take to stop: a duration, for as long as it takes, or not waited for at all. */
 export type Shutdown = Duration.Input | "infinity" | "brutal"
 
-/** What {@link make} takes. */
-export interface Options {
-  readonly start: Effect.Effect<Effect.Effect<unknown, any, any>, any, any>
+/** What every child says of itself. */
+export interface CommonOptions {
   /** `permanent` by default, as in OTP. */
   readonly restart?: RestartType | undefined
   /** 5 seconds by default, as in OTP; `"infinity"` for supervisors. */
@@ -58,6 +58,11 @@ export interface Options {
   readonly significant?: boolean | undefined
   /** Where it may be placed; a child without a plane fits in either. */
   readonly plane?: Plane | undefined
+}
+
+/** What {@link make} takes. */
+export interface Options extends CommonOptions {
+  readonly start: Effect.Effect<Effect.Effect<unknown, any, any>, any, any>
 }
 
 /**
@@ -94,31 +99,48 @@ export const ignore: Effect.Effect<never> = Effect.suspend(() => Effect.never) /
 type ErrorOf<X> = X extends Effect.Effect<any, infer E, any> ? E : never
 type LifeOf<X> = X extends Effect.Effect<infer A, any, any> ? A : never
 type NeedOf<X> = X extends Effect.Effect<any, any, infer R> ? R : never
-type IsPermanent<O> = O extends { readonly restart: "transient" | "temporary" } ? false : true
 type PlaneOf<O> = O extends { readonly plane: infer P extends Plane } ? P : never
 type At<Id extends string, E> = [E] extends [never] ? never : Origin<Id, E>
+
+/** What the restart type may be, given what an option says of it: nothing, and what is not known, counts as `permanent`. */
+export type RestartIn<X> = X extends RestartType ? X : "permanent"
+
+/** Whether it is significant: `true`, `false`, or not known. */
+export type SignificantIn<X> = X extends boolean ? X : false
 
 /** What the interpreter gives to every child. */
 type Given = Scope.Scope | CurrentChild | CurrentSupervisor
 
-type Check<Id extends string, O> = O extends { readonly significant: true } ? IsPermanent<O> extends true ? CompileError<
-      `child "${Id}" is significant and permanent: a permanent child never ends for good, so auto-shutdown could never fire; use restart: "transient" or "temporary"`
-    >
-  : unknown
-  : unknown
-
-/** Makes a child. */
-export const make = <const Id extends string, const O extends Options>(id: Id, options: O & Check<Id, O>): Child<
+/** The child that follows from the options `O`, the errors of starting `E0` and of running `E`, and what both need. */
+type Made<Id extends string, E0, E, R, O extends CommonOptions, Restart = RestartIn<O["restart"]>> = Child<
   Id,
-  At<Id, ErrorOf<O["start"]>>,
-  O extends { readonly restart: "temporary" } ? never
-    : At<Id, ErrorOf<O["start"]> | ErrorOf<LifeOf<O["start"]>> | Defect | (IsPermanent<O> extends true ? Ended : never)>,
-  Exclude<NeedOf<O["start"]> | NeedOf<LifeOf<O["start"]>>, Given>,
+  At<Id, E0>,
+  [Restart] extends ["temporary"] ? never : At<Id, E0 | E | Defect | ("permanent" extends Restart ? Ended : never)>,
+  Exclude<R, Given>,
   PlaneOf<O>,
-  O extends { readonly significant: true } ? true : false
-> => makeUnchecked(id, options, undefined)
+  SignificantIn<O["significant"]>
+>
 
-/** The value behind every child, without the inference. */
+/** Refuses what could never end its supervisor. */
+export type CheckSignificant<What extends string, O, Restart> = O extends { readonly significant: true } ?
+  [Restart] extends ["permanent"] ? {
+      readonly significant: CompileError<
+        `${What} is significant and permanent: a permanent child never ends for good, so auto-shutdown could never fire; make it transient or temporary`
+      >
+    }
+  : unknown
+  : unknown
+
+/** Makes a child. Throws an `InvalidSpec` for what types cannot see. */
+export const make = <const Id extends string, const O extends Options>(
+  id: Id,
+  options: O & CheckSignificant<`child "${Id}"`, O, RestartIn<O["restart"]>> & NoOther<O, keyof Options, "Child.make">
+): Made<Id, ErrorOf<O["start"]>, ErrorOf<LifeOf<O["start"]>>, NeedOf<O["start"]> | NeedOf<LifeOf<O["start"]>>, O> => {
+  checkChild(id, options)
+  return makeUnchecked(id, options, undefined)
+}
+
+/** The value behind every child, without the inference and the checks. */
 export const makeUnchecked = <Id extends string>(
   id: Id,
   options: Options,
@@ -137,8 +159,8 @@ const shutdownOf = (shutdown: Shutdown): number | "infinity" | "brutal" =>
   shutdown === "infinity" || shutdown === "brutal" ? shutdown : Duration.toMillis(Duration.fromInputUnsafe(shutdown))
 
 /** What {@link fromLayer} takes. */
-export interface LayerOptions<I, A, E, R> {
-  readonly key: Context.Key<I, A>
+export interface LayerOptions<I, A, E, R> extends CommonOptions {
+  readonly key: Context.Key<I, NoInfer<A>>
   readonly layer: Layer.Layer<I, E, R>
   /** Where dependants look up the current generation. */
   readonly name: RegisteredName.RegisteredName<A>
@@ -146,14 +168,42 @@ export interface LayerOptions<I, A, E, R> {
 
 /**
  * Supervises a service: each generation builds the layer anew and registers the service under `name`, where dependants find the
- * current generation with `RegisteredName.whereis`.
+ * current generation with `RegisteredName.whereis`. How the layer fails to build is how the child fails to start.
+ *
+ * **Example** (A connection that is opened anew at each restart)
+ *
+ * ```ts
+ * import { Child, RegisteredName } from "@snakepit/core"
+ * import { Context, Effect, Layer } from "effect"
+ *
+ * class Connection extends Context.Service<Connection, { readonly send: (line: string) => Effect.Effect<void> }>()("Connection") {}
+ *
+ * const connection = RegisteredName.make<Connection["Service"]>("connection")
+ * const child = Child.fromLayer("connection", {
+ *   key: Connection,
+ *   layer: Layer.succeed(Connection, { send: Effect.log }),
+ *   name: connection,
+ *   shutdown: "1 second"
+ * })
+ * const greet = Effect.flatMap(RegisteredName.whereis(connection), ({ send }) => send("hello"))
+ * ```
  */
-export const fromLayer = <const Id extends string, I, A, E, R>(id: Id, options: LayerOptions<I, A, E, R>) =>
-  make(id, {
-    start: Effect.gen(function*() {
-      const memo = yield* Layer.makeMemoMap // a shared one would hand out the generation that died
-      const context = yield* Layer.buildWithMemoMap(options.layer, memo, yield* Effect.scope)
-      yield* RegisteredName.register(options.name, Context.get(context, options.key))
-      return Effect.never
-    })
+export const fromLayer = <const Id extends string, I, A, E, R, const O extends CommonOptions>(
+  id: Id,
+  options:
+    & LayerOptions<I, A, E, R>
+    & O
+    & CheckSignificant<`child "${Id}"`, O, RestartIn<O["restart"]>>
+    & NoOther<O, keyof LayerOptions<I, A, E, R>, "Child.fromLayer">
+): Made<Id, E, never, R, O> => {
+  const { key, layer, name, ...common }: LayerOptions<I, A, E, R> = options
+  const start = Effect.gen(function*() {
+    const memo = yield* Layer.makeMemoMap // a shared one would hand out the generation that died
+    const context = yield* Layer.buildWithMemoMap(layer, memo, yield* Effect.scope)
+    yield* RegisteredName.register(name, Context.get(context, key))
+    return Effect.never
   })
+  const checked: Options = { ...common, start }
+  checkChild(id, checked)
+  return makeUnchecked(id, checked, undefined)
+}

@@ -20,8 +20,10 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Child from "./Child.ts"
+import type { CompileError } from "./CompileError.ts"
 import type { Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
+import { checkDynamic } from "./internal/specification.ts"
 import * as Supervisor from "./Supervisor.ts"
 import type { DynamicSupervisorHandle } from "./SupervisorHandle.ts"
 
@@ -36,24 +38,24 @@ export interface Options extends Supervisor.CommonOptions {
 }
 
 type TemplateOf<O extends Options> = ReturnType<O["child"]>
-type CheckPlane<O extends Options> = TemplateOf<O> extends Child.Child<any, any, any, any, infer CP extends Plane, any>
-  ? [CP] extends [O["plane"]] ? unknown
-  : { readonly child: { readonly "✗": `the template belongs to the ${CP} plane, this supervisor to the ${O["plane"]} plane` } }
+type CheckTemplate<O extends Options> = TemplateOf<O> extends Child.Child<any, any, any, any, infer CP extends Plane, infer Sig>
+  ? [CP] extends [O["plane"]] ? [Sig] extends [true] ? {
+        readonly child: CompileError<
+          "the template is significant, but a dynamic supervisor never shuts itself down: its ending would end nothing"
+        >
+      }
+    : unknown
+  : { readonly child: CompileError<`the template belongs to the ${CP} plane, this supervisor to the ${O["plane"]} plane`> }
   : unknown
 
-/** Makes a dynamic supervisor. */
+/** Makes a dynamic supervisor. Throws an `InvalidSpec` for what types cannot see. */
 export const make = <const Id extends string, const O extends Options>(
   id: Id,
-  options: O & CheckPlane<O>
-): Supervisor.Supervisor<
-  Id,
-  Supervisor.Under<Id, Supervisor.StartOf<TemplateOf<O>>>,
-  Supervisor.EscalationOf<Id, Supervisor.LifeOf<TemplateOf<O>>, O>,
-  Supervisor.NeedOf<TemplateOf<O>>,
-  Supervisor.MountOf<O>
-> => {
+  options: O & CheckTemplate<O> & Supervisor.CheckCommon<Id, O, keyof Options, "DynamicSupervisor.make">
+): Supervisor.Made<Id, TemplateOf<O>, O> => {
+  const shown = checkDynamic(id, options)
   const { child, initial, maxChildren }: Options = options
-  return Supervisor.fromSpec(id, options, [child("<key>")], {
+  return Supervisor.fromSpec(id, options, [shown], {
     id,
     semantics: options.semantics,
     strategy: "one_for_one",

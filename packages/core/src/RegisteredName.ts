@@ -33,7 +33,7 @@ export class NotRegistered extends Data.TaggedError("NotRegistered")<{ readonly 
 export const make = <A>(name: string): RegisteredName<A> => ({ name, current: undefined, latest: undefined })
 
 /** Registers `value` until the scope closes. A later registration under the same name wins. */
-export const register = <A>(name: RegisteredName<A>, value: A): Effect.Effect<void, never, Scope.Scope> =>
+export const register = <A>(name: RegisteredName<A>, value: NoInfer<A>): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       name.current = value

@@ -33,8 +33,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
+import type { NoOther } from "./CompileError.ts"
 import type { ExitReason } from "./ExitReason.ts"
 import * as Intensity from "./Intensity.ts"
+import { checkPolicy } from "./internal/specification.ts"
 
 /** What a delay schedule is stepped with: the child that ended, and why. */
 export interface ChildExit {
@@ -92,9 +94,12 @@ type IsLimited<O> = O extends { readonly intensity: "unlimited" } ? false : true
 
 /**
  * Makes a policy. `delay` defaults to {@link defaultDelay}, `resetAfter` to the window (60 s when unlimited).
- * Throws a `RangeError` for a negative or fractional `maxRestarts` or an empty window: a mistake in the program, not in its input.
+ * Throws an `InvalidSpec` for a negative or fractional `maxRestarts` or an empty window: a mistake in the program, not in its input.
  */
-export const make = <const O extends Options>(options: O): RestartPolicy<RefusalOf<O>, IsLimited<O>> => {
+export const make = <const O extends Options>(
+  options: O & NoOther<O, keyof Options, "RestartPolicy.make">
+): RestartPolicy<RefusalOf<O>, IsLimited<O>> => {
+  checkPolicy(options)
   const { delay, intensity, resetAfter }: Options = options
   const limit = limitOf(intensity)
   return {
@@ -109,17 +114,10 @@ export const make = <const O extends Options>(options: O): RestartPolicy<Refusal
   }
 }
 
-const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" => {
-  if (input === "unlimited") return "unlimited"
-  const withinMillis = Duration.toMillis(Duration.fromInputUnsafe(input.within))
-  if (!Number.isInteger(input.maxRestarts) || input.maxRestarts < 0) {
-    throw new RangeError(`maxRestarts must be a whole number of 0 or more, got ${input.maxRestarts}`)
-  }
-  if (!(withinMillis > 0) || !Number.isFinite(withinMillis)) {
-    throw new RangeError(`within must be a finite duration above 0, got ${withinMillis} ms; for no limit use intensity: "unlimited"`)
-  }
-  return { maxRestarts: input.maxRestarts, withinMillis }
-}
+const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" =>
+  input === "unlimited"
+    ? input
+    : { maxRestarts: input.maxRestarts, withinMillis: Duration.toMillis(Duration.fromInputUnsafe(input.within)) }
 
 /** Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. */
 export type DelayStep<E> = (now: number, exit: ChildExit) => Effect.Effect<number, E | DelayEnded>

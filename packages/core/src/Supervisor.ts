@@ -19,7 +19,10 @@
  * supervisor stays down in silence: a declared difference.)
  *
  * Mistakes in a spec are compile-time errors that read as sentences: duplicate ids, a significant child that could never end the
- * supervisor, a child in the wrong plane.
+ * supervisor, an auto-shutdown that could never fire, a child in the wrong plane, an option that does not exist, and, with
+ * {@link handled}, an escalation that nobody handles. What types cannot see is thrown as `InvalidSpec` when the supervisor is made.
+ *
+ * A finite `shutdown` for a supervisor compiles, as OTP allows it; it is a matter for `lint`, with OTP's reason (a race).
  *
  * **Example** (A database and its users, run to the end)
  *
@@ -47,13 +50,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
-import type { CompileError } from "./CompileError.ts"
+import type { CompileError, NoOther } from "./CompileError.ts"
 import type { Clauses, Contract, Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
+import { checkSupervisor } from "./internal/specification.ts"
 import type * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
-import type { GaveUp, Origin, StartFailed } from "./SupervisorError.ts"
+import type { Defect, Ended, GaveUp, Origin, StartFailed } from "./SupervisorError.ts"
 import type { SupervisorEvents } from "./SupervisorEvent.ts"
 import type { SupervisorHandle } from "./SupervisorHandle.ts"
 import type { AutoShutdown, Strategy } from "./SupervisorState.ts"
@@ -71,6 +75,13 @@ export interface CommonOptions extends Clauses {
   readonly mountOn?: Plane | undefined
   /** How its own parent restarts it; `permanent` by default. */
   readonly restartType?: RestartType | undefined
+  /** Its ending for good may end the supervisor above (`autoShutdown`). Not when it is permanent. */
+  readonly significant?: boolean | undefined
+  /**
+   * How long its own parent gives it to stop: as long as it takes by default. With anything else it may be left behind while its own
+   * children are still stopping; OTP calls this a race and advises against it.
+   */
+  readonly shutdown?: Child.Shutdown | undefined
   /** Where it differs from OTP; as the supervisor above by default, `Semantics.production` at the root. */
   readonly semantics?: Semantics | undefined
 }
@@ -82,40 +93,94 @@ export interface Options extends CommonOptions {
   readonly children: ReadonlyArray<Child.Any>
 }
 
-/** A supervisor, which is a child of the supervisor above it. */
-export interface Supervisor<out Id extends string, out S, out L, out R, out P extends Plane> extends Child.Child<Id, S, L, R, P, false> {
+/**
+ * A supervisor, which is a child of the supervisor above it: `Escalation` is how it can give up, `Again` the origins of how it can fail to
+ * start when a sibling takes it along.
+ */
+export interface Supervisor<
+  out Id extends string,
+  out S,
+  out L,
+  out R,
+  out P extends Plane,
+  out Sig extends boolean = boolean,
+  out Escalation = unknown,
+  out Again = unknown
+> extends Child.Child<Id, S, L, R, P, Sig> {
   readonly contract: Contract
+  readonly "~snakepit/core/Escalation": { readonly Escalation: Escalation; readonly Again: Again }
   readonly "~snakepit/core/Supervisor": Interpreter.Spec
 }
 
 /** Any supervisor. */
 export type Any = Supervisor<string, any, any, any, Plane>
 
-type Under<Id extends string, F> = F extends Origin<infer Path, infer E> ? Origin<`${Id}/${Path}`, E> : never
+type Under<Id extends string, F> = unknown extends F ? Origin<`${Id}/${string}`, unknown>
+  : F extends Origin<infer Path, infer E> ? Origin<`${Id}/${Path}`, E>
+  : never
 type StartOf<C> = C extends Child.Child<any, infer S, any, any, any, any> ? S : never
 type LifeOf<C> = C extends Child.Child<any, any, infer L, any, any, any> ? L : never
 type NeedOf<C> = C extends Child.Child<any, any, any, infer R, any, any> ? R : never
+type AgainOf<C> = C extends { readonly "~snakepit/core/Escalation": { readonly Again: infer Again } } ? Again : never
+type SignificantOf<C> = C extends Child.Child<any, any, any, any, any, infer Sig> ? Sig : never
 type RefusalOf<O> = O extends { readonly restart: RestartPolicy.RestartPolicy<infer E, boolean> } ? E : never
 type IsLimited<O> = O extends { readonly restart: { readonly "~snakepit/core/RestartPolicy": { readonly limited: false } } } ? false : true
-type AutoOf<O> = O extends { readonly autoShutdown: infer A } ? A : "never"
+type AutoOf<O> = O extends { readonly autoShutdown?: infer A } ? A extends AutoShutdown ? A : "never" : "never"
+/** The origins of its children while it runs: under a group strategy a sibling's exit restarts them too. */
+type RunningOf<C, O> = O extends { readonly strategy: infer T } ? [T] extends ["one_for_one"] ? LifeOf<C> : Plus<LifeOf<C>, AgainOf<C>>
+  : LifeOf<C>
+type MountOf<O extends CommonOptions> = O extends { readonly mountOn: infer M extends Plane } ? M : O["plane"]
 
-/** The plane that a supervisor fits in. */
-export type MountOf<O extends CommonOptions> = O extends { readonly mountOn: infer M extends Plane } ? M : O["plane"]
+/** How the policy can refuse a restart. */
+type LimitOf<O> = RefusalOf<O> | (IsLimited<O> extends true ? RestartPolicy.IntensityExceeded | RestartPolicy.DelayEnded : never)
 
-/** The origins that a supervisor of children with the origins `L` escalates: none when its intensity is unlimited. */
-export type EscalationOf<Id extends string, L, O> = IsLimited<O> extends true ? Under<Id, L>
-  : [RefusalOf<O>] extends [never] ? never
-  : Under<Id, L>
+/** The origins that make it give up, out of those of its children: none when its intensity is unlimited. */
+type OwnOf<Id extends string, L, O> = [LimitOf<O>] extends [never] ? never : Under<Id, L>
 
-/** A child's origins as seen from above its supervisor. */
-export type { LifeOf, NeedOf, StartOf, Under }
+/** `L`, and of `More` what it does not cover. */
+type Plus<L, More> = L | Exclude<More, L>
+
+/** What a restart by the supervisor above can meet. */
+type AgainFor<Id extends string, S, Restart> = [Restart] extends ["temporary"] ? never : S | Origin<Id, Defect>
+
+/** Its origins for the supervisor above: nothing of a temporary one; how its restart can fail once it can end and be restarted. */
+type AboveOf<Id extends string, S, Own, Returns, Restart> = [Restart] extends ["temporary"] ? never
+  : Returns extends true ? Plus<Own, AgainFor<Id, S, Restart> | Origin<Id, Ended>>
+  : [Own] extends [never] ? never
+  : Plus<Own, AgainFor<Id, S, Restart>>
+
+/** Whether it can shut itself down though its parent then restarts it. */
+type ReturnsOf<Auto, Restart> = [Auto] extends ["never"] ? false : "permanent" extends Restart ? true : false
+
+/** The supervisor that follows from its options and from the children `C` under them. */
+export type Made<
+  Id extends string,
+  C,
+  O extends CommonOptions,
+  S = Under<Id, StartOf<C>>,
+  Own = OwnOf<Id, RunningOf<C, O>, O>,
+  Restart = Child.RestartIn<O["restartType"]>
+> = Supervisor<
+  Id,
+  S,
+  AboveOf<Id, S, Own, ReturnsOf<AutoOf<O>, Restart>, Restart>,
+  NeedOf<C>,
+  MountOf<O>,
+  Child.SignificantIn<O["significant"]>,
+  [Own] extends [never] ? never : GaveUp<Id, Own, LimitOf<O>>,
+  AgainFor<Id, S, Restart>
+>
+
+/** A child's origins and needs. */
+export type { LifeOf, NeedOf, StartOf }
 
 type Duplicate<Cs extends ReadonlyArray<Child.Any>, Seen extends string = never> = Cs extends
   readonly [infer H extends Child.Any, ...infer T extends ReadonlyArray<Child.Any>]
   ? string extends H["id"] ? Duplicate<T, Seen> : H["id"] extends Seen ? H["id"] : Duplicate<T, Seen | H["id"]>
   : never
 
-type CheckOne<C, P extends Plane, Auto> = C extends Child.Child<infer Id, any, any, any, infer CP, infer Sig>
+/** Refuses a child that does not fit under a supervisor of this plane and this `autoShutdown`. */
+export type CheckChild<C, P extends Plane, Auto> = C extends Child.Child<infer Id, any, any, any, infer CP, infer Sig>
   ? [CP] extends [P]
     ? [Sig, Auto] extends [true, "never"]
       ? CompileError<`child "${Id}" is significant but autoShutdown is "never": its ending would end nothing`>
@@ -124,27 +189,37 @@ type CheckOne<C, P extends Plane, Auto> = C extends Child.Child<infer Id, any, a
   : unknown
 
 type CheckAll<Cs extends ReadonlyArray<Child.Any>, P extends Plane, Auto> = Duplicate<Cs> extends infer D
-  ? [D] extends [never] ? { readonly [K in keyof Cs]: CheckOne<Cs[K], P, Auto> }
+  ? [D] extends [never] ? { readonly [K in keyof Cs]: CheckChild<Cs[K], P, Auto> }
   : { readonly [K in keyof Cs]: Cs[K] extends { readonly id: D } ? CompileError<`duplicate child id "${D & string}"`> : unknown }
   : never
 
-/** Makes a supervisor. Throws a `RangeError` when two children have the same id. */
+/** Refuses an auto-shutdown that could never fire: the list of children is known, and none of them is significant. */
+type CheckAuto<Id extends string, O extends Options> = [AutoOf<O>] extends ["any" | "all"]
+  ? number extends O["children"]["length"] ? unknown
+  : true extends SignificantOf<O["children"][number]> ? unknown
+  : {
+    readonly autoShutdown: CompileError<
+      `supervisor "${Id}" has autoShutdown "${AutoOf<O>}" but no significant child: it could never shut itself down`
+    >
+  }
+  : unknown
+
+/** Refuses what supervisors of both kinds must not say. */
+export type CheckCommon<Id extends string, O extends CommonOptions, Known extends PropertyKey, Maker extends string> =
+  & Child.CheckSignificant<`supervisor "${Id}"`, O, Child.RestartIn<O["restartType"]>>
+  & NoOther<O, Known, Maker>
+
+/** Makes a supervisor. Throws an `InvalidSpec` for what types cannot see. */
 export const make = <const Id extends string, const O extends Options>(
   id: Id,
-  options: O & { readonly children: CheckAll<O["children"], O["plane"], AutoOf<O>> }
-): Supervisor<
-  Id,
-  Under<Id, StartOf<O["children"][number]>>,
-  EscalationOf<Id, LifeOf<O["children"][number]>, O>,
-  NeedOf<O["children"][number]>,
-  MountOf<O>
-> => {
+  options:
+    & O
+    & { readonly children: CheckAll<O["children"], O["plane"], AutoOf<O>> }
+    & CheckAuto<Id, O>
+    & CheckCommon<Id, O, keyof Options, "Supervisor.make">
+): Made<Id, O["children"][number], O> => {
+  checkSupervisor(id, options)
   const children: ReadonlyArray<Child.Any> = options.children
-  const seen = new Set<string>()
-  for (const child of children) {
-    if (seen.has(child.id)) throw new RangeError(`supervisor "${id}" has two children with the id "${child.id}"`)
-    seen.add(child.id)
-  }
   return fromSpec(id, options, children, {
     id,
     strategy: options.strategy,
@@ -165,7 +240,7 @@ export const fromSpec = <Id extends string>(
   options: CommonOptions,
   shown: ReadonlyArray<Child.Any>,
   spec: Interpreter.Spec
-): Supervisor<Id, never, never, never, never> => {
+): Supervisor<Id, never, never, never, never, never, never, never> => {
   const contract: Contract = {
     id,
     plane: options.plane,
@@ -184,8 +259,13 @@ export const fromSpec = <Id extends string>(
     events: Object.values(options.events).map((event) => event.name)
   }
   return {
-    ...Child.makeUnchecked(id, { start: Interpreter.start(spec), restart: options.restartType }, contract),
+    ...Child.makeUnchecked(
+      id,
+      { start: Interpreter.start(spec), restart: options.restartType, significant: options.significant, shutdown: options.shutdown },
+      contract
+    ),
     contract,
+    "~snakepit/core/Escalation": undefined as never,
     "~snakepit/core/Supervisor": spec
   }
 }
@@ -196,9 +276,7 @@ export type StartError<T> = [StartOf<T>] extends [never] ? never
   : never
 
 /** How the running supervisor can fail: `never` when nothing below it can make it give up. */
-export type Escalation<T> = [LifeOf<T>] extends [never] ? never
-  : T extends { readonly id: infer Id extends string } ? GaveUp<Id, LifeOf<T>>
-  : never
+export type Escalation<T> = T extends { readonly "~snakepit/core/Escalation": { readonly Escalation: infer E } } ? E : never
 
 /** Who wants to know how a supervisor fares. Paths in the errors are from the root of its tree. */
 export interface Watcher {
@@ -229,12 +307,64 @@ export const start = <T extends Any>(
     life: interpreter.life
   })) as Effect.Effect<Running<any>, any, any>
 
-/** Runs a tree until it gives up or is interrupted: what `NodeRuntime.runMain` takes. */
+/**
+ * Runs a tree until it gives up or is interrupted. How it can fail to start and give up stands in its error, which `NodeRuntime.runMain`
+ * reports before it ends the program with a failure's code; to be sure that your program says itself what it does then, see {@link handled}.
+ */
 export const run = <T extends Any>(supervisor: T): Effect.Effect<void, StartError<T> | Escalation<T>, NeedOf<T>> =>
   Effect.scoped(Effect.flatMap(start(supervisor), (running) => running.life)) as Effect.Effect<void, any, any>
 
-/** Builds a tree in the layer's scope and provides the running supervisor under `key`. */
-export const layer = <I, T extends Any>(
-  key: Context.Key<I, Running<Escalation<T>>>,
-  supervisor: T
-): Layer.Layer<I, StartError<T>, NeedOf<T>> => Layer.effect(key, start(supervisor)) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+type Unhandled<E> = E extends GaveUp<infer Path, unknown, unknown>
+  ? `supervisor "${Path}" may give up, and nobody says what the program does then: catch "GaveUp" before this`
+  : E extends StartFailed<any> ? `the tree may fail to start, and nobody says what the program does then: catch "StartFailed" before this`
+  : "the program may still fail: handle its errors before this"
+
+/**
+ * The program as it is, for roots where nothing may be left unhandled: it does not compile while a tree below it may fail to start or
+ * give up and nobody says what happens then.
+ *
+ * **Example** (A program that says what it does when its tree gives up)
+ *
+ * ```ts
+ * import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Effect } from "effect"
+ *
+ * const tree = Supervisor.make("app", {
+ *   plane: "control",
+ *   strategy: "one_for_one",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   because: "it has one child",
+ *   events: SupervisorEvent.of("app_supervisor", "root"),
+ *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
+ * })
+ *
+ * const main = Supervisor.run(tree).pipe(
+ *   Effect.catchTag("GaveUp", (error) => Effect.logFatal(error.message)), // without this line the next does not compile
+ *   Supervisor.handled
+ * )
+ * ```
+ */
+export const handled = <A, E, R>(
+  program: Effect.Effect<A, E, R> & ([E] extends [never] ? unknown : CompileError<Unhandled<E>>)
+): Effect.Effect<A, never, R> => program as Effect.Effect<A, never, R>
+
+type CheckService<T extends Any, Shape> = [Running<Escalation<T>>] extends [Shape] ? unknown
+  : CompileError<
+    `supervisor "${T[
+      "id"
+    ]}" does not fit the service: its escalation, Supervisor.Escalation<typeof tree>, is more than the service's life declares`
+  >
+
+/**
+ * Builds a tree in the layer's scope and provides the running supervisor under `key`.
+ *
+ * **Gotchas**
+ *
+ * The layer's error is that of starting. Giving up comes later, as the failure of the service's `life`: await it beside the program, as in
+ * `Effect.raceFirst(program, Effect.andThen(app.life, Effect.never))`.
+ */
+export const layer = <I, Shape, T extends Any>(
+  key: Context.Key<I, Shape>,
+  supervisor: T & CheckService<T, Shape>
+): Layer.Layer<I, StartError<T>, NeedOf<T>> =>
+  Layer.effect(key, start(supervisor) as never) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>

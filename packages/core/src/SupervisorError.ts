@@ -8,9 +8,13 @@
  * with unlimited intensity, contributes `never` to `GaveUp`.
  *
  * A restart runs the child's start again, so an exhausted budget may also carry the child's *start* error: it stands in `GaveUp` too.
+ * The same holds for a supervisor that is a child: once it can be restarted — because it can give up, because it shuts itself down though
+ * permanent, or because a sibling takes it along under a group strategy — the start errors of everything below it (temporary children
+ * too), its own `Defect`, and in the second case its own `Ended`, stand in the `GaveUp` of the supervisor above.
  */
 import * as Data from "effect/Data"
 import { describe, type ExitReason } from "./ExitReason.ts"
+import type { DelayEnded, IntensityExceeded } from "./RestartPolicy.ts"
 
 /** An error and the path of the child that it ended, from the root down. */
 export interface Origin<out Path extends string, out E> {
@@ -53,24 +57,32 @@ export class StartFailed<out From extends Origin<string, unknown>> extends Data.
 interface GaveUpFacts {
   readonly path: string
   readonly because: Origin<string, unknown>
-  readonly limit: { readonly message: string }
+  readonly limit: unknown
   readonly escalated: ReadonlyArray<string>
   readonly incident: string
 }
 
-/** A supervisor gave up: the child at `because.path` needed a restart that the policy refused with `limit`. */
-export class GaveUp<out Path extends string, out From> extends Data.TaggedError("GaveUp")<GaveUpFacts> {
+const sentenceOf = (limit: unknown): string =>
+  limit instanceof Error ? limit.message : `the delay schedule refused: ${describe({ _tag: "Failed", error: limit })}`
+
+/**
+ * A supervisor gave up: the child at `because.path` needed a restart that the policy refused with `limit`. `Limit` is how the policy can
+ * refuse: with its budget, with the end of its delay schedule, and with the errors that this schedule declares.
+ */
+export class GaveUp<out Path extends string, out From, out Limit = IntensityExceeded | DelayEnded>
+  extends Data.TaggedError("GaveUp")<GaveUpFacts>
+{
   declare readonly path: Path
   /** The error that set the incident off, where it happened. */
   declare readonly because: From & Origin<string, unknown>
   /** Why there was no further restart: `IntensityExceeded`, `DelayEnded` or the delay's own error. */
-  declare readonly limit: { readonly message: string }
+  declare readonly limit: Limit
   /** The supervisors below that gave up first, nearest to the origin first. */
   declare readonly escalated: ReadonlyArray<string>
   declare readonly incident: string
   override get message(): string {
     const via = this.escalated.length === 0 ? "" : ` (escalated through ${this.escalated.join(", ")})`
-    return `supervisor ${this.path} gave up: ${this.limit.message}. ` +
+    return `supervisor ${this.path} gave up: ${sentenceOf(this.limit)}. ` +
       `Last reason, at ${this.because.path}${via}: ${describe({ _tag: "Failed", error: this.because.error })}`
   }
 }

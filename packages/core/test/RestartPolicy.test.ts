@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ExitReason, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { ExitReason, InvalidSpec, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Cause, Duration, Effect, Exit, Option, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -137,9 +137,13 @@ describe("a restart policy", () => {
     }))
 
   it("is refused when its limit makes no sense", () => {
-    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: -1, within: "1 second" } }), RangeError, "0 or more, got -1")
-    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: 1.5, within: "1 second" } }), RangeError)
-    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: 1, within: 0 } }), RangeError, "above 0")
-    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: 1, within: "Infinity" } }), RangeError, "unlimited")
+    assert.throws(
+      () => RestartPolicy.make({ intensity: { maxRestarts: -1, within: "1 second" } }),
+      InvalidSpec.InvalidSpec,
+      "whole number of 0 or more"
+    )
+    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: 1.5, within: "1 second" } }), InvalidSpec.InvalidSpec)
+    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: 1, within: 0 } }), InvalidSpec.InvalidSpec, "above 0")
+    assert.throws(() => RestartPolicy.make({ intensity: { maxRestarts: 1, within: "Infinity" } }), InvalidSpec.InvalidSpec, "unlimited")
   })
 })

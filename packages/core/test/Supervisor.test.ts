@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Event, ExitReason, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
+import { Child, Event, ExitReason, InvalidSpec, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
 import { TestClock } from "effect/testing"
@@ -435,8 +435,8 @@ describe("a supervisor", () => {
           restart: restarts(1),
           children: ids.map((id) => ScriptedChild.make(id))
         }),
-      RangeError,
-      `two children with the id "a"`
+      InvalidSpec.InvalidSpec,
+      `child "a" of supervisor "app" is not valid: id must be different from the ids of the children before it; got "a"`
     )
   })
 

@@ -13,6 +13,7 @@ describe("the tree of an application", () => {
     expectTypeOf<Snakepit.Escalation>().toEqualTypeOf<
       SupervisorError.GaveUp<
         "snakepit",
+        | At<"snakepit/foundation", SupervisorError.Defect>
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
         | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed | Always>
       >
