@@ -12,7 +12,7 @@
  * taken to crash now; of all children the one that leads to the earliest end is told.
  *
  * Children are taken to stop at once, and nobody else to crash. A delay with chance in it (`Schedule.jittered`) gives an earliest and a
- * latest time. `Never` means: not within a thousand restarts more than the limit.
+ * latest time. `Never` means: not within 300 restarts more than the limit.
  *
  * **Gotchas**
  *
@@ -46,6 +46,8 @@ export type GiveUpAt = Data.TaggedEnum<{
   GivesUp: {
     readonly earliest: number
     readonly latest: number
+    /** The child that is taken to crash now; `undefined` when something is being restarted already. */
+    readonly crash: string | undefined
     /** The child whose restart is refused. */
     readonly child: string
     /** How many restarts fail before that, at the earliest. */
@@ -76,12 +78,14 @@ export const of = (state: SupervisorState, policy: RestartPolicy.Any, memories: 
   return last.beganAnew ? GiveUpAt.Unknown({ because: "random delays begin anew" }) : answer(soonest.end, last.end)
 }
 
-type End = { readonly at: number; readonly child: string; readonly restarts: number } | Exclude<GiveUpAt, { _tag: "GivesUp" }>
+type End =
+  | { readonly at: number; readonly crash: string | undefined; readonly child: string; readonly restarts: number }
+  | Exclude<GiveUpAt, { _tag: "GivesUp" }>
 
 const answer = (soonest: End, last: End): GiveUpAt => {
   if (!("at" in soonest)) return soonest
-  const { at, child, restarts } = soonest
-  return GiveUpAt.GivesUp({ earliest: at, latest: "at" in last ? last.at : Number.POSITIVE_INFINITY, child, restarts })
+  const { at, ...end } = soonest
+  return GiveUpAt.GivesUp({ ...end, earliest: at, latest: "at" in last ? last.at : Number.POSITIVE_INFINITY })
 }
 
 interface View {
@@ -131,6 +135,7 @@ class Future {
   private now: number
   private restarts = 0
   private unknown = false
+  private crashed: string | undefined
   private readonly events: Array<Event> = []
   private readonly timers = new Map<string, { readonly ask: number; readonly at: number }>()
   private readonly readers = new Map<string, Delays.Reader>()
@@ -151,6 +156,7 @@ class Future {
   }
 
   crash(id: string): this {
+    this.crashed = id
     const { generation } = this.state.children.get(id)!
     this.events.push(Event.ChildExited({ id, generation, reason: Delays.assumed, incident: "" }))
     return this
@@ -167,7 +173,8 @@ class Future {
     if (this.unknown) return GiveUpAt.Unknown({ because: "a delay is not known at once" })
     if (phase._tag === "Stopping" || phase._tag === "Ended") {
       const { outcome } = phase
-      return outcome._tag === "GaveUp" ? { at: this.now, child: outcome.child, restarts: this.restarts } : GiveUpAt.Over({ outcome })
+      if (outcome._tag !== "GaveUp") return GiveUpAt.Over({ outcome })
+      return { at: this.now, crash: this.crashed, child: outcome.child, restarts: this.restarts }
     }
     if (this.timers.size === 0 && this.goesOn) return GiveUpAt.Never({ because: "nothing is restarted" })
     return GiveUpAt.Never({ because: this.view.policy.limit === "unlimited" ? "unlimited" : "the window drains" })
@@ -244,13 +251,14 @@ class Future {
   }
 }
 
-/** One line for people: `"gives up in 350 ms, over db, when 3 more restarts have failed at once"`. */
+/** One line for people: `"gives up in 350 ms, over db, when 3 more restarts have failed at once (supposing that db crashes now)"`. */
 export const render = (answer: GiveUpAt, now: number): string => {
   switch (answer._tag) {
     case "GivesUp": {
-      const { child, earliest, latest, restarts } = answer
+      const { child, crash, earliest, latest, restarts } = answer
+      const supposing = crash === undefined ? "" : ` (supposing that ${crash} crashes now)`
       const until = earliest === latest ? "" : Number.isFinite(latest) ? `, or up to ${latest - now} ms` : ", or never"
-      return `gives up in ${earliest - now} ms${until}, over ${child}, when ${restarts} more restarts have failed at once`
+      return `gives up in ${earliest - now} ms${until}, over ${child}, when ${restarts} more restarts have failed at once${supposing}`
     }
     case "Never":
       return `does not give up: ${answer.because}`

@@ -119,7 +119,8 @@ const budgetNeverSpent = (places: ReadonlyArray<Line>): ReadonlyArray<Finding> =
     findings.set(path, {
       rule: "budget_never_spent",
       path,
-      message: `${lives}: no ${limit.withinMillis} ms ever hold more than ${limit.maxRestarts} restarts, so it restarts for ever and ${path} ` +
+      message:
+        `${lives}: no ${limit.withinMillis} ms ever hold more than ${limit.maxRestarts} restarts, so it restarts for ever and ${path} ` +
         `never gives up. Lengthen the window, shorten the delays, or say "unlimited" if that is meant`
     })
   }
@@ -160,7 +161,9 @@ const slowStopDrainsWindow = (plan: Plan): ReadonlyArray<Finding> => {
     return [{
       rule: "slow_stop_drains_window",
       path,
-      message: `each restart of ${child.path} first stops ${slow.map((victim) => victim.path).join(", ")}, which may take ${millis} ms: then ` +
+      message: `each restart of ${child.path} first stops ${
+        slow.map((victim) => victim.path).join(", ")
+      }, which may take ${millis} ms: then ` +
         `no ${limit.withinMillis} ms hold more than ${limit.maxRestarts} restarts, and ${path} never gives up. ` +
         `Shorten their shutdown or lengthen the window`
     }]
@@ -186,7 +189,8 @@ const backoffRestartsItself = (plan: Plan): ReadonlyArray<Finding> => {
   return [{
     rule: "backoff_restarts_itself",
     path,
-    message: `the delay before restart ${at + 1} of a crash loop is ${delays[at]} ms, and resetAfter is ${resetAfterMillis} ms: the wait itself ` +
+    message:
+      `the delay before restart ${at + 1} of a crash loop is ${delays[at]} ms, and resetAfter is ${resetAfterMillis} ms: the wait itself ` +
       `counts as time without a crash, so the next delay is ${delays[at + 1]} ms again. Give resetAfter more than the longest delay`
   }]
 }
@@ -198,7 +202,8 @@ const staysDownSilently = ([{ child, plan }]: Line): ReadonlyArray<Finding> => {
   return [{
     rule: "stays_down_silently",
     path: child.path,
-    message: `${child.path} is transient, and giving up counts as a clean exit for ${plan.path}: once it gives up it stays down and nobody is ` +
+    message:
+      `${child.path} is transient, and giving up counts as a clean exit for ${plan.path}: once it gives up it stays down and nobody is ` +
       `told. Make it permanent, or give ${plan.path} semantics with giveUp: "abnormal"`
   }]
 }
@@ -238,9 +243,9 @@ const autoShutdownNeverFires = (plan: Plan): ReadonlyArray<Finding> => {
   if (autoShutdown === "never") return []
   const significant = children.filter(({ child }) => child.significant)
   const removers = significant.map((child) =>
-    child.child.restart !== "temporary" ? undefined : children.find((other) =>
-      other !== child && other.child.restart !== "temporary" && groupOf(plan, other).includes(child)
-    )
+    child.child.restart !== "temporary" ?
+      undefined :
+      children.find((other) => other !== child && other.child.restart !== "temporary" && groupOf(plan, other).includes(child))
   )
   if (removers.includes(undefined)) return []
   const why = significant.length === 0
@@ -250,6 +255,8 @@ const autoShutdownNeverFires = (plan: Plan): ReadonlyArray<Finding> => {
   return [{
     rule: "auto_shutdown_never_fires",
     path,
-    message: `autoShutdown is "${autoShutdown}", but ${why}. Make ${significant.length === 0 ? "a" : "the"} significant child transient, or drop autoShutdown`
+    message: `autoShutdown is "${autoShutdown}", but ${why}. Make ${
+      significant.length === 0 ? "a" : "the"
+    } significant child transient, or drop autoShutdown`
   }]
 }

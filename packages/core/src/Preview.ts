@@ -10,7 +10,7 @@
  * *Starts* and *times* are of a child that acknowledges its start and then dies at once, each time, while all others live: with the same
  * limit `m` at each of `d` levels and no delays it is started `(m + 1)^d` times before the root gives up, because a supervisor that is
  * started anew begins with an empty window. Delays are read from the policy's own schedule. `Infinity` starts: the delays let some window
- * drain, or the intensity is unlimited, so that the root never gives up; it means not within a thousand restarts more than the limit.
+ * drain, or the intensity is unlimited, so that the root never gives up; it means not within 300 restarts more than the limit.
  *
  * *Victims* are the children that lose their process, the child itself included, whatever its exit reason: the worst case.
  *

@@ -47,7 +47,7 @@ const randomOf = (chance: Chance): typeof Random.Random.Service => {
 }
 
 /** How many restarts are looked ahead before "never" is the answer, beyond those that the limit allows. */
-const lookAhead = 1000 // an hour and more of the default delay, at a millisecond or two
+const lookAhead = 300 // twenty minutes and more of the default delay, read in a few milliseconds
 
 export const horizonOf = ({ limit }: RestartPolicy.Any): number => lookAhead + (limit === "unlimited" ? 0 : limit.maxRestarts)
 
