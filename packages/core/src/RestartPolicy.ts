@@ -122,12 +122,34 @@ const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" =>
 /** Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. */
 export type DelayStep<E> = (now: number, exit: ChildExit) => Effect.Effect<number, E | DelayEnded>
 
-/** The delay reading: a stepper with its own memory, made anew after `resetAfter` without a crash. */
-export const delayStep = <E>(policy: RestartPolicy<E>): DelayStep<E> => {
+/** What a stepper was asked since it last began anew, so that its future can be read by replaying its past (`GiveUpAt.ts`). */
+export interface DelayMemory {
+  readonly asked: Array<{ readonly now: number; readonly exit: ChildExit }>
+  /** More was asked than is kept. */
+  incomplete: boolean
+}
+
+/** An empty memory. */
+export const delayMemory = (): DelayMemory => ({ asked: [], incomplete: false })
+
+const remembered = 256 // exits are kept with their errors: enough for any limit that people set, and bounded in a crash loop without end
+
+/**
+ * The delay reading: a stepper with its own memory, made anew after `resetAfter` without a crash. It keeps what it is asked in `memory`
+ * when it is given one.
+ */
+export const delayStep = <E>(policy: RestartPolicy<E>, memory?: DelayMemory): DelayStep<E> => {
   const fresh = Schedule.toStep(policy.delay)
   let step: Effect.Success<typeof fresh> | undefined
   let last = Number.NEGATIVE_INFINITY
   let restarts = 0
+  const beginAnew = () => {
+    step = undefined
+    restarts = 0
+    if (memory === undefined) return
+    memory.asked.length = 0
+    memory.incomplete = false
+  }
   const next = (now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> =>
     Effect.flatMap(step === undefined ? fresh : Effect.succeed(step), (current) => {
       step = current
@@ -137,21 +159,25 @@ export const delayStep = <E>(policy: RestartPolicy<E>): DelayStep<E> => {
         Pull.catchDone(() => {
           if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
           if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
-          step = undefined
-          restarts = 0
+          beginAnew()
+          remember(memory, now, exit)
           return next(now, exit)
         })
       )
     })
   return (now, exit) =>
     Effect.suspend(() => {
-      if (now - last >= policy.resetAfterMillis) {
-        step = undefined
-        restarts = 0
-      }
+      if (now - last >= policy.resetAfterMillis) beginAnew()
       last = now
+      remember(memory, now, exit)
       return next(now, exit)
     })
+}
+
+const remember = (memory: DelayMemory | undefined, now: number, exit: ChildExit): void => {
+  if (memory === undefined) return
+  if (memory.asked.length < remembered) memory.asked.push({ now, exit })
+  else memory.incomplete = true
 }
 
 /**

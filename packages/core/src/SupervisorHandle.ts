@@ -9,8 +9,10 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { GiveUpAt } from "./GiveUpAt.ts"
 import type { ChildNotFound, ChildPresent, ChildStartFailed, MaxChildren, SupervisorStopping } from "./SupervisorError.ts"
 import type { SupervisorNode } from "./Tree.ts"
+import type { Why } from "./Why.ts"
 
 /** A running supervisor, seen by its children and by its operator. */
 export interface SupervisorHandle {
@@ -27,6 +29,10 @@ export interface SupervisorHandle {
   readonly deleteChild: (id: string) => Effect.Effect<void, ChildNotFound | ChildPresent>
   /** The subtree as it stands now. */
   readonly tree: Effect.Effect<SupervisorNode>
+  /** Why what stands at this path, the supervisor's own or one below it, is not running; `undefined` when it is. */
+  readonly why: (path: string) => Effect.Effect<Why | undefined, ChildNotFound>
+  /** When the supervisor at this path gives up if every restart from now on fails at once. */
+  readonly giveUpAt: (path: string) => Effect.Effect<GiveUpAt, ChildNotFound>
 }
 
 /** A running dynamic supervisor. */

@@ -2,10 +2,12 @@
 import * as Effect from "effect/Effect"
 import type * as Child from "../Child.ts"
 import { ExitReason } from "../ExitReason.ts"
+import type * as GiveUpAt from "../GiveUpAt.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { DynamicSupervisorHandle } from "../SupervisorHandle.ts"
 import { Event, type Reply } from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
+import type * as Why from "../Why.ts"
 
 interface Desk {
   readonly path: string
@@ -15,6 +17,8 @@ interface Desk {
   /** Makes the template's child of a key; absent in a static supervisor. */
   readonly prepare: ((key: string) => Child.Any) | undefined
   readonly snapshot: () => Tree.SupervisorNode
+  readonly why: (path: string) => ReturnType<typeof Why.of>
+  readonly giveUpAt: (path: string) => GiveUpAt.GiveUpAt | undefined
 }
 
 type Refusal =
@@ -24,7 +28,7 @@ type Refusal =
   | SupervisorError.SupervisorStopping
   | SupervisorError.ChildStartFailed
 
-export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): DynamicSupervisorHandle => {
+export const makeHandle = ({ ask, fail, giveUpAt, has, path, prepare, snapshot, why }: Desk): DynamicSupervisorHandle => {
   const answer = (child: string, reply: Reply): Effect.Effect<number, Refusal> => {
     switch (reply._tag) {
       case "Done":
@@ -45,6 +49,7 @@ export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): D
         return Effect.fail(new SupervisorError.ChildStartFailed({ supervisor: path, child, reason: reply.reason }))
     }
   }
+  const notFound = (child: string) => Effect.fail(new SupervisorError.ChildNotFound({ supervisor: path, child }))
   const call = <E extends Refusal>(child: string, event: (token: number) => Event) =>
     Effect.flatMap(ask(event), (reply) => answer(child, reply)) as Effect.Effect<number, E>
   return {
@@ -69,6 +74,16 @@ export const makeHandle = ({ ask, fail, has, path, prepare, snapshot }: Desk): D
           const child = prepare(key)
           return call(key, (token) => Event.StartChild({ child, token }))
         }),
-    tree: Effect.sync(snapshot)
+    tree: Effect.sync(snapshot),
+    why: (asked) =>
+      Effect.suspend(() => {
+        const answer = why(asked)
+        return answer === "unknown" ? notFound(asked) : Effect.succeed(answer === "running" ? undefined : answer)
+      }),
+    giveUpAt: (asked) =>
+      Effect.suspend(() => {
+        const answer = giveUpAt(asked)
+        return answer === undefined ? notFound(asked) : Effect.succeed(answer)
+      })
   }
 }

@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
 import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
+import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
@@ -21,6 +22,7 @@ import { CurrentSupervisor, type DynamicSupervisorHandle } from "../SupervisorHa
 import { transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
+import * as Why from "../Why.ts"
 import { makeHandle } from "./handle.ts"
 import { teller } from "./teller.ts"
 
@@ -109,9 +111,10 @@ export class Interpreter {
   private readonly clock: Clock.Clock
   private readonly tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
-  private readonly state: Machine.SupervisorState
+  readonly state: Machine.SupervisorState
   private readonly lives = new Map<string, Life>()
   private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
+  private readonly memories = new Map<string, RestartPolicy.DelayMemory>()
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
   private readonly graces = new Map<number, Grace>()
   private readonly replies = new Map<number, (reply: Machine.Reply) => void>()
@@ -149,7 +152,9 @@ export class Interpreter {
         if (child.id !== key) throw new RangeError(`the template of ${this.path} made the child "${child.id}" for the key "${key}"`)
         return child
       },
-      snapshot: () => this.snapshot()
+      snapshot: () => this.snapshot(),
+      why: (path) => Why.of(this, path),
+      giveUpAt: (path) => this.giveUpAt(path)
     })
     this.context = Context.add(context, CurrentSupervisor, this.handle)
     const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
@@ -327,6 +332,7 @@ export class Interpreter {
       case "Forget":
         this.lives.delete(command.id)
         this.delays.delete(command.id)
+        this.memories.delete(command.id)
         return
       case "Tell":
         return this.tell(command.decision, this.now())
@@ -465,8 +471,10 @@ export class Interpreter {
   private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>): void {
     let step = this.delays.get(key)
     if (step === undefined) {
-      step = RestartPolicy.delayStep(this.spec.restart)
+      const memory = RestartPolicy.delayMemory()
+      step = RestartPolicy.delayStep(this.spec.restart, memory)
       this.delays.set(key, step)
+      this.memories.set(key, memory)
     }
     this.fork(step(this.now(), { id, reason })).addObserver((exit) => {
       this.dispatch(
@@ -495,6 +503,16 @@ export class Interpreter {
     this.replies.clear()
     for (const settle of [...this.onEnd]) settle()
     this.onEnd.clear()
+  }
+
+  /** `undefined` when nothing is at this path, or what is there is up and no supervisor. */
+  giveUpAt(path: string): GiveUpAt.GiveUpAt | undefined {
+    if (path === this.path) return GiveUpAt.of(this.state, this.spec.restart, this.memories, this.now())
+    for (const { node } of this.lives.values()) {
+      if (node !== undefined && (path === node.path || path.startsWith(`${node.path}/`))) return node.giveUpAt(path)
+    }
+    const why = Why.of(this, path)
+    return why === "running" || why === "unknown" ? undefined : GiveUpAt.GiveUpAt.Never({ because: "it is not running" })
   }
 
   snapshot(): Tree.SupervisorNode {
