@@ -18,6 +18,15 @@
  * its children and fails with `GaveUp`, which is an abnormal exit for its parent. (In OTP that exit is `shutdown`, so a transient
  * supervisor stays down in silence: a declared difference.)
  *
+ * Children that are started later come from `added`, which makes the child of a key. Its errors are in the types of the supervisor from
+ * the start, so `startChild` of the handle can never bring in an error that nobody handles; a supervisor without `added` has no
+ * `startChild`. Later children come last in start order, and are gone after a restart of the supervisor, as in OTP.
+ *
+ * A running supervisor goes over to another value of the same id with `change`: its flags are replaced, the restarts counted so far stay;
+ * children whose ids are known keep running and are supervised by their new specs from the next event on; new ones wait, down, for
+ * `restartChild`; those that are listed no more stay, after the listed ones. The new value must fail and need no more than the old one,
+ * or it does not compile. A restart by the supervisor above starts what it was changed to.
+ *
  * Mistakes in a spec are compile-time errors that read as sentences: duplicate ids, a significant child that could never end the
  * supervisor, a child in the wrong plane.
  *
@@ -53,9 +62,9 @@ import * as Interpreter from "./internal/interpreter.ts"
 import type * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
-import type { GaveUp, Origin, StartFailed } from "./SupervisorError.ts"
+import type { ChangeRefused, GaveUp, Origin, StartFailed, SupervisorStopping } from "./SupervisorError.ts"
 import type { SupervisorEvents } from "./SupervisorEvent.ts"
-import type { SupervisorHandle } from "./SupervisorHandle.ts"
+import type { AddsChildren, SupervisorHandle } from "./SupervisorHandle.ts"
 import type { AutoShutdown, Strategy } from "./SupervisorState.ts"
 
 export { CurrentSupervisor } from "./SupervisorHandle.ts"
@@ -80,16 +89,26 @@ export interface Options extends CommonOptions {
   readonly strategy: Strategy
   readonly autoShutdown?: AutoShutdown | undefined
   readonly children: ReadonlyArray<Child.Any>
+  /** Makes the child of a key that is given later, with `startChild`. Its id must be the key. */
+  readonly added?: ((key: string) => Child.Any) | undefined
 }
 
-/** A supervisor, which is a child of the supervisor above it. */
-export interface Supervisor<out Id extends string, out S, out L, out R, out P extends Plane> extends Child.Child<Id, S, L, R, P, false> {
+/** A supervisor, which is a child of the supervisor above it. `A` is the children that it may be given later; `undefined` when none. */
+export interface Supervisor<
+  out Id extends string,
+  out S,
+  out L,
+  out R,
+  out P extends Plane,
+  out A extends Child.Any | undefined = undefined
+> extends Child.Child<Id, S, L, R, P, false> {
   readonly contract: Contract
+  readonly "~snakepit/core/Added": A
   readonly "~snakepit/core/Supervisor": Interpreter.Spec
 }
 
 /** Any supervisor. */
-export type Any = Supervisor<string, any, any, any, Plane>
+export type Any = Supervisor<string, any, any, any, Plane, Child.Any | undefined>
 
 type Under<Id extends string, F> = F extends Origin<infer Path, infer E> ? Origin<`${Id}/${Path}`, E> : never
 type StartOf<C> = C extends Child.Child<any, infer S, any, any, any, any> ? S : never
@@ -97,6 +116,7 @@ type LifeOf<C> = C extends Child.Child<any, any, infer L, any, any, any> ? L : n
 type NeedOf<C> = C extends Child.Child<any, any, any, infer R, any, any> ? R : never
 type RefusalOf<O> = O extends { readonly restart: RestartPolicy.RestartPolicy<infer E, boolean> } ? E : never
 type IsLimited<O> = O extends { readonly restart: { readonly "~snakepit/core/RestartPolicy": { readonly limited: false } } } ? false : true
+type AddedOf<O> = O extends { readonly added: (key: string) => infer A extends Child.Any } ? A : undefined
 type AutoOf<O> = O extends { readonly autoShutdown: infer A } ? A : "never"
 
 /** The plane that a supervisor fits in. */
@@ -128,16 +148,26 @@ type CheckAll<Cs extends ReadonlyArray<Child.Any>, P extends Plane, Auto> = Dupl
   : { readonly [K in keyof Cs]: Cs[K] extends { readonly id: D } ? CompileError<`duplicate child id "${D & string}"`> : unknown }
   : never
 
+/** The children that may be given to a supervisor with the template's child `C`: those that fail and need no more. */
+export type Addable<C, P extends Plane> = C extends Child.Child<string, infer S, infer L, infer R, any, infer Sig>
+  ? Child.Child<string, S, L, R, P, Sig>
+  : undefined
+
+type CheckAdded<O extends Options> = CheckOne<AddedOf<O>, O["plane"], AutoOf<O>> extends CompileError<infer Message>
+  ? { readonly added: CompileError<Message> }
+  : unknown
+
 /** Makes a supervisor. Throws a `RangeError` when two children have the same id. */
 export const make = <const Id extends string, const O extends Options>(
   id: Id,
-  options: O & { readonly children: CheckAll<O["children"], O["plane"], AutoOf<O>> }
+  options: O & { readonly children: CheckAll<O["children"], O["plane"], AutoOf<O>> } & CheckAdded<O>
 ): Supervisor<
   Id,
   Under<Id, StartOf<O["children"][number]>>,
-  EscalationOf<Id, LifeOf<O["children"][number]>, O>,
-  NeedOf<O["children"][number]>,
-  MountOf<O>
+  EscalationOf<Id, LifeOf<O["children"][number] | AddedOf<O>>, O>,
+  NeedOf<O["children"][number] | AddedOf<O>>,
+  MountOf<O>,
+  Addable<AddedOf<O>, O["plane"]>
 > => {
   const children: ReadonlyArray<Child.Any> = options.children
   const seen = new Set<string>()
@@ -154,6 +184,7 @@ export const make = <const Id extends string, const O extends Options>(
     restart: options.restart,
     children,
     template: undefined,
+    added: options.added,
     events: options.events,
     labels: options.labels ?? {}
   })
@@ -165,7 +196,7 @@ export const fromSpec = <Id extends string>(
   options: CommonOptions,
   shown: ReadonlyArray<Child.Any>,
   spec: Interpreter.Spec
-): Supervisor<Id, never, never, never, never> => {
+): Supervisor<Id, never, never, never, never, never> => {
   const contract: Contract = {
     id,
     plane: options.plane,
@@ -186,6 +217,7 @@ export const fromSpec = <Id extends string>(
   return {
     ...Child.makeUnchecked(id, { start: startOf(spec), restart: options.restartType }, contract),
     contract,
+    "~snakepit/core/Added": undefined as never,
     "~snakepit/core/Supervisor": spec
   }
 }
@@ -216,27 +248,37 @@ export const watched = <T extends Any>(supervisor: T, watcher: Watcher): T => {
   return { ...supervisor, start: startOf(spec), "~snakepit/core/Supervisor": spec }
 }
 
-/** A supervisor that runs. */
-export interface Running<out E> extends SupervisorHandle {
+/** A supervisor that runs: `E` is how it escalates, `Next` what it can be changed to. */
+export interface Running<out E, in Next = never> extends SupervisorHandle {
   /** Ends when the supervisor was stopped, fails when it gave up. */
   readonly life: Effect.Effect<void, E>
+  /**
+   * Goes over to other flags and specs while it runs; see above for what becomes of the children. When it is refused nothing has changed.
+   * Under a group strategy a change of strategy waits until the group is whole again.
+   */
+  readonly change: (next: Next) => Effect.Effect<void, ChangeRefused | SupervisorStopping>
 }
 
+/** The running supervisor `T`: with `startChild` if it may be given children. */
+export type RunningOf<T extends Any> =
+  & Running<Escalation<T>, T>
+  & (T extends { readonly "~snakepit/core/Added": infer A extends Child.Any } ? AddsChildren<A> : unknown)
+
 /** Starts a tree in the current scope; it is stopped, in reverse order, when the scope closes. */
-export const start = <T extends Any>(
-  supervisor: T
-): Effect.Effect<Running<Escalation<T>>, StartError<T>, NeedOf<T> | Scope.Scope> =>
-  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), (interpreter) => ({
-    ...interpreter.handle,
-    life: interpreter.life
-  })) as Effect.Effect<Running<any>, any, any>
+export const start = <T extends Any>(supervisor: T): Effect.Effect<RunningOf<T>, StartError<T>, NeedOf<T> | Scope.Scope> =>
+  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), ({ handle, life }) => ({
+    ...handle,
+    life,
+    change: (next: Any) => handle.change(next["~snakepit/core/Supervisor"])
+  })) as Effect.Effect<any, any, any>
 
 /** Runs a tree until it gives up or is interrupted: what `NodeRuntime.runMain` takes. */
 export const run = <T extends Any>(supervisor: T): Effect.Effect<void, StartError<T> | Escalation<T>, NeedOf<T>> =>
-  Effect.scoped(Effect.flatMap(start(supervisor), (running) => running.life)) as Effect.Effect<void, any, any>
+  Effect.scoped(Effect.flatMap(start<any>(supervisor), (running) => running.life)) as Effect.Effect<void, any, any>
 
 /** Builds a tree in the layer's scope and provides the running supervisor under `key`. */
-export const layer = <I, T extends Any>(
-  key: Context.Key<I, Running<Escalation<T>>>,
-  supervisor: T
-): Layer.Layer<I, StartError<T>, NeedOf<T>> => Layer.effect(key, start(supervisor)) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+export const layer = <I, Service, T extends Any>(
+  key: Context.Key<I, Service>,
+  supervisor: T & ([RunningOf<T>] extends [Service] ? unknown : CompileError<"the service of the key is not this supervisor's RunningOf">)
+): Layer.Layer<I, StartError<T>, NeedOf<T>> =>
+  Layer.effect(key, start<Any>(supervisor) as Effect.Effect<any, any, any>) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>

@@ -731,7 +731,10 @@ const change = (step: Step, change: Change, token: number): void => {
   state.maxChildren = change.maxChildren
   state.window.limit = change.limit
   if (change.template === undefined) changeChildren(step, change.children)
-  else for (const child of state.children.values()) respecify(state, child, change.template)
+  else {
+    const listed = new Map(change.children.map((facts) => [facts.id, facts]))
+    for (const child of state.children.values()) respecify(state, child, listed.get(child.id) ?? change.template)
+  }
   reply(step, token, Reply.Done({ generation: 0 }))
 }
 

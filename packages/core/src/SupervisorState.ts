@@ -253,7 +253,10 @@ export type Decision = Data.TaggedEnum<{
 }>
 export const Decision = Data.taggedEnum<Decision>()
 
-/** New flags and specs for a supervisor that runs. `children` are those of a static one; `template` that of a dynamic one. */
+/**
+ * New flags and specs for a supervisor that runs. `children` are those of a static one; in a dynamic one, `template` holds for all but the
+ * children that are listed.
+ */
 export interface Change {
   readonly strategy: Strategy
   readonly autoShutdown: AutoShutdown

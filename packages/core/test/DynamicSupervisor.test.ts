@@ -68,7 +68,7 @@ describe("a dynamic supervisor", () => {
       assert.strictEqual((yield* Effect.flip(running.startChild("a")))._tag, "ChildPresent")
       yield* running.startChild("b")
       const error = yield* Effect.flip(running.startChild("c"))
-      assert.strictEqual(error.message, "fleet holds 2 children, its maxChildren")
+      assert.include(error.message, "fleet holds 2 children, its maxChildren")
       yield* running.terminateChild("a")
       assert.strictEqual(yield* running.startChild("c"), 0)
     }))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
+import { type Child, DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
 import { ScriptedChild } from "@snakepit/core/testing"
 import { Effect, Exit, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
@@ -34,7 +34,7 @@ const Script = Schema.Struct({
 const events = SupervisorEvent.of("app_supervisor", "root")
 const common = { plane: "control", because: "it is a test", events } as const
 
-type Tree = Supervisor.Supervisor<string, any, any, never, "control">
+type Tree = Supervisor.Supervisor<string, any, any, never, "control", Child.Any | undefined>
 
 describe("a supervisor that runs, with generated harm", () => {
   it.effect.prop(

@@ -1,22 +1,30 @@
 /** The administration calls of a supervisor: each is one event with a token, answered by one reply. */
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type * as Child from "../Child.ts"
 import { ExitReason } from "../ExitReason.ts"
 import * as SupervisorError from "../SupervisorError.ts"
-import type { DynamicSupervisorHandle } from "../SupervisorHandle.ts"
+import type { AddsChildren, ChildCount, ChildSpec, SupervisorHandle } from "../SupervisorHandle.ts"
 import { Event, type Reply } from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 
-interface Desk {
+interface Desk<Next> {
   readonly path: string
   readonly has: (id: string) => boolean
   readonly fail: (id: string, reason: ExitReason) => void
   readonly ask: (event: (token: number) => Event) => Effect.Effect<Reply>
-  /** Makes the template's child of a key known; absent in a static supervisor. */
-  readonly prepare: ((key: string) => Child.Any) | undefined
-  /** Forgets what was made known and refused. */
-  readonly discard: (key: string) => void
+  readonly offer: (child: string | Child.Any) => Effect.Effect<Reply>
+  readonly change: (next: Next) => Effect.Effect<Reply, SupervisorError.ChangeRefused>
+  readonly stop: (why: string) => Effect.Effect<unknown>
+  readonly count: () => ChildCount
+  readonly childSpec: (id: string) => ChildSpec | undefined
   readonly snapshot: () => Tree.SupervisorNode
+  readonly changes: Stream.Stream<Tree.SupervisorNode>
+}
+
+/** Everything that can be asked; the types of `Supervisor.start` say which supervisors answer what. */
+export interface Handle<Next> extends SupervisorHandle, AddsChildren<Child.Any> {
+  readonly change: (next: Next) => Effect.Effect<void, SupervisorError.ChangeRefused | SupervisorError.SupervisorStopping>
 }
 
 type Refusal =
@@ -26,7 +34,8 @@ type Refusal =
   | SupervisorError.SupervisorStopping
   | SupervisorError.ChildStartFailed
 
-export const makeHandle = ({ ask, discard, fail, has, path, prepare, snapshot }: Desk): DynamicSupervisorHandle => {
+export const makeHandle = <Next>(desk: Desk<Next>): Handle<Next> => {
+  const { path } = desk
   const answer = (child: string, reply: Reply): Effect.Effect<number, Refusal> => {
     switch (reply._tag) {
       case "Done":
@@ -45,30 +54,37 @@ export const makeHandle = ({ ask, discard, fail, has, path, prepare, snapshot }:
         return Effect.fail(new SupervisorError.ChildStartFailed({ supervisor: path, child, reason: reply.reason }))
     }
   }
-  const call = <E extends Refusal>(child: string, event: (token: number) => Event) =>
-    Effect.flatMap(ask(event), (reply) => answer(child, reply)) as Effect.Effect<number, E>
+  const answered = <E extends Refusal, F>(child: string, reply: Effect.Effect<Reply, F>) =>
+    Effect.flatMap(reply, (reply) => answer(child, reply)) as Effect.Effect<number, E | F>
+  const notFound = (child: string) => Effect.fail(new SupervisorError.ChildNotFound({ supervisor: path, child }))
   return {
     path,
     failChild: (id, error) =>
       Effect.suspend(() => {
-        if (!has(id)) return Effect.fail(new SupervisorError.ChildNotFound({ supervisor: path, child: id }))
-        fail(id, ExitReason.Failed({ error }))
+        if (!desk.has(id)) return notFound(id)
+        desk.fail(id, ExitReason.Failed({ error }))
         return Effect.void
       }),
     terminateChild: (id) =>
-      call<Refusal>(id, (token) => Event.TerminateChild({ id, token })).pipe(
+      answered<Refusal, never>(id, desk.ask((token) => Event.TerminateChild({ id, token }))).pipe(
         Effect.catchTag("SupervisorStopping", () => Effect.void), // it goes down with its supervisor
         Effect.asVoid
       ) as Effect.Effect<void, SupervisorError.ChildNotFound>,
-    restartChild: (id) => call(id, (token) => Event.RestartChild({ id, token })),
-    deleteChild: (id) => Effect.asVoid(call(id, (token) => Event.DeleteChild({ id, token }))),
-    startChild: (key) =>
-      prepare === undefined
-        ? Effect.die(new Error(`${path} is not dynamic: its children are those it was made with`))
-        : Effect.tapError(
-          call(key, (token) => Event.StartChild({ child: prepare(key), token })),
-          () => Effect.sync(() => discard(key))
-        ),
-    tree: Effect.sync(snapshot)
+    restartChild: (id) => answered(id, desk.ask((token) => Event.RestartChild({ id, token }))),
+    deleteChild: (id) => Effect.asVoid(answered(id, desk.ask((token) => Event.DeleteChild({ id, token })))),
+    startChild: (child) => answered(typeof child === "string" ? child : child.id, Effect.suspend(() => desk.offer(child))),
+    change: (next) =>
+      Effect.asVoid(
+        answered<SupervisorError.SupervisorStopping, SupervisorError.ChangeRefused>("", Effect.suspend(() => desk.change(next)))
+      ),
+    stop: (why) => Effect.asVoid(desk.stop(why)),
+    count: Effect.sync(desk.count),
+    childSpec: (id) =>
+      Effect.suspend(() => {
+        const spec = desk.childSpec(id)
+        return spec === undefined ? notFound(id) : Effect.succeed(spec)
+      }),
+    tree: Effect.sync(desk.snapshot),
+    changes: desk.changes
   }
 }

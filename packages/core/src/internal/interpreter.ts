@@ -17,12 +17,13 @@ import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
-import { CurrentSupervisor, type DynamicSupervisorHandle } from "../SupervisorHandle.ts"
+import { type ChildCount, type ChildSpec, CurrentSupervisor } from "../SupervisorHandle.ts"
 import { transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
-import { makeHandle } from "./handle.ts"
+import { type Handle, makeHandle } from "./handle.ts"
 import { teller } from "./teller.ts"
+import * as TreeRoot from "./TreeRoot.ts"
 
 /** What the events of a subtree are labelled with. */
 export interface Labels {
@@ -41,13 +42,29 @@ export interface Spec {
   readonly restart: RestartPolicy.Any
   readonly children: ReadonlyArray<Child.Any>
   /** Present in a dynamic supervisor: makes the child of a key, and says which keys to start with. */
-  readonly template: { readonly child: (key: string) => Child.Any; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
+  readonly template: { readonly child: Template; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
+  /** Makes the children that a static supervisor may be given later. */
+  readonly added: Template | undefined
   readonly events: SupervisorEvents
   readonly labels: Labels
   readonly watcher?: {
     readonly up: Effect.Effect<void>
     readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
-  }
+  } | undefined
+}
+
+type Template = (key: string) => Child.Any
+
+/** A child that was offered with `startChild`, by the template of the supervisor or as a value. */
+interface Offer {
+  readonly child: Child.Any
+  readonly own: boolean
+}
+
+/** A spec to go over to once the machine has, and the children that it gives to the ids there are. */
+interface Change {
+  readonly spec: Spec
+  readonly children: ReadonlyArray<Child.Any>
 }
 
 /** One filling of a child. */
@@ -69,6 +86,8 @@ interface Grace {
 }
 
 interface Parent {
+  /** Absent above the root. */
+  readonly root: TreeRoot.TreeRoot<Spec> | undefined
   readonly path: string
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
@@ -76,34 +95,48 @@ interface Parent {
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
+  defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
 })
 
 let incidents = 0
 const nextIncident = (now: number): string => `${now.toString(36)}-${(incidents++).toString(36)}`
 
 /** Boots the supervisor in the current scope: returns when every child has acknowledged, or fails with the first refusal. */
-export const boot = Effect.fnUntraced(function*(spec: Spec) {
+export const boot = Effect.fnUntraced(function*(made: Spec) {
   const context = yield* Effect.context<never>()
+  const parent = yield* Parent
+  const spec = parent.root?.changed.get(pathOf(parent, made)) ?? made
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
-  const interpreter = new Interpreter(spec, initial, context, yield* Parent, yield* Clock.Clock, yield* Event.EventSink)
-  yield* Effect.addFinalizer(() => interpreter.shutdown)
+  const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
+  yield* Effect.addFinalizer(() => interpreter.handle.stop("its parent stopped it"))
   const { watcher } = spec
   yield* watcher === undefined ? interpreter.boot : Effect.tap(Effect.tapError(interpreter.boot, watcher.down), watcher.up)
   return interpreter
 })
 
+const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
+
+const tellerOf = ({ events }: Spec, sink: Event.EventSink, path: string, { pool, slot }: Labels) =>
+  teller(events, sink, { path, pool, slot })
+
 export class Interpreter {
   readonly path: string
-  readonly handle: DynamicSupervisorHandle
-  private readonly spec: Spec
-  private readonly labels: Labels
+  readonly handle: Handle<Spec>
+  private spec: Spec
+  private readonly parent: Parent
+  private readonly root: TreeRoot.TreeRoot<Spec>
+  private labels: Labels
   private readonly semantics: Semantics.Semantics
   private readonly clock: Clock.Clock
-  private readonly tell: (decision: Machine.Decision, now: number) => void
+  private readonly sink: Event.EventSink
+  private tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
   private readonly state: Machine.SupervisorState
   private readonly specs: Map<string, Child.Any>
+  /** Dynamic children that the template did not make. */
+  private readonly own = new Set<string>()
+  private readonly offers = new Map<number, Offer>()
+  private readonly changes = new Map<number, Change>()
   private readonly lives = new Map<string, Life>()
   private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
@@ -124,31 +157,29 @@ export class Interpreter {
     sink: Event.EventSink
   ) {
     this.spec = spec
-    this.path = parent.path === "" ? spec.id : `${parent.path}/${spec.id}`
+    this.parent = parent
+    this.root = parent.root ?? TreeRoot.make()
     this.labels = { ...parent.labels, ...spec.labels }
+    this.path = pathOf(parent, spec)
     this.clock = clock
-    this.tell = teller(spec.events, sink, { path: this.path, pool: this.labels.pool, slot: this.labels.slot })
+    this.sink = sink
+    this.tell = tellerOf(spec, sink, this.path, this.labels)
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
       fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: nextIncident(this.now()) })),
-      ask: (event) =>
-        Effect.callback((resume) => {
-          const token = ++this.tokens
-          this.replies.set(token, (reply) => resume(Effect.succeed(reply)))
-          this.dispatch(event(token))
-          return Effect.sync(() => this.replies.delete(token))
+      ask: (event) => this.ask(event),
+      offer: (child) => this.offer(child),
+      change: (next) => this.change(next),
+      stop: (why) =>
+        Effect.suspend(() => {
+          this.dispatch(Machine.Event.Shutdown({ why }))
+          return this.ended
         }),
-      prepare: spec.template === undefined ? undefined : (key) => {
-        const child = spec.template!.child(key)
-        if (child.id !== key) throw new RangeError(`the template of ${this.path} made the child "${child.id}" for the key "${key}"`)
-        if (!this.specs.has(key)) this.specs.set(key, child)
-        return child
-      },
-      discard: (key) => {
-        if (!this.state.children.has(key)) this.specs.delete(key)
-      },
-      snapshot: () => this.snapshot()
+      count: () => this.count(),
+      childSpec: (id) => this.childSpec(id),
+      snapshot: () => this.snapshot(),
+      changes: TreeRoot.changes(this.root, this.path, () => this.snapshot(), () => this.outcome !== undefined)
     })
     this.context = Context.add(context, CurrentSupervisor, this.handle)
     const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
@@ -192,11 +223,6 @@ export class Interpreter {
       (error) => this.spec.watcher?.down(error) ?? Effect.void
     )
   )
-
-  readonly shutdown: Effect.Effect<void> = Effect.suspend(() => {
-    this.dispatch(Machine.Event.Shutdown({ why: "its parent stopped it" }))
-    return Effect.asVoid(this.ended)
-  })
 
   private readonly ended: Effect.Effect<Machine.Outcome> = Effect.callback((resume) => {
     const settle = () => resume(Effect.succeed(this.outcome!))
@@ -242,6 +268,110 @@ export class Interpreter {
     return SupervisorError.withoutStack(new SupervisorError.GaveUp({ path: this.path, because, limit, escalated, incident }))
   }
 
+  // ── administration ──
+
+  private ask(event: (token: number) => Machine.Event): Effect.Effect<Machine.Reply> {
+    return Effect.callback((resume) => {
+      const token = ++this.tokens
+      this.replies.set(token, (reply) => resume(Effect.succeed(reply)))
+      this.dispatch(event(token))
+      return Effect.sync(() => this.replies.delete(token))
+    })
+  }
+
+  /** The spec waits under the token of the call: the machine may come to the call later, when another child of that id has been forgotten. */
+  private offer(given: string | Child.Any): Effect.Effect<Machine.Reply> {
+    const template = this.spec.template?.child ?? this.spec.added!
+    const offer: Offer = typeof given === "string" ? { child: this.fromTemplate(template, given), own: false } : { child: given, own: true }
+    return this.ask((token) => {
+      this.offers.set(token, offer)
+      return Machine.Event.StartChild({ child: offer.child, token })
+    })
+  }
+
+  private fromTemplate(template: Template, key: string): Child.Any {
+    const child = template(key)
+    if (child.id === key) return child
+    throw new RangeError(
+      `the template of ${this.path} made a child with the id "${child.id}" for the key "${key}". ` +
+        "Its id must be the key: make it with Child.make(key, …)"
+    )
+  }
+
+  /** The oldest offer of that id: those before it have been refused. */
+  private accept(id: string): Child.Any {
+    for (const [token, { child, own }] of this.offers) {
+      if (child.id !== id) continue
+      this.offers.delete(token)
+      this.specs.set(id, child)
+      if (own) this.own.add(id)
+      return child
+    }
+    throw new Error(`${this.path} has no spec for its child "${id}"`)
+  }
+
+  private change(spec: Spec): Effect.Effect<Machine.Reply, SupervisorError.ChangeRefused> {
+    const why = this.whyNot(spec)
+    if (why !== undefined) return Effect.fail(new SupervisorError.ChangeRefused({ supervisor: this.path, why }))
+    const { template } = spec
+    const children = template === undefined
+      ? spec.children
+      : [...this.state.children.keys()].map((id) => this.own.has(id) ? this.specs.get(id)! : this.fromTemplate(template.child, id))
+    return this.ask((token) => {
+      this.changes.set(token, { spec, children })
+      return Machine.Event.Change({
+        change: {
+          strategy: spec.strategy,
+          autoShutdown: spec.autoShutdown,
+          maxChildren: spec.maxChildren,
+          limit: spec.restart.limit,
+          children,
+          template: template?.child("<key>")
+        },
+        token
+      })
+    })
+  }
+
+  private whyNot(next: Spec): string | undefined {
+    if (next.id !== this.spec.id) return `a supervisor keeps its id, and the new one is "${next.id}"`
+    const kindOf = ({ template }: Spec) => template === undefined ? "static" : "dynamic"
+    if (kindOf(next) !== kindOf(this.spec)) return `it is ${kindOf(this.spec)}, and the new one is ${kindOf(next)}`
+    if ((next.semantics ?? this.parent.semantics) !== this.semantics) return "a supervisor keeps its semantics while it runs"
+    return undefined
+  }
+
+  private goOver({ children, spec }: Change): void {
+    if (spec.restart !== this.spec.restart) this.delays.clear()
+    this.spec = { ...spec, watcher: spec.watcher ?? this.spec.watcher }
+    this.labels = { ...this.parent.labels, ...spec.labels }
+    this.tell = tellerOf(spec, this.sink, this.path, this.labels)
+    for (const child of children) {
+      if (!this.state.children.has(child.id)) continue
+      if (this.specs.get(child.id) !== child) TreeRoot.forget(this.root, `${this.path}/${child.id}`)
+      this.specs.set(child.id, child)
+    }
+    this.root.changed.set(this.path, this.spec)
+  }
+
+  private count(): ChildCount {
+    let active = 0
+    let supervisors = 0
+    for (const { ended, id, status } of this.state.children.values()) {
+      if (status._tag === "Running" && !ended) active++
+      if (this.specs.get(id)!.contract !== undefined) supervisors++
+    }
+    const specs = this.state.children.size
+    return { specs, active, supervisors, workers: specs - supervisors }
+  }
+
+  private childSpec(id: string): ChildSpec | undefined {
+    if (!this.state.children.has(id)) return undefined
+    const { contract, restart, shutdown, significant } = this.specs.get(id)!
+    const strategy = this.lives.get(id)?.node?.strategy ?? contract?.strategy
+    return { id, kind: contract === undefined ? "worker" : "supervisor", restart, shutdown, significant, strategy }
+  }
+
   // ── events in, commands out ──
 
   private dispatch(event: Machine.Event): void {
@@ -256,6 +386,7 @@ export class Interpreter {
     } finally {
       this.draining = false
     }
+    TreeRoot.signal(this.root, this.path, this.outcome !== undefined)
   }
 
   private now(): number {
@@ -276,14 +407,19 @@ export class Interpreter {
         return this.startAt(command)
       case "Reply": {
         const reply = this.replies.get(command.token)
+        const change = this.changes.get(command.token)
         this.replies.delete(command.token)
+        this.offers.delete(command.token)
+        this.changes.delete(command.token)
+        if (change !== undefined && command.reply._tag === "Done") this.goOver(change)
         return reply?.(command.reply)
       }
       case "Forget":
         this.specs.delete(command.id)
         this.lives.delete(command.id)
         this.delays.delete(command.id)
-        return
+        this.own.delete(command.id)
+        return TreeRoot.forget(this.root, `${this.path}/${command.id}`)
       case "Tell":
         return this.tell(command.decision, this.now())
       case "Booted":
@@ -298,7 +434,7 @@ export class Interpreter {
   }
 
   private start(id: string, generation: number): void {
-    const child = this.specs.get(id)!
+    const child = this.specs.get(id) ?? this.accept(id)
     const scope = Scope.makeUnsafe("sequential")
     const life: Life = { generation, scope, fiber: undefined, releasing: false, stopAsked: false, node: undefined }
     this.lives.set(id, life)
@@ -307,6 +443,7 @@ export class Interpreter {
       Context.add(Scope.Scope, scope),
       Context.add(Child.CurrentChild, { id, path, generation }),
       Context.add(Parent, {
+        root: this.root,
         path: this.path,
         semantics: this.semantics,
         labels: this.labels,
@@ -318,12 +455,12 @@ export class Interpreter {
     starting.addObserver((started) => {
       if (life.releasing) return
       if (Exit.isFailure(started)) {
-        return this.release(child, life, (incident) => {
+        return this.release(id, life, (incident) => {
           this.dispatch({ _tag: "ChildStartFailed", id, generation, reason: fromExit(started), incident })
         }, started)
       }
       if (started.value === Child.ignore) {
-        return this.release(child, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
+        return this.release(id, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
       }
       this.dispatch({ _tag: "ChildStarted", id, generation })
       if (life.releasing) return
@@ -331,7 +468,7 @@ export class Interpreter {
       life.fiber = living
       living.addObserver((exit) => {
         if (life.releasing) return
-        this.release(child, life, (incident) => {
+        this.release(id, life, (incident) => {
           this.dispatch({ _tag: "ChildExited", id, generation, reason: fromExit(exit), incident })
         }, exit)
       })
@@ -341,12 +478,13 @@ export class Interpreter {
   private stop(id: string): void {
     const life = this.lives.get(id)!
     life.stopAsked = true
-    if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
+    if (!life.releasing) this.release(id, life, () => {}, Exit.void)
   }
 
   /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
-  private release(child: Child.Any, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
+  private release(id: string, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
     life.releasing = true
+    const { shutdown } = this.specs.get(id)!
     let cancelGrace: (() => void) | undefined
     let reported = false
     const done = (abandonedAfterMillis?: number) => {
@@ -355,26 +493,25 @@ export class Interpreter {
       cancelGrace?.()
       life.node = undefined
       const { generation } = life
-      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id: child.id, generation, abandonedAfterMillis })
+      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
       report(incidentOf(exit) ?? nextIncident(this.now()))
     }
     const close = () => {
       const closing = Scope.closeUnsafe(life.scope, exit)
       if (closing === undefined) return done()
       this.fork(closing).addObserver((closed) => {
-        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${child.id} failed`, closed.cause))
+        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${id} failed`, closed.cause))
         done()
       })
     }
     life.fiber?.interruptUnsafe()
     if (life.fiber === undefined) close()
     else life.fiber.addObserver(close)
-    const { shutdown } = child
     if (reported || shutdown === "infinity") return
     cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
       if (shutdown === "brutal") return done()
       this.fork(Effect.logWarning(
-        `${this.path}/${child.id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
+        `${this.path}/${id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
           "A finalizer that waits without a bound is the likely cause"
       ))
       done(shutdown)
@@ -436,10 +573,14 @@ export class Interpreter {
     this.onEnd.clear()
   }
 
+  get strategy(): Machine.Strategy | "dynamic" {
+    return this.spec.template === undefined ? this.spec.strategy : "dynamic"
+  }
+
   snapshot(): Tree.SupervisorNode {
     return {
       path: this.path,
-      strategy: this.spec.template === undefined ? this.spec.strategy : "dynamic",
+      strategy: this.strategy,
       budgetLeft: Intensity.left(this.state.window, this.now()),
       children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => ({
         id,
