@@ -259,9 +259,14 @@ export interface Running<out E, in Next = never> extends SupervisorHandle {
   readonly change: (next: Next) => Effect.Effect<void, ChangeRefused | SupervisorStopping>
 }
 
+/** What the running supervisor `T` may be changed to: a restart of it counts as running, so its start may fail with either. */
+export type NextOf<T extends Any> = T extends Supervisor<infer Id, infer S, infer L, infer R, infer P, infer A>
+  ? Supervisor<Id, S | L, L, R, P, A>
+  : never
+
 /** The running supervisor `T`: with `startChild` if it may be given children. */
 export type RunningOf<T extends Any> =
-  & Running<Escalation<T>, T>
+  & Running<Escalation<T>, NextOf<T>>
   & (T extends { readonly "~snakepit/core/Added": infer A extends Child.Any } ? AddsChildren<A> : unknown)
 
 /** Starts a tree in the current scope; it is stopped, in reverse order, when the scope closes. */
