@@ -47,8 +47,7 @@ interface StartFailedFacts {
 export class StartFailed<out From extends Origin<string, unknown>> extends Data.TaggedError("StartFailed")<StartFailedFacts> {
   declare readonly at: From
   override get message(): string {
-    return `${this.at.path} did not start: ${describe({ _tag: "Failed", error: this.at.error })}. ` +
-      "What had started beside it was stopped again; a supervisor does not retry its own first start"
+    return `${this.at.path} did not start: ${describe({ _tag: "Failed", error: this.at.error })}`
   }
 }
 
@@ -134,10 +133,8 @@ export class ChildStartFailed extends Data.TaggedError("ChildStartFailed")<{
   readonly reason: ExitReason
 }> {
   override get message(): string {
-    return `${this.supervisor}/${this.child} did not start: ${
-      describe(this.reason)
-    }. Nothing else was touched and no restart was counted; ` +
-      "ask again once the cause is cured"
+    return `${this.supervisor}/${this.child} did not start, which no restart was counted for; ask again once the cause is cured. ` +
+      `It said: ${describe(this.reason)}`
   }
 }
 

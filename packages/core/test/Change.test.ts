@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, DynamicSupervisor, RestartPolicy, Semantics, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
+import { Child, DynamicSupervisor, RestartPolicy, Semantics, Supervisor, SupervisorEvent, type Tree } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"

@@ -98,6 +98,8 @@ const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/inte
   defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
 })
 
+const eventsATurn = 64 // starts that fail at once come back as events at once: a hot restart loop must let others run, every half millisecond
+
 let incidents = 0
 const nextIncident = (now: number): string => `${now.toString(36)}-${(incidents++).toString(36)}`
 
@@ -376,17 +378,25 @@ export class Interpreter {
 
   private dispatch(event: Machine.Event): void {
     this.pending.push(event)
-    if (this.draining) return
+    if (!this.draining) this.drain()
+  }
+
+  private drain(): void {
     this.draining = true
+    let paused = false
     try {
-      for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-        const commands = transition(this.state, next, this.now())
-        for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
+      for (let applied = 0; this.pending.length > 0 && !paused; applied++) {
+        if (applied === eventsATurn) paused = true
+        else {
+          const commands = transition(this.state, this.pending.shift()!, this.now())
+          for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
+        }
       }
     } finally {
-      this.draining = false
+      this.draining = paused
     }
     TreeRoot.signal(this.root, this.path, this.outcome !== undefined)
+    if (paused) this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
   private now(): number {
