@@ -50,6 +50,31 @@
  *
  * const main = Supervisor.run(tree) // Effect<void, GaveUp<"app", Origin<"app/db", Defect | Ended> | …>>
  * ```
+ *
+ * **Example** (Children that come later, and other limits while it runs)
+ *
+ * ```ts
+ * import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Effect } from "effect"
+ *
+ * const listeners = (maxRestarts: number) =>
+ *   Supervisor.make("listeners", {
+ *     plane: "control",
+ *     strategy: "one_for_one",
+ *     restart: RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" } }),
+ *     because: "listeners do not depend on each other",
+ *     events: SupervisorEvent.of("listeners_supervisor", "root"),
+ *     children: [],
+ *     added: (port) => Child.make(port, { start: Effect.succeed(Effect.never) })
+ *   })
+ *
+ * const main = Effect.gen(function*() {
+ *   const running = yield* Supervisor.start(listeners(3))
+ *   yield* running.startChild("8080")
+ *   yield* running.change(listeners(10)) // 8080 goes on, and so does the count of restarts
+ *   yield* running.count // => { specs: 1, active: 1, supervisors: 0, workers: 1 }
+ * })
+ * ```
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -254,7 +279,7 @@ export interface Running<out E, in Next = never> extends SupervisorHandle {
   readonly life: Effect.Effect<void, E>
   /**
    * Goes over to other flags and specs while it runs; see above for what becomes of the children. When it is refused nothing has changed.
-   * Under a group strategy a change of strategy waits until the group is whole again.
+   * A change of strategy waits until nothing is being recovered: each recovery ends by the strategy that it began with.
    */
   readonly change: (next: Next) => Effect.Effect<void, ChangeRefused | SupervisorStopping>
 }

@@ -756,6 +756,15 @@ const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): voi
     state.children.set(child.id, child)
     ChildOrder.append(state.order, child)
   }
+  if (state.recovery !== undefined) walkAnew(state, state.recovery)
+}
+
+/** The order has changed under a recovery of the group: who is down because of it is a victim, wherever it stands now. */
+const walkAnew = (state: SupervisorState, recovery: Recovery): void => {
+  let from = state.order.first
+  while (from !== undefined && from !== recovery.from && !isGoingDown(from)) from = from.after
+  if (from !== undefined) recovery.from = from
+  recovery.cursor = recovery.stage === "stopping" ? state.order.last : firstOf(state, recovery)
 }
 
 const respecify = (state: SupervisorState, child: ChildState, facts: Omit<ChildFacts, "id">): void => {

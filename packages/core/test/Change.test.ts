@@ -138,6 +138,29 @@ describe("a running supervisor that is changed", () => {
       assert.deepStrictEqual([a.generation(), b.generation(), (yield* running.tree).strategy], [1, 1, "one_for_one"])
     }))
 
+  for (const strategy of ["one_for_all", "rest_for_one"] as const) {
+    for (
+      const [stage, at] of [["stops", "1500 millis"], ["waits for its delay", "3500 millis"], ["starts", "5500 millis"]] as const
+    ) {
+      it.effect(`is whole again when its order changes while its group ${stage} (${strategy})`, () =>
+        Effect.gen(function*() {
+          const { a, b, c } = three({ startTakes: "1 second", stopTakes: "1 second" })
+          const group = { ...options, strategy, restart: restarts(9, Schedule.spaced("4 seconds")) } as const
+          const booting = yield* Effect.forkChild(Supervisor.start(Supervisor.make("app", { ...group, children: [a, b, c] })), {
+            startImmediately: true
+          })
+          yield* TestClock.adjust("3 seconds")
+          const running = yield* Fiber.join(booting)
+          yield* a.fail()
+          yield* TestClock.adjust(at)
+          yield* running.change(Supervisor.make("app", { ...group, children: [c, b, a] }))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(standing(yield* running.tree), ["c running 1", "b running 1", "a running 1"])
+          for (const child of [a, b, c]) yield* child.setStopTakes(0)
+        }))
+    }
+  }
+
   it.effect("tells its decisions under its new events and labels", () =>
     Effect.gen(function*() {
       const recorded = RecordedEvents.make()
