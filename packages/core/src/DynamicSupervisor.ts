@@ -12,8 +12,8 @@
  *
  * Each child is restarted by itself (`one_for_one`); the intensity is shared. `initial` says which keys to start with, and is asked anew
  * at each start of the supervisor, so that a restarted fleet is whole again; its children start at once, and the supervisor has started
- * when the last has acknowledged. More are started with `startChild` of the handle. At a stop all children are asked at once, and those with the same
- * `shutdown` share one timer.
+ * when the last has acknowledged. More are started with `startChild` of the handle. At a stop all children are asked at once, and those
+ * with the same `shutdown` share one timer.
  *
  * A child that is terminated, or that ended and is not restarted, is forgotten: its key is free, and it takes no place.
  *
@@ -23,6 +23,31 @@
  *
  * After `change`, children of the template are supervised by the new template's spec for their key from the next event on; children that
  * were given as values keep their own.
+ *
+ * A child that is down is forgotten, so `restartChild` and `deleteChild` find it running or not at all. (OTP refuses both calls for a
+ * `simple_one_for_one`, and takes pids where we take keys.)
+ *
+ * **Example** (One child a tenant, and one that is special)
+ *
+ * ```ts
+ * import { Child, DynamicSupervisor, RestartPolicy, SupervisorEvent } from "@snakepit/core"
+ * import { Effect } from "effect"
+ *
+ * const tenants = DynamicSupervisor.make("tenants", {
+ *   plane: "control",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   because: "tenants do not depend on each other",
+ *   events: SupervisorEvent.of("tenants_supervisor", "root"),
+ *   initial: Effect.succeed(["acme"]),
+ *   child: (tenant) => Child.make(tenant, { start: Effect.succeed(Effect.never) })
+ * })
+ *
+ * const main = Effect.gen(function*() {
+ *   const running = yield* DynamicSupervisor.start(tenants)
+ *   yield* running.startChild("umbrella") // => 0, its generation
+ *   yield* running.startChild(Child.make("slow", { start: Effect.succeed(Effect.never), shutdown: "1 minute" }))
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

@@ -21,7 +21,20 @@
  * Every call is answered while a child starts, stops or waits for its delay. (With `Semantics.otp` the calls that change something wait
  * their turn, as in OTP; those that only look are answered at once all the same.)
  *
+ * **Gotchas**
+ *
  * A call that is interrupted leaves what it asked for: a child that was being started is started.
+ *
+ * **Example** (A picture of the tree whenever it changes)
+ *
+ * ```ts
+ * import { type SupervisorHandle, Tree } from "@snakepit/core"
+ * import { Console, Stream } from "effect"
+ *
+ * declare const running: SupervisorHandle.SupervisorHandle
+ *
+ * const watch = Stream.runForEach(running.changes, (tree) => Console.log(Tree.render(tree)))
+ * ```
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
