@@ -7,25 +7,55 @@
  *
  * **Details**
  *
+ * `startChild` takes a key, for the template's child, or any child that fails and needs no more than the template's do: the types hold
+ * it to that, so the supervisor's escalation stays what it says.
+ *
  * Each child is restarted by itself (`one_for_one`); the intensity is shared. `initial` says which keys to start with, and is asked anew
  * at each start of the supervisor, so that a restarted fleet is whole again; its children start at once, and the supervisor has started
- * when the last has acknowledged. More are started with `startChild(key)` of the handle. At a stop all children are asked at once.
+ * when the last has acknowledged. More are started with `startChild` of the handle. At a stop all children are asked at once, and those
+ * with the same `shutdown` share one timer.
  *
  * A child that is terminated, or that ended and is not restarted, is forgotten: its key is free, and it takes no place.
  *
  * **Gotchas**
  *
  * Children added with `startChild` are gone after a restart of the supervisor unless `initial` names them.
+ *
+ * After `change`, children of the template are supervised by the new template's spec for their key from the next event on; children that
+ * were given as values keep their own.
+ *
+ * A child that is down is forgotten, so `restartChild` and `deleteChild` find it running or not at all. (OTP refuses both calls for a
+ * `simple_one_for_one`, and takes pids where we take keys.)
+ *
+ * **Example** (One child a tenant, and one that is special)
+ *
+ * ```ts
+ * import { Child, DynamicSupervisor, RestartPolicy, SupervisorEvent } from "@snakepit/core"
+ * import { Effect } from "effect"
+ *
+ * const tenants = DynamicSupervisor.make("tenants", {
+ *   plane: "control",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   because: "tenants do not depend on each other",
+ *   events: SupervisorEvent.of("tenants_supervisor", "root"),
+ *   initial: Effect.succeed(["acme"]),
+ *   child: (tenant) => Child.make(tenant, { start: Effect.succeed(Effect.never) })
+ * })
+ *
+ * const main = Effect.gen(function*() {
+ *   const running = yield* DynamicSupervisor.start(tenants)
+ *   yield* running.startChild("umbrella") // => 0, its generation
+ *   yield* running.startChild(Child.make("slow", { start: Effect.succeed(Effect.never), shutdown: "1 minute" }))
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Child from "./Child.ts"
 import type { CompileError } from "./CompileError.ts"
 import type { Plane } from "./Contract.ts"
-import * as Interpreter from "./internal/interpreter.ts"
 import { checkDynamic } from "./internal/specification.ts"
 import * as Supervisor from "./Supervisor.ts"
-import type { DynamicSupervisorHandle } from "./SupervisorHandle.ts"
 
 /** What {@link make} takes. */
 export interface Options extends Supervisor.CommonOptions {
@@ -52,7 +82,7 @@ type CheckTemplate<O extends Options> = TemplateOf<O> extends Child.Child<any, a
 export const make = <const Id extends string, const O extends Options>(
   id: Id,
   options: O & CheckTemplate<O> & Supervisor.CheckCommon<Id, O, keyof Options, "DynamicSupervisor.make">
-): Supervisor.Made<Id, TemplateOf<O>, O> => {
+): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>> => {
   const shown = checkDynamic(id, options)
   const { child, initial, maxChildren }: Options = options
   return Supervisor.fromSpec(id, options, [shown], {
@@ -64,22 +94,16 @@ export const make = <const Id extends string, const O extends Options>(
     restart: options.restart,
     children: [],
     template: { child, initial: initial ?? Effect.succeed([]) },
+    added: undefined,
     events: options.events,
     labels: options.labels ?? {}
   })
 }
 
-/** A dynamic supervisor that runs. */
-export interface Running<out E> extends DynamicSupervisorHandle {
-  /** Ends when the supervisor was stopped, fails when it gave up. */
-  readonly life: Effect.Effect<void, E>
-}
+/** Any supervisor that can be given children. */
+export type Any = Supervisor.Supervisor<string, any, any, any, Plane, boolean, unknown, unknown, Child.Any>
 
-/** Starts it in the current scope, with a handle that can start children. */
-export const start = <T extends Supervisor.Any>(
+/** Starts it in the current scope: `Supervisor.start`, for supervisors that can be given children. */
+export const start: <T extends Any>(
   supervisor: T
-): Effect.Effect<Running<Supervisor.Escalation<T>>, Supervisor.StartError<T>, Supervisor.NeedOf<T> | Scope.Scope> =>
-  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), (interpreter) => ({
-    ...interpreter.handle,
-    life: interpreter.life
-  })) as Effect.Effect<Running<any>, any, any>
+) => Effect.Effect<Supervisor.RunningOf<T>, Supervisor.StartError<T>, Supervisor.NeedOf<T> | Scope.Scope> = Supervisor.start

@@ -18,6 +18,15 @@
  * its children and fails with `GaveUp`, which is an abnormal exit for its parent. (In OTP that exit is `shutdown`, so a transient
  * supervisor stays down in silence: a declared difference.)
  *
+ * Children that are started later come from `added`, which makes the child of a key. Its errors are in the types of the supervisor from
+ * the start, so `startChild` of the handle can never bring in an error that nobody handles; a supervisor without `added` has no
+ * `startChild`. Later children come last in start order, and are gone after a restart of the supervisor, as in OTP.
+ *
+ * A running supervisor goes over to another value of the same id with `change`: its flags are replaced, the restarts counted so far stay;
+ * children whose ids are known keep running and are supervised by their new specs from the next event on; new ones wait, down, for
+ * `restartChild`; those that are listed no more stay, after the listed ones. The new value must fail and need no more than the old one,
+ * or it does not compile. A restart by the supervisor above starts what it was changed to.
+ *
  * Mistakes in a spec are compile-time errors that read as sentences: duplicate ids, a significant child that could never end the
  * supervisor, an auto-shutdown that could never fire, a child in the wrong plane, an option that does not exist, and, with
  * {@link handled}, an escalation that nobody handles. What types cannot see is thrown as `InvalidSpec` when the supervisor is made.
@@ -44,6 +53,31 @@
  *
  * const main = Supervisor.run(tree) // Effect<void, GaveUp<"app", Origin<"app/db", Defect | Ended> | …>>
  * ```
+ *
+ * **Example** (Children that come later, and other limits while it runs)
+ *
+ * ```ts
+ * import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Effect } from "effect"
+ *
+ * const listeners = (maxRestarts: number) =>
+ *   Supervisor.make("listeners", {
+ *     plane: "control",
+ *     strategy: "one_for_one",
+ *     restart: RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" } }),
+ *     because: "listeners do not depend on each other",
+ *     events: SupervisorEvent.of("listeners_supervisor", "root"),
+ *     children: [],
+ *     added: (port) => Child.make(port, { start: Effect.succeed(Effect.never) })
+ *   })
+ *
+ * const main = Effect.gen(function*() {
+ *   const running = yield* Supervisor.start(listeners(3))
+ *   yield* running.startChild("8080")
+ *   yield* running.change(listeners(10)) // 8080 goes on, and so does the count of restarts
+ *   yield* running.count // => { specs: 1, active: 1, supervisors: 0, workers: 1 }
+ * })
+ * ```
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -57,9 +91,9 @@ import { checkSupervisor } from "./internal/specification.ts"
 import type * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
-import type { Defect, Ended, GaveUp, Origin, StartFailed } from "./SupervisorError.ts"
+import type { ChangeRefused, Defect, Ended, GaveUp, Origin, StartFailed, SupervisorStopping } from "./SupervisorError.ts"
 import type { SupervisorEvents } from "./SupervisorEvent.ts"
-import type { SupervisorHandle } from "./SupervisorHandle.ts"
+import type { AddsChildren, SupervisorHandle } from "./SupervisorHandle.ts"
 import type { AutoShutdown, Strategy } from "./SupervisorState.ts"
 
 export { CurrentSupervisor } from "./SupervisorHandle.ts"
@@ -91,11 +125,13 @@ export interface Options extends CommonOptions {
   readonly strategy: Strategy
   readonly autoShutdown?: AutoShutdown | undefined
   readonly children: ReadonlyArray<Child.Any>
+  /** Makes the child of a key that is given later, with `startChild`. Its id must be the key. */
+  readonly added?: ((key: string) => Child.Any) | undefined
 }
 
 /**
  * A supervisor, which is a child of the supervisor above it: `Escalation` is how it can give up, `Again` the origins of how it can fail to
- * start when a sibling takes it along.
+ * start when a sibling takes it along, `Added` the children that it may be given later, `undefined` when none.
  */
 export interface Supervisor<
   out Id extends string,
@@ -105,9 +141,11 @@ export interface Supervisor<
   out P extends Plane,
   out Sig extends boolean = boolean,
   out Escalation = unknown,
-  out Again = unknown
+  out Again = unknown,
+  out Added extends Child.Any | undefined = Child.Any | undefined
 > extends Child.Child<Id, S, L, R, P, Sig> {
   readonly contract: Contract
+  readonly "~snakepit/core/Added": Added
   readonly "~snakepit/core/Escalation": { readonly Escalation: Escalation; readonly Again: Again }
   readonly "~snakepit/core/Supervisor": Interpreter.Spec
 }
@@ -125,9 +163,10 @@ type AgainOf<C> = C extends { readonly "~snakepit/core/Escalation": { readonly A
 type SignificantOf<C> = C extends Child.Child<any, any, any, any, any, infer Sig> ? Sig : never
 type RefusalOf<O> = O extends { readonly restart: RestartPolicy.RestartPolicy<infer E, boolean> } ? E : never
 type IsLimited<O> = O extends { readonly restart: { readonly "~snakepit/core/RestartPolicy": { readonly limited: false } } } ? false : true
+type AddedOf<O> = O extends { readonly added: (key: string) => infer A extends Child.Any } ? A : undefined
 type AutoOf<O> = O extends { readonly autoShutdown?: infer A } ? A extends AutoShutdown ? A : "never" : "never"
 /** The origins of its children while it runs: under a group strategy a sibling's exit restarts them too. */
-type RunningOf<C, O> = O extends { readonly strategy: infer T } ? [T] extends ["one_for_one"] ? LifeOf<C> : Plus<LifeOf<C>, AgainOf<C>>
+type WhileRunning<C, O> = O extends { readonly strategy: infer T } ? [T] extends ["one_for_one"] ? LifeOf<C> : Plus<LifeOf<C>, AgainOf<C>>
   : LifeOf<C>
 type MountOf<O extends CommonOptions> = O extends { readonly mountOn: infer M extends Plane } ? M : O["plane"]
 
@@ -152,23 +191,25 @@ type AboveOf<Id extends string, S, Own, Returns, Restart> = [Restart] extends ["
 /** Whether it can shut itself down though its parent then restarts it. */
 type ReturnsOf<Auto, Restart> = [Auto] extends ["never"] ? false : "permanent" extends Restart ? true : false
 
-/** The supervisor that follows from its options and from the children `C` under them. */
+/** The supervisor that follows from its options, from the children `C` under them, and from those that may be `Added` later. */
 export type Made<
   Id extends string,
   C,
   O extends CommonOptions,
+  Added = undefined,
   S = Under<Id, StartOf<C>>,
-  Own = OwnOf<Id, RunningOf<C, O>, O>,
+  Own = OwnOf<Id, WhileRunning<C | Added, O>, O>,
   Restart = Child.RestartIn<O["restartType"]>
 > = Supervisor<
   Id,
   S,
   AboveOf<Id, S, Own, ReturnsOf<AutoOf<O>, Restart>, Restart>,
-  NeedOf<C>,
+  NeedOf<C | Added>,
   MountOf<O>,
   Child.SignificantIn<O["significant"]>,
   [Own] extends [never] ? never : GaveUp<Id, Own, LimitOf<O>>,
-  AgainFor<Id, S, Restart>
+  AgainFor<Id, S, Restart>,
+  Addable<Added, O["plane"]>
 >
 
 /** A child's origins and needs. */
@@ -193,10 +234,19 @@ type CheckAll<Cs extends ReadonlyArray<Child.Any>, P extends Plane, Auto> = Dupl
   : { readonly [K in keyof Cs]: Cs[K] extends { readonly id: D } ? CompileError<`duplicate child id "${D & string}"`> : unknown }
   : never
 
+/** The children that may be given to a supervisor with the template's child `C`: those that fail and need no more. */
+export type Addable<C, P extends Plane> = C extends Child.Child<string, infer S, infer L, infer R, any, infer Sig>
+  ? Child.Child<string, S, L, R, P, Sig>
+  : undefined
+
+type CheckAdded<O extends Options> = CheckChild<AddedOf<O>, O["plane"], AutoOf<O>> extends CompileError<infer Message>
+  ? { readonly added: CompileError<Message> }
+  : unknown
+
 /** Refuses an auto-shutdown that could never fire: the list of children is known, and none of them is significant. */
 type CheckAuto<Id extends string, O extends Options> = [AutoOf<O>] extends ["any" | "all"]
   ? number extends O["children"]["length"] ? unknown
-  : true extends SignificantOf<O["children"][number]> ? unknown
+  : true extends SignificantOf<O["children"][number] | AddedOf<O>> ? unknown
   : {
     readonly autoShutdown: CompileError<
       `supervisor "${Id}" has autoShutdown "${AutoOf<O>}" but no significant child: it could never shut itself down`
@@ -215,9 +265,10 @@ export const make = <const Id extends string, const O extends Options>(
   options:
     & O
     & { readonly children: CheckAll<O["children"], O["plane"], AutoOf<O>> }
+    & CheckAdded<O>
     & CheckAuto<Id, O>
     & CheckCommon<Id, O, keyof Options, "Supervisor.make">
-): Made<Id, O["children"][number], O> => {
+): Made<Id, O["children"][number], O, AddedOf<O>> => {
   checkSupervisor(id, options)
   const children: ReadonlyArray<Child.Any> = options.children
   return fromSpec(id, options, children, {
@@ -229,6 +280,7 @@ export const make = <const Id extends string, const O extends Options>(
     restart: options.restart,
     children,
     template: undefined,
+    added: options.added,
     events: options.events,
     labels: options.labels ?? {}
   })
@@ -240,7 +292,7 @@ export const fromSpec = <Id extends string>(
   options: CommonOptions,
   shown: ReadonlyArray<Child.Any>,
   spec: Interpreter.Spec
-): Supervisor<Id, never, never, never, never, never, never, never> => {
+): Supervisor<Id, never, never, never, never, never, never, never, never> => {
   const contract: Contract = {
     id,
     plane: options.plane,
@@ -266,6 +318,7 @@ export const fromSpec = <Id extends string>(
     ),
     contract,
     "~snakepit/core/Escalation": undefined as never,
+    "~snakepit/core/Added": undefined as never,
     "~snakepit/core/Supervisor": spec
   }
 }
@@ -292,27 +345,41 @@ export const watched = <T extends Any>(supervisor: T, watcher: Watcher): T => {
   return { ...supervisor, start: Interpreter.start(spec), "~snakepit/core/Supervisor": spec }
 }
 
-/** A supervisor that runs. */
-export interface Running<out E> extends SupervisorHandle {
+/** A supervisor that runs: `E` is how it escalates, `Next` what it can be changed to. */
+export interface Running<out E, in Next = never> extends SupervisorHandle {
   /** Ends when the supervisor was stopped, fails when it gave up. */
   readonly life: Effect.Effect<void, E>
+  /**
+   * Goes over to other flags and specs while it runs; see above for what becomes of the children. When it is refused nothing has changed.
+   * A change of strategy waits until nothing is being recovered: each recovery ends by the strategy that it began with.
+   */
+  readonly change: (next: Next) => Effect.Effect<void, ChangeRefused | SupervisorStopping>
 }
 
+/** What the running supervisor `T` may be changed to: what fails and needs no more. How it would start does not matter: it has. */
+export type NextOf<T extends Any> = T extends Supervisor<infer Id, any, infer L, infer R, infer P, boolean, infer Up, any, infer Added>
+  ? Supervisor<Id, unknown, L, R, P, boolean, Up, unknown, Added>
+  : never
+
+/** The running supervisor `T`: with `startChild` if it may be given children. */
+export type RunningOf<T extends Any> =
+  & Running<Escalation<T>, NextOf<T>>
+  & (T extends { readonly "~snakepit/core/Added": infer A extends Child.Any } ? AddsChildren<A> : unknown)
+
 /** Starts a tree in the current scope; it is stopped, in reverse order, when the scope closes. */
-export const start = <T extends Any>(
-  supervisor: T
-): Effect.Effect<Running<Escalation<T>>, StartError<T>, NeedOf<T> | Scope.Scope> =>
-  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), (interpreter) => ({
-    ...interpreter.handle,
-    life: interpreter.life
-  })) as Effect.Effect<Running<any>, any, any>
+export const start = <T extends Any>(supervisor: T): Effect.Effect<RunningOf<T>, StartError<T>, NeedOf<T> | Scope.Scope> =>
+  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), ({ handle, life }) => ({
+    ...handle,
+    life,
+    change: (next: Any) => handle.change(next["~snakepit/core/Supervisor"])
+  })) as Effect.Effect<any, any, any>
 
 /**
  * Runs a tree until it gives up or is interrupted. How it can fail to start and give up stands in its error, which `NodeRuntime.runMain`
  * reports before it ends the program with a failure's code; to be sure that your program says itself what it does then, see {@link handled}.
  */
 export const run = <T extends Any>(supervisor: T): Effect.Effect<void, StartError<T> | Escalation<T>, NeedOf<T>> =>
-  Effect.scoped(Effect.flatMap(start(supervisor), (running) => running.life)) as Effect.Effect<void, any, any>
+  Effect.scoped(Effect.flatMap(start<any>(supervisor), (running) => running.life)) as Effect.Effect<void, any, any>
 
 type Unhandled<E> = E extends GaveUp<infer Path, unknown, unknown>
   ? `supervisor "${Path}" may give up, and nobody says what the program does then: catch "GaveUp" before this`
@@ -348,11 +415,11 @@ export const handled = <A, E, R>(
   program: Effect.Effect<A, E, R> & ([E] extends [never] ? unknown : CompileError<Unhandled<E>>)
 ): Effect.Effect<A, never, R> => program as Effect.Effect<A, never, R>
 
-type CheckService<T extends Any, Shape> = [Running<Escalation<T>>] extends [Shape] ? unknown
+type CheckService<T extends Any, Shape> = [RunningOf<T>] extends [Shape] ? unknown
   : CompileError<
     `supervisor "${T[
       "id"
-    ]}" does not fit the service: its escalation, Supervisor.Escalation<typeof tree>, is more than the service's life declares`
+    ]}" does not fit the service of the key, which must be Supervisor.RunningOf<typeof tree>, or something wider`
   >
 
 /**

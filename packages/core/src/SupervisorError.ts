@@ -15,6 +15,7 @@
 import * as Data from "effect/Data"
 import { describe, type ExitReason } from "./ExitReason.ts"
 import type { DelayEnded, IntensityExceeded } from "./RestartPolicy.ts"
+import type { Status } from "./SupervisorState.ts"
 
 /** An error and the path of the child that it ended, from the root down. */
 export interface Origin<out Path extends string, out E> {
@@ -32,7 +33,7 @@ export class Defect extends Data.TaggedError("Defect")<{ readonly defect: unknow
 /** A permanent child ended by itself, without an error, and its budget of restarts is spent. */
 export class Ended extends Data.TaggedError("Ended")<{ readonly cause: string }> {
   override get message(): string {
-    return `ended although it is permanent (${this.cause})`
+    return `ended although it is permanent (${this.cause}); if that end is as planned, make it transient or temporary`
   }
 }
 
@@ -93,7 +94,8 @@ export class ChildNotFound extends Data.TaggedError("ChildNotFound")<{
   readonly child: string
 }> {
   override get message(): string {
-    return `${this.supervisor} has no child "${this.child}"`
+    return `${this.supervisor} has no child "${this.child}". Either it never had one of that id, or the child was forgotten: temporary and ` +
+      "dynamic children are when they end or are terminated. The ids that it has are in its tree"
   }
 }
 
@@ -101,11 +103,20 @@ export class ChildNotFound extends Data.TaggedError("ChildNotFound")<{
 export class ChildPresent extends Data.TaggedError("ChildPresent")<{
   readonly supervisor: string
   readonly child: string
-  readonly status: string
+  readonly status: Status["_tag"]
 }> {
   override get message(): string {
-    return `${this.supervisor} has a child "${this.child}" already, and it is ${this.status.toLowerCase()}`
+    const [status, next] = whilePresent[this.status]
+    return `${this.supervisor} has a child "${this.child}" already, and it is ${status}. ${next}`
   }
+}
+
+const whilePresent: Record<Status["_tag"], readonly [status: string, next: string]> = {
+  Down: ["down", "Bring it back with restartChild, or free its id with deleteChild"],
+  Starting: ["starting", "Wait until it is up, or call the start off with terminateChild"],
+  Running: ["running", "To start it anew, terminateChild comes first"],
+  Waiting: ["waiting for its restart", "Its supervisor brings it back by itself; terminateChild calls that off"],
+  Stopping: ["stopping", "terminateChild returns when it is down"]
 }
 
 /** The dynamic supervisor holds as many children as it may. */
@@ -114,14 +125,16 @@ export class MaxChildren extends Data.TaggedError("MaxChildren")<{
   readonly maxChildren: number
 }> {
   override get message(): string {
-    return `${this.supervisor} holds ${this.maxChildren} children, its maxChildren`
+    return `${this.supervisor} holds ${this.maxChildren} children, its maxChildren; those that restart or stop count too. ` +
+      "Terminate one, or change the supervisor to one that may hold more"
   }
 }
 
 /** The supervisor is stopping, or has ended. */
 export class SupervisorStopping extends Data.TaggedError("SupervisorStopping")<{ readonly supervisor: string }> {
   override get message(): string {
-    return `${this.supervisor} is stopping: it starts no child any more`
+    return `${this.supervisor} is stopping or has ended, and takes no more orders. ` +
+      "If the supervisor above starts it again, ask the handle of the new one"
   }
 }
 
@@ -132,6 +145,17 @@ export class ChildStartFailed extends Data.TaggedError("ChildStartFailed")<{
   readonly reason: ExitReason
 }> {
   override get message(): string {
-    return `${this.supervisor}/${this.child} did not start: ${describe(this.reason)}`
+    return `${this.supervisor}/${this.child} did not start, which no restart was counted for; ask again once the cause is cured. ` +
+      `It said: ${describe(this.reason)}`
+  }
+}
+
+/** The supervisor cannot go over to the new flags and specs while it runs; it goes on with those it has. */
+export class ChangeRefused extends Data.TaggedError("ChangeRefused")<{
+  readonly supervisor: string
+  readonly why: string
+}> {
+  override get message(): string {
+    return `${this.supervisor} was not changed: ${this.why}. It goes on as it was; for such a change stop it and start the new one`
   }
 }

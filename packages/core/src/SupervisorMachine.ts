@@ -698,9 +698,8 @@ const startChild = (step: Step, facts: ChildFacts, token: number): void => {
 const restartChild = (step: Step, id: string, token: number): void => {
   const { state } = step
   if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
-  if (state.dynamic) return reply(step, token, Reply.Dynamic())
   const child = state.children.get(id)
-  if (child === undefined) return reply(step, token, Reply.NotFound())
+  if (child === undefined || child === state.ghost) return reply(step, token, Reply.NotFound())
   const { status } = child
   if (status._tag !== "Down") return reply(step, token, Reply.Present({ status: status._tag }))
   if (state.phase._tag === "Booting" && status.why === "not started") return reply(step, token, Reply.Present({ status: "Starting" }))
@@ -734,9 +733,8 @@ const terminateChild = (step: Step, id: string, token: number): void => {
 
 const deleteChild = (step: Step, id: string, token: number): void => {
   const { state } = step
-  if (state.dynamic) return reply(step, token, Reply.Dynamic())
   const child = state.children.get(id)
-  if (child === undefined) return reply(step, token, Reply.NotFound())
+  if (child === undefined || child === state.ghost) return reply(step, token, Reply.NotFound())
   if (child.status._tag !== "Down") return reply(step, token, Reply.Present({ status: child.status._tag }))
   forget(step, child)
   reply(step, token, Reply.Done({ generation: child.generation }))
@@ -755,7 +753,10 @@ const change = (step: Step, change: Change, token: number): void => {
   state.maxChildren = change.maxChildren
   state.window.limit = change.limit
   if (change.template === undefined) changeChildren(step, change.children)
-  else for (const child of state.children.values()) respecify(state, child, change.template(child.id))
+  else {
+    const listed = new Map(change.children.map((facts) => [facts.id, facts]))
+    for (const child of state.children.values()) respecify(state, child, listed.get(child.id) ?? change.template(child.id))
+  }
   reply(step, token, Reply.Done({ generation: 0 }))
 }
 
@@ -777,6 +778,15 @@ const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): voi
     state.children.set(child.id, child)
     ChildOrder.append(state.order, child)
   }
+  if (state.recovery !== undefined) walkAnew(state, state.recovery)
+}
+
+/** The order has changed under a recovery of the group: who is down because of it is a victim, wherever it stands now. */
+const walkAnew = (state: SupervisorState, recovery: Recovery): void => {
+  let from = state.order.first
+  while (from !== undefined && from !== recovery.from && !isGoingDown(from)) from = from.after
+  if (from !== undefined) recovery.from = from
+  recovery.cursor = recovery.stage === "stopping" ? state.order.last : firstOf(state, recovery)
 }
 
 const respecify = (state: SupervisorState, child: ChildState, facts: ChildFacts): void => {

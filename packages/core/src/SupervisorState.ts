@@ -222,8 +222,6 @@ export type Reply = Data.TaggedEnum<{
   NotFound: {}
   Present: { readonly status: Status["_tag"] }
   MaxChildren: { readonly maxChildren: number }
-  /** A dynamic supervisor keeps no child that is down: there is nothing to restart or to delete. */
-  Dynamic: {}
   Stopping: {}
   StartFailed: { readonly reason: ExitReason }
 }>
@@ -262,7 +260,10 @@ export type Decision = Data.TaggedEnum<{
 }>
 export const Decision = Data.taggedEnum<Decision>()
 
-/** New flags and specs for a supervisor that runs. `children` are those of a static one; `template` that of a dynamic one. */
+/**
+ * New flags and specs for a supervisor that runs. `children` are those of a static one; in a dynamic one, `template` holds for all but the
+ * children that are listed.
+ */
 export interface Change {
   readonly strategy: Strategy
   readonly autoShutdown: AutoShutdown

@@ -218,7 +218,7 @@ describe("an escalation that nobody handles", () => {
     // @ts-expect-error the running tree may give up
     void Supervisor.layer(App, tree)
     expectTypeOf<SentenceOf<Parameters<typeof Supervisor.layer<App, Supervisor.Running<never>, typeof tree>>[1]>>().toEqualTypeOf<
-      `supervisor "root" does not fit the service: its escalation, Supervisor.Escalation<typeof tree>, is more than the service's life declares`
+      `supervisor "root" does not fit the service of the key, which must be Supervisor.RunningOf<typeof tree>, or something wider`
     >()
   })
 })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
-import { ScriptedChild } from "@snakepit/core/testing"
+import { Child, DynamicSupervisor, RestartPolicy, Semantics, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
@@ -68,7 +68,7 @@ describe("a dynamic supervisor", () => {
       assert.strictEqual((yield* Effect.flip(running.startChild("a")))._tag, "ChildPresent")
       yield* running.startChild("b")
       const error = yield* Effect.flip(running.startChild("c"))
-      assert.strictEqual(error.message, "fleet holds 2 children, its maxChildren")
+      assert.include(error.message, "fleet holds 2 children, its maxChildren")
       yield* running.terminateChild("a")
       assert.strictEqual(yield* running.startChild("c"), 0)
     }))
@@ -119,5 +119,151 @@ describe("a dynamic supervisor", () => {
       yield* Fiber.join(stopped)
       assert.lengthOf(ScriptedChild.lines(journal, "down"), 3)
       assert.strictEqual(new Set(journal.entries.filter(({ moment }) => moment === "down").map(({ at }) => at)).size, 1)
+    }))
+
+  it.effect("takes any child that fails and needs no more than the template's do, beside keys", () =>
+    Effect.gen(function*() {
+      const running = yield* DynamicSupervisor.start(fleet({}).supervisor)
+      const own = ScriptedChild.make("own", { shutdown: "9 seconds" })
+      assert.strictEqual(yield* running.startChild(own), 0)
+      assert.strictEqual((yield* Effect.flip(running.startChild("own")))._tag, "ChildPresent")
+      assert.strictEqual((yield* running.childSpec("own")).shutdown, 9000)
+      yield* own.fail()
+      yield* own.awaitUp(1)
+    }))
+
+  it.effect("counts restarting and stopping children in maxChildren (E-3)", () =>
+    Effect.gen(function*() {
+      const { child, supervisor } = fleet({ initial: ["a", "b"], maxChildren: 2, maxRestarts: 9 })
+      const running = yield* DynamicSupervisor.start(supervisor)
+      yield* child("a").setStartTakes("1 second")
+      yield* child("a").fail()
+      yield* child("b").setStopTakes("1 second")
+      const terminated = yield* Effect.forkChild(running.terminateChild("b"), { startImmediately: true })
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(yield* running.count, { specs: 2, active: 0, supervisors: 0, workers: 2 })
+      assert.strictEqual((yield* Effect.flip(running.startChild("c")))._tag, "MaxChildren")
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(terminated)
+      assert.strictEqual(yield* running.startChild("c"), 0)
+    }))
+
+  for (
+    const [mode, semantics, left] of [["production", Semantics.production, Array<string>()], ["otp", Semantics.otp, ["a down"]]] as const
+  ) {
+    it.effect(`forgets a child that ignores its start, and in ${mode} ${left.length === 0 ? "also" : "not"} one that ignores its restart (E-4)`, () =>
+      Effect.gen(function*() {
+        const starts = new Map<string, number>()
+        const running = yield* DynamicSupervisor.start(DynamicSupervisor.make("fleet", {
+          ...common,
+          semantics,
+          restart: restarts(9),
+          initial: Effect.succeed(["a", "b"]),
+          child: (key) =>
+            Child.make(key, {
+              start: Effect.sync(() => {
+                starts.set(key, (starts.get(key) ?? 0) + 1)
+                return key === "b" || starts.get(key)! > 1 ? Child.ignore : Effect.never
+              })
+            })
+        }))
+        assert.deepStrictEqual((yield* running.tree).children.map(({ id, status }) => `${id} ${status}`), ["a running"])
+        assert.strictEqual(yield* running.startChild("b"), -1)
+        yield* running.failChild("a", "frozen")
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual((yield* running.tree).children.map(({ id, status }) => `${id} ${status}`), left)
+      }))
+  }
+
+  for (
+    const [restart, reason, after] of [
+      ["permanent", "end", "running 1"],
+      ["permanent", "interrupt", "running 1"],
+      ["permanent", "fail", "running 1"],
+      ["transient", "end", undefined],
+      ["transient", "interrupt", undefined],
+      ["transient", "fail", "running 1"],
+      ["temporary", "end", undefined],
+      ["temporary", "interrupt", undefined],
+      ["temporary", "fail", undefined]
+    ] as const
+  ) {
+    it.effect(`${after === undefined ? "forgets" : "restarts"} a ${restart} child after ${reason}`, () =>
+      Effect.gen(function*() {
+        const child = ScriptedChild.make("a", { restart })
+        const running = yield* DynamicSupervisor.start(DynamicSupervisor.make("fleet", {
+          ...common,
+          restart: restarts(9),
+          initial: Effect.succeed(["a"]),
+          child: () => child
+        }))
+        yield* reason === "fail" ? child.fail() : child[reason]
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual(
+          (yield* running.tree).children.map(({ generation, status }) => `${status} ${generation}`),
+          after === undefined ? [] : [after]
+        )
+      }))
+  }
+
+  it.effect("tries a failing restart again, counts each attempt, and gives up at the limit with its siblings (E-4)", () =>
+    Effect.gen(function*() {
+      const { child, supervisor } = fleet({ initial: ["a", "b"], maxRestarts: 3 })
+      const running = yield* DynamicSupervisor.start(supervisor)
+      yield* child("a").failNextStarts(1)
+      yield* child("a").fail()
+      yield* child("a").awaitUp(2)
+      yield* child("a").failNextStarts(Number.POSITIVE_INFINITY)
+      yield* child("a").fail()
+      const gaveUp = yield* Effect.flip(running.life)
+      assert.strictEqual(gaveUp.because.path, "fleet/a")
+      assert.deepStrictEqual([child("a").starts(), child("b").generation()], [4, undefined])
+    }))
+
+  it.effect("stops all at once, each within its own shutdown, those with the same one together (E-5, D-1)", () =>
+    Effect.gen(function*() {
+      const recorded = RecordedEvents.make()
+      const shutdowns = { brutal: "brutal", one: "1 second", uno: "1 second", two: "2 seconds", ever: "infinity" } as const
+      const running = yield* Effect.provide(
+        DynamicSupervisor.start(DynamicSupervisor.make("fleet", {
+          ...common,
+          restart: restarts(9),
+          initial: Effect.succeed(Object.keys(shutdowns)),
+          child: (key) =>
+            ScriptedChild.make(key, {
+              shutdown: shutdowns[key as keyof typeof shutdowns],
+              stopTakes: key === "ever" ? "9 seconds" : "forever"
+            })
+        })),
+        recorded.layer
+      )
+      const stopped = yield* Effect.forkChild(running.stop("the test is over"), { startImmediately: true })
+      yield* TestClock.adjust("8999 millis")
+      assert.isUndefined(stopped.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(stopped)
+      assert.deepStrictEqual(recorded.ofVerb("abandon").map(({ at, attributes }) => [attributes["child"], at]), [
+        ["uno", 1000],
+        ["one", 1000],
+        ["two", 2000]
+      ])
+    }))
+
+  it.effect("terminates a child by brutal kill, by its integer, and while it is restarting", () =>
+    Effect.gen(function*() {
+      const { child, supervisor } = fleet({ initial: ["a"], maxRestarts: 9 })
+      const running = yield* DynamicSupervisor.start(supervisor)
+      const hung = (id: string, shutdown: "brutal" | "1 second") => ScriptedChild.make(id, { shutdown, stopTakes: "forever" })
+      yield* running.startChild(hung("brutal", "brutal"))
+      yield* running.terminateChild("brutal")
+      yield* running.startChild(hung("integer", "1 second"))
+      const terminated = yield* Effect.forkChild(running.terminateChild("integer"), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(terminated)
+      yield* child("a").setStartTakes("1 minute")
+      yield* child("a").fail()
+      yield* TestClock.adjust(0)
+      yield* running.terminateChild("a")
+      assert.deepStrictEqual((yield* running.tree).children, [])
     }))
 })

@@ -68,7 +68,7 @@ describe("the handle of a supervisor", () => {
       const child = ScriptedChild.make("child")
       const running = yield* Effect.scoped(Supervisor.start(Supervisor.make("app", { ...oneForOne, children: [child] })))
       const error = yield* Effect.flip(running.restartChild("child"))
-      assert.strictEqual(error.message, "app is stopping: it starts no child any more")
+      assert.include(error.message, "app is stopping or has ended")
       yield* running.terminateChild("child")
     }))
 

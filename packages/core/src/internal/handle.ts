@@ -1,24 +1,34 @@
 /** The administration calls of a supervisor: each is one event with a token, answered by one reply. */
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type * as Child from "../Child.ts"
 import { ExitReason } from "../ExitReason.ts"
 import type * as GiveUpAt from "../GiveUpAt.ts"
 import * as SupervisorError from "../SupervisorError.ts"
-import type { DynamicSupervisorHandle } from "../SupervisorHandle.ts"
+import type { AddsChildren, ChildCount, ChildSpec, SupervisorHandle } from "../SupervisorHandle.ts"
 import { Event, type Reply } from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 import type * as Why from "../Why.ts"
 
-interface Desk {
+interface Desk<Next> {
   readonly path: string
   readonly has: (id: string) => boolean
   readonly fail: (id: string, reason: ExitReason) => void
   readonly ask: (event: (token: number) => Event) => Effect.Effect<Reply>
-  /** Makes the template's child of a key; absent in a static supervisor. */
-  readonly prepare: ((key: string) => Child.Any) | undefined
+  readonly offer: (child: string | Child.Any) => Effect.Effect<Reply>
+  readonly change: (next: Next) => Effect.Effect<Reply, SupervisorError.ChangeRefused>
+  readonly stop: (why: string) => Effect.Effect<unknown>
+  readonly count: () => ChildCount
+  readonly childSpec: (id: string) => ChildSpec | undefined
   readonly snapshot: () => Tree.SupervisorNode
+  readonly changes: Stream.Stream<Tree.SupervisorNode>
   readonly why: (path: string) => ReturnType<typeof Why.of>
   readonly giveUpAt: (path: string) => GiveUpAt.GiveUpAt | undefined
+}
+
+/** Everything that can be asked; the types of `Supervisor.start` say which supervisors answer what. */
+export interface Handle<Next> extends SupervisorHandle, AddsChildren<Child.Any> {
+  readonly change: (next: Next) => Effect.Effect<void, SupervisorError.ChangeRefused | SupervisorError.SupervisorStopping>
 }
 
 type Refusal =
@@ -28,7 +38,8 @@ type Refusal =
   | SupervisorError.SupervisorStopping
   | SupervisorError.ChildStartFailed
 
-export const makeHandle = ({ ask, fail, giveUpAt, has, path, prepare, snapshot, why }: Desk): DynamicSupervisorHandle => {
+export const makeHandle = <Next>(desk: Desk<Next>): Handle<Next> => {
+  const { path } = desk
   const answer = (child: string, reply: Reply): Effect.Effect<number, Refusal> => {
     switch (reply._tag) {
       case "Done":
@@ -41,48 +52,52 @@ export const makeHandle = ({ ask, fail, giveUpAt, has, path, prepare, snapshot, 
         return Effect.fail(new SupervisorError.ChildPresent({ supervisor: path, child, status: reply.status }))
       case "MaxChildren":
         return Effect.fail(new SupervisorError.MaxChildren({ supervisor: path, maxChildren: reply.maxChildren }))
-      case "Dynamic":
-        return Effect.die(new Error(`${path} is dynamic: a child of it that is down is gone. Start one with startChild("${child}")`))
       case "Stopping":
         return Effect.fail(new SupervisorError.SupervisorStopping({ supervisor: path }))
       case "StartFailed":
         return Effect.fail(new SupervisorError.ChildStartFailed({ supervisor: path, child, reason: reply.reason }))
     }
   }
+  const answered = <E extends Refusal, F>(child: string, reply: Effect.Effect<Reply, F>) =>
+    Effect.flatMap(reply, (reply) => answer(child, reply)) as Effect.Effect<number, E | F>
   const notFound = (child: string) => Effect.fail(new SupervisorError.ChildNotFound({ supervisor: path, child }))
-  const call = <E extends Refusal>(child: string, event: (token: number) => Event) =>
-    Effect.flatMap(ask(event), (reply) => answer(child, reply)) as Effect.Effect<number, E>
   return {
     path,
     failChild: (id, error) =>
       Effect.suspend(() => {
-        if (!has(id)) return Effect.fail(new SupervisorError.ChildNotFound({ supervisor: path, child: id }))
-        fail(id, ExitReason.Failed({ error }))
+        if (!desk.has(id)) return notFound(id)
+        desk.fail(id, ExitReason.Failed({ error }))
         return Effect.void
       }),
     terminateChild: (id) =>
-      call<Refusal>(id, (token) => Event.TerminateChild({ id, token })).pipe(
+      answered<Refusal, never>(id, desk.ask((token) => Event.TerminateChild({ id, token }))).pipe(
         Effect.catchTag("SupervisorStopping", () => Effect.void), // it goes down with its supervisor
         Effect.asVoid
       ) as Effect.Effect<void, SupervisorError.ChildNotFound>,
-    restartChild: (id) => call(id, (token) => Event.RestartChild({ id, token })),
-    deleteChild: (id) => Effect.asVoid(call(id, (token) => Event.DeleteChild({ id, token }))),
-    startChild: (key) =>
-      prepare === undefined
-        ? Effect.die(new Error(`${path} is not dynamic: its children are those it was made with`))
-        : Effect.suspend(() => {
-          const child = prepare(key)
-          return call(key, (token) => Event.StartChild({ child, token }))
-        }),
-    tree: Effect.sync(snapshot),
+    restartChild: (id) => answered(id, desk.ask((token) => Event.RestartChild({ id, token }))),
+    deleteChild: (id) => Effect.asVoid(answered(id, desk.ask((token) => Event.DeleteChild({ id, token })))),
+    startChild: (child) => answered(typeof child === "string" ? child : child.id, Effect.suspend(() => desk.offer(child))),
+    change: (next) =>
+      Effect.asVoid(
+        answered<SupervisorError.SupervisorStopping, SupervisorError.ChangeRefused>("", Effect.suspend(() => desk.change(next)))
+      ),
+    stop: (why) => Effect.asVoid(desk.stop(why)),
+    count: Effect.sync(desk.count),
+    childSpec: (id) =>
+      Effect.suspend(() => {
+        const spec = desk.childSpec(id)
+        return spec === undefined ? notFound(id) : Effect.succeed(spec)
+      }),
+    tree: Effect.sync(desk.snapshot),
+    changes: desk.changes,
     why: (asked) =>
       Effect.suspend(() => {
-        const answer = why(asked)
+        const answer = desk.why(asked)
         return answer === "unknown" ? notFound(asked) : Effect.succeed(answer === "running" ? undefined : answer)
       }),
     giveUpAt: (asked) =>
       Effect.suspend(() => {
-        const answer = giveUpAt(asked)
+        const answer = desk.giveUpAt(asked)
         return answer === undefined ? notFound(asked) : Effect.succeed(answer)
       })
   }

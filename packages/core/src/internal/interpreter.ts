@@ -18,13 +18,14 @@ import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
-import { CurrentSupervisor, type DynamicSupervisorHandle } from "../SupervisorHandle.ts"
+import { type ChildCount, type ChildSpec, CurrentSupervisor } from "../SupervisorHandle.ts"
 import { transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 import * as Why from "../Why.ts"
-import { makeHandle } from "./handle.ts"
+import { type Handle, makeHandle } from "./handle.ts"
 import { teller } from "./teller.ts"
+import * as TreeRoot from "./TreeRoot.ts"
 
 /** What the events of a subtree are labelled with. */
 export interface Labels {
@@ -43,7 +44,9 @@ export interface Spec {
   readonly restart: RestartPolicy.Any
   readonly children: ReadonlyArray<Child.Any>
   /** Present in a dynamic supervisor: makes the child of a key, and says which keys to start with. */
-  readonly template: { readonly child: (key: string) => Child.Any; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
+  readonly template: { readonly child: Template; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
+  /** Makes the children that a static supervisor may be given later. */
+  readonly added: Template | undefined
   readonly events: SupervisorEvents
   readonly labels: Labels
   /** Hears every step of the machine, for simulations. */
@@ -51,8 +54,10 @@ export interface Spec {
   readonly watcher?: {
     readonly up: Effect.Effect<void>
     readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
-  }
+  } | undefined
 }
+
+type Template = (key: string) => Child.Any
 
 /** One filling of a child. */
 interface Life {
@@ -74,25 +79,29 @@ interface Grace {
 }
 
 interface Parent {
+  /** Absent above the root. */
+  readonly root: TreeRoot.TreeRoot<Spec> | undefined
   readonly path: string
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
   readonly attach: (node: Interpreter) => void
-  /** Shared by a whole tree, so that the same tree under the same harm tells the same events. */
-  readonly incidents: { count: number }
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ path: "", semantics: Semantics.production, labels: {}, attach: () => {}, incidents: { count: 0 } })
+  defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
 })
 
+const eventsATurn = 64 // starts that fail at once come back as events at once: a hot restart loop must let others run; 64 take 0.1 ms
+
 /** Boots the supervisor in the current scope: returns when every child has acknowledged, or fails with the first refusal. */
-export const boot = Effect.fnUntraced(function*(spec: Spec, made: (interpreter: Interpreter) => void = () => {}) {
+export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter: Interpreter) => void = () => {}) {
   const context = yield* Effect.context<never>()
+  const parent = yield* Parent
+  const spec = parent.root?.changed.get(pathOf(parent, given)) ?? given
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
-  const interpreter = new Interpreter(spec, initial, context, yield* Parent, yield* Clock.Clock, yield* Event.EventSink)
+  const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
   made(interpreter)
-  yield* Effect.addFinalizer(() => interpreter.shutdown)
+  yield* Effect.addFinalizer(() => interpreter.handle.stop("its parent stopped it"))
   const { watcher } = spec
   yield* watcher === undefined ? interpreter.boot : Effect.tap(Effect.tapError(interpreter.boot, watcher.down), watcher.up)
   return interpreter
@@ -101,17 +110,28 @@ export const boot = Effect.fnUntraced(function*(spec: Spec, made: (interpreter: 
 /** The start of a supervisor as a child. */
 export const start = (spec: Spec) => Effect.map(boot(spec), (interpreter) => interpreter.life)
 
+const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
+
+const tellerOf = ({ events }: Spec, sink: Event.EventSink, path: string, { pool, slot }: Labels) =>
+  teller(events, sink, { path, pool, slot })
+
 export class Interpreter {
   readonly path: string
-  readonly handle: DynamicSupervisorHandle
-  private readonly spec: Spec
-  private readonly labels: Labels
+  readonly handle: Handle<Spec>
+  private spec: Spec
+  private readonly parent: Parent
+  private readonly root: TreeRoot.TreeRoot<Spec>
+  private labels: Labels
   private readonly semantics: Semantics.Semantics
-  private readonly incidents: Parent["incidents"]
   private readonly clock: Clock.Clock
-  private readonly tell: (decision: Machine.Decision, now: number) => void
+  private readonly sink: Event.EventSink
+  private tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
   readonly state: Machine.SupervisorState
+  /** Children that came as values, which a change of the template leaves alone. */
+  private readonly given = new WeakSet<Child.Any>()
+  /** Changes that wait for the machine to come to them, by token. */
+  private readonly changes = new Map<number, Spec>()
   private readonly lives = new Map<string, Life>()
   private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
   private readonly memories = new Map<string, RestartPolicy.DelayMemory>()
@@ -133,26 +153,29 @@ export class Interpreter {
     sink: Event.EventSink
   ) {
     this.spec = spec
-    this.path = parent.path === "" ? spec.id : `${parent.path}/${spec.id}`
+    this.parent = parent
+    this.root = parent.root ?? TreeRoot.make()
     this.labels = { ...parent.labels, ...spec.labels }
-    this.incidents = parent.path === "" ? { count: 0 } : parent.incidents
+    this.path = pathOf(parent, spec)
     this.clock = clock
-    this.tell = teller(spec.events, sink, { path: this.path, pool: this.labels.pool, slot: this.labels.slot })
+    this.sink = sink
+    this.tell = tellerOf(spec, sink, this.path, this.labels)
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
       fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: this.nextIncident() })),
-      ask: (event) =>
-        Effect.callback((resume) => {
-          const token = this.ask(event, (reply) => resume(Effect.succeed(reply)))
-          return Effect.sync(() => this.replies.delete(token))
+      ask: (event) => this.asking(event),
+      offer: (child) => this.offer(child),
+      change: (next) => this.change(next),
+      stop: (why) =>
+        Effect.suspend(() => {
+          this.dispatch(Machine.Event.Shutdown({ why }))
+          return this.ended
         }),
-      prepare: spec.template === undefined ? undefined : (key) => {
-        const child = spec.template!.child(key)
-        if (child.id !== key) throw new RangeError(`the template of ${this.path} made the child "${child.id}" for the key "${key}"`)
-        return child
-      },
+      count: () => this.count(),
+      childSpec: (id) => this.childSpec(id),
       snapshot: () => this.snapshot(),
+      changes: TreeRoot.changes(this.root, this.path, () => this.snapshot(), () => this.outcome !== undefined),
       why: (path) => Why.of(this, path),
       giveUpAt: (path) => this.giveUpAt(path)
     })
@@ -189,6 +212,13 @@ export class Interpreter {
     this.replies.set(token, answered)
     this.dispatch(event(token))
     return token
+  }
+
+  private asking(event: (token: number) => Machine.Event): Effect.Effect<Machine.Reply> {
+    return Effect.callback((resume) => {
+      const token = this.ask(event, (reply) => resume(Effect.succeed(reply)))
+      return Effect.sync(() => this.replies.delete(token))
+    })
   }
 
   /** Lets events wait until {@link resume}. */
@@ -230,11 +260,6 @@ export class Interpreter {
       (error) => this.spec.watcher?.down(error) ?? Effect.void
     )
   )
-
-  readonly shutdown: Effect.Effect<void> = Effect.suspend(() => {
-    this.dispatch(Machine.Event.Shutdown({ why: "its parent stopped it" }))
-    return Effect.asVoid(this.ended)
-  })
 
   private readonly ended: Effect.Effect<Machine.Outcome> = Effect.callback((resume) => {
     const settle = () => resume(Effect.succeed(this.outcome!))
@@ -282,6 +307,83 @@ export class Interpreter {
     return SupervisorError.withoutStack(new SupervisorError.GaveUp({ path: this.path, because, limit, escalated, incident }))
   }
 
+  // ── administration ──
+
+  private offer(given: string | Child.Any): Effect.Effect<Machine.Reply> {
+    if (typeof given !== "string") this.given.add(given)
+    const child = typeof given === "string" ? this.fromTemplate(this.spec.template?.child ?? this.spec.added!, given) : given
+    return this.asking((token) => Machine.Event.StartChild({ child, token }))
+  }
+
+  private fromTemplate(template: Template, key: string): Child.Any {
+    const child = template(key)
+    if (child.id === key) return child
+    throw new RangeError(
+      `the template of ${this.path} made a child with the id "${child.id}" for the key "${key}". ` +
+        "Its id must be the key: make it with Child.make(key, …)"
+    )
+  }
+
+  private change(spec: Spec): Effect.Effect<Machine.Reply, SupervisorError.ChangeRefused> {
+    const why = this.whyNot(spec)
+    if (why !== undefined) return Effect.fail(new SupervisorError.ChangeRefused({ supervisor: this.path, why }))
+    const { template } = spec
+    return this.asking((token) => {
+      this.changes.set(token, spec)
+      return Machine.Event.Change({
+        change: {
+          strategy: spec.strategy,
+          autoShutdown: spec.autoShutdown,
+          maxChildren: spec.maxChildren,
+          limit: spec.restart.limit,
+          children: spec.children,
+          template: template === undefined ? undefined : (id) => {
+            const child = this.childOf(id)
+            return this.given.has(child) ? child : this.fromTemplate(template.child, id)
+          }
+        },
+        token
+      })
+    })
+  }
+
+  private whyNot(next: Spec): string | undefined {
+    if (next.id !== this.spec.id) return `a supervisor keeps its id, and the new one is "${next.id}"`
+    const kindOf = ({ template }: Spec) => template === undefined ? "static" : "dynamic"
+    if (kindOf(next) !== kindOf(this.spec)) return `it is ${kindOf(this.spec)}, and the new one is ${kindOf(next)}`
+    if ((next.semantics ?? this.parent.semantics) !== this.semantics) return "a supervisor keeps its semantics while it runs"
+    return undefined
+  }
+
+  private goOver(spec: Spec): void {
+    if (spec.restart !== this.spec.restart) this.delays.clear()
+    this.spec = { ...spec, watcher: spec.watcher ?? this.spec.watcher, observer: spec.observer ?? this.spec.observer }
+    this.labels = { ...this.parent.labels, ...spec.labels }
+    this.tell = tellerOf(spec, this.sink, this.path, this.labels)
+    for (const child of spec.children) {
+      if (this.lives.get(child.id)?.child !== child) TreeRoot.forget(this.root, `${this.path}/${child.id}`)
+    }
+    this.root.changed.set(this.path, this.spec)
+  }
+
+  private count(): ChildCount {
+    let active = 0
+    let supervisors = 0
+    for (const { ended, id, status } of this.state.children.values()) {
+      if (status._tag === "Running" && !ended) active++
+      if (this.childOf(id).contract !== undefined) supervisors++
+    }
+    const specs = this.state.children.size
+    return { specs, active, supervisors, workers: specs - supervisors }
+  }
+
+  private childSpec(id: string): ChildSpec | undefined {
+    if (!this.state.children.has(id)) return undefined
+    const { contract, restart, shutdown, significant } = this.childOf(id)
+    const strategy = this.lives.get(id)?.node?.strategy ?? contract?.strategy
+    return { id, kind: contract === undefined ? "worker" : "supervisor", restart, shutdown, significant, strategy }
+  }
+
   // ── events in, commands out ──
 
   private dispatch(event: Machine.Event): void {
@@ -291,15 +393,22 @@ export class Interpreter {
 
   private drain(): void {
     this.draining = true
+    let paused = false
     try {
-      for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-        const commands = transition(this.state, next, this.now())
-        if (this.outcome === undefined) this.spec.observer?.(this.path, next, commands)
-        for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
+      for (let applied = 0; this.pending.length > 0 && !paused; applied++) {
+        if (applied === eventsATurn) paused = true
+        else {
+          const event = this.pending.shift()!
+          const commands = transition(this.state, event, this.now())
+          if (this.outcome === undefined) this.spec.observer?.(this.path, event, commands)
+          for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
+        }
       }
     } finally {
-      this.draining = false
+      this.draining = paused
     }
+    TreeRoot.signal(this.root, this.path, this.outcome !== undefined)
+    if (paused) this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
   private now(): number {
@@ -307,7 +416,7 @@ export class Interpreter {
   }
 
   private nextIncident(): string {
-    return `${this.now().toString(36)}-${(this.incidents.count++).toString(36)}`
+    return `${this.now().toString(36)}-${(this.root.incidents++).toString(36)}`
   }
 
   private execute(command: Machine.Command): void {
@@ -326,14 +435,17 @@ export class Interpreter {
         return this.startAt(command)
       case "Reply": {
         const reply = this.replies.get(command.token)
+        const change = this.changes.get(command.token)
         this.replies.delete(command.token)
+        this.changes.delete(command.token)
+        if (change !== undefined && command.reply._tag === "Done") this.goOver(change)
         return reply?.(command.reply)
       }
       case "Forget":
         this.lives.delete(command.id)
         this.delays.delete(command.id)
         this.memories.delete(command.id)
-        return
+        return TreeRoot.forget(this.root, `${this.path}/${command.id}`)
       case "Tell":
         return this.tell(command.decision, this.now())
       case "Booted":
@@ -357,10 +469,10 @@ export class Interpreter {
       Context.add(Scope.Scope, scope),
       Context.add(Child.CurrentChild, { id, path, generation }),
       Context.add(Parent, {
+        root: this.root,
         path: this.path,
         semantics: this.semantics,
         labels: this.labels,
-        incidents: this.incidents,
         attach: (node) => void (life.node = node)
       })
     )
@@ -369,12 +481,12 @@ export class Interpreter {
     starting.addObserver((started) => {
       if (life.releasing) return
       if (Exit.isFailure(started)) {
-        return this.release(child, life, (incident) => {
+        return this.release(id, life, (incident) => {
           this.dispatch({ _tag: "ChildStartFailed", id, generation, reason: fromExit(started), incident })
         }, started)
       }
       if (started.value === Child.ignore) {
-        return this.release(child, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
+        return this.release(id, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
       }
       this.dispatch({ _tag: "ChildStarted", id, generation })
       if (life.releasing) return
@@ -382,7 +494,7 @@ export class Interpreter {
       life.fiber = living
       living.addObserver((exit) => {
         if (life.releasing) return
-        this.release(child, life, (incident) => {
+        this.release(id, life, (incident) => {
           this.dispatch({ _tag: "ChildExited", id, generation, reason: fromExit(exit), incident })
         }, exit)
       })
@@ -397,19 +509,20 @@ export class Interpreter {
   private stop(id: string): void {
     const life = this.lives.get(id)!
     life.stopAsked = true
-    if (!life.releasing) this.release(this.childOf(id), life, () => {}, Exit.void)
+    if (!life.releasing) this.release(id, life, () => {}, Exit.void)
   }
 
   private killChild(id: string): void {
     const life = this.lives.get(id)
     if (life === undefined) return
     life.stopAsked = true
-    if (!life.releasing) this.release(life.child, life, () => {}, Exit.void)
+    if (!life.releasing) this.release(id, life, () => {}, Exit.void)
   }
 
   /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
-  private release(child: Child.Any, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
+  private release(id: string, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
     life.releasing = true
+    const { shutdown } = (this.state.children.get(id)?.facts as Child.Any | undefined) ?? life.child
     let cancelGrace: (() => void) | undefined
     let reported = false
     let abandonedAfterMillis: number | undefined
@@ -419,28 +532,27 @@ export class Interpreter {
       cancelGrace?.()
       life.node = undefined
       const { generation } = life
-      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id: child.id, generation, abandonedAfterMillis })
+      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
       report(incidentOf(exit) ?? this.nextIncident())
     }
     const close = () => {
       const closing = Scope.closeUnsafe(life.scope, exit)
       if (closing === undefined) return done()
       this.fork(closing).addObserver((closed) => {
-        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${child.id} failed`, closed.cause))
+        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${id} failed`, closed.cause))
         done()
       })
     }
     life.fiber?.interruptUnsafe()
     if (life.fiber === undefined) close()
     else life.fiber.addObserver(close)
-    const { shutdown } = child
     if (reported || shutdown === "infinity") return
     cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
       if (shutdown !== "brutal") abandonedAfterMillis = shutdown
       life.node?.kill()
       if (reported || shutdown === "brutal") return done()
       this.fork(Effect.logWarning(
-        `${this.path}/${child.id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
+        `${this.path}/${id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
           "A finalizer that waits without a bound is the likely cause"
       ))
       done()
@@ -515,10 +627,14 @@ export class Interpreter {
     return why === "running" || why === "unknown" ? undefined : GiveUpAt.GiveUpAt.Never({ because: "it is not running" })
   }
 
+  get strategy(): Machine.Strategy | "dynamic" {
+    return this.spec.template === undefined ? this.spec.strategy : "dynamic"
+  }
+
   snapshot(): Tree.SupervisorNode {
     return {
       path: this.path,
-      strategy: this.spec.template === undefined ? this.spec.strategy : "dynamic",
+      strategy: this.strategy,
       budgetLeft: Intensity.left(this.state.window, this.now()),
       children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => ({
         id,

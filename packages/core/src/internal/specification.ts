@@ -48,7 +48,7 @@ const supervisorKeys: Keys<Supervisor.CommonOptions> = {
   shutdown: true,
   semantics: true
 }
-const staticKeys: Keys<Supervisor.Options> = { ...supervisorKeys, strategy: true, autoShutdown: true, children: true }
+const staticKeys: Keys<Supervisor.Options> = { ...supervisorKeys, strategy: true, autoShutdown: true, children: true, added: true }
 const dynamicKeys: Keys<DynamicSupervisor.Options> = { ...supervisorKeys, child: true, initial: true, maxChildren: true }
 
 const plane = optional(oneOf("control", "execution"))

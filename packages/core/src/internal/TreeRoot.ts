@@ -1,0 +1,54 @@
+/** What the supervisors of one running tree share: what they were changed to, who reads the tree as it changes, how many incidents it had. */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { SupervisorNode } from "../Tree.ts"
+
+export interface TreeRoot<Spec> {
+  /** What supervisors were changed to, by path: what their next start starts. */
+  readonly changed: Map<string, Spec>
+  readonly readers: Set<Reader>
+  /** Counted within a tree, so that the same tree under the same harm tells the same events. */
+  incidents: number
+}
+
+interface Reader {
+  readonly path: string
+  readonly news: Queue.Queue<void, Cause.Done>
+}
+
+export const make = <Spec>(): TreeRoot<Spec> => ({ changed: new Map(), readers: new Set(), incidents: 0 })
+
+const isAtOrBelow = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`)
+
+/** A later child of the same path must not inherit what this one was changed to. */
+export const forget = <Spec>({ changed }: TreeRoot<Spec>, path: string): void => {
+  for (const at of changed.keys()) if (isAtOrBelow(at, path)) changed.delete(at)
+}
+
+/** Something may have changed in the supervisor at `path`. */
+export const signal = <Spec>({ readers }: TreeRoot<Spec>, path: string, hasEnded: boolean): void => {
+  for (const reader of readers) {
+    if (isAtOrBelow(path, reader.path)) Queue.offerUnsafe(reader.news, undefined)
+    if (hasEnded && path === reader.path) Queue.endUnsafe(reader.news)
+  }
+}
+
+/** The news take one place: who reads slowly finds the latest, and nobody waits for him. */
+export const changes = <Spec>(
+  { readers }: TreeRoot<Spec>,
+  path: string,
+  snapshot: () => SupervisorNode,
+  hasEnded: () => boolean
+): Stream.Stream<SupervisorNode> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const reader: Reader = { path, news: yield* Queue.sliding<void, Cause.Done>(1) }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => readers.add(reader)),
+      () => Effect.sync(() => readers.delete(reader))
+    )
+    Queue.offerUnsafe(reader.news, undefined)
+    if (hasEnded()) Queue.endUnsafe(reader.news)
+    return Stream.fromQueue(reader.news).pipe(Stream.map(snapshot), Stream.changes)
+  }))
