@@ -167,7 +167,7 @@ export type Made<
   NeedOf<C>,
   MountOf<O>,
   Child.SignificantIn<O["significant"]>,
-  [Own] extends [never] ? never : GaveUp<Id, Own, LimitOf<O>>,
+  [Own] extends [never] ? never : [RefusalOf<O>] extends [never] ? GaveUp<Id, Own> : GaveUp<Id, Own, LimitOf<O>>, // the first reads better
   AgainFor<Id, S, Restart>
 >
 
