@@ -7,13 +7,14 @@
  * not returned: a mistake in the program, not in its input. As every child is checked when it is made and the whole list when its
  * supervisor is made, a bad last child means that nothing was started. The first failure wins, in OTP's order:
  *
- * | what                  | rules, in order                                                                                         |
- * | --------------------- | ------------------------------------------------------------------------------------------------------- |
- * | restart policy        | `invalid_intensity`, `invalid_period`, `invalid_delay`, `invalid_reset_after`                            |
- * | supervisor            | `invalid_strategy`, `invalid_restart_policy`, `invalid_max_children`, `invalid_auto_shutdown`            |
- * | each child of it      | `invalid_child_spec`, `bad_combination`, `duplicate_child_name`                                          |
- * | child                 | `missing_id`, `missing_start`, `invalid_start`, `invalid_restart_type`, `bad_combination`,               |
- * |                       | `invalid_significant`, `invalid_shutdown`, `invalid_plane`                                               |
+ * | what           | rules, in order                                                                                              |
+ * | -------------- | ------------------------------------------------------------------------------------------------------------ |
+ * | restart policy | `invalid_intensity`, `invalid_period`, `invalid_delay`, `invalid_reset_after`                                |
+ * | static flags   | `invalid_strategy`, `invalid_restart_policy`, `invalid_auto_shutdown`, `invalid_children`                    |
+ * | dynamic flags  | `invalid_restart_policy`, `invalid_max_children`, `invalid_template`                                         |
+ * | child of list  | `invalid_child_spec`, `bad_combination`, `duplicate_child_name`                                              |
+ * | child          | `missing_id`, `missing_start`, `invalid_start`, `invalid_restart_type`, `bad_combination`,                   |
+ * |                | `invalid_significant`, `invalid_shutdown`, `invalid_plane`                                                   |
  *
  * A supervisor is checked as a child too, after its own children. `invalid_type` (no record of options) and `unknown_option` come before
  * all others of their kind; what a contract must say (`invalid_contract`) comes last.

@@ -156,17 +156,17 @@ export type Any = Supervisor<string, any, any, any, Plane>
 type Under<Id extends string, F> = unknown extends F ? Origin<`${Id}/${string}`, unknown>
   : F extends Origin<infer Path, infer E> ? Origin<`${Id}/${Path}`, E>
   : never
-type StartOf<C> = C extends Child.Child<any, infer S, any, any, any, any> ? S : never
-type LifeOf<C> = C extends Child.Child<any, any, infer L, any, any, any> ? L : never
-type NeedOf<C> = C extends Child.Child<any, any, any, infer R, any, any> ? R : never
+type StartOf<C extends Child.Any> = C["~snakepit/core/Child"]["S"]
+type LifeOf<C extends Child.Any> = C["~snakepit/core/Child"]["L"]
+type NeedOf<C extends Child.Any> = C["~snakepit/core/Child"]["R"]
 type AgainOf<C> = C extends { readonly "~snakepit/core/Escalation": { readonly Again: infer Again } } ? Again : never
-type SignificantOf<C> = C extends Child.Child<any, any, any, any, any, infer Sig> ? Sig : never
 type RefusalOf<O> = O extends { readonly restart: RestartPolicy.RestartPolicy<infer E, boolean> } ? E : never
 type IsLimited<O> = O extends { readonly restart: { readonly "~snakepit/core/RestartPolicy": { readonly limited: false } } } ? false : true
-type AddedOf<O> = O extends { readonly added: (key: string) => infer A extends Child.Any } ? A : undefined
+type AddedOf<O> = O extends { readonly added: (key: string) => infer A extends Child.Any } ? A : never
 type AutoOf<O> = O extends { readonly autoShutdown?: infer A } ? A extends AutoShutdown ? A : "never" : "never"
 /** The origins of its children while it runs: under a group strategy a sibling's exit restarts them too. */
-type WhileRunning<C, O> = O extends { readonly strategy: infer T } ? [T] extends ["one_for_one"] ? LifeOf<C> : Plus<LifeOf<C>, AgainOf<C>>
+type WhileRunning<C extends Child.Any, O> = O extends { readonly strategy: infer T } ?
+  [T] extends ["one_for_one"] ? LifeOf<C> : Plus<LifeOf<C>, AgainOf<C>>
   : LifeOf<C>
 type MountOf<O extends CommonOptions> = O extends { readonly mountOn: infer M extends Plane } ? M : O["plane"]
 
@@ -194,9 +194,9 @@ type ReturnsOf<Auto, Restart> = [Auto] extends ["never"] ? false : "permanent" e
 /** The supervisor that follows from its options, from the children `C` under them, and from those that may be `Added` later. */
 export type Made<
   Id extends string,
-  C,
+  C extends Child.Any,
   O extends CommonOptions,
-  Added = undefined,
+  Added extends Child.Any = never,
   S = Under<Id, StartOf<C>>,
   Own = OwnOf<Id, WhileRunning<C | Added, O>, O>,
   Restart = Child.RestartIn<O["restartType"]>
@@ -207,46 +207,56 @@ export type Made<
   NeedOf<C | Added>,
   MountOf<O>,
   Child.SignificantIn<O["significant"]>,
-  [Own] extends [never] ? never : GaveUp<Id, Own, LimitOf<O>>,
+  [Own] extends [never] ? never : [RefusalOf<O>] extends [never] ? GaveUp<Id, Own> : GaveUp<Id, Own, LimitOf<O>>, // the first reads better
   AgainFor<Id, S, Restart>,
-  Addable<Added, O["plane"]>
+  [Added] extends [never] ? undefined : Addable<Added, O["plane"]>
 >
 
 /** A child's origins and needs. */
 export type { LifeOf, NeedOf, StartOf }
 
-type Duplicate<Cs extends ReadonlyArray<Child.Any>, Seen extends string = never> = Cs extends
-  readonly [infer H extends Child.Any, ...infer T extends ReadonlyArray<Child.Any>]
-  ? string extends H["id"] ? Duplicate<T, Seen> : H["id"] extends Seen ? H["id"] : Duplicate<T, Seen | H["id"]>
-  : never
+/** Whether the id is one text, not any of several. */
+type IsLiteral<Id extends string> = {} extends Record<Id, true> ? false : true
 
-/** Refuses a child that does not fit under a supervisor of this plane and this `autoShutdown`. */
-export type CheckChild<C, P extends Plane, Auto> = C extends Child.Child<infer Id, any, any, any, infer CP, infer Sig>
-  ? [CP] extends [P]
-    ? [Sig, Auto] extends [true, "never"]
+type IdsOf<Cs extends ReadonlyArray<Child.Any>> = { readonly [K in keyof Cs]: Cs[K]["id"] }
+
+/** The literal ids that are in the list twice. */
+type Twice<Ids, Seen = never, Found = never> = Ids extends readonly [infer H extends string, ...infer T]
+  ? IsLiteral<H> extends false ? Twice<T, Seen, Found> : H extends Seen ? Twice<T, Seen, Found | H> : Twice<T, Seen | H, Found>
+  : Found
+
+/** Refuses a child whose id is in another place too, or that does not fit under a supervisor of this plane and this `autoShutdown`. */
+type CheckChild<Facts extends Child.Any["~snakepit/core/Child"], Id extends string, Twice, P extends Plane, Auto> = Twice extends true
+  ? CompileError<`duplicate child id "${Id}"`>
+  : [Facts["P"]] extends [P]
+    ? [Facts["Sig"], Auto] extends [true, "never"]
       ? CompileError<`child "${Id}" is significant but autoShutdown is "never": its ending would end nothing`>
     : unknown
-  : CompileError<`child "${Id}" belongs to the ${CP} plane, this supervisor to the ${P} plane`>
-  : unknown
+  : CompileError<`child "${Id}" belongs to the ${Facts["P"]} plane, this supervisor to the ${P} plane`>
 
-type CheckAll<Cs extends ReadonlyArray<Child.Any>, P extends Plane, Auto> = Duplicate<Cs> extends infer D
-  ? [D] extends [never] ? { readonly [K in keyof Cs]: CheckChild<Cs[K], P, Auto> }
-  : { readonly [K in keyof Cs]: Cs[K] extends { readonly id: D } ? CompileError<`duplicate child id "${D & string}"`> : unknown }
-  : never
+type CheckAll<Cs extends ReadonlyArray<Child.Any>, P extends Plane, Auto, D = Twice<IdsOf<Cs>>> = {
+  readonly [K in keyof Cs]: CheckChild<Cs[K]["~snakepit/core/Child"], Cs[K]["id"], [Cs[K]["id"]] extends [D] ? true : false, P, Auto>
+}
 
 /** The children that may be given to a supervisor with the template's child `C`: those that fail and need no more. */
-export type Addable<C, P extends Plane> = C extends Child.Child<string, infer S, infer L, infer R, any, infer Sig>
-  ? Child.Child<string, S, L, R, P, Sig>
-  : undefined
+export type Addable<C extends Child.Any, P extends Plane> = Child.Child<
+  string,
+  StartOf<C>,
+  LifeOf<C>,
+  NeedOf<C>,
+  P,
+  C["~snakepit/core/Child"]["Sig"]
+>
 
-type CheckAdded<O extends Options> = CheckChild<AddedOf<O>, O["plane"], AutoOf<O>> extends CompileError<infer Message>
-  ? { readonly added: CompileError<Message> }
+type CheckAdded<O extends Options> = [AddedOf<O>] extends [never] ? unknown
+  : CheckChild<AddedOf<O>["~snakepit/core/Child"], AddedOf<O>["id"], false, O["plane"], AutoOf<O>> extends CompileError<infer Message>
+    ? { readonly added: CompileError<Message> }
   : unknown
 
 /** Refuses an auto-shutdown that could never fire: the list of children is known, and none of them is significant. */
 type CheckAuto<Id extends string, O extends Options> = [AutoOf<O>] extends ["any" | "all"]
   ? number extends O["children"]["length"] ? unknown
-  : true extends SignificantOf<O["children"][number] | AddedOf<O>> ? unknown
+  : true extends (O["children"][number] | AddedOf<O>)["~snakepit/core/Child"]["Sig"] ? unknown
   : {
     readonly autoShutdown: CompileError<
       `supervisor "${Id}" has autoShutdown "${AutoOf<O>}" but no significant child: it could never shut itself down`
@@ -324,7 +334,7 @@ export const fromSpec = <Id extends string>(
 }
 
 /** How starting the supervisor can fail. */
-export type StartError<T> = [StartOf<T>] extends [never] ? never
+export type StartError<T extends Child.Any> = [StartOf<T>] extends [never] ? never
   : StartOf<T> extends infer F extends Origin<string, unknown> ? StartFailed<F>
   : never
 

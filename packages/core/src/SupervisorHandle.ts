@@ -38,9 +38,9 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { GiveUpAt } from "./GiveUpAt.ts"
 import type * as Stream from "effect/Stream"
 import type * as Child from "./Child.ts"
+import type { GiveUpAt } from "./GiveUpAt.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { ChildNotFound, ChildPresent, ChildStartFailed, MaxChildren, SupervisorStopping } from "./SupervisorError.ts"
 import type { Strategy } from "./SupervisorState.ts"

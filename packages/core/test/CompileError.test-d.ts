@@ -129,6 +129,8 @@ describe("two children of one id", () => {
   it("compile when their ids are not literal, or differ", () => {
     Supervisor.make("x", { ...common, children: [a, b] })
     Supervisor.make("x", { ...common, children: ["a", "a"].map((id) => Child.make(id, { start })) })
+    const some = Child.make(`a${Math.random()}` as const, { start })
+    Supervisor.make("x", { ...common, children: [a, some, some, Child.make("a" as string, { start }), Child.make("a1", { start })] })
   })
 })
 

@@ -46,8 +46,8 @@ const dynamic = {
 } as const
 
 /** What `Supervisor.make("root", …)` makes of one child. */
-type Root<C> = Supervisor.Made<"root", C, typeof common>
-type Over<C> = Supervisor.Escalation<Root<C>>
+type Root<C extends Child.Any> = Supervisor.Made<"root", C, typeof common>
+type Over<C extends Child.Any> = Supervisor.Escalation<Root<C>>
 
 describe("a child escalates", () => {
   it("its start error, its life's error, a defect, and its ending when it is permanent", () => {
