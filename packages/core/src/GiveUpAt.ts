@@ -53,7 +53,7 @@ export type GiveUpAt = Data.TaggedEnum<{
     /** How many restarts fail before that, at the earliest. */
     readonly restarts: number
   }
-  Never: { readonly because: "unlimited" | "the window drains" | "nothing is restarted" | "it is not running" }
+  Never: { readonly because: "unlimited" | "the window drains" | "nothing is restarted" | "it shuts down before" | "it is not running" }
   /** It has given up or is stopping already. */
   Over: { readonly outcome: Outcome }
   Unknown: { readonly because: "a delay is not known at once" | "its past is longer than its memory" | "random delays begin anew" }
@@ -173,7 +173,7 @@ class Future {
     if (this.unknown) return GiveUpAt.Unknown({ because: "a delay is not known at once" })
     if (phase._tag === "Stopping" || phase._tag === "Ended") {
       const { outcome } = phase
-      if (outcome._tag !== "GaveUp") return GiveUpAt.Over({ outcome })
+      if (outcome._tag !== "GaveUp") return GiveUpAt.Never({ because: "it shuts down before" })
       return { at: this.now, crash: this.crashed, child: outcome.child, restarts: this.restarts }
     }
     if (this.timers.size === 0 && this.goesOn) return GiveUpAt.Never({ because: "nothing is restarted" })

@@ -154,6 +154,7 @@ const isEnd = ({ attributes, name }: Told): boolean =>
 
 const pathOf = ({ attributes }: Told): string => String(attributes["path"])
 
+/** `FORESIGHT=10` runs ten times as many, in a minute or two. */
 const runs = (usual: number) => ({ arbitrary: { runs: usual * Number(process.env["FORESIGHT"] ?? 1), size: 30 } })
 
 describe("a preview", () => {
@@ -189,7 +190,7 @@ describe("a preview", () => {
     if (ending._tag === "Never") return assert.strictEqual(actual.outcome, "Running")
     const outcome = { GivesUp: "Failed", ShutsDown: "Stopped", StaysDown: "Running", Unknown: "" }[ending._tag]
     assert.deepStrictEqual(actual, { outcome, starts, millis: earliest })
-  }, runs(200))
+  }, runs(100))
 
   it.prop("names everyone who loses a process", { tower: Tower }, ({ tower }) => {
     const tree = build(tower)
@@ -206,7 +207,7 @@ describe("a preview", () => {
       for (const victim of lost) assert.isTrue(allowed.has(victim), `${victim} was not foretold`)
       if (lost.length > 0) gaveUp = []
     })
-  }, runs(100))
+  }, runs(60))
 
   it.prop("names nobody too much when a child is restarted", { tower: Tower }, ({ tower }) => {
     const tree = build(tower)
@@ -223,7 +224,7 @@ describe("a preview", () => {
       if (isRestarted && isAlone) assert.sameMembers(lost, [...child.victims])
       simulated.discard()
     }
-  }, runs(100))
+  }, runs(60))
 })
 
 /** A supervisor over up to four leaves, what happens to them, and a delay that may be random. */

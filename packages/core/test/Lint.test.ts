@@ -164,5 +164,5 @@ const saneTree = ({ levels, limit }: typeof Sane.Type): Supervisor.Any => {
 describe("lint of sane trees", () => {
   it.prop("finds nothing", { sane: Sane }, ({ sane }) => {
     assert.deepStrictEqual(Lint.of(saneTree(sane), { stopWithin: "2 minutes" }), [])
-  }, { arbitrary: { runs: Number(process.env["FORESIGHT"] ?? 1) * 200, size: 20 } })
+  }, { arbitrary: { runs: Number(process.env["FORESIGHT"] ?? 1) * 100, size: 20 } })
 })

@@ -31,15 +31,20 @@ export interface Place {
 
 /** One life of the topmost supervisor of the line; `line` goes from the child up. */
 export const crashLoop = (line: ReadonlyArray<Place>, chance: Delays.Chance): Life => {
-  const diesAtOnce: LivesFrom = () => ({ starts: 1, millis: 0, ending: { _tag: "GivesUp", path: line[0]!.child.path } })
-  return line.reduce((lives, place) => livesOf(place, lives, chance), diesAtOnce)(0)
+  let lives: LivesFrom = () => ({ starts: 1, millis: 0, ending: { _tag: "GivesUp", path: line[0]!.child.path } })
+  let hasPhases = false
+  for (const place of line) {
+    if (place.plan.semantics.window === "whole seconds") hasPhases = true
+    lives = alike(place, lives, chance, hasPhases)
+  }
+  return lives(0)
 }
 
-/** All lives of a supervisor are alike, except that the phase of OTP's whole seconds tells them apart. */
-const livesOf = (place: Place, childLives: LivesFrom, chance: Delays.Chance): LivesFrom => {
+/** All lives of a supervisor are alike, except that OTP's whole seconds tell apart those that start in another phase of one. */
+const alike = (place: Place, childLives: LivesFrom, chance: Delays.Chance, hasPhases: boolean): LivesFrom => {
   const known = new Map<number, Life>()
   return (startedAt) => {
-    const phase = startedAt % 1000
+    const phase = hasPhases ? startedAt % 1000 : 0
     const life = known.get(phase) ?? supervise(place, childLives, chance, phase)
     known.set(phase, life)
     return life
