@@ -43,8 +43,7 @@ export const make = (limit: Limit | "unlimited", clock: Clock = "milliseconds"):
 /** Restarts that could still be spent at `now` without giving up. */
 export const left = (window: Window, now: number): number => {
   if (window.limit === "unlimited") return Number.POSITIVE_INFINITY
-  expire(window, window.limit.withinMillis, now)
-  return Math.max(0, window.limit.maxRestarts - (window.times.length - window.head))
+  return Math.max(0, window.limit.maxRestarts - (window.times.length - firstAlive(window, window.limit.withinMillis, now)))
 }
 
 /** Spends one restart at `now` (milliseconds) and says whether the supervisor may carry it out. */
@@ -69,14 +68,25 @@ export const freeAt = (window: Window, left: number, now: number): number | unde
   if (window.limit === "unlimited") return now
   const { maxRestarts, withinMillis } = window.limit
   if (left > maxRestarts) return undefined
-  expire(window, withinMillis, now)
   const index = window.times.length - 1 - (maxRestarts - left)
-  return index < window.head ? now : expiryOf(window, withinMillis, window.times[index]!)
+  return index < firstAlive(window, withinMillis, now) ? now : expiryOf(window, withinMillis, window.times[index]!)
 }
 
 /** The first millisecond at which a restart at `time` no longer counts. */
 const expiryOf = (window: Window, withinMillis: number, time: number): number =>
   window.clock === "milliseconds" ? time + withinMillis : (Math.floor(time / 1000) + Math.floor(withinMillis / 1000) + 1) * 1000
+
+/** The oldest restart that still counts at `now`. Reading drops nothing: a later change may widen the window (OTP keeps them as long). */
+const firstAlive = (window: Window, withinMillis: number, now: number): number => {
+  let low = window.head
+  let high = window.times.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (now >= expiryOf(window, withinMillis, window.times[middle]!)) low = middle + 1
+    else high = middle
+  }
+  return low
+}
 
 const expire = (window: Window, withinMillis: number, now: number): void => {
   while (window.head < window.times.length && now >= expiryOf(window, withinMillis, window.times[window.head]!)) window.head++

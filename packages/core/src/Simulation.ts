@@ -48,6 +48,7 @@ import * as Interpreter from "./internal/interpreter.ts"
 import { Actors, simulated, standIn, withBehaviour } from "./internal/standIn.ts"
 import { VirtualTime } from "./internal/VirtualTime.ts"
 import type * as Supervisor from "./Supervisor.ts"
+import * as SupervisorError from "./SupervisorError.ts"
 import * as Machine from "./SupervisorState.ts"
 import type * as Tree from "./Tree.ts"
 
@@ -110,6 +111,8 @@ export type Line = Data.TaggedEnum<{
   DeleteChild: { readonly path: string }
   /** Starts the child of a key at a dynamic supervisor, or adds `child` to a static one; the path is the new child's. */
   StartChild: { readonly path: string; readonly child?: Child.Any | undefined }
+  /** The supervisor at `path` goes over to other flags and specs while it runs (`change` of its handle). */
+  Change: { readonly path: string; readonly next: Supervisor.Any }
   Wait: { readonly millis: number }
   /** Stops the root. */
   Shutdown: {}
@@ -268,6 +271,17 @@ export class SimulatedTree {
         return this.ask(line.path, index, (id, token) => Machine.Event.DeleteChild({ id, token }))
       case "StartChild":
         return this.startChild(line.path, line.child, index)
+      case "Change": {
+        const supervisor = this.supervisor(line.path)
+        if (supervisor === undefined) return this.reply(index, undefined)
+        const next = standIn(line.next, this.actors, this.observe)["~snakepit/core/Supervisor"]
+        return this.fork(supervisor.handle.change(next), (changed) => {
+          if (Exit.isSuccess(changed)) return this.reply(index, Machine.Reply.Done({ generation: 0 }))
+          const error = Cause.squash(changed.cause)
+          if (error instanceof SupervisorError.SupervisorStopping) return this.reply(index, Machine.Reply.Stopping())
+          throw error // the line is wrong: not the same supervisor
+        })
+      }
       case "Wait":
         return this.time.advanceTo(this.now + line.millis)
       case "Shutdown":

@@ -265,16 +265,18 @@ const start = (step: Step, child: ChildState, askedBy: number | undefined, added
 
 const childStarted = (step: Step, child: ChildState, ignored: boolean): void => {
   const { state } = step
-  const { askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
-  if (ignored) childIgnored(step, child, askedBy !== undefined || state.phase._tag === "Booting")
+  const { added, askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
+  if (ignored) childIgnored(step, child, askedBy === undefined ? state.phase._tag === "Booting" : added ? true : "asked for again")
   else setStatus(state, child, running)
   if (askedBy !== undefined) reply(step, askedBy, ignored ? Reply.Ignored() : Reply.Done({ generation: child.generation }))
   goOn(step, child)
 }
 
-const childIgnored = (step: Step, child: ChildState, isNew: boolean): void => {
+const childIgnored = (step: Step, child: ChildState, isNew: boolean | "asked for again"): void => {
   const { state } = step
-  const kept = state.dynamic ? !isNew && state.semantics.ignoredInstance === "keep" : child.facts.restart !== "temporary"
+  const kept = state.dynamic
+    ? !isNew && state.semantics.ignoredInstance === "keep"
+    : child.facts.restart !== "temporary" || isNew === "asked for again"
   skip(state, child)
   setDown(state, child, "ignored")
   if (!kept || state.ghost !== undefined) forget(step, child)
@@ -540,6 +542,7 @@ const stopVictims = (step: Step, recovery: Recovery): boolean => {
     const child = recovery.cursor
     if (child.status._tag === "Stopping") return false
     if (isUp(child) && !stop(step, child, { _tag: "Recover" })) return false
+    if (child.status._tag === "Down" && child.facts.restart === "temporary" && state.semantics.revive) forget(step, child)
     if (recovery.cursor === child) recovery.cursor = state.strategy === "one_for_one" ? undefined : child.before
   }
   return true
@@ -685,6 +688,7 @@ const end = (step: Step): void => {
 const startChild = (step: Step, facts: ChildFacts, token: number): void => {
   const { state } = step
   if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
+  if (facts.significant && (state.autoShutdown === "never" || facts.restart === "permanent")) return reply(step, token, Reply.Invalid())
   const present = state.children.get(facts.id)
   if (present !== undefined) return reply(step, token, Reply.Present({ status: present.status._tag }))
   if (state.children.size >= state.maxChildren) return reply(step, token, Reply.MaxChildren({ maxChildren: state.maxChildren }))
@@ -714,10 +718,7 @@ const terminateChild = (step: Step, id: string, token: number): void => {
   if (child === undefined) return reply(step, token, Reply.NotFound())
   child.waiters.push(token)
   const { status } = child
-  if (status._tag === "Down") {
-    setDown(state, child, "terminated") // a boot, a retry or a healing passes it by
-    return answer(step, child)
-  }
+  if (status._tag === "Down") return settleDown(step, child, "terminated") // a boot, a retry or a healing passes it by
   if (state.phase._tag === "Stopping") return // its turn comes, in reverse start order
   const told = status._tag === "Stopping" && status.then._tag !== "Recover"
   if (!told) out.push({ _tag: "Tell", decision: { _tag: "TerminateChild", child: id, generation: child.generation } })

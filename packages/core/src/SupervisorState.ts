@@ -222,6 +222,8 @@ export type Reply = Data.TaggedEnum<{
   NotFound: {}
   Present: { readonly status: Status["_tag"] }
   MaxChildren: { readonly maxChildren: number }
+  /** It is significant, but could never end its supervisor. */
+  Invalid: {}
   Stopping: {}
   StartFailed: { readonly reason: ExitReason }
 }>

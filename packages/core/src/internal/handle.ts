@@ -4,6 +4,7 @@ import type * as Stream from "effect/Stream"
 import type * as Child from "../Child.ts"
 import { ExitReason } from "../ExitReason.ts"
 import type * as GiveUpAt from "../GiveUpAt.ts"
+import { InvalidSpec } from "../InvalidSpec.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { AddsChildren, ChildCount, ChildSpec, SupervisorHandle } from "../SupervisorHandle.ts"
 import { Event, type Reply } from "../SupervisorState.ts"
@@ -52,6 +53,8 @@ export const makeHandle = <Next>(desk: Desk<Next>): Handle<Next> => {
         return Effect.fail(new SupervisorError.ChildPresent({ supervisor: path, child, status: reply.status }))
       case "MaxChildren":
         return Effect.fail(new SupervisorError.MaxChildren({ supervisor: path, maxChildren: reply.maxChildren }))
+      case "Invalid":
+        return Effect.die(new InvalidSpec({ supervisor: path, child, field: "significant", got: true, rule: "bad_combination" }))
       case "Stopping":
         return Effect.fail(new SupervisorError.SupervisorStopping({ supervisor: path }))
       case "StartFailed":

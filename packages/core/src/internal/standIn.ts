@@ -170,8 +170,17 @@ export const standIn = (supervisor: Supervisor.Any, actors: Actors, observer: In
   return { ...supervisor, start: Interpreter.start(changed), "~snakepit/core/Supervisor": changed }
 }
 
-/** The stand-in of a child; of a supervisor, itself over stand-ins. */
+const standIns = new WeakSet<Child.Any>()
+
+/** The stand-in of a child; of a supervisor, itself over stand-ins; of a stand-in, the same. */
 export const simulated = (child: Child.Any, actors: Actors, observer: Interpreter.Spec["observer"]): Child.Any => {
+  if (standIns.has(child)) return child
+  const made = substitute(child, actors, observer)
+  standIns.add(made)
+  return made
+}
+
+const substitute = (child: Child.Any, actors: Actors, observer: Interpreter.Spec["observer"]): Child.Any => {
   if (!("~snakepit/core/Supervisor" in child)) return { ...child, start: actors.start(behaviourOf(child)) }
   const node = standIn(child as Supervisor.Any, actors, observer)
   return { ...node, start: actors.startNode(node.start) }
