@@ -31,6 +31,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type { ExitReason } from "./ExitReason.ts"
@@ -121,7 +122,10 @@ const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" => {
   return { maxRestarts: input.maxRestarts, withinMillis }
 }
 
-/** Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. */
+/**
+ * Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. An `Exit` where the schedule knows at
+ * once, so that nobody needs a fiber to ask.
+ */
 export type DelayStep<E> = (now: number, exit: ChildExit) => Effect.Effect<number, E | DelayEnded>
 
 /** The delay reading: a stepper with its own memory, made anew after `resetAfter` without a crash. */
@@ -130,30 +134,32 @@ export const delayStep = <E>(policy: RestartPolicy<E>): DelayStep<E> => {
   let step: Effect.Success<typeof fresh> | undefined
   let last = Number.NEGATIVE_INFINITY
   let restarts = 0
-  const next = (now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> =>
-    Effect.flatMap(step === undefined ? fresh : Effect.succeed(step), (current) => {
-      step = current
-      restarts++
-      return current(now, exit).pipe(
-        Effect.map(([, delay]) => Duration.toMillis(delay)),
-        Pull.catchDone(() => {
-          if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
-          if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
-          step = undefined
-          restarts = 0
-          return next(now, exit)
-        })
-      )
-    })
-  return (now, exit) =>
-    Effect.suspend(() => {
-      if (now - last >= policy.resetAfterMillis) {
-        step = undefined
+  type Stepped = readonly [output: unknown, delay: Duration.Duration]
+  const millisOf = ([, delay]: Stepped) => Duration.toMillis(delay)
+  const next = (current: Effect.Success<typeof fresh>, now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> => {
+    step = current
+    restarts++
+    const stepped = current(now, exit)
+    if (Exit.isExit(stepped) && Exit.isSuccess(stepped)) return Exit.succeed(millisOf(stepped.value as Stepped))
+    return stepped.pipe(
+      Effect.map(millisOf),
+      Pull.catchDone(() => {
+        if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
+        if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
         restarts = 0
-      }
-      last = now
-      return next(now, exit)
-    })
+        return begin(now, exit)
+      })
+    )
+  }
+  const begin: DelayStep<E> = (now, exit) => Effect.flatMap(fresh, (current) => next(current, now, exit))
+  return (now, exit) => {
+    if (now - last >= policy.resetAfterMillis) {
+      step = undefined
+      restarts = 0
+    }
+    last = now
+    return step === undefined ? begin(now, exit) : next(step, now, exit)
+  }
 }
 
 /**

@@ -50,15 +50,19 @@ export interface Spec {
   }
 }
 
-/** One filling of a child. */
+/** One filling of a child: one fiber that starts it and then is its life. */
 interface Life {
+  readonly child: Child.Any
   readonly generation: number
   readonly scope: Scope.Closeable
   fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** Its resources are being released; nothing it still reports counts, except that release. */
-  releasing: boolean
+  stage: "starting" | "living" | "ignored"
+  /** How it ended, or was told to. Its resources are being released then; nothing it still does counts, except that release. */
+  exit: Exit.Exit<unknown, unknown> | undefined
   /** The machine has asked for the stop: the release is reported as `ChildStopped`. */
   stopAsked: boolean
+  reported: boolean
+  cancelGrace: (() => void) | undefined
   node: Interpreter | undefined
 }
 
@@ -72,7 +76,7 @@ interface Parent {
   readonly path: string
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
-  readonly attach: (node: Interpreter) => void
+  readonly attach: (node: Interpreter, child: Child.CurrentChild["Service"]) => void
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
@@ -80,7 +84,14 @@ const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/inte
 })
 
 let incidents = 0
-const nextIncident = (now: number): string => `${now.toString(36)}-${(incidents++).toString(36)}`
+let moment = { now: 0, name: "0" } // writing a time down costs more than a restart's other words together, and many have the same
+const nextIncident = (now: number): string => {
+  if (now !== moment.now) moment = { now, name: now.toString(36) }
+  return `${moment.name}-${incidents++}`
+}
+
+/** Events handled before others have their turn: some milliseconds of a restart loop without a delay. */
+const turn = 1024
 
 /** Boots the supervisor in the current scope: returns when every child has acknowledged, or fails with the first refusal. */
 export const boot = Effect.fnUntraced(function*(spec: Spec) {
@@ -150,7 +161,18 @@ export class Interpreter {
       },
       snapshot: () => this.snapshot()
     })
-    this.context = Context.add(context, CurrentSupervisor, this.handle)
+    this.context = flat(context.pipe(
+      Context.add(CurrentSupervisor, this.handle),
+      Context.add(Parent, {
+        path: this.path,
+        semantics: spec.semantics ?? parent.semantics,
+        labels: this.labels,
+        attach: (node, { generation, id }) => {
+          const life = this.lives.get(id)
+          if (life?.generation === generation) life.node = node
+        }
+      })
+    ))
     const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
     this.specs = new Map(children.map((child) => [child.id, child]))
     this.semantics = spec.semantics ?? parent.semantics
@@ -163,7 +185,8 @@ export class Interpreter {
       limit: spec.restart.limit,
       children
     })
-    parent.attach(this)
+    const self = Context.getOrUndefined(context, Child.CurrentChild)
+    if (self !== undefined) parent.attach(this, self)
   }
 
   // ── for the supervisor's own child wrapper ──
@@ -246,23 +269,30 @@ export class Interpreter {
 
   private dispatch(event: Machine.Event): void {
     this.pending.push(event)
-    if (this.draining) return
+    if (!this.draining) this.drain()
+  }
+
+  private drain(): void {
     this.draining = true
+    let handled = 0
     try {
-      for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-        const commands = transition(this.state, next, this.now())
-        for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
+      for (; handled < this.pending.length && handled < turn; handled++) {
+        const now = this.now()
+        const commands = transition(this.state, this.pending[handled]!, now)
+        for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
-      this.draining = false
+      this.pending.splice(0, handled)
+      this.draining = handled === turn
     }
+    if (this.draining) this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
   private now(): number {
     return this.clock.currentTimeMillisUnsafe()
   }
 
-  private execute(command: Machine.Command): void {
+  private execute(command: Machine.Command, now: number): void {
     switch (command._tag) {
       case "Start":
         return this.start(command.id, command.generation)
@@ -271,7 +301,7 @@ export class Interpreter {
       case "Settle":
         return void this.fork(Effect.yieldNow).addObserver(() => this.dispatch({ _tag: "Settled" }))
       case "AskDelay":
-        return this.askDelay(command)
+        return this.askDelay(command, now)
       case "StartAt":
         return this.startAt(command)
       case "Reply": {
@@ -285,7 +315,7 @@ export class Interpreter {
         this.delays.delete(command.id)
         return
       case "Tell":
-        return this.tell(command.decision, this.now())
+        return this.tell(command.decision, now)
       case "Booted":
         return this.onBooted()
       case "End":
@@ -300,85 +330,91 @@ export class Interpreter {
   private start(id: string, generation: number): void {
     const child = this.specs.get(id)!
     const scope = Scope.makeUnsafe("sequential")
-    const life: Life = { generation, scope, fiber: undefined, releasing: false, stopAsked: false, node: undefined }
+    const life: Life = {
+      child,
+      generation,
+      scope,
+      fiber: undefined,
+      stage: "starting",
+      exit: undefined,
+      stopAsked: false,
+      reported: false,
+      cancelGrace: undefined,
+      node: undefined
+    }
     this.lives.set(id, life)
-    const path = `${this.path}/${id}`
     const context = this.context.pipe(
       Context.add(Scope.Scope, scope),
-      Context.add(Child.CurrentChild, { id, path, generation }),
-      Context.add(Parent, {
-        path: this.path,
-        semantics: this.semantics,
-        labels: this.labels,
-        attach: (node) => void (life.node = node)
-      })
+      Context.add(Child.CurrentChild, { id, path: `${this.path}/${id}`, generation })
     )
-    const starting = this.fork(child.start as Effect.Effect<Effect.Effect<unknown, unknown>, unknown>, context)
-    life.fiber = starting
-    starting.addObserver((started) => {
-      if (life.releasing) return
-      if (Exit.isFailure(started)) {
-        return this.release(child, life, (incident) => {
-          this.dispatch({ _tag: "ChildStartFailed", id, generation, reason: fromExit(started), incident })
-        }, started)
-      }
-      if (started.value === Child.ignore) {
-        return this.release(child, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
-      }
-      this.dispatch({ _tag: "ChildStarted", id, generation })
-      if (life.releasing) return
-      const living = this.fork(started.value, context)
-      life.fiber = living
-      living.addObserver((exit) => {
-        if (life.releasing) return
-        this.release(child, life, (incident) => {
-          this.dispatch({ _tag: "ChildExited", id, generation, reason: fromExit(exit), incident })
-        }, exit)
-      })
-    })
+    life.fiber = this.fork(
+      Effect.flatMap(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
+      context
+    )
+    life.fiber.addObserver((exit) => this.over(life, exit))
+  }
+
+  /** The start has acknowledged: what it goes on with. */
+  private live(life: Life, living: Effect.Effect<unknown>): Effect.Effect<unknown> {
+    if (living === Child.ignore) {
+      life.stage = "ignored"
+      return Effect.void
+    }
+    life.stage = "living"
+    this.dispatch({ _tag: "ChildStarted", id: life.child.id, generation: life.generation })
+    return living
+  }
+
+  /** Its fiber is over, by itself or interrupted. */
+  private over(life: Life, exit: Exit.Exit<unknown, unknown>): void {
+    if (life.exit !== undefined) return this.close(life, life.exit)
+    life.exit = exit
+    this.close(life, exit)
+    this.limit(life)
   }
 
   private stop(id: string): void {
     const life = this.lives.get(id)!
     life.stopAsked = true
-    if (!life.releasing) this.release(this.specs.get(id)!, life, () => {}, Exit.void)
+    if (life.exit !== undefined) return
+    life.exit = Exit.void
+    life.fiber!.interruptUnsafe()
+    this.limit(life)
   }
 
-  /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
-  private release(child: Child.Any, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
-    life.releasing = true
-    let cancelGrace: (() => void) | undefined
-    let reported = false
-    const done = (abandonedAfterMillis?: number) => {
-      if (reported) return
-      reported = true
-      cancelGrace?.()
-      life.node = undefined
-      const { generation } = life
-      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id: child.id, generation, abandonedAfterMillis })
-      report(incidentOf(exit) ?? nextIncident(this.now()))
-    }
-    const close = () => {
-      const closing = Scope.closeUnsafe(life.scope, exit)
-      if (closing === undefined) return done()
-      this.fork(closing).addObserver((closed) => {
-        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${child.id} failed`, closed.cause))
-        done()
-      })
-    }
-    life.fiber?.interruptUnsafe()
-    if (life.fiber === undefined) close()
-    else life.fiber.addObserver(close)
-    const { shutdown } = child
-    if (reported || shutdown === "infinity") return
-    cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
-      if (shutdown === "brutal") return done()
+  private close(life: Life, exit: Exit.Exit<unknown, unknown>): void {
+    const closing = Scope.closeUnsafe(life.scope, exit)
+    if (closing === undefined) return this.released(life, exit)
+    this.fork(closing).addObserver((closed) => {
+      if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${life.child.id} failed`, closed.cause))
+      this.released(life, exit)
+    })
+  }
+
+  /** After the child's grace its release is reported anyway, and the rest of it left behind. */
+  private limit(life: Life): void {
+    const { child: { id, shutdown } } = life
+    if (life.reported || shutdown === "infinity") return
+    life.cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
+      if (shutdown === "brutal") return this.released(life, life.exit!)
       this.fork(Effect.logWarning(
-        `${this.path}/${child.id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
+        `${this.path}/${id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
           "A finalizer that waits without a bound is the likely cause"
       ))
-      done(shutdown)
+      this.released(life, life.exit!, shutdown)
     })
+  }
+
+  private released(life: Life, exit: Exit.Exit<unknown, unknown>, abandonedAfterMillis?: number): void {
+    if (life.reported) return
+    life.reported = true
+    life.cancelGrace?.()
+    life.node = undefined
+    const { child: { id }, generation, stage } = life
+    if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
+    if (stage === "ignored") return this.dispatch({ _tag: "ChildIgnored", id, generation })
+    const incident = incidentOf(exit) ?? nextIncident(this.now())
+    this.dispatch({ _tag: stage === "starting" ? "ChildStartFailed" : "ChildExited", id, generation, reason: fromExit(exit), incident })
   }
 
   /** Calls `expire` after a grace, unless cancelled. */
@@ -402,19 +438,21 @@ export class Interpreter {
     }
   }
 
-  private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>): void {
+  private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {
     let step = this.delays.get(key)
     if (step === undefined) {
       step = RestartPolicy.delayStep(this.spec.restart)
       this.delays.set(key, step)
     }
-    this.fork(step(this.now(), { id, reason })).addObserver((exit) => {
+    const answer = (exit: Exit.Exit<number, unknown>) =>
       this.dispatch(
         Exit.isSuccess(exit)
-          ? Machine.Event.DelayKnown({ ask, delayMillis: exit.value })
-          : Machine.Event.DelayRefused({ ask, error: errorOf(fromExit(exit)) })
+          ? { _tag: "DelayKnown", ask, delayMillis: exit.value }
+          : { _tag: "DelayRefused", ask, error: errorOf(fromExit(exit)) }
       )
-    })
+    const stepped = step(now, { id, reason })
+    if (Exit.isExit(stepped)) answer(stepped as Exit.Exit<number, unknown>)
+    else this.fork(stepped).addObserver(answer)
   }
 
   private startAt({ ask, at, key }: Extract<Machine.Command, { _tag: "StartAt" }>): void {
@@ -423,7 +461,7 @@ export class Interpreter {
     this.timers.set(key, timer)
     timer.addObserver((exit) => {
       if (this.timers.get(key) === timer) this.timers.delete(key)
-      if (Exit.isSuccess(exit)) this.dispatch(Machine.Event.Due({ ask }))
+      if (Exit.isSuccess(exit)) this.dispatch({ _tag: "Due", ask })
     })
   }
 
@@ -453,6 +491,9 @@ export class Interpreter {
     }
   }
 }
+
+/** The same context in one layer: those of the children add to it at each start. */
+const flat = (context: Context.Context<never>): Context.Context<never> => Context.makeUnsafe(new Map(context.mapUnsafe))
 
 /** An escalation keeps the incident of the exit that set it off. */
 const incidentOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
