@@ -128,14 +128,15 @@ const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" => {
  */
 export type DelayStep<E> = (now: number, exit: ChildExit) => Effect.Effect<number, E | DelayEnded>
 
+type Stepped = readonly [output: unknown, delay: Duration.Duration]
+const millisOf = ([, delay]: Stepped): number => Duration.toMillis(delay)
+
 /** The delay reading: a stepper with its own memory, made anew after `resetAfter` without a crash. */
 export const delayStep = <E>(policy: RestartPolicy<E>): DelayStep<E> => {
   const fresh = Schedule.toStep(policy.delay)
   let step: Effect.Success<typeof fresh> | undefined
   let last = Number.NEGATIVE_INFINITY
   let restarts = 0
-  type Stepped = readonly [output: unknown, delay: Duration.Duration]
-  const millisOf = ([, delay]: Stepped) => Duration.toMillis(delay)
   const next = (current: Effect.Success<typeof fresh>, now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> => {
     step = current
     restarts++
@@ -158,7 +159,12 @@ export const delayStep = <E>(policy: RestartPolicy<E>): DelayStep<E> => {
       restarts = 0
     }
     last = now
-    return step === undefined ? begin(now, exit) : next(step, now, exit)
+    if (step === undefined) return begin(now, exit)
+    try {
+      return next(step, now, exit)
+    } catch (defect) {
+      return Exit.die(defect) // as it would be inside an effect
+    }
   }
 }
 

@@ -64,6 +64,8 @@ interface Life {
   reported: boolean
   cancelGrace: (() => void) | undefined
   node: Interpreter | undefined
+  /** The memory of its restart delay, handed on from one generation to the next; under a group strategy the group's is asked. */
+  delay: RestartPolicy.DelayStep<unknown> | undefined
 }
 
 /** Children whose time to stop ends at the same moment: one timer for all, as OTP has for a dynamic supervisor. */
@@ -116,7 +118,7 @@ export class Interpreter {
   private readonly state: Machine.SupervisorState
   private readonly specs: Map<string, Child.Any>
   private readonly lives = new Map<string, Life>()
-  private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
+  private groupDelay: RestartPolicy.DelayStep<unknown> | undefined
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
   private readonly graces = new Map<number, Grace>()
   private readonly replies = new Map<number, (reply: Machine.Reply) => void>()
@@ -312,7 +314,6 @@ export class Interpreter {
       case "Forget":
         this.specs.delete(command.id)
         this.lives.delete(command.id)
-        this.delays.delete(command.id)
         return
       case "Tell":
         return this.tell(command.decision, now)
@@ -340,13 +341,12 @@ export class Interpreter {
       stopAsked: false,
       reported: false,
       cancelGrace: undefined,
-      node: undefined
+      node: undefined,
+      delay: this.lives.get(id)?.delay
     }
     this.lives.set(id, life)
-    const context = this.context.pipe(
-      Context.add(Scope.Scope, scope),
-      Context.add(Child.CurrentChild, { id, path: `${this.path}/${id}`, generation })
-    )
+    const current = { id, path: `${this.path}/${id}`, generation }
+    const context = Context.add(Context.add(this.context, Scope.Scope, scope), Child.CurrentChild, current)
     life.fiber = this.fork(
       Effect.flatMap(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
       context
@@ -438,21 +438,22 @@ export class Interpreter {
     }
   }
 
-  private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {
-    let step = this.delays.get(key)
-    if (step === undefined) {
-      step = RestartPolicy.delayStep(this.spec.restart)
-      this.delays.set(key, step)
-    }
+  private askDelay({ ask, id, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {
     const answer = (exit: Exit.Exit<number, unknown>) =>
       this.dispatch(
         Exit.isSuccess(exit)
           ? { _tag: "DelayKnown", ask, delayMillis: exit.value }
           : { _tag: "DelayRefused", ask, error: errorOf(fromExit(exit)) }
       )
-    const stepped = step(now, { id, reason })
+    const stepped = this.delayOf(id)(now, { id, reason })
     if (Exit.isExit(stepped)) answer(stepped as Exit.Exit<number, unknown>)
     else this.fork(stepped).addObserver(answer)
+  }
+
+  private delayOf(id: string): RestartPolicy.DelayStep<unknown> {
+    const { restart } = this.spec
+    if (this.state.strategy !== "one_for_one") return this.groupDelay ??= RestartPolicy.delayStep(restart)
+    return this.lives.get(id)!.delay ??= RestartPolicy.delayStep(restart)
   }
 
   private startAt({ ask, at, key }: Extract<Machine.Command, { _tag: "StartAt" }>): void {
