@@ -348,7 +348,7 @@ export class Interpreter {
     const current = { id, path: `${this.path}/${id}`, generation }
     const context = Context.add(Context.add(this.context, Scope.Scope, scope), Child.CurrentChild, current)
     life.fiber = this.fork(
-      Effect.flatMap(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
+      Effect.flatMapEager(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
       context
     )
     life.fiber.addObserver((exit) => this.over(life, exit))
@@ -439,15 +439,17 @@ export class Interpreter {
   }
 
   private askDelay({ ask, id, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {
-    const answer = (exit: Exit.Exit<number, unknown>) =>
-      this.dispatch(
-        Exit.isSuccess(exit)
-          ? { _tag: "DelayKnown", ask, delayMillis: exit.value }
-          : { _tag: "DelayRefused", ask, error: errorOf(fromExit(exit)) }
-      )
     const stepped = this.delayOf(id)(now, { id, reason })
-    if (Exit.isExit(stepped)) answer(stepped as Exit.Exit<number, unknown>)
-    else this.fork(stepped).addObserver(answer)
+    if (Exit.isExit(stepped)) this.delayAnswered(ask, stepped as Exit.Exit<number, unknown>)
+    else this.fork(stepped).addObserver((exit) => this.delayAnswered(ask, exit))
+  }
+
+  private delayAnswered(ask: number, exit: Exit.Exit<number, unknown>): void {
+    this.dispatch(
+      Exit.isSuccess(exit)
+        ? { _tag: "DelayKnown", ask, delayMillis: exit.value }
+        : { _tag: "DelayRefused", ask, error: errorOf(fromExit(exit)) }
+    )
   }
 
   private delayOf(id: string): RestartPolicy.DelayStep<unknown> {
