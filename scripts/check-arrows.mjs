@@ -168,8 +168,8 @@ export const checkArrows = (root) => {
     })
   }
 
-  // Tests that cross packages may import every public entry, and the set-up that they test.
-  check(root, join(root, "test"), () => undefined)
+  // Tests that cross packages may import every public entry, and the set-up that they test; so may measurements.
+  for (const folder of ["test", "bench"]) check(root, join(root, folder), () => undefined)
 
   return violations
 }

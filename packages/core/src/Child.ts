@@ -9,7 +9,8 @@
  *
  * `start` is a scoped effect: it acquires what the child needs, and its success is the acknowledgement that lets the next child start.
  * It returns the child's *life*, an effect that runs until the child ends. When the child ends, or is stopped, its life is interrupted
- * and then its scope is closed, within `shutdown`.
+ * and then its scope is closed, within `shutdown`. Start and life are one fiber: what `start` forks as its child (`Effect.forkChild`)
+ * lives as long as the life does.
  *
  * Two errors are inferred for each child: the error of starting and the error of running (`SupervisorError.ts`).
  *

@@ -87,7 +87,7 @@ export const make = <M extends Fields, A extends Fields>(
   name: declaration.name,
   at,
   measurements: measurements as Event["measurements"],
-  attributes: { "snakepit.layer": declaration.layer, ...attributes as Event["attributes"] }
+  attributes: { ...attributes as Event["attributes"], "snakepit.layer": declaration.layer }
 })
 
 /** Hands an event to a sink. A sink that throws breaks its promise, not its caller: the throw is logged and the event is lost. */

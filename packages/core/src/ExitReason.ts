@@ -38,11 +38,11 @@ export const isAbnormal = (reason: ExitReason): boolean => reason._tag !== "Norm
 
 /** Reads the exit of a fiber. A failure wins over a defect, a defect over an interruption. */
 export const fromExit = <E>(exit: Exit.Exit<unknown, E>): ExitReason<E> => {
-  if (Exit.isSuccess(exit)) return ExitReason.Normal()
+  if (Exit.isSuccess(exit)) return { _tag: "Normal" }
   const error = Cause.findErrorOption(exit.cause)
-  if (Option.isSome(error)) return ExitReason.Failed({ error: error.value })
-  if (Cause.hasInterruptsOnly(exit.cause)) return ExitReason.Shutdown({ why: "interrupted" })
-  return ExitReason.Defect({ defect: Cause.squash(exit.cause) })
+  if (Option.isSome(error)) return { _tag: "Failed", error: error.value }
+  if (Cause.hasInterruptsOnly(exit.cause)) return { _tag: "Shutdown", why: "interrupted" }
+  return { _tag: "Defect", defect: Cause.squash(exit.cause) }
 }
 
 const messageOf = (error: unknown): string => {

@@ -31,6 +31,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type { NoOther } from "./CompileError.ts"
@@ -119,7 +120,10 @@ const limitOf = (input: IntensityInput): Intensity.Limit | "unlimited" =>
     ? input
     : { maxRestarts: input.maxRestarts, withinMillis: Duration.toMillis(Duration.fromInputUnsafe(input.within)) }
 
-/** Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. */
+/**
+ * Steps the delay of one restart: milliseconds to wait before the start, or why there must be none. An `Exit` where the schedule knows at
+ * once, so that nobody needs a fiber to ask.
+ */
 export type DelayStep<E> = (now: number, exit: ChildExit) => Effect.Effect<number, E | DelayEnded>
 
 /** What a stepper was asked since it last began anew, so that its future can be read by replaying its past (`GiveUpAt.ts`). */
@@ -133,6 +137,9 @@ export interface DelayMemory {
 export const delayMemory = (): DelayMemory => ({ asked: [], incomplete: false })
 
 const remembered = 256 // exits are kept with their errors: enough for any limit that people set, and bounded in a crash loop without end
+
+type Stepped = readonly [output: unknown, delay: Duration.Duration]
+const millisOf = ([, delay]: Stepped): number => Duration.toMillis(delay)
 
 /**
  * The delay reading: a stepper with its own memory, made anew after `resetAfter` without a crash. It keeps what it is asked in `memory`
@@ -150,28 +157,34 @@ export const delayStep = <E>(policy: RestartPolicy<E>, memory?: DelayMemory): De
     memory.asked.length = 0
     memory.incomplete = false
   }
-  const next = (now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> =>
-    Effect.flatMap(step === undefined ? fresh : Effect.succeed(step), (current) => {
-      step = current
-      restarts++
-      return current(now, exit).pipe(
-        Effect.map(([, delay]) => Duration.toMillis(delay)),
-        Pull.catchDone(() => {
-          if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
-          if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
-          beginAnew()
-          remember(memory, now, exit)
-          return next(now, exit)
-        })
-      )
-    })
-  return (now, exit) =>
-    Effect.suspend(() => {
-      if (now - last >= policy.resetAfterMillis) beginAnew()
-      last = now
-      remember(memory, now, exit)
-      return next(now, exit)
-    })
+  const next = (current: Effect.Success<typeof fresh>, now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> => {
+    step = current
+    restarts++
+    const stepped = current(now, exit)
+    if (Exit.isExit(stepped) && Exit.isSuccess(stepped)) return Exit.succeed(millisOf(stepped.value as Stepped))
+    return stepped.pipe(
+      Effect.map(millisOf),
+      Pull.catchDone(() => {
+        if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
+        if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
+        beginAnew()
+        remember(memory, now, exit)
+        return begin(now, exit)
+      })
+    )
+  }
+  const begin: DelayStep<E> = (now, exit) => Effect.flatMap(fresh, (current) => next(current, now, exit))
+  return (now, exit) => {
+    if (now - last >= policy.resetAfterMillis) beginAnew()
+    last = now
+    remember(memory, now, exit)
+    if (step === undefined) return begin(now, exit)
+    try {
+      return next(step, now, exit)
+    } catch (defect) {
+      return Exit.die(defect) // as it would be inside an effect
+    }
+  }
 }
 
 const remember = (memory: DelayMemory | undefined, now: number, exit: ChildExit): void => {

@@ -27,6 +27,22 @@ describe("a child", () => {
       assert.deepStrictEqual(seen, ["life", "second", "first"])
     }))
 
+  it.effect("keeps what its start forked as long as it lives", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const child = Child.make("child", {
+        start: Effect.as(
+          Effect.forkChild(Effect.onInterrupt(Effect.never, () => Effect.sync(() => void seen.push("forked"))), { startImmediately: true }),
+          Effect.never
+        )
+      })
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* Supervisor.start(Supervisor.make("app", { ...oneForOne, children: [child] }))
+        assert.deepStrictEqual(seen, [])
+      }))
+      assert.deepStrictEqual(seen, ["forked"])
+    }))
+
   it.effect("that ends is replaced when its resources are released, or when its time for that is over", () =>
     Effect.gen(function*() {
       const slow = ScriptedChild.make("slow", { stopTakes: "1 second" })

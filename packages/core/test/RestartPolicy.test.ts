@@ -112,6 +112,22 @@ describe("a restart policy", () => {
       for (let now = 0; now < 20; now++) assert.strictEqual(yield* step(now, exit), 0)
     }))
 
+  it.effect("needs no fiber for a delay that is known at once, and dies of a schedule that throws", () =>
+    Effect.gen(function*() {
+      const intensity = { maxRestarts: 99, within: "1 minute" } as const
+      const known = RestartPolicy.delayStep(RestartPolicy.make({ intensity, delay: Schedule.spaced("1 second") }))
+      yield* known(0, exit)
+      assert.deepStrictEqual(known(1, exit), Exit.succeed(1000))
+      const throwing = Schedule.fromStep(Effect.succeed((): Effect.Effect<never> => {
+        throw new Error("not a schedule")
+      }))
+      const step = RestartPolicy.delayStep(RestartPolicy.make({ intensity, delay: throwing }))
+      for (let restart = 0; restart < 2; restart++) {
+        const died = yield* Effect.exit(step(restart, exit))
+        assert.isTrue(Exit.hasDies(died))
+      }
+    }))
+
   it.effect("gives up with the error of its own delay", () =>
     Effect.gen(function*() {
       const refuse = Schedule.fromStep(

@@ -152,6 +152,25 @@ describe("a supervisor", () => {
       assert.strictEqual(statusOf(yield* running.tree, "a"), "down")
     }))
 
+  it.effect("answers in the middle of a restart loop that nothing slows down", () =>
+    Effect.gen(function*() {
+      const crashing = Child.make("crashing", { start: Effect.succeed(Effect.fail("at once")) })
+      const { a } = three()
+      const unlimited = RestartPolicy.make({ intensity: "unlimited", delay: Schedule.spaced(0) })
+      const running = yield* Supervisor.start(
+        Supervisor.make("app", { ...common, strategy: "one_for_one", restart: unlimited, children: [crashing, a] })
+      )
+      const restarts = Effect.map(running.tree, ({ children }) => children[0]!.restarts)
+      const before = yield* restarts
+      yield* Effect.yieldNow
+      assert.isAbove(yield* restarts, before)
+      yield* running.terminateChild("crashing")
+      const after = yield* restarts
+      yield* Effect.yieldNow
+      assert.strictEqual(yield* restarts, after)
+      assert.strictEqual(statusOf(yield* running.tree, "a"), "running")
+    }))
+
   it.effect("counts a child that is failed by a monitor, and replaces it", () =>
     Effect.gen(function*() {
       const recorded = RecordedEvents.make()

@@ -10,7 +10,7 @@ export interface TreeRoot<Spec> {
   readonly changed: Map<string, Spec>
   readonly readers: Set<Reader>
   /** Counted within a tree, so that the same tree under the same harm tells the same events. */
-  incidents: number
+  readonly incidents: { count: number; at: number; prefix: string }
 }
 
 interface Reader {
@@ -18,7 +18,16 @@ interface Reader {
   readonly news: Queue.Queue<void, Cause.Done>
 }
 
-export const make = <Spec>(): TreeRoot<Spec> => ({ changed: new Map(), readers: new Set(), incidents: 0 })
+export const make = <Spec>(): TreeRoot<Spec> => ({ changed: new Map(), readers: new Set(), incidents: { count: 0, at: 0, prefix: "0" } })
+
+/** A new incident. Writing a time down costs more than a restart's other words together, and many have the same: it is kept. */
+export const nextIncident = <Spec>({ incidents }: TreeRoot<Spec>, now: number): string => {
+  if (now !== incidents.at) {
+    incidents.at = now
+    incidents.prefix = now.toString(36)
+  }
+  return `${incidents.prefix}-${(incidents.count++).toString(36)}`
+}
 
 const isAtOrBelow = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`)
 

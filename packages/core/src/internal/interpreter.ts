@@ -59,17 +59,29 @@ export interface Spec {
 
 type Template = (key: string) => Child.Any
 
-/** One filling of a child. */
+/** The delay of one recovery key, and what it was asked. */
+interface Delay {
+  readonly step: RestartPolicy.DelayStep<unknown>
+  readonly memory: RestartPolicy.DelayMemory
+}
+
+/** One filling of a child: one fiber that starts it and then is its life. */
 interface Life {
   readonly child: Child.Any
   readonly generation: number
   readonly scope: Scope.Closeable
   fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** Its resources are being released; nothing it still reports counts, except that release. */
-  releasing: boolean
+  stage: "starting" | "living" | "ignored"
+  /** How it ended, or was told to. Its resources are being released then; nothing it still does counts, except that release. */
+  exit: Exit.Exit<unknown, unknown> | undefined
   /** The machine has asked for the stop: the release is reported as `ChildStopped`. */
   stopAsked: boolean
+  reported: boolean
+  abandonedAfterMillis: number | undefined
+  cancelGrace: (() => void) | undefined
   node: Interpreter | undefined
+  /** The memory of its restart delay, handed on from one generation to the next; under a group strategy the group's is asked. */
+  delay: Delay | undefined
 }
 
 /** Children whose time to stop ends at the same moment: one timer for all, as OTP has for a dynamic supervisor. */
@@ -84,14 +96,14 @@ interface Parent {
   readonly path: string
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
-  readonly attach: (node: Interpreter) => void
+  readonly attach: (node: Interpreter, child: Child.CurrentChild["Service"]) => void
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
   defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
 })
 
-const eventsATurn = 64 // starts that fail at once come back as events at once: a hot restart loop must let others run; 64 take 0.1 ms
+const turn = 64 // events handled before others have their turn, for restart loops without a delay: they take 0.1 ms
 
 /** Boots the supervisor in the current scope: returns when every child has acknowledged, or fails with the first refusal. */
 export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter: Interpreter) => void = () => {}) {
@@ -109,6 +121,11 @@ export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter:
 
 /** The start of a supervisor as a child. */
 export const start = (spec: Spec) => Effect.map(boot(spec), (interpreter) => interpreter.life)
+
+const makeDelay = (policy: RestartPolicy.Any): Delay => {
+  const memory = RestartPolicy.delayMemory()
+  return { step: RestartPolicy.delayStep(policy, memory), memory }
+}
 
 const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
 
@@ -133,8 +150,7 @@ export class Interpreter {
   /** Changes that wait for the machine to come to them, by token. */
   private readonly changes = new Map<number, Spec>()
   private readonly lives = new Map<string, Life>()
-  private readonly delays = new Map<string, RestartPolicy.DelayStep<unknown>>()
-  private readonly memories = new Map<string, RestartPolicy.DelayMemory>()
+  private groupDelay: Delay | undefined
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
   private readonly graces = new Map<number, Grace>()
   private readonly replies = new Map<number, (reply: Machine.Reply) => void>()
@@ -163,7 +179,7 @@ export class Interpreter {
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
-      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: this.nextIncident() })),
+      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: TreeRoot.nextIncident(this.root, this.now()) })),
       ask: (event) => this.asking(event),
       offer: (child) => this.offer(child),
       change: (next) => this.change(next),
@@ -179,7 +195,20 @@ export class Interpreter {
       why: (path) => Why.of(this, path),
       giveUpAt: (path) => this.giveUpAt(path)
     })
-    this.context = Context.add(context, CurrentSupervisor, this.handle)
+    const labels = () => this.labels
+    const parentOfChildren: Parent = {
+      root: this.root,
+      path: this.path,
+      semantics: spec.semantics ?? parent.semantics,
+      get labels() {
+        return labels() // a change may give others
+      },
+      attach: (node, { generation, id }) => {
+        const life = this.lives.get(id)
+        if (life?.generation === generation) life.node = node
+      }
+    }
+    this.context = flat(context.pipe(Context.add(CurrentSupervisor, this.handle), Context.add(Parent, parentOfChildren)))
     const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
     this.semantics = spec.semantics ?? parent.semantics
     this.state = Machine.make({
@@ -191,7 +220,8 @@ export class Interpreter {
       limit: spec.restart.limit,
       children
     })
-    parent.attach(this)
+    const self = Context.getOrUndefined(context, Child.CurrentChild)
+    if (self !== undefined) parent.attach(this, self)
   }
 
   // ── for the supervisor above, and for a simulation ──
@@ -327,7 +357,9 @@ export class Interpreter {
   private change(spec: Spec): Effect.Effect<Machine.Reply, SupervisorError.ChangeRefused> {
     const why = this.whyNot(spec)
     if (why !== undefined) return Effect.fail(new SupervisorError.ChangeRefused({ supervisor: this.path, why }))
-    const { template } = spec
+    const template = spec.template?.child
+    const made = new Map<string, Child.Any>() // now, so that a template that throws changes nothing
+    if (template !== undefined) { for (const id of this.state.children.keys()) made.set(id, this.fromTemplate(template, id)) }
     return this.asking((token) => {
       this.changes.set(token, spec)
       return Machine.Event.Change({
@@ -339,7 +371,7 @@ export class Interpreter {
           children: spec.children,
           template: template === undefined ? undefined : (id) => {
             const child = this.childOf(id)
-            return this.given.has(child) ? child : this.fromTemplate(template.child, id)
+            return this.given.has(child) ? child : made.get(id) ?? this.fromTemplate(template, id)
           }
         },
         token
@@ -356,7 +388,10 @@ export class Interpreter {
   }
 
   private goOver(spec: Spec): void {
-    if (spec.restart !== this.spec.restart) this.delays.clear()
+    if (spec.restart !== this.spec.restart) {
+      this.groupDelay = undefined
+      for (const life of this.lives.values()) life.delay = undefined
+    }
     this.spec = { ...spec, watcher: spec.watcher ?? this.spec.watcher, observer: spec.observer ?? this.spec.observer }
     this.labels = { ...this.parent.labels, ...spec.labels }
     this.tell = tellerOf(spec, this.sink, this.path, this.labels)
@@ -393,33 +428,28 @@ export class Interpreter {
 
   private drain(): void {
     this.draining = true
-    let paused = false
+    let handled = 0
     try {
-      for (let applied = 0; this.pending.length > 0 && !paused; applied++) {
-        if (applied === eventsATurn) paused = true
-        else {
-          const event = this.pending.shift()!
-          const commands = transition(this.state, event, this.now())
-          if (this.outcome === undefined) this.spec.observer?.(this.path, event, commands)
-          for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
-        }
+      while (handled < this.pending.length && handled < turn) {
+        const event = this.pending[handled++]!
+        const now = this.now()
+        const commands = transition(this.state, event, now)
+        if (this.outcome === undefined) this.spec.observer?.(this.path, event, commands)
+        for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
-      this.draining = paused
+      this.pending.splice(0, handled)
+      this.draining = handled === turn
     }
     TreeRoot.signal(this.root, this.path, this.outcome !== undefined)
-    if (paused) this.fork(Effect.yieldNow).addObserver(() => this.drain())
+    if (this.draining) this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
   private now(): number {
     return this.clock.currentTimeMillisUnsafe()
   }
 
-  private nextIncident(): string {
-    return `${this.now().toString(36)}-${(this.root.incidents++).toString(36)}`
-  }
-
-  private execute(command: Machine.Command): void {
+  private execute(command: Machine.Command, now: number): void {
     switch (command._tag) {
       case "Start":
         return this.start(command.id, command.generation)
@@ -430,7 +460,7 @@ export class Interpreter {
       case "Settle":
         return void this.fork(Effect.yieldNow).addObserver(() => this.dispatch({ _tag: "Settled" }))
       case "AskDelay":
-        return this.askDelay(command)
+        return this.askDelay(command, now)
       case "StartAt":
         return this.startAt(command)
       case "Reply": {
@@ -443,11 +473,9 @@ export class Interpreter {
       }
       case "Forget":
         this.lives.delete(command.id)
-        this.delays.delete(command.id)
-        this.memories.delete(command.id)
         return TreeRoot.forget(this.root, `${this.path}/${command.id}`)
       case "Tell":
-        return this.tell(command.decision, this.now())
+        return this.tell(command.decision, now)
       case "Booted":
         return this.onBooted()
       case "End":
@@ -462,43 +490,47 @@ export class Interpreter {
   private start(id: string, generation: number): void {
     const child = this.childOf(id)
     const scope = Scope.makeUnsafe("sequential")
-    const life: Life = { child, generation, scope, fiber: undefined, releasing: false, stopAsked: false, node: undefined }
+    const life: Life = {
+      child,
+      generation,
+      scope,
+      fiber: undefined,
+      stage: "starting",
+      exit: undefined,
+      stopAsked: false,
+      reported: false,
+      abandonedAfterMillis: undefined,
+      cancelGrace: undefined,
+      node: undefined,
+      delay: this.lives.get(id)?.delay
+    }
     this.lives.set(id, life)
-    const path = `${this.path}/${id}`
-    const context = this.context.pipe(
-      Context.add(Scope.Scope, scope),
-      Context.add(Child.CurrentChild, { id, path, generation }),
-      Context.add(Parent, {
-        root: this.root,
-        path: this.path,
-        semantics: this.semantics,
-        labels: this.labels,
-        attach: (node) => void (life.node = node)
-      })
+    const current = { id, path: `${this.path}/${id}`, generation }
+    const context = Context.add(Context.add(this.context, Scope.Scope, scope), Child.CurrentChild, current)
+    life.fiber = this.fork(
+      Effect.flatMapEager(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
+      context
     )
-    const starting = this.fork(child.start as Effect.Effect<Effect.Effect<unknown, unknown>, unknown>, context)
-    life.fiber = starting
-    starting.addObserver((started) => {
-      if (life.releasing) return
-      if (Exit.isFailure(started)) {
-        return this.release(id, life, (incident) => {
-          this.dispatch({ _tag: "ChildStartFailed", id, generation, reason: fromExit(started), incident })
-        }, started)
-      }
-      if (started.value === Child.ignore) {
-        return this.release(id, life, () => this.dispatch({ _tag: "ChildIgnored", id, generation }), started)
-      }
-      this.dispatch({ _tag: "ChildStarted", id, generation })
-      if (life.releasing) return
-      const living = this.fork(started.value, context)
-      life.fiber = living
-      living.addObserver((exit) => {
-        if (life.releasing) return
-        this.release(id, life, (incident) => {
-          this.dispatch({ _tag: "ChildExited", id, generation, reason: fromExit(exit), incident })
-        }, exit)
-      })
-    })
+    life.fiber.addObserver((exit) => this.over(life, exit))
+  }
+
+  /** The start has acknowledged: what it goes on with. */
+  private live(life: Life, living: Effect.Effect<unknown>): Effect.Effect<unknown> {
+    if (living === Child.ignore) {
+      life.stage = "ignored"
+      return Effect.void
+    }
+    life.stage = "living"
+    this.dispatch({ _tag: "ChildStarted", id: life.child.id, generation: life.generation })
+    return living
+  }
+
+  /** Its fiber is over, by itself or interrupted. */
+  private over(life: Life, exit: Exit.Exit<unknown, unknown>): void {
+    if (life.exit !== undefined) return this.close(life, life.exit)
+    life.exit = exit
+    this.close(life, exit)
+    this.limit(life)
   }
 
   /** The machine keeps the spec that it was given. */
@@ -509,54 +541,59 @@ export class Interpreter {
   private stop(id: string): void {
     const life = this.lives.get(id)!
     life.stopAsked = true
-    if (!life.releasing) this.release(id, life, () => {}, Exit.void)
+    this.release(life)
   }
 
   private killChild(id: string): void {
     const life = this.lives.get(id)
     if (life === undefined) return
     life.stopAsked = true
-    if (!life.releasing) this.release(id, life, () => {}, Exit.void)
+    this.release(life)
   }
 
-  /** Interrupts what still runs, closes the scope, and reports; after the child's grace it reports anyway and leaves the rest behind. */
-  private release(id: string, life: Life, report: (incident: string) => void, exit: Exit.Exit<unknown, unknown>): void {
-    life.releasing = true
-    const { shutdown } = (this.state.children.get(id)?.facts as Child.Any | undefined) ?? life.child
-    let cancelGrace: (() => void) | undefined
-    let reported = false
-    let abandonedAfterMillis: number | undefined
-    const done = () => {
-      if (reported) return
-      reported = true
-      cancelGrace?.()
-      life.node = undefined
-      const { generation } = life
-      if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
-      report(incidentOf(exit) ?? this.nextIncident())
-    }
-    const close = () => {
-      const closing = Scope.closeUnsafe(life.scope, exit)
-      if (closing === undefined) return done()
-      this.fork(closing).addObserver((closed) => {
-        if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${id} failed`, closed.cause))
-        done()
-      })
-    }
-    life.fiber?.interruptUnsafe()
-    if (life.fiber === undefined) close()
-    else life.fiber.addObserver(close)
-    if (reported || shutdown === "infinity") return
-    cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
-      if (shutdown !== "brutal") abandonedAfterMillis = shutdown
+  private release(life: Life): void {
+    if (life.exit !== undefined) return
+    life.exit = Exit.void
+    life.fiber!.interruptUnsafe()
+    this.limit(life)
+  }
+
+  private close(life: Life, exit: Exit.Exit<unknown, unknown>): void {
+    const closing = Scope.closeUnsafe(life.scope, exit)
+    if (closing === undefined) return this.released(life, exit)
+    this.fork(closing).addObserver((closed) => {
+      if (Exit.isFailure(closed)) this.fork(Effect.logError(`a finalizer of ${this.path}/${life.child.id} failed`, closed.cause))
+      this.released(life, exit)
+    })
+  }
+
+  /** After the child's grace its release is reported anyway, and the rest of it left behind. */
+  private limit(life: Life): void {
+    const { id } = life.child
+    const { shutdown } = (this.state.children.get(id)?.facts as Child.Any | undefined) ?? life.child // it may have been changed
+    if (life.reported || shutdown === "infinity") return
+    life.cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
+      if (shutdown !== "brutal") life.abandonedAfterMillis = shutdown
       life.node?.kill()
-      if (reported || shutdown === "brutal") return done()
+      if (life.reported || shutdown === "brutal") return this.released(life, life.exit!)
       this.fork(Effect.logWarning(
         `${this.path}/${id} did not stop within ${shutdown} ms and is left behind; its finalizers go on. ` +
           "A finalizer that waits without a bound is the likely cause"
       ))
-      done()
+      this.released(life, life.exit!)
     })
+  }
+
+  private released(life: Life, exit: Exit.Exit<unknown, unknown>): void {
+    if (life.reported) return
+    life.reported = true
+    life.cancelGrace?.()
+    life.node = undefined
+    const { abandonedAfterMillis, child: { id }, generation, stage } = life
+    if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
+    if (stage === "ignored") return this.dispatch({ _tag: "ChildIgnored", id, generation })
+    const incident = incidentOf(exit) ?? TreeRoot.nextIncident(this.root, this.now())
+    this.dispatch({ _tag: stage === "starting" ? "ChildStartFailed" : "ChildExited", id, generation, reason: fromExit(exit), incident })
   }
 
   /** Calls `expire` after a grace, unless cancelled. */
@@ -580,21 +617,23 @@ export class Interpreter {
     }
   }
 
-  private askDelay({ ask, id, key, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>): void {
-    let step = this.delays.get(key)
-    if (step === undefined) {
-      const memory = RestartPolicy.delayMemory()
-      step = RestartPolicy.delayStep(this.spec.restart, memory)
-      this.delays.set(key, step)
-      this.memories.set(key, memory)
-    }
-    this.fork(step(this.now(), { id, reason })).addObserver((exit) => {
-      this.dispatch(
-        Exit.isSuccess(exit)
-          ? Machine.Event.DelayKnown({ ask, delayMillis: exit.value })
-          : Machine.Event.DelayRefused({ ask, error: errorOf(fromExit(exit)) })
-      )
-    })
+  private askDelay({ ask, id, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {
+    const stepped = this.delayOf(id).step(now, { id, reason })
+    if (Exit.isExit(stepped)) this.delayAnswered(ask, stepped as Exit.Exit<number, unknown>)
+    else this.fork(stepped).addObserver((exit) => this.delayAnswered(ask, exit))
+  }
+
+  private delayAnswered(ask: number, exit: Exit.Exit<number, unknown>): void {
+    this.dispatch(
+      Exit.isSuccess(exit)
+        ? { _tag: "DelayKnown", ask, delayMillis: exit.value }
+        : { _tag: "DelayRefused", ask, error: errorOf(fromExit(exit)) }
+    )
+  }
+
+  private delayOf(id: string): Delay {
+    if (this.state.strategy !== "one_for_one") return this.groupDelay ??= makeDelay(this.spec.restart)
+    return this.lives.get(id)!.delay ??= makeDelay(this.spec.restart)
   }
 
   private startAt({ ask, at, key }: Extract<Machine.Command, { _tag: "StartAt" }>): void {
@@ -603,7 +642,7 @@ export class Interpreter {
     this.timers.set(key, timer)
     timer.addObserver((exit) => {
       if (this.timers.get(key) === timer) this.timers.delete(key)
-      if (Exit.isSuccess(exit)) this.dispatch(Machine.Event.Due({ ask }))
+      if (Exit.isSuccess(exit)) this.dispatch({ _tag: "Due", ask })
     })
   }
 
@@ -619,12 +658,20 @@ export class Interpreter {
 
   /** `undefined` when nothing is at this path, or what is there is up and no supervisor. */
   giveUpAt(path: string): GiveUpAt.GiveUpAt | undefined {
-    if (path === this.path) return GiveUpAt.of(this.state, this.spec.restart, this.memories, this.now())
+    if (path === this.path) return GiveUpAt.of(this.state, this.spec.restart, this.memories(), this.now())
     for (const { node } of this.lives.values()) {
       if (node !== undefined && (path === node.path || path.startsWith(`${node.path}/`))) return node.giveUpAt(path)
     }
     const why = Why.of(this, path)
     return why === "running" || why === "unknown" ? undefined : GiveUpAt.GiveUpAt.Never({ because: "it is not running" })
+  }
+
+  /** By recovery key. */
+  private memories(): ReadonlyMap<string, RestartPolicy.DelayMemory> {
+    const memories = new Map<string, RestartPolicy.DelayMemory>()
+    if (this.groupDelay !== undefined) memories.set("", this.groupDelay.memory)
+    for (const [id, { delay }] of this.lives) if (delay !== undefined) memories.set(id, delay.memory)
+    return memories
   }
 
   get strategy(): Machine.Strategy | "dynamic" {
@@ -648,6 +695,9 @@ export class Interpreter {
     }
   }
 }
+
+/** The same context in one layer: those of the children add to it at each start. */
+const flat = (context: Context.Context<never>): Context.Context<never> => Context.makeUnsafe(new Map(context.mapUnsafe))
 
 /** An escalation keeps the incident of the exit that set it off. */
 const incidentOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {

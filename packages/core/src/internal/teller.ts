@@ -1,6 +1,6 @@
 /** Tells each decision of the machine as one declared event. */
 import * as Event from "../Event.ts"
-import { describe, type ExitReason } from "../ExitReason.ts"
+import { describe } from "../ExitReason.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
 import type { Decision } from "../SupervisorState.ts"
 
@@ -10,40 +10,45 @@ interface About {
   readonly slot: number | undefined
 }
 
-const exit = (reason: ExitReason) => ({ reason: reason._tag, cause: describe(reason) })
-
 export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: About) => (decision: Decision, now: number): void =>
   Event.tell(sink, eventOf(events, about, decision, now))
 
-const eventOf = (events: SupervisorEvents, about: About, decision: Decision, now: number): Event.Event => {
+/** Attributes are written out: an object of a known shape is made several times as fast as one that is spread together. */
+const eventOf = (events: SupervisorEvents, { path, pool, slot }: About, decision: Decision, now: number): Event.Event => {
   switch (decision._tag) {
     case "Start":
-      return Event.make(events.start, now, { children: decision.children }, about)
+      return Event.make(events.start, now, { children: decision.children }, { path, pool, slot })
     case "Restart": {
       const { budgetLeft, child, delayMillis, generation, incident, reason, victims } = decision
-      const attributes = { ...about, child, generation, ...exit(reason), incident }
-      const left = Number.isFinite(budgetLeft) ? budgetLeft : undefined
-      return Event.make(events.restart, now, { delayMillis, budgetLeft: left, victims: victims.length }, attributes)
+      return Event.make(
+        events.restart,
+        now,
+        { delayMillis, budgetLeft: Number.isFinite(budgetLeft) ? budgetLeft : undefined, victims: victims.length },
+        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), incident }
+      )
     }
     case "Recover": {
       const { child, generation, incident, tookMillis } = decision
-      return Event.make(events.recover, now, { tookMillis }, { ...about, child, generation, incident })
+      return Event.make(events.recover, now, { tookMillis }, { path, pool, slot, child, generation, incident })
     }
-    case "Leave": {
-      const { child, generation, reason } = decision
-      return Event.make(events.leave, now, {}, { ...about, child, generation, ...exit(reason) })
-    }
+    case "Leave":
     case "Abandon": {
       const { child, generation, reason } = decision
-      return Event.make(events.abandon, now, {}, { ...about, child, generation, ...exit(reason) })
+      const declaration = decision._tag === "Leave" ? events.leave : events.abandon
+      return Event.make(declaration, now, {}, { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason) })
     }
     case "TerminateChild":
-      return Event.make(events.terminate, now, {}, { ...about, child: decision.child, cause: "asked for" })
+      return Event.make(events.terminate, now, {}, { path, pool, slot, child: decision.child, cause: "asked for" })
     case "Terminate":
-      return Event.make(events.terminate, now, {}, { ...about, child: undefined, cause: decision.why })
+      return Event.make(events.terminate, now, {}, { path, pool, slot, child: undefined, cause: decision.why })
     case "GiveUp": {
       const { child, generation, incident, reason } = decision
-      return Event.make(events.give_up, now, { budgetLeft: 0 }, { ...about, child, generation, ...exit(reason), incident })
+      return Event.make(
+        events.give_up,
+        now,
+        { budgetLeft: 0 },
+        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), incident }
+      )
     }
   }
 }
