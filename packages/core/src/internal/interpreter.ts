@@ -278,16 +278,19 @@ export class Interpreter {
     this.draining = true
     let handled = 0
     try {
-      for (; handled < this.pending.length && handled < turn; handled++) {
+      while (handled < this.pending.length && handled < turn) {
+        const event = this.pending[handled++]!
         const now = this.now()
-        const commands = transition(this.state, this.pending[handled]!, now)
+        const commands = transition(this.state, event, now)
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
       this.pending.splice(0, handled)
-      this.draining = handled === turn
+      this.draining = false
     }
-    if (this.draining) this.fork(Effect.yieldNow).addObserver(() => this.drain())
+    if (handled < turn) return
+    this.draining = true
+    this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
   private now(): number {
