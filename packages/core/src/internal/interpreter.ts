@@ -439,10 +439,12 @@ export class Interpreter {
       }
     } finally {
       this.pending.splice(0, handled)
-      this.draining = handled === turn
+      this.draining = false
     }
     TreeRoot.signal(this.root, this.path, this.outcome !== undefined)
-    if (this.draining) this.fork(Effect.yieldNow).addObserver(() => this.drain())
+    if (handled < turn) return
+    this.draining = true
+    this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
   private now(): number {
