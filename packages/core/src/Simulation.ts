@@ -75,11 +75,15 @@ export type Entry =
   }
   /** A decision was told. */
   | { readonly _tag: "Event"; readonly at: number; readonly event: Event.Event }
-  /** A step of a supervisor's machine: what it heard, and what it commanded. */
+  /**
+   * A step of a supervisor's machine: what it heard, and what it commanded. `supervisor` counts the supervisors that ran in the tree, so
+   * that no two share it.
+   */
   | {
     readonly _tag: "Step"
     readonly at: number
     readonly path: string
+    readonly supervisor: number
     readonly event: Machine.Event
     readonly commands: ReadonlyArray<Machine.Command>
   }
@@ -165,6 +169,7 @@ export class SimulatedTree {
   private ended: number | undefined
   private root: Interpreter.Interpreter | undefined
   private lines = 0
+  private readonly supervisors = new Map<Interpreter.Interpreter, number>()
   private readonly time = new VirtualTime()
   private readonly actors: Actors
   private readonly scope = Scope.makeUnsafe()
@@ -233,8 +238,11 @@ export class SimulatedTree {
     return node
   }
 
-  private readonly observe = (path: string, event: Machine.Event, commands: ReadonlyArray<Machine.Command>): void =>
-    void this.entries.push({ _tag: "Step", at: this.now, path, event, commands })
+  private readonly observe = (of: Interpreter.Interpreter, event: Machine.Event, commands: ReadonlyArray<Machine.Command>): void => {
+    const supervisor = this.supervisors.get(of) ?? this.supervisors.size
+    this.supervisors.set(of, supervisor)
+    this.entries.push({ _tag: "Step", at: this.now, path: of.path, supervisor, event, commands })
+  }
 
   private act(line: Line, index: number): void {
     switch (line._tag) {

@@ -45,7 +45,7 @@ export interface Spec {
   readonly events: SupervisorEvents
   readonly labels: Labels
   /** Hears every step of the machine, for simulations. */
-  readonly observer?: ((path: string, event: Machine.Event, commands: ReadonlyArray<Machine.Command>) => void) | undefined
+  readonly observer?: ((of: Interpreter, event: Machine.Event, commands: ReadonlyArray<Machine.Command>) => void) | undefined
   readonly watcher?: {
     readonly up: Effect.Effect<void>
     readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
@@ -289,7 +289,7 @@ export class Interpreter {
     try {
       for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
         const commands = transition(this.state, next, this.now())
-        if (this.outcome === undefined) this.spec.observer?.(this.path, next, commands)
+        if (this.outcome === undefined) this.spec.observer?.(this, next, commands)
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!)
       }
     } finally {
