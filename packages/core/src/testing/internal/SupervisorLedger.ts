@@ -55,7 +55,8 @@ interface Grant {
   from: Member
   due: number | undefined
   incident: string | undefined
-  starting: boolean
+  /** The victim that was started last; none while they are stopped and delayed. */
+  cursor: Member | undefined
   /** Its child was terminated or ignored its start: there is nothing to tell when the group is whole. */
   silent: boolean
 }
@@ -168,7 +169,7 @@ export class SupervisorLedger {
 
   private ignored(event: Extract<Event, { _tag: "ChildIgnored" }>): void {
     const member = this.current(event, "starting")
-    if (member === undefined) return
+    if (member === undefined) return this.stopped(event)
     const isNew = member.asked || this.phase === "booting"
     this.rest(member)
     this.silence(member)
@@ -201,6 +202,7 @@ export class SupervisorLedger {
     if (this.phase === "stopping") return this.rest(member)
     if (calls(member.child, event.reason)) return this.needsRestart(member, event.reason, event.incident)
     this.rest(member)
+    this.silence(member)
     member.undecided = true // until it is told that it is left
     if (member.child.significant) this.significantDown("ended")
   }
@@ -254,7 +256,13 @@ export class SupervisorLedger {
 
   /** An end in a group that is being stopped anyway is part of that stop. */
   private absorb(member: Member): void {
-    if (this.isGroup && this.grant?.starting === false && this.includes(this.grant.from, member)) member.undecided = false
+    if (this.isGoingDown(member)) member.undecided = false
+  }
+
+  /** It is stopped for a restart that is granted and has started nobody yet, whatever became of its origin meanwhile. */
+  private isGoingDown(member: Member): boolean {
+    const { grant } = this
+    return grant !== undefined && grant.cursor === undefined && this.includes(grant.from, member)
   }
 
   /** Down, and nobody owes it a start. */
@@ -365,7 +373,7 @@ export class SupervisorLedger {
     if (grant.due === undefined || at < grant.due) {
       this.blame("delay", member, `is restarted at ${at}, before its delay is over (${grant.due})`)
     }
-    grant.starting = true
+    grant.cursor = member
     if (!this.isGroup) return
     this.mustBeAlone(member)
     for (const other of this.members) {
@@ -404,8 +412,7 @@ export class SupervisorLedger {
     if (member.cause === "failed") return "failed"
     if (event._tag === "TerminateChild" && event.id === member.id) return "operator"
     if (!this.isGroup) return undefined
-    const goesOn = this.grant?.starting === false && this.includes(this.grant.from, member) // though its origin may be terminated by now
-    return goesOn || this.members.some((other) => other.trigger && this.includes(other, member)) ? "victim" : undefined
+    return this.isGoingDown(member) || this.members.some((other) => other.trigger && this.includes(other, member)) ? "victim" : undefined
   }
 
   private mustBeLast(member: Member): void {
@@ -421,8 +428,10 @@ export class SupervisorLedger {
         return origin === member
       case "one_for_all":
         return true
-      case "rest_for_one":
-        return this.members.indexOf(member) >= this.members.indexOf(origin)
+      case "rest_for_one": {
+        const first = this.members.indexOf(origin)
+        return first !== -1 && this.members.indexOf(member) >= first // a child that was deleted takes nobody along
+      }
     }
   }
 
@@ -450,7 +459,7 @@ export class SupervisorLedger {
       from: this.first(before, origin),
       due: undefined,
       incident: undefined,
-      starting: false,
+      cursor: undefined,
       silent: false
     }
     this.grants.set(ask, grant)
@@ -471,10 +480,7 @@ export class SupervisorLedger {
 
   /** Where a recovery begins that follows another: who is up again is touched no more. */
   private first(before: Grant | undefined, origin: Member): Member {
-    if (before === undefined) return origin
-    const from = this.members.indexOf(before.from)
-    const isLeft = ({ doing, owed }: Member): boolean => owed || doing === "starting" || doing === "stopping"
-    const first = before.starting ? this.members.find((other, index) => index >= from && isLeft(other)) ?? origin : before.from
+    const first = before?.cursor ?? before?.from ?? origin
     const index = this.members.indexOf(first)
     return index !== -1 && index < this.members.indexOf(origin) ? first : origin
   }
@@ -517,7 +523,11 @@ export class SupervisorLedger {
       (member.added && member.generation === 0)
     if (!expected || member.owed) this.blame("operator", member, "is forgotten and nobody deleted it")
     const index = this.members.indexOf(member)
-    if (this.grant?.from === member && index + 1 < this.members.length) this.grant.from = this.members[index + 1]!
+    const next = this.members[index + 1]
+    if (this.grant !== undefined && next !== undefined) {
+      if (this.grant.from === member) this.grant.from = next
+      if (this.grant.cursor === member) this.grant.cursor = next
+    }
     this.members.splice(index, 1)
     this.held = this.held.filter((event) => event.id !== id)
   }
@@ -707,10 +717,11 @@ export class SupervisorLedger {
       }
       return
     }
-    if (
-      grant.due === undefined || grant.due > at ||
-      this.members.some(({ doing, owed }) => owed || doing === "starting" || doing === "stopping")
-    ) return
+    const isLeft = (member: Member): boolean => {
+      const { asked, doing, owed } = member
+      return owed || ((doing === "stopping" || (doing === "starting" && !asked)) && this.includes(grant.from, member))
+    }
+    if (grant.due === undefined || grant.due > at || this.members.some(isLeft)) return
     if (!grant.silent && grant.origin.doing === "running") {
       this.blame("event", grant.origin, "is up again with its group, and it is not told")
     }
