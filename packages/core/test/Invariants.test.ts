@@ -61,6 +61,21 @@ const told = (timeline: Timeline, verb: string, facts: { readonly [fact: string]
     return { ...entry, event: { ...entry.event, measurements: { ...measurements, ...changed }, attributes: { ...attributes, ...facts } } }
   })
 
+const dynamic = (maxChildren: number): TreePlan.DynamicPlan => ({
+  id: "app",
+  limit: "unlimited",
+  delay: 0,
+  restart: "permanent",
+  shutdown: "infinity",
+  template: child("child"),
+  initial: ["k0"],
+  maxChildren
+})
+const stubborn = plan({
+  strategy: "one_for_one",
+  children: [plan({ id: "data", shutdown: 60, children: [child("db", { stopMillis: 500 })] })]
+})
+
 const crash = play(plan(), fails, wait, end)
 const significant = (autoShutdown: TreePlan.StaticPlan["autoShutdown"]) =>
   plan({ autoShutdown, children: [child("a"), child("b", { restart: "transient", significant: true })] })
@@ -181,6 +196,21 @@ const faults: ReadonlyArray<readonly [Invariants.Rule, string, TreePlan.Supervis
     plan(),
     commands(crash, (command) => command._tag === "AskDelay" ? [command, { _tag: "Forget", id: "b" }] : [command])
   ],
+  [
+    "operator",
+    "a temporary child is kept after its end",
+    plan({ children: [child("a", { restart: "temporary" })] }),
+    commands(
+      play(plan({ children: [child("a", { restart: "temporary" })] }), Line.Exit({ path: "app/a", how: "failed" })),
+      (command) => command._tag === "Forget" ? [] : [command]
+    )
+  ],
+  [
+    "operator",
+    "a child beyond maxChildren",
+    dynamic(1),
+    play(dynamic(2), { _tag: "StartChild", path: "app/k1" })
+  ],
   ["auto-shutdown", "it stops for a child that does not count", significant("never"), play(significant("any"), leaves)],
   ["auto-shutdown", "it goes on without its significant child", significant("all"), play(significant("never"), leaves)],
   [
@@ -201,12 +231,33 @@ const faults: ReadonlyArray<readonly [Invariants.Rule, string, TreePlan.Supervis
   ["leak", "it is reported as down and is not", plan(), without(crash, isMoment("app/c", "down"))],
   [
     "leak",
+    "a supervisor whose time is over goes on",
+    stubborn,
+    without(
+      play(stubborn, Line.TerminateChild({ path: "app/data" }), Line.Wait({ millis: 100 })),
+      (entry) => entry._tag === "Step" && entry.event._tag === "Kill"
+    )
+  ],
+  [
+    "leak",
     "the supervisor ends and a child is up",
     plan(),
     steps(play(plan(), end), ({ event }) => event._tag === "ChildStopped" ? { event: { _tag: "Settled" } } : {})
   ],
   ["event", "a decision without an event", plan(), without(crash, isEvent("restart"))],
   ["event", "a decision told twice", plan(), twice(crash, isEvent("recover"))],
+  [
+    "event",
+    "a termination that is not told",
+    plan(),
+    without(
+      commands(
+        play(plan(), terminate),
+        (command) => command._tag === "Tell" && command.decision._tag === "TerminateChild" ? [] : [command]
+      ),
+      isEvent("terminate")
+    )
+  ],
   ["event", "an event of another incident", plan(), told(crash, "restart", { incident: "other" })],
   ["event", "an event of another generation", plan(), told(crash, "restart", { generation: 7 })],
   ["event", "an event of another child", plan(), told(crash, "recover", { child: "a" })],
@@ -236,6 +287,12 @@ const faults: ReadonlyArray<readonly [Invariants.Rule, string, TreePlan.Supervis
       ),
       isEvent("leave")
     )
+  ],
+  [
+    "reply",
+    "a supervisor that keeps a call to itself",
+    plan(),
+    commands(play(plan(), terminate), (command) => command._tag === "Reply" ? [] : [command])
   ],
   ["reply", "a call without an answer", plan(), without(play(plan(), terminate), ({ _tag }) => _tag === "Reply")],
   ["reply", "a call with two answers", plan(), twice(play(plan(), terminate), ({ _tag }) => _tag === "Reply")],

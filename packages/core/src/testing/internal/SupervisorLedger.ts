@@ -40,6 +40,8 @@ export interface Member {
   /** Started for an administration call. */
   asked: boolean
   stoppedAt: number
+  /** Down for good and never to be started again: it must be forgotten. */
+  gone: boolean
   life: Life | undefined
   grant: Grant | undefined
 }
@@ -74,6 +76,8 @@ export class SupervisorLedger {
   autoStopped = false
   readonly members: Array<Member> = []
   private readonly requests = new Map<number, { readonly id: string; readonly child: Child.Any | undefined }>()
+  /** Calls of any kind that are not answered. */
+  private readonly calls = new Map<number, string>()
   private readonly spent: Array<number> = []
   private readonly grants = new Map<number, Grant>()
   /** What came during the boot. */
@@ -83,6 +87,8 @@ export class SupervisorLedger {
   private significantChange: "ended" | "terminated" | undefined
   private ends = 0
   private refusal = false
+  /** Terminated in this step, and not yet told. */
+  private terminating: Member | undefined
   private readonly accuse: Accuse
 
   constructor(path: string, spec: Spec, life: Life | undefined, accuse: Accuse) {
@@ -108,9 +114,12 @@ export class SupervisorLedger {
   /** One step: what it heard, then what it commanded. */
   step(event: Event, commands: ReadonlyArray<Command>, at: number): void {
     this.significantChange = undefined
+    this.terminating = undefined
+    if ("token" in event) this.calls.set(event.token, "id" in event ? event.id : event._tag === "StartChild" ? event.child.id : "")
     this.refusal = event._tag === "DelayRefused"
     this.hear(event)
     for (const command of commands) this.obey(command, event, at)
+    if (this.terminating !== undefined) this.blame("event", this.terminating, "is terminated, and that is not told")
     this.checkAutoShutdown()
     this.finish(at)
   }
@@ -173,6 +182,7 @@ export class SupervisorLedger {
     const isNew = member.asked || this.phase === "booting"
     this.rest(member)
     this.silence(member)
+    this.mustBeForgotten(member)
     if (!isNew && member.child.significant) this.significantDown("ended")
   }
 
@@ -204,6 +214,7 @@ export class SupervisorLedger {
     this.rest(member)
     this.silence(member)
     member.undecided = true // until it is told that it is left
+    this.mustBeForgotten(member)
     if (member.child.significant) this.significantDown("ended")
   }
 
@@ -214,6 +225,10 @@ export class SupervisorLedger {
       if (member.child.shutdown === "brutal") excuse(member.life)
       else this.mustBeReleased(member)
     }
+    const below = member.life?.ledger
+    if (below !== undefined && below.phase !== "ended") {
+      this.blame("leak", member, "is taken to be down, and its supervisor goes on unkilled")
+    }
     const { cause, owed } = member
     if (cause === "operator" && member.child.significant && this.phase === "running") this.significantDown("terminated")
     if (cause === "failed" && !owed) {
@@ -222,6 +237,11 @@ export class SupervisorLedger {
     }
     Object.assign(member, { doing: "down", cause: undefined })
     if (cause !== "failed" && member.child.restart === "temporary") Object.assign(member, { owed: false, trigger: false })
+    if (!member.owed) this.mustBeForgotten(member)
+  }
+
+  private mustBeForgotten(member: Member): void {
+    member.gone = this.dynamic || member.child.restart === "temporary"
   }
 
   private failed(event: Extract<Event, { _tag: "FailChild" }>): void {
@@ -242,6 +262,7 @@ export class SupervisorLedger {
     if (member === undefined || this.phase === "stopping") return
     if (member.ended) Object.assign(member, { doing: "down", ended: false, owed: true })
     const wasWaiting = member.doing === "down" && member.owed
+    if (wasWaiting || isUp(member) || (member.doing === "stopping" && (member.owed || member.cause === "victim"))) this.terminating = member
     if (member.doing === "down") member.passedBy = member.generation === -1
     if (member.doing === "stopping") member.cause = "operator"
     Object.assign(member, { owed: false, trigger: false, undecided: false })
@@ -321,8 +342,11 @@ export class SupervisorLedger {
       }
       case "AskDelay":
         return this.granted(command.ask, command.id, at)
-      case "Reply":
-        return void this.requests.delete(command.token)
+      case "Reply": {
+        this.requests.delete(command.token)
+        this.calls.delete(command.token)
+        return
+      }
       case "Forget":
         return this.forgotten(command.id, event)
       case "Booted":
@@ -342,6 +366,9 @@ export class SupervisorLedger {
       if (child === undefined) return this.accuse("isolation", `${this.path}/${id}`, "is started and is no child of its supervisor")
       member = makeMember(child, request?.child !== undefined)
       this.members.push(member)
+      if (this.members.length > this.spec.maxChildren) {
+        this.blame("operator", member, `is started beyond maxChildren, ${this.spec.maxChildren}`)
+      }
     }
     const first = this.phase === "booting" && member.generation === -1 && !member.passedBy && !member.added
     const asked = !member.owed && !first && request !== undefined
@@ -403,6 +430,10 @@ export class SupervisorLedger {
     const cause = this.causeOf(member, event)
     if (cause === undefined) this.blame("isolation", member, "is stopped: it is no victim of any exit, and nobody asked for it")
     if ((cause === "shutdown" && !this.dynamic) || cause === "victim") this.mustBeLast(member)
+    const origin = this.grant?.origin
+    if (cause === "victim" && origin?.doing === "stopping" && origin.cause === "failed") {
+      this.blame("order", member, `is stopped before ${origin.id}, which was failed, is down`)
+    }
     if (cause === "victim") Object.assign(member, { owed: member.child.restart !== "temporary", trigger: false })
     Object.assign(member, { doing: "stopping", cause: cause ?? "victim", asked: false, stoppedAt: at })
   }
@@ -551,9 +582,10 @@ export class SupervisorLedger {
       case "Abandon":
         return this.toldAbandon(decision, at)
       case "TerminateChild": {
-        if (event._tag !== "TerminateChild" || event.id !== decision.child) {
-          this.accuse("event", `${this.path}/${decision.child}`, "is told as terminated and nobody asked for it")
+        if (this.terminating?.id !== decision.child) {
+          this.accuse("event", `${this.path}/${decision.child}`, "is told as terminated, and it is not")
         }
+        this.terminating = undefined
         return
       }
       case "Terminate":
@@ -697,7 +729,13 @@ export class SupervisorLedger {
       this.blame("event", origin, "was granted a restart, and it is not told")
       this.grants.delete(ask)
     }
-    if (this.isGroup && this.members.some(({ doing }) => doing === "starting" || doing === "stopping")) return
+    for (const member of this.members) {
+      if (member.gone) this.blame("operator", member, "will never be started again, and is kept")
+      member.gone = false
+    }
+    const isBusy = this.members.some(({ doing }) => doing === "starting" || doing === "stopping")
+    if (!isBusy && !this.isOpen) this.mustHaveAnswered()
+    if (this.isGroup && isBusy) return
     for (const member of this.members) {
       if (!member.owed || member.doing !== "down") continue
       const { due } = (this.isGroup ? this.grant : member.grant) ?? {}
@@ -726,6 +764,13 @@ export class SupervisorLedger {
       this.blame("event", grant.origin, "is up again with its group, and it is not told")
     }
     this.grant = undefined
+  }
+
+  private mustHaveAnswered(): void {
+    for (const id of this.calls.values()) {
+      this.accuse("reply", `${this.path}/${id}`, "is asked for, nothing stands in the way, and no answer comes")
+    }
+    this.calls.clear()
   }
 
   private strand(member: Member): void {
@@ -759,6 +804,7 @@ const makeMember = (child: Child.Any, added: boolean): Member => ({
   passedBy: false,
   asked: false,
   stoppedAt: 0,
+  gone: false,
   life: undefined,
   grant: undefined
 })
