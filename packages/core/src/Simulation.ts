@@ -158,8 +158,20 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Tim
   return timeline
 }
 
-/** A tree that has not been booted. */
-export const make = (tree: Supervisor.Any): SimulatedTree => new SimulatedTree(tree)
+/** A tree that has not been booted, on virtual time of its own or on another. */
+export const make = (tree: Supervisor.Any, time: Time = new VirtualTime()): SimulatedTree => new SimulatedTree(tree, time)
+
+/** The time that a simulation runs on. */
+export interface Time {
+  readonly now: number
+  /** When the next timer is due, if it is known. */
+  readonly nextTimer: number | undefined
+  /** The clock and the scheduler. */
+  readonly context: Context.Context<never>
+  /** Runs what can run now. */
+  readonly flush: () => void
+  readonly advanceTo: (at: number) => void
+}
 
 /** A tree on virtual time, played line by line. */
 export class SimulatedTree {
@@ -170,13 +182,14 @@ export class SimulatedTree {
   private root: Interpreter.Interpreter | undefined
   private lines = 0
   private readonly supervisors = new Map<Interpreter.Interpreter, number>()
-  private readonly time = new VirtualTime()
+  private readonly time: Time
   private readonly actors: Actors
   private readonly scope = Scope.makeUnsafe()
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any) {
+  constructor(tree: Supervisor.Any, time: Time) {
+    this.time = time
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Child, RestartPolicy, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { Generate, Replay, TreePlan } from "@snakepit/core/testing"
 import { Effect, Schedule } from "effect"
+import { TestClock } from "effect/testing"
 
 const { Line } = Simulation
 const never = { start: Effect.die(new Error("a simulation starts no real child")) }
@@ -26,6 +27,19 @@ describe("a replay", () => {
       assert.isUndefined(divergence, divergence && `case ${index}: ${Replay.describe(divergence)}`)
     }
   })
+
+  it.effect("goes through the same decisions on the clock of a test", () =>
+    Effect.gen(function*() {
+      for (let index = 0; index < 100; index++) {
+        const planned = Generate.bySeed(4, index)
+        const log = Replay.record(TreePlan.simulate(planned))
+        const divergence = yield* Effect.provide(Replay.playOnTestClock(TreePlan.make(planned.tree), log), TestClock.layer())
+        assert.isUndefined(divergence, divergence && `case ${index}: ${Replay.describe(divergence)}`)
+      }
+      const log = Replay.record(Simulation.simulate(tree(2), [Line.Wait({ millis: 70 }), crash, Line.Wait({ millis: 1000 })]))
+      const divergence = yield* Effect.provide(Replay.playOnTestClock(tree(1), log), TestClock.layer())
+      assert.match(Replay.describe(divergence!), /^decision 1 is another: .* generation 0 at 70 ms .*"budgetLeft":0/)
+    }))
 
   it("falls as the jitter of the run fell", () => {
     const jittered = tree(5, Schedule.jittered(Schedule.spaced(1000)))

@@ -4,13 +4,14 @@
  * **When to use**
  *
  * To keep a failure as a file beside its test; to see what a change of a tree, of its limits or of this package does to runs that were
- * recorded before it. {@link record} writes a log from a timeline, {@link play} replays one and returns where the runs part.
+ * recorded before it. {@link record} writes a log from a timeline, {@link play} replays one and returns where the runs part;
+ * {@link playOnTestClock} does so beside whatever else a test runs on its `TestClock`.
  *
  * **Details**
  *
  * A log holds what happened to the tree, each line at its time; the delays that its restart policies gave, so that jitter replays as it
- * fell; and every decision as the event that told it. The replay runs the real engine on virtual time: it needs no fiber, no clock in the
- * context and no waiting, and fits into any test.
+ * fell; and every decision as the event that told it. The replay runs the real engine: {@link play} on virtual time of its own, without a
+ * fiber and without waiting, {@link playOnTestClock} on the fibers and the clock of the test.
  *
  * **Gotchas**
  *
@@ -31,9 +32,11 @@
  * Replay.play(app, JSON.parse(file)) // => undefined: nothing has changed
  * ```
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/testing/TestClock"
 import type * as Child from "../Child.ts"
 import type * as Event from "../Event.ts"
 import * as Interpreter from "../internal/interpreter.ts"
@@ -108,6 +111,35 @@ export const play = (tree: Supervisor.Any, log: Log): Divergence | undefined => 
     replayed.play(TreePlan.line(line))
   }
   waitUntil(log.millis)
+  return compare(replayed, log)
+}
+
+/**
+ * {@link play} on the `TestClock` of the test, beside whatever else runs on it. The clock must stand where the run began, at 0.
+ */
+export const playOnTestClock = Effect.fnUntraced(function*(tree: Supervisor.Any, log: Log) {
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
+  const replayed = Simulation.make(withDelays(tree, log), {
+    get now() {
+      return clock.currentTimeMillisUnsafe()
+    },
+    nextTimer: undefined,
+    context,
+    flush: () => {}, // the test's own scheduler does
+    advanceTo: () => {}
+  })
+  const waitUntil = (at: number) => TestClock.adjust(at - replayed.now)
+  replayed.boot()
+  for (const { at, line } of log.script) {
+    yield* waitUntil(at)
+    replayed.play(TreePlan.line(line))
+  }
+  yield* waitUntil(log.millis)
+  return compare(replayed, log)
+})
+
+const compare = (replayed: Simulation.SimulatedTree, log: Log): Divergence | undefined => {
   const actual = replayed.entries.flatMap((entry) => entry._tag === "Event" ? [plain(entry.event)] : [])
   const outcome = replayed.outcome._tag
   replayed.discard()
