@@ -147,9 +147,9 @@ class Inspection {
   private line(line: Line, index: number): void {
     switch (line._tag) {
       case "Exit":
-        return this.lives.ends(line.path, line.how)
+        return this.lives.ends([line])
       case "Together":
-        return line.exits.toReversed().forEach(({ how, path }) => this.lives.ends(path, how)) // the first of a path ends it
+        return this.lives.ends(line.exits)
       case "StartChild":
       case "RestartChild":
       case "TerminateChild":

@@ -7,8 +7,8 @@ export interface Life {
   readonly path: string
   readonly generation: number
   state: Moment
-  /** How the script ended it. */
-  how: EndingHow | undefined
+  /** How the script may have ended it: its last line can name the path twice. */
+  hows: ReadonlyArray<EndingHow>
   /** Whose life it is. */
   member: Member | undefined
   /** Its own books, when it is a supervisor that has begun to boot. */
@@ -35,7 +35,7 @@ export class LifeLedger {
   private readonly lives = new Map<number, Life>()
   private readonly latest = new Map<string, Life>()
   private readonly owners = new Map<string, Array<SupervisorLedger>>()
-  private readonly hows = new Map<string, EndingHow>()
+  private exits: ReadonlyArray<{ readonly path: string; readonly how: EndingHow }> = []
   private readonly accuse: Accuse
 
   constructor(accuse: Accuse) {
@@ -54,9 +54,9 @@ export class LifeLedger {
     else owners.push(owner)
   }
 
-  /** The script ends a child so. */
-  ends(path: string, how: EndingHow): void {
-    this.hows.set(path, how)
+  /** The script ends children so. */
+  ends(exits: ReadonlyArray<{ readonly path: string; readonly how: EndingHow }>): void {
+    this.exits = exits
   }
 
   tell({ generation, moment, path, start }: Extract<Entry, { _tag: "Child" }>): void {
@@ -65,7 +65,7 @@ export class LifeLedger {
     if (life === undefined) return this.accuse("record", path, `${moment} is told of a life that never began`)
     if (!follows[life.state].includes(moment)) this.accuse("double life", path, `generation ${generation} is ${moment} after ${life.state}`)
     life.state = moment
-    if (moment === "ended") life.how = this.hows.get(path)
+    if (moment === "ended") life.hows = this.exits.flatMap((exit) => exit.path === path ? [exit.how] : [])
   }
 
   private begin(path: string, generation: number, start: number): void {
@@ -80,7 +80,7 @@ export class LifeLedger {
     if (before !== undefined && !before.excused && !excused && !isOver(before)) {
       this.accuse("double life", path, `generation ${generation} begins while generation ${before.generation} is ${before.state}`)
     }
-    const life: Life = { path, generation, state: "starting", how: undefined, member, ledger: undefined, excused }
+    const life: Life = { path, generation, state: "starting", hows: [], member, ledger: undefined, excused }
     if (member !== undefined) member.life = life
     this.lives.set(start, life)
     this.latest.set(path, life)

@@ -315,8 +315,10 @@ export class SupervisorLedger {
     if (life === undefined) return
     const below = life.ledger
     if (below === undefined) {
-      const expected = life.how === undefined ? undefined : reasonOf[life.how]
-      if (reason._tag !== expected) this.blame("restart type", member, `ended as ${expected} and is reported as ${reason._tag}`)
+      const expected = life.hows.map((how) => reasonOf[how])
+      if (!expected.some((tag) => tag === reason._tag)) {
+        this.blame("restart type", member, `ended as ${expected} and is reported as ${reason._tag}`)
+      }
       return
     }
     const expected = below.gaveUp === undefined ? "Normal" : "Failed"
