@@ -76,11 +76,15 @@ export type Entry =
   }
   /** A decision was told. */
   | { readonly _tag: "Event"; readonly at: number; readonly event: Event.Event }
-  /** A step of a supervisor's machine: what it heard, and what it commanded. */
+  /**
+   * A step of a supervisor's machine: what it heard, and what it commanded. `supervisor` counts the supervisors that ran in the tree, so
+   * that no two share it.
+   */
   | {
     readonly _tag: "Step"
     readonly at: number
     readonly path: string
+    readonly supervisor: number
     readonly event: Machine.Event
     readonly commands: ReadonlyArray<Machine.Command>
   }
@@ -157,8 +161,20 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Tim
   return timeline
 }
 
-/** A tree that has not been booted. */
-export const make = (tree: Supervisor.Any): SimulatedTree => new SimulatedTree(tree)
+/** A tree that has not been booted, on virtual time of its own or on another. */
+export const make = (tree: Supervisor.Any, time: Time = new VirtualTime()): SimulatedTree => new SimulatedTree(tree, time)
+
+/** The time that a simulation runs on. */
+export interface Time {
+  readonly now: number
+  /** When the next timer is due, if it is known. */
+  readonly nextTimer: number | undefined
+  /** The clock and the scheduler. */
+  readonly context: Context.Context<never>
+  /** Runs what can run now. */
+  readonly flush: () => void
+  readonly advanceTo: (at: number) => void
+}
 
 /** A tree on virtual time, played line by line. */
 export class SimulatedTree {
@@ -168,13 +184,15 @@ export class SimulatedTree {
   private ended: number | undefined
   private root: Interpreter.Interpreter | undefined
   private lines = 0
-  private readonly time = new VirtualTime()
+  private readonly supervisors = new Map<Interpreter.Interpreter, number>()
+  private readonly time: Time
   private readonly actors: Actors
   private readonly scope = Scope.makeUnsafe()
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any) {
+  constructor(tree: Supervisor.Any, time: Time) {
+    this.time = time
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
@@ -236,8 +254,11 @@ export class SimulatedTree {
     return node
   }
 
-  private readonly observe = (path: string, event: Machine.Event, commands: ReadonlyArray<Machine.Command>): void =>
-    void this.entries.push({ _tag: "Step", at: this.now, path, event, commands })
+  private readonly observe = (of: Interpreter.Interpreter, event: Machine.Event, commands: ReadonlyArray<Machine.Command>): void => {
+    const supervisor = this.supervisors.get(of) ?? this.supervisors.size
+    this.supervisors.set(of, supervisor)
+    this.entries.push({ _tag: "Step", at: this.now, path: of.path, supervisor, event, commands })
+  }
 
   private act(line: Line, index: number): void {
     switch (line._tag) {

@@ -73,10 +73,13 @@ const apply = (step: Step, event: Event): void => {
       state.cursor = state.order.first
       return boot(step)
     }
-    case "ChildStarted":
+    case "ChildStarted": {
+      const child = current(state, event, "Starting")
+      return child === undefined ? undefined : childStarted(step, child, false)
+    }
     case "ChildIgnored": {
       const child = current(state, event, "Starting")
-      return child === undefined ? undefined : childStarted(step, child, event._tag === "ChildIgnored")
+      return child === undefined ? stopReported(step, event) : childStarted(step, child, true)
     }
     case "ChildStartFailed": {
       const child = current(state, event, "Starting")

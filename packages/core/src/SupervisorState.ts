@@ -335,7 +335,7 @@ export const makeChild = (facts: ChildFacts): ChildState => ({
 export const snapshot = (state: SupervisorState): SupervisorState => {
   const children = new Map<ChildState, ChildState>()
   const recoveries = new Map<Recovery, Recovery>()
-  const copy = (child: ChildState): ChildState => {
+  const copyOf = (child: ChildState): ChildState => {
     const known = children.get(child)
     if (known !== undefined) return known
     const copied: ChildState = { ...child, waiters: [...child.waiters], recovery: undefined, before: undefined, after: undefined }
@@ -348,9 +348,9 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
     if (known !== undefined) return known
     const copied: Recovery = {
       ...recovery,
-      origin: copy(recovery.origin),
-      from: copy(recovery.from),
-      cursor: recovery.cursor && copy(recovery.cursor)
+      origin: copyOf(recovery.origin),
+      from: copyOf(recovery.from),
+      cursor: recovery.cursor && copyOf(recovery.cursor)
     }
     recoveries.set(recovery, copied)
     return copied
@@ -358,20 +358,26 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
   const order = ChildOrder.make([])
   for (let child = state.order.first; child !== undefined; child = child.after) {
     const { position } = child
-    ChildOrder.append(order, copy(child))
+    ChildOrder.append(order, copyOf(child))
     order.last!.position = position
   }
-  return {
+  const copied: SupervisorState = {
     ...state,
     window: Intensity.snapshot(state.window),
-    children: new Map([...state.children].map(([id, child]) => [id, copy(child)])),
+    children: new Map([...state.children].map(([id, child]) => [id, copyOf(child)])),
     order,
     recovery: state.recovery && copyRecovery(state.recovery),
-    ghost: state.ghost && copy(state.ghost),
+    ghost: state.ghost && copyOf(state.ghost),
     asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),
-    gathering: new Set([...state.gathering].map(copy)),
+    gathering: new Set([...state.gathering].map(copyOf)),
     mailbox: [...state.mailbox],
     afterRecovery: [...state.afterRecovery],
-    cursor: state.cursor && copy(state.cursor)
+    cursor: state.cursor && copyOf(state.cursor)
   }
+  for (const [child, copy] of children) {
+    if (state.children.get(child.id) === child) continue
+    copy.before = child.before && copyOf(child.before) // one that was forgotten, on which a recovery still stands
+    copy.after = child.after && copyOf(child.after)
+  }
+  return copied
 }

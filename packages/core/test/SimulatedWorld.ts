@@ -331,6 +331,10 @@ export class SimulatedWorld {
         assert.isFalse(this.settling, "it settles twice")
         this.settling = true
         return
+      case "Kill": // a dynamic child that ignored its restart and was kept is the end of its supervisor
+        assert.strictEqual(this.state.semantics.ignoredInstance, "keep")
+        this.find(command.id)!.doing = "down"
+        return
       case "AskDelay":
         this.decide(command.id)
         this.spent.push(this.now)

@@ -304,6 +304,13 @@ describe("the machine of a supervisor", () => {
       assert.deepStrictEqual(machine.crashed("a"), ["End Shutdown"])
     })
 
+    it("takes a start that is ignored, and crosses the request to stop, for that stop", () => {
+      const machine = make("one_for_one", { k1: "permanent", k2: "permanent" }, { dynamic: true })
+      assert.deepStrictEqual(machine.boot(), ["Start k1#0", "Start k2#0"])
+      assert.deepStrictEqual(machine.refused("k1"), ["Stop k2#0"])
+      assert.deepStrictEqual(machine.ignored("k2"), ["Forget k2", "End StartFailed"])
+    })
+
     it("tells no restart any more", () => {
       const machine = running("one_for_one", permanent)
       machine.crashed("a")

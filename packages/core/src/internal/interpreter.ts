@@ -50,7 +50,7 @@ export interface Spec {
   readonly events: SupervisorEvents
   readonly labels: Labels
   /** Hears every step of the machine, for simulations. */
-  readonly observer?: ((path: string, event: Machine.Event, commands: ReadonlyArray<Machine.Command>) => void) | undefined
+  readonly observer?: ((of: Interpreter, event: Machine.Event, commands: ReadonlyArray<Machine.Command>) => void) | undefined
   readonly watcher?: {
     readonly up: Effect.Effect<void>
     readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
@@ -434,7 +434,7 @@ export class Interpreter {
         const event = this.pending[handled++]!
         const now = this.now()
         const commands = transition(this.state, event, now)
-        if (this.outcome === undefined) this.spec.observer?.(this.path, event, commands)
+        if (this.outcome === undefined) this.spec.observer?.(this, event, commands)
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {

@@ -22,7 +22,7 @@ const behaviourKey = "~snakepit/core/Simulation"
 
 export const withBehaviour = <C extends Child.Any>(child: C, behaviour: Behaviour): C => ({ ...child, [behaviourKey]: behaviour })
 
-const behaviourOf = (child: Child.Any): Behaviour => (child as { [behaviourKey]?: Behaviour })[behaviourKey] ?? atOnce
+export const behaviourOf = (child: Child.Any): Behaviour => (child as { [behaviourKey]?: Behaviour })[behaviourKey] ?? atOnce
 
 /** What the stand-in of a path does, in all its generations, and its present life. */
 interface Actor {
