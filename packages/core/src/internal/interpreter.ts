@@ -2,7 +2,6 @@
  * Runs the commands of one supervisor's machine in scopes and fibers. It never waits: what takes time is forked, and its end comes back
  * as an event.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,7 +10,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
-import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
+import { describe, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
@@ -23,7 +22,9 @@ import { transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 import * as Why from "../Why.ts"
+import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
+import * as Outcome from "./outcome.ts"
 import { teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
@@ -82,12 +83,6 @@ interface Life {
   node: Interpreter | undefined
   /** The memory of its restart delay, handed on from one generation to the next; under a group strategy the group's is asked. */
   delay: Delay | undefined
-}
-
-/** Children whose time to stop ends at the same moment: one timer for all, as OTP has for a dynamic supervisor. */
-interface Grace {
-  readonly timer: Fiber.Fiber<void>
-  readonly expire: Set<() => void>
 }
 
 interface Parent {
@@ -152,7 +147,7 @@ export class Interpreter {
   private readonly lives = new Map<string, Life>()
   private groupDelay: Delay | undefined
   private readonly timers = new Map<string, Fiber.Fiber<void>>()
-  private readonly graces = new Map<number, Grace>()
+  private readonly graces = new Graces((timer) => this.fork(timer), () => this.now())
   private readonly replies = new Map<number, (reply: Machine.Reply) => void>()
   private readonly pending: Array<Machine.Event> = []
   private draining = false
@@ -272,7 +267,7 @@ export class Interpreter {
       resume(
         this.outcome === undefined
           ? Effect.void
-          : Effect.flatMap(this.failureOf(this.outcome) as Effect.Effect<void, SupervisorError.StartFailed<any>>, () => Effect.interrupt)
+          : Effect.flatMap(this.failure as Effect.Effect<void, SupervisorError.StartFailed<any>>, () => Effect.interrupt)
       )
     this.onEnd.add(settle)
     this.onBooted = () => {
@@ -286,9 +281,13 @@ export class Interpreter {
   /** The supervisor's life: ends when it was stopped, fails when it gave up. */
   readonly life: Effect.Effect<void, SupervisorError.GaveUp<any, any>> = Effect.suspend(() =>
     Effect.tapError(
-      Effect.flatMap(this.ended, (outcome) => this.failureOf(outcome)) as Effect.Effect<void, SupervisorError.GaveUp<any, any>>,
+      Effect.andThen(this.ended, this.failure) as Effect.Effect<void, SupervisorError.GaveUp<any, any>>,
       (error) => this.spec.watcher?.down(error) ?? Effect.void
     )
+  )
+
+  private readonly failure: Effect.Effect<void, Outcome.Failure> = Effect.suspend(() =>
+    Outcome.failureOf(this.outcome!, this.path, this.spec.restart)
   )
 
   private readonly ended: Effect.Effect<Machine.Outcome> = Effect.callback((resume) => {
@@ -297,45 +296,6 @@ export class Interpreter {
     this.onEnd.add(settle)
     return Effect.sync(() => this.onEnd.delete(settle))
   })
-
-  private failureOf(
-    outcome: Machine.Outcome
-  ): Effect.Effect<void, SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>> {
-    switch (outcome._tag) {
-      case "Shutdown":
-      case "AutoShutdown":
-        return Effect.void
-      case "StartFailed": {
-        const { reason } = outcome
-        if (reason._tag === "Defect") return Effect.die(reason.defect)
-        if (reason._tag !== "Failed") return Effect.die(new Error(`${this.path}/${outcome.child} did not start: ${describe(reason)}`))
-        return Effect.fail(
-          reason.error instanceof SupervisorError.StartFailed
-            ? reason.error
-            : SupervisorError.withoutStack(
-              new SupervisorError.StartFailed({ at: { path: `${this.path}/${outcome.child}`, error: reason.error } })
-            )
-        )
-      }
-      case "Crashed":
-        return Effect.die(new Error(`${this.path} crashed: its child "${outcome.child}" ignored a restart and could not be stopped`))
-      case "GaveUp":
-        return Effect.fail(this.gaveUp(outcome))
-    }
-  }
-
-  private gaveUp(outcome: Extract<Machine.Outcome, { _tag: "GaveUp" }>): SupervisorError.GaveUp<any, any> {
-    const { child, incident, reason, refusal } = outcome
-    const inner = reason._tag === "Failed" ? reason.error : undefined
-    const because = inner instanceof SupervisorError.GaveUp
-      ? inner.because
-      : inner instanceof SupervisorError.StartFailed
-      ? inner.at
-      : { path: `${this.path}/${child}`, error: errorOf(reason) }
-    const escalated = inner instanceof SupervisorError.GaveUp ? [...inner.escalated, inner.path] : []
-    const limit = refusal === undefined ? RestartPolicy.intensityExceeded(this.spec.restart) : refusal.error as { message: string }
-    return SupervisorError.withoutStack(new SupervisorError.GaveUp({ path: this.path, because, limit, escalated, incident }))
-  }
 
   // ── administration ──
 
@@ -574,7 +534,7 @@ export class Interpreter {
     const { id } = life.child
     const { shutdown } = (this.state.children.get(id)?.facts as Child.Any | undefined) ?? life.child // it may have been changed
     if (life.reported || shutdown === "infinity") return
-    life.cancelGrace = this.afterGrace(shutdown === "brutal" ? 0 : shutdown, () => {
+    life.cancelGrace = this.graces.after(shutdown === "brutal" ? 0 : shutdown, () => {
       if (shutdown !== "brutal") life.abandonedAfterMillis = shutdown
       life.node?.kill()
       if (life.reported || shutdown === "brutal") return this.released(life, life.exit!)
@@ -594,29 +554,8 @@ export class Interpreter {
     const { abandonedAfterMillis, child: { id }, generation, stage } = life
     if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
     if (stage === "ignored") return this.dispatch({ _tag: "ChildIgnored", id, generation })
-    const incident = incidentOf(exit) ?? TreeRoot.nextIncident(this.root, this.now())
+    const incident = Outcome.incidentOf(exit) ?? TreeRoot.nextIncident(this.root, this.now())
     this.dispatch({ _tag: stage === "starting" ? "ChildStartFailed" : "ChildExited", id, generation, reason: fromExit(exit), incident })
-  }
-
-  /** Calls `expire` after a grace, unless cancelled. */
-  private afterGrace(millis: number, expire: () => void): () => void {
-    const at = this.now() + millis
-    let grace = this.graces.get(at)
-    if (grace === undefined) {
-      const made: Grace = { timer: this.fork(millis === 0 ? Effect.yieldNow : Effect.sleep(millis)), expire: new Set() }
-      grace = made
-      this.graces.set(at, made)
-      made.timer.addObserver((slept) => {
-        this.graces.delete(at)
-        if (Exit.isSuccess(slept)) { for (const expired of made.expire) expired() }
-      })
-    }
-    const { expire: waiting, timer } = grace
-    waiting.add(expire)
-    return () => {
-      waiting.delete(expire)
-      if (waiting.size === 0) timer.interruptUnsafe()
-    }
   }
 
   private askDelay({ ask, id, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {
@@ -629,7 +568,7 @@ export class Interpreter {
     this.dispatch(
       Exit.isSuccess(exit)
         ? { _tag: "DelayKnown", ask, delayMillis: exit.value }
-        : { _tag: "DelayRefused", ask, error: errorOf(fromExit(exit)) }
+        : { _tag: "DelayRefused", ask, error: Outcome.errorOf(fromExit(exit)) }
     )
   }
 
@@ -651,7 +590,7 @@ export class Interpreter {
   private end(outcome: Machine.Outcome): void {
     this.outcome = outcome
     for (const timer of this.timers.values()) timer.interruptUnsafe()
-    for (const { timer } of this.graces.values()) timer.interruptUnsafe()
+    this.graces.interrupt()
     for (const reply of this.replies.values()) reply(Machine.Reply.Stopping())
     this.replies.clear()
     for (const settle of [...this.onEnd]) settle()
@@ -700,21 +639,3 @@ export class Interpreter {
 
 /** The same context in one layer: those of the children add to it at each start. */
 const flat = (context: Context.Context<never>): Context.Context<never> => Context.makeUnsafe(new Map(context.mapUnsafe))
-
-/** An escalation keeps the incident of the exit that set it off. */
-const incidentOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
-  if (Exit.isSuccess(exit)) return undefined
-  const reason = exit.cause.reasons.find(Cause.isFailReason)
-  return reason?.error instanceof SupervisorError.GaveUp ? reason.error.incident : undefined
-}
-
-const errorOf = (reason: ExitReason): unknown => {
-  switch (reason._tag) {
-    case "Failed":
-      return reason.error
-    case "Defect":
-      return new SupervisorError.Defect({ defect: reason.defect })
-    default:
-      return new SupervisorError.Ended({ cause: describe(reason) })
-  }
-}
