@@ -105,8 +105,6 @@ interface Known {
   readonly children: Array<number>
   readonly leaves: Array<number>
   autoShutdown: AutoShutdown
-  /** Neither temporary nor below one that is: our engine forgets with a temporary supervisor what it was changed to. */
-  readonly lasts: boolean
 }
 
 class Generator {
@@ -123,13 +121,11 @@ class Generator {
   schedule(): Schedule {
     const random = this.#random
     const root = random.chance(12) ? this.#dynamic(false) : this.#static(1, false)
-    const lasting = new Set(lastingOf(root))
     const known = supervisorsOf(root).map((supervisor): Known => ({
       supervisor,
       children: supervisor.kind === "static" ? supervisor.children.map(({ id }) => id) : [],
       leaves: supervisor.kind === "static" ? supervisor.children.filter(({ kind }) => kind === "leaf").map(({ id }) => id) : [],
-      autoShutdown: supervisor.kind === "static" ? supervisor.autoShutdown : "never",
-      lasts: lasting.has(supervisor)
+      autoShutdown: supervisor.kind === "static" ? supervisor.autoShutdown : "never"
     }))
     const before = random.chance(8) ? [this.#failStarts(known)] : []
     const length = random.between(10, 50)
@@ -209,7 +205,7 @@ class Generator {
       [9, () => [{ op: "Restart", ...this.#child(any, known) }]],
       [5, () => [{ op: "Delete", ...this.#child(any, known) }]],
       [6, () => [this.#failStarts(known)]],
-      [this.#options.changes && any.lasts ? 4 : 0, () => [this.#change(any)]],
+      [this.#options.changes ? 4 : 0, () => [this.#change(any)]],
       where(populated, 28, ({ leaves }) => [{ op: "Exit", ...this.#exit(leaves) }]),
       where(populated, 8, (of) => [this.#together(of)]),
       where(populated, 6, (of) => [this.#failStarts([of]), { op: "Exit", ...this.#exit(of.leaves) }]),
@@ -333,9 +329,6 @@ class Generator {
     }
   }
 }
-
-const lastingOf = (node: Node): ReadonlyArray<Node> =>
-  node.kind === "leaf" || node.restart === "temporary" ? [] : node.kind === "dynamic" ? [node] : [node, ...node.children.flatMap(lastingOf)]
 
 /** The schedule of that seed and index, both whole numbers below 2^32. */
 export const generate = (seed: number, index: number, options: GeneratorOptions = { changes: true }): Schedule =>

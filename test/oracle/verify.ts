@@ -6,6 +6,7 @@
  * --schedules N    how many (1000)
  * --seed S         from 0 to 4294967295; a fresh one otherwise, which is told
  * --corpus         the corpus even where Erlang is
+ * --live           Erlang or nothing: without it, or with a release that *otp* does not follow, exit code 69
  * --replay WHAT    one schedule, as JSON or the name of a file of it: both traces are shown
  * --record         Erlang's traces of N schedules (20000) become the corpus; nothing is compared
  * --json           the last line of stdout is {"oracle":"erl"|"corpus","schedules":N,"steps":N,"differences":N,"seed":S}
@@ -27,6 +28,8 @@ import type { Comparison } from "./Verification.ts"
 const seeds = 2 ** 32
 /** By then it is clear that something is wrong, and not everywhere the same. */
 const enoughDifferences = 20
+/** The release whose supervisor *otp* follows. */
+const followed = "25."
 /** Lines of agreement shown before the first that differs. */
 const context = 3
 
@@ -65,6 +68,7 @@ const optionsOf = (args: ReadonlyArray<string>) => {
           schedules: { type: "string" },
           seed: { type: "string" },
           corpus: { type: "boolean", default: false },
+          live: { type: "boolean", default: false },
           replay: { type: "string" },
           record: { type: "boolean", default: false },
           json: { type: "boolean", default: false }
@@ -74,10 +78,12 @@ const optionsOf = (args: ReadonlyArray<string>) => {
       throw new UsageError((thrown as Error).message)
     }
   }
-  const { corpus, json, record, replay, schedules, seed } = parse()
+  const { corpus, json, live, record, replay, schedules, seed } = parse()
+  if (corpus && live) throw new UsageError("--live asks Erlang: it does not go with --corpus")
   if (corpus && (record || replay !== undefined)) throw new UsageError("--record and --replay ask Erlang: they do not go with --corpus")
   return {
     corpus,
+    live,
     json,
     record,
     replay: replay === undefined ? undefined : scheduleOf(replay),
@@ -165,7 +171,10 @@ const verify = async (
 
 const findErlang = async (needed: boolean): Promise<ErlangSupervisor | undefined> => {
   try {
-    return await ErlangSupervisor.start()
+    const erl = await ErlangSupervisor.start()
+    if (erl.version.startsWith(followed)) return erl
+    await erl.close()
+    throw new ErlangUnavailable(`the engine's *otp* follows OTP ${followed}x, and this is ${erl.version}: later releases differ in places.`)
   } catch (thrown) {
     if (needed || !(thrown instanceof ErlangUnavailable)) throw thrown
     note(`${thrown.message} The recorded corpus stands in for it.`)
@@ -175,7 +184,7 @@ const findErlang = async (needed: boolean): Promise<ErlangSupervisor | undefined
 
 const main = async (args: ReadonlyArray<string>): Promise<number> => {
   const options = optionsOf(args)
-  const erl = options.corpus ? undefined : await findErlang(options.record || options.replay !== undefined)
+  const erl = options.corpus ? undefined : await findErlang(options.live || options.record || options.replay !== undefined)
   try {
     if (erl !== undefined && options.replay !== undefined) return await replay(erl, options.replay) ? exitOk : exitDifferent
     if (erl !== undefined && options.record) {

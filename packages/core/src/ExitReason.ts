@@ -23,7 +23,8 @@ export type ExitReason<E = unknown> =
   | { readonly _tag: "Normal" }
   | { readonly _tag: "Shutdown"; readonly why: string }
   | { readonly _tag: "Killed"; readonly graceMillis: number }
-  | { readonly _tag: "Failed"; readonly error: E }
+  /** `foreign` when the error is not the child's own: a monitor gave it (`failChild`). */
+  | { readonly _tag: "Failed"; readonly error: E; readonly foreign?: true }
   | { readonly _tag: "Defect"; readonly defect: unknown }
 
 interface ExitReasonDefinition extends Data.TaggedEnum.WithGenerics<1> {

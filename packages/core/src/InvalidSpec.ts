@@ -37,6 +37,7 @@ const demands = {
   invalid_period: `a finite duration above 0; for no limit use intensity: "unlimited"`,
   invalid_delay: "a Schedule",
   invalid_reset_after: "a duration of 0 or more",
+  too_many_children: "no more keys than maxChildren allows",
   invalid_max_children: "a whole number of 0 or more; leave it out for no limit",
   invalid_auto_shutdown: `"never", "any" or "all"`,
   invalid_children: "an array of children",

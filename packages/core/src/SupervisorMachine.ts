@@ -33,6 +33,7 @@
 import { ExitReason } from "./ExitReason.ts"
 import * as Intensity from "./Intensity.ts"
 import * as ChildOrder from "./internal/ChildOrder.ts"
+import * as Mailbox from "./internal/Mailbox.ts"
 import * as RestartType from "./RestartType.ts"
 import {
   type Change,
@@ -56,7 +57,10 @@ export const transition = (state: SupervisorState, event: Event, now: number): R
   if (state.phase._tag === "Ended") refuse(step, event)
   else if (mustWait(state, event)) defer(state, event)
   else apply(step, event)
-  while (state.mailbox.length > 0 && isServing(state)) apply(step, state.mailbox.shift()!)
+  while (!Mailbox.isEmpty(state.mailbox) && isServing(state)) {
+    const { about, event } = Mailbox.take(state.mailbox)
+    if (about === undefined || state.children.get(about.id) === about) apply(step, event)
+  }
   return step.out
 }
 
@@ -83,11 +87,15 @@ const apply = (step: Step, event: Event): void => {
     }
     case "ChildStartFailed": {
       const child = current(state, event, "Starting")
-      return child === undefined ? stopReported(step, event) : childStartFailed(step, child, event.reason, event.incident)
+      if (child === undefined) return stopReported(step, event)
+      tellAbandoned(step, event)
+      return childStartFailed(step, child, event.reason, event.incident)
     }
     case "ChildExited": {
       const child = current(state, event, "Running")
-      return child === undefined ? stopReported(step, event) : childExited(step, child, event.reason, event.incident)
+      if (child === undefined) return stopReported(step, event)
+      tellAbandoned(step, event)
+      return childExited(step, child, event.reason, event.incident)
     }
     case "ChildStopped":
       return stopReported(step, event)
@@ -148,11 +156,14 @@ const mustWait = (state: SupervisorState, event: Event): boolean => {
 }
 
 const defer = (state: SupervisorState, event: Event): void => {
-  if (event._tag === "ChildExited") state.children.get(event.id)!.ended = true
-  if (event._tag === "FailChild") {
+  if (event._tag === "ChildExited") {
+    const child = state.children.get(event.id)!
+    child.ended = true
+    Mailbox.post(state.mailbox, event, child)
+  } else if (event._tag === "FailChild") {
     const child = state.children.get(event.id)
-    if (child?.status._tag === "Running") state.mailbox.push({ ...event, generation: child.generation })
-  } else state.mailbox.push(event)
+    if (child?.status._tag === "Running") Mailbox.post(state.mailbox, { ...event, generation: child.generation }, child)
+  } else Mailbox.post(state.mailbox, event)
 }
 
 const refuse = ({ out }: Step, event: Event): void => {
@@ -169,20 +180,22 @@ const current = (
 }
 
 /** `ChildStopped`, or an end that was on its way when the stop was asked for: no other report will come. */
-const stopReported = (
-  step: Step,
-  event: { readonly id: string; readonly generation: number; readonly abandonedAfterMillis?: number | undefined }
-): void => {
+const stopReported = (step: Step, event: Released): void => {
   const child = current(step.state, event, "Stopping")
   if (child === undefined) return
-  const { abandonedAfterMillis: graceMillis, generation, id } = event
-  if (graceMillis !== undefined) {
-    step.out.push({
-      _tag: "Tell",
-      decision: { _tag: "Abandon", child: id, generation, reason: ExitReason.Killed({ graceMillis }) }
-    })
-  }
+  tellAbandoned(step, event)
   childStopped(step, child)
+}
+
+interface Released {
+  readonly id: string
+  readonly generation: number
+  readonly abandonedAfterMillis?: number | undefined
+}
+
+const tellAbandoned = ({ out }: Step, { abandonedAfterMillis: graceMillis, generation, id }: Released): void => {
+  if (graceMillis === undefined) return
+  out.push({ _tag: "Tell", decision: { _tag: "Abandon", child: id, generation, reason: ExitReason.Killed({ graceMillis }) } })
 }
 
 // ── a child's status ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,7 +217,7 @@ const setDown = (state: SupervisorState, child: ChildState, why: DownReason): vo
 
 /** Down for good: the calls that waited for it are answered, and what will never start again is forgotten. */
 const settleDown = (step: Step, child: ChildState, why: DownReason): void => {
-  if (child.recovery !== undefined) endRecovery(step.state, child.recovery)
+  if (child.recovery !== undefined) endRecovery(step, child.recovery)
   setDown(step.state, child, why)
   if (child.facts.restart === "temporary" || step.state.dynamic) forget(step, child) // before the answer: its asker may use the id again
   answer(step, child)
@@ -227,15 +240,7 @@ const forget = (step: Step, child: ChildState): void => {
   if (state.ghost === child) state.ghost = undefined
   ChildOrder.remove(state.order, child)
   state.children.delete(child.id)
-  if (state.mailbox.length > 0) dropNews(state, child.id)
   out.push({ _tag: "Forget", id: child.id })
-}
-
-/** A new child of the same id must not hear what was for the old one. */
-const dropNews = ({ dynamic, mailbox }: SupervisorState, id: string): void => {
-  const isNews = (event: Event) =>
-    (event._tag === "ChildExited" || event._tag === "FailChild" || (event._tag === "Retry" && dynamic)) && event.id === id
-  mailbox.splice(0, mailbox.length, ...mailbox.filter((event) => !isNews(event)))
 }
 
 // ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -321,9 +326,10 @@ const childStartFailed = (step: Step, child: ChildState, reason: ExitReason, inc
 }
 
 /** The next attempt waits behind whatever is waiting already. */
-const leaveToRetry = ({ state }: Step, child: ChildState): void => {
+const leaveToRetry = (step: Step, child: ChildState): void => {
+  const { state } = step
   const recovery = recoveryOf(state, child)
-  state.mailbox.push({ _tag: "Retry", id: child.id })
+  Mailbox.post(state.mailbox, { _tag: "Retry", id: child.id }, state.dynamic ? child : undefined) // OTP names a static child by its id
   if (recovery === undefined) return
   if (state.semantics.heal) {
     recovery.stage = "delaying"
@@ -333,7 +339,7 @@ const leaveToRetry = ({ state }: Step, child: ChildState): void => {
   for (let other = nextVictim(state, child); other !== undefined; other = nextVictim(state, other)) {
     if (other.status._tag === "Waiting") setDown(state, other, "stranded")
   }
-  endRecovery(state, recovery)
+  endRecovery(step, recovery)
 }
 
 /** What a change of this child's status lets happen next. */
@@ -398,7 +404,7 @@ const settled = (step: Step): void => {
   }
   state.gathering.clear()
   if (state.phase._tag !== "Running") return
-  if (origin === undefined) return state.recovery === undefined ? undefined : advance(step, state.recovery)
+  if (origin === undefined) return state.recovery === undefined ? serveLater(state) : advance(step, state.recovery)
   recover(step, origin, origin.exit!.reason, origin.exit!.incident)
 }
 
@@ -445,7 +451,10 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
     cursor: isGroup ? state.order.last : child
   }
   if (before === undefined) state.recoveries++
-  else if (!isPending(state, before)) state.asks.delete(before.ask)
+  else {
+    cancelStart(step, before)
+    if (!isPending(state, before)) state.asks.delete(before.ask)
+  }
   if (isGroup) state.recovery = recovery
   else child.recovery = recovery
   const victims = isGroup ? victimsOf(state, recovery) : nobody
@@ -530,7 +539,7 @@ const advance = (step: Step, recovery: Recovery): void => {
     if (mustStart(state, child)) return start(step, child, undefined)
     recovery.cursor = nextVictim(state, child)
   }
-  endRecovery(state, recovery)
+  endRecovery(step, recovery)
   const { generation, id, status } = recovery.origin
   if (status._tag !== "Running") return
   const tookMillis = now - recovery.decidedAt
@@ -579,11 +588,23 @@ const recoveryOf = (state: SupervisorState, child: ChildState): Recovery | undef
 const isCurrent = (state: SupervisorState, recovery: Recovery): boolean =>
   state.recovery === recovery || recovery.origin.recovery === recovery
 
-const endRecovery = (state: SupervisorState, recovery: Recovery): void => {
+const endRecovery = (step: Step, recovery: Recovery): void => {
+  const { state } = step
+  cancelStart(step, recovery)
   if (state.recovery === recovery) state.recovery = undefined
   else recovery.origin.recovery = undefined
   if (!isPending(state, recovery)) state.asks.delete(recovery.ask)
-  if (--state.recoveries === 0) state.mailbox.push(...state.afterRecovery.splice(0))
+  if (--state.recoveries === 0) serveLater(state)
+}
+
+/** Nobody needs the timer of its delay any more. */
+const cancelStart = ({ now, out }: Step, { due, key }: Recovery): void => {
+  if (due !== undefined && due > now) out.push({ _tag: "CancelStart", key })
+}
+
+/** Whoever waited for the group to be whole has his turn. */
+const serveLater = ({ afterRecovery, mailbox }: SupervisorState): void => {
+  for (const event of afterRecovery.splice(0)) Mailbox.post(mailbox, event)
 }
 
 // ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -682,7 +703,8 @@ const end = (step: Step): void => {
   if (state.phase._tag !== "Stopping") return
   const { outcome } = state.phase
   state.phase = { _tag: "Ended", outcome }
-  for (const event of [...state.mailbox.splice(0), ...state.afterRecovery.splice(0)]) refuse(step, event)
+  serveLater(state)
+  while (!Mailbox.isEmpty(state.mailbox)) refuse(step, Mailbox.take(state.mailbox).event)
   out.push({ _tag: "End", outcome })
 }
 
@@ -749,7 +771,7 @@ const deleteChild = (step: Step, id: string, token: number): void => {
 const change = (step: Step, change: Change, token: number): void => {
   const { state } = step
   if (state.phase._tag === "Stopping") return reply(step, token, Reply.Stopping())
-  if (state.recoveries > 0 && change.strategy !== state.strategy) {
+  if ((state.recoveries > 0 || state.gathering.size > 0) && change.strategy !== state.strategy) {
     return void state.afterRecovery.push({ _tag: "Change", change, token }) // a recovery keeps the strategy that it began with
   }
   state.strategy = change.strategy

@@ -10,6 +10,7 @@ import * as Data from "effect/Data"
 import type { ExitReason } from "./ExitReason.ts"
 import * as Intensity from "./Intensity.ts"
 import * as ChildOrder from "./internal/ChildOrder.ts"
+import * as Mailbox from "./internal/Mailbox.ts"
 import type * as RestartType from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
 
@@ -143,7 +144,7 @@ export interface SupervisorState {
   /** Exits that are pending together, before they are decided as one. */
   readonly gathering: Set<ChildState>
   /** What waits for its turn: exits during the boot, retries, and everything while a child starts or stops if that is the semantics. */
-  readonly mailbox: Array<Event>
+  readonly mailbox: Mailbox.Mailbox
   /** Starts that wait until the group is whole again. */
   readonly afterRecovery: Array<Event>
   phase: Phase
@@ -164,9 +165,21 @@ export type Event = Data.TaggedEnum<{
   ChildStarted: { readonly id: string; readonly generation: number }
   /** Its start acquired nothing and wants no life. */
   ChildIgnored: { readonly id: string; readonly generation: number }
-  ChildStartFailed: { readonly id: string; readonly generation: number; readonly reason: ExitReason; readonly incident: string }
-  ChildExited: { readonly id: string; readonly generation: number; readonly reason: ExitReason; readonly incident: string }
-  /** With `abandonedAfterMillis` it did not stop within that time and is left behind. */
+  /** With `abandonedAfterMillis`, here and below, its release did not end within that time and is left behind. */
+  ChildStartFailed: {
+    readonly id: string
+    readonly generation: number
+    readonly reason: ExitReason
+    readonly incident: string
+    readonly abandonedAfterMillis?: number | undefined
+  }
+  ChildExited: {
+    readonly id: string
+    readonly generation: number
+    readonly reason: ExitReason
+    readonly incident: string
+    readonly abandonedAfterMillis?: number | undefined
+  }
   ChildStopped: { readonly id: string; readonly generation: number; readonly abandonedAfterMillis?: number | undefined }
   DelayKnown: { readonly ask: number; readonly delayMillis: number }
   DelayRefused: { readonly ask: number; readonly error: unknown }
@@ -206,6 +219,8 @@ export type Command = Data.TaggedEnum<{
   AskDelay: { readonly ask: number; readonly key: string; readonly id: string; readonly reason: ExitReason }
   /** Send `Due` at `at` (milliseconds). */
   StartAt: { readonly ask: number; readonly key: string; readonly at: number }
+  /** The `Due` of that key is wanted no more. */
+  CancelStart: { readonly key: string }
   Reply: { readonly token: number; readonly reply: Reply }
   /** The child's spec is no longer needed. */
   Forget: { readonly id: string }
@@ -302,7 +317,7 @@ export const make = (options: Options): SupervisorState => {
     ghost: undefined,
     asks: new Map(),
     gathering: new Set(),
-    mailbox: [],
+    mailbox: Mailbox.make(),
     afterRecovery: [],
     phase: { _tag: "Booting" },
     cursor: undefined,
@@ -370,7 +385,7 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
     ghost: state.ghost && copyOf(state.ghost),
     asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),
     gathering: new Set([...state.gathering].map(copyOf)),
-    mailbox: [...state.mailbox],
+    mailbox: Mailbox.make(Mailbox.waiting(state.mailbox).map(({ about, event }) => ({ event, about: about && copyOf(about) }))),
     afterRecovery: [...state.afterRecovery],
     cursor: state.cursor && copyOf(state.cursor)
   }

@@ -35,8 +35,9 @@
  */
 import * as Data from "effect/Data"
 import { describe, type ExitReason } from "./ExitReason.ts"
+import * as Mailbox from "./internal/Mailbox.ts"
 import * as Plan from "./internal/plan.ts"
-import type { ChildFacts, ChildState, DownReason, Outcome, Recovery, SupervisorState } from "./SupervisorState.ts"
+import type { ChildFacts, ChildState, DownReason, Event, Outcome, Recovery, SupervisorState } from "./SupervisorState.ts"
 
 interface About {
   /** The child or supervisor that this link is about. */
@@ -125,7 +126,7 @@ const ofChild = (node: Node, child: ChildState): Why | "running" => {
   const path = `${node.path}/${child.id}`
   switch (status._tag) {
     case "Running": {
-      const news = child.ended ? state.mailbox.find((event) => event._tag === "ChildExited" && event.id === child.id) : undefined
+      const news = child.ended ? newsOf(state, child) : undefined
       if (news?._tag !== "ChildExited") return "running"
       return [Link.Exited({ path, reason: news.reason, incident: news.incident, until: undefined })]
     }
@@ -172,6 +173,9 @@ const ofDown = (node: Node, child: ChildState, because: DownReason): Why => {
   }
   return [Link.Down({ path, because })]
 }
+
+const newsOf = ({ mailbox }: SupervisorState, child: ChildState): Event | undefined =>
+  Mailbox.waiting(mailbox).find(({ about, event }) => about === child && event._tag === "ChildExited")?.event
 
 /** How a supervisor ended, for people. */
 export const describeOutcome = (outcome: Outcome): string => {

@@ -38,6 +38,14 @@ describe("a running supervisor that is changed", () => {
       assert.deepStrictEqual(ScriptedChild.lines(journal, "up", "down"), ["n up", "b down", "a down", "c down", "n down"])
     }))
 
+  it.effect("is not refused for semantics that are equal, though not the same value", () =>
+    Effect.gen(function*() {
+      const { a } = three()
+      const make = () => Supervisor.make("app", { ...options, semantics: { ...Semantics.otp, delay: "policy" }, children: [a] })
+      const running = yield* Supervisor.start(make())
+      yield* running.change(make())
+    }))
+
   it.effect("starts a new child with its group only where OTP's semantics revive what is down", () =>
     Effect.gen(function*() {
       for (const semantics of [Semantics.production, Semantics.otp]) {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, DynamicSupervisor, RestartPolicy, Semantics, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
-import { Effect, Fiber, Schedule } from "effect"
+import { Cause, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
 const common = { plane: "control", because: "it is a test", events: SupervisorEvent.of("fleet_supervisor", "execution") } as const
@@ -265,5 +265,20 @@ describe("a dynamic supervisor", () => {
       yield* TestClock.adjust(0)
       yield* running.terminateChild("a")
       assert.deepStrictEqual((yield* running.tree).children, [])
+    }))
+
+  it.effect("refuses to begin with more keys than it may hold, with a key twice, or with a child of another key", () =>
+    Effect.gen(function*() {
+      const refused = (supervisor: Supervisor.Any) =>
+        Effect.map(Effect.sandbox(Effect.flip(Effect.sandbox(Supervisor.start(supervisor)))), (cause) => String(Cause.squash(cause)))
+      assert.include(yield* refused(fleet({ initial: ["a", "b", "c"], maxChildren: 2 }).supervisor), "no more keys than maxChildren allows")
+      assert.include(yield* refused(fleet({ initial: ["a", "a"] }).supervisor), "different from the ids of the children before it")
+      const deaf = DynamicSupervisor.make("fleet", {
+        ...common,
+        restart: restarts(1),
+        initial: Effect.succeed(["a", "b"]),
+        child: () => ScriptedChild.make("a")
+      })
+      assert.include(yield* refused(deaf), "made a child with the id \"a\" for the key \"b\"")
     }))
 })

@@ -67,6 +67,33 @@ describe("a tree escalates", () => {
       assert.deepStrictEqual(because, { path: "root/watchers/exporter", error: "refused" } satisfies typeof because)
     }))
 
+  it.effect("what a monitor failed a child with as a defect: the child does not declare it", () =>
+    Effect.gen(function*() {
+      const quiet = Child.make("quiet", { start: Effect.succeed(Effect.never) })
+      const running = yield* Supervisor.start(Supervisor.make("root", { ...common, children: [quiet] }))
+      yield* running.failChild("quiet", "heartbeat lost")
+      const { because } = yield* Effect.flip(running.life)
+      const expected = { path: "root/quiet", error: new SupervisorError.Defect({ defect: "heartbeat lost" }) } satisfies typeof because
+      assert.deepStrictEqual(because, expected)
+    }))
+
+  it.effect("whole, the error of a supervisor that a plain child runs for itself", () =>
+    Effect.gen(function*() {
+      const inner = Supervisor.make("inner", { ...common, children: [failing] })
+      const host = Child.make("host", { start: Effect.map(Supervisor.start(inner), ({ life }) => life) })
+      const { because } = yield* gaveUp(Supervisor.make("root", { ...common, children: [host] }))
+      assert.deepStrictEqual([because.path, because.error._tag], ["root/host", "GaveUp"] satisfies [typeof because.path, string])
+    }))
+
+  it.effect("a start that interrupted itself as a defect, of a transient child too", () =>
+    Effect.gen(function*() {
+      const fickle = Child.make("fickle", { start: startsOnce(Effect.interrupt), restart: "transient" })
+      const running = yield* Supervisor.start(Supervisor.make("root", { ...common, restart: once, children: [fickle] }))
+      yield* running.failChild("fickle", "frozen")
+      const { because } = yield* Effect.flip(running.life)
+      assert.deepStrictEqual([because.path, because.error._tag], ["root/fickle", "Defect"] satisfies [typeof because.path, string])
+    }))
+
   it.effect("through an unlimited supervisor what its delay refuses, told in words", () =>
     Effect.gen(function*() {
       const broke = Schedule.fromStepWithMetadata(Effect.succeed(() => Effect.fail("no more money" as const)))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Event, ExitReason, InvalidSpec, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
+import { Child, Event, ExitReason, InvalidSpec, RestartPolicy, Simulation, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
-import { Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
 const events = SupervisorEvent.of("app_supervisor", "root")
@@ -469,6 +469,69 @@ describe("a supervisor", () => {
     assert.deepStrictEqual(contract.children[1]!.supervisor?.stoppedBy, ["app"])
     assert.include(contract.events, "snakepit.app_supervisor.give_up")
   })
+})
+
+describe("a supervisor whose wall clock is set", () => {
+  /** The test's clock, with a wall clock of its own. */
+  const skewed = (wall: { skew: number }) =>
+    Effect.map(
+      Clock.Clock,
+      (clock): Clock.Clock =>
+        Object.create(clock, { currentTimeMillisUnsafe: { value: () => clock.currentTimeMillisUnsafe() + wall.skew } })
+    )
+
+  it.effect("counts restarts by the monotonic one", () =>
+    Effect.gen(function*() {
+      const wall = { skew: 0 }
+      const clock = yield* skewed(wall)
+      const a = ScriptedChild.make("a")
+      const tree = Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(1), children: [a] })
+      const running = yield* Effect.provideService(Supervisor.start(tree), Clock.Clock, clock)
+      yield* a.fail()
+      yield* TestClock.adjust(0)
+      wall.skew = 3_600_000 // an hour forth: the first restart counts all the same
+      yield* a.fail()
+      assert.strictEqual((yield* Effect.flip(running.life)).because.path, "app/a")
+    }))
+
+  it.effect("ends a delay when the monotonic one says so", () =>
+    Effect.gen(function*() {
+      const wall = { skew: 0 }
+      const clock = yield* skewed(wall)
+      const { a, b } = three()
+      const tree = Supervisor.make("app", { ...common, strategy: "one_for_all", restart: backoff, children: [a, b] })
+      yield* Effect.provideService(Supervisor.start(tree), Clock.Clock, clock)
+      yield* a.fail()
+      yield* TestClock.adjust(0)
+      wall.skew = -3_600_000
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([a.generation(), b.generation()], [1, 1])
+    }))
+})
+
+describe("a supervisor of children that are slow to be gone", () => {
+  it.effect("tells that it left one behind which had ended by itself", () =>
+    Effect.gen(function*() {
+      const recorded = RecordedEvents.make()
+      const a = ScriptedChild.make("a", { stopTakes: "forever", shutdown: "1 second" })
+      const tree = Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(1), children: [a] })
+      yield* Effect.provide(Supervisor.start(tree), recorded.layer)
+      yield* a.fail()
+      yield* TestClock.adjust("1 second")
+      yield* a.setStopTakes(0)
+      assert.deepStrictEqual(recorded.names().map((name) => name.split(".")[2]), ["start", "abandon", "restart", "recover"])
+    }))
+
+  it.effect("keeps no timer for a child that is terminated while its delay runs", () =>
+    Effect.sync(() => {
+      const tree = Supervisor.make("app", { ...common, strategy: "one_for_one", restart: backoff, children: [ScriptedChild.make("a")] })
+      const simulated = Simulation.make(tree)
+      simulated.boot()
+      simulated.play(Simulation.Line.Exit({ path: "app/a", how: "failed" }))
+      assert.strictEqual(simulated.nextTimer, 1000)
+      simulated.play(Simulation.Line.TerminateChild({ path: "app/a" }))
+      assert.strictEqual(simulated.nextTimer, undefined)
+    }))
 })
 
 describe("an exit reason", () => {

@@ -91,6 +91,8 @@ const inWords = (command: Machine.Command): string => {
       return `StartAt ${command.ask} ${command.at}`
     case "Reply":
       return `Reply ${command.token} ${command.reply._tag}${command.reply._tag === "Present" ? ` ${command.reply.status}` : ""}`
+    case "CancelStart":
+      return `CancelStart ${command.key}`
     case "Forget":
       return `Forget ${command.id}`
     case "Tell":
@@ -475,6 +477,19 @@ describe("the machine of a supervisor", () => {
       machine.delay(1, 0)
       assert.deepStrictEqual(machine.started("a"), ["Tell Recover a", "Reply 5 Done"])
       assert.deepStrictEqual(machine.crashed("b"), ["AskDelay 2 b", "Stop c#0"])
+    })
+
+    it("changes the strategy once the exits that are pending together are decided on", () => {
+      const machine = running("one_for_all", permanent)
+      assert.deepStrictEqual(machine.crashing("a"), ["Settle"])
+      assert.deepStrictEqual(machine.crashing("b"), [])
+      assert.deepStrictEqual(machine.change({ strategy: "one_for_one", children: ["a", "b", "c"].map((id) => spec(id)) }), [])
+      assert.deepStrictEqual(machine.settled(), ["AskDelay 1 a", "Stop c#0"])
+      machine.stopped("c")
+      machine.delay(1, 0)
+      for (const id of ["a", "b"]) machine.started(id)
+      assert.deepStrictEqual(machine.started("c"), ["Tell Recover a", "Reply 5 Done"])
+      assert.deepStrictEqual(machine.statuses(), ["a Running", "b Running", "c Running"])
     })
   })
 

@@ -9,6 +9,8 @@ export interface TreeRoot<Spec> {
   /** What supervisors were changed to, by path: what their next start starts. */
   readonly changed: Map<string, Spec>
   readonly readers: Set<Reader>
+  /** Unix time, in milliseconds, at the zero of the monotonic clock. */
+  readonly epoch: number
   /** Counted within a tree, so that the same tree under the same harm tells the same events. */
   readonly incidents: { count: number; at: number; prefix: string }
 }
@@ -18,7 +20,12 @@ interface Reader {
   readonly news: Queue.Queue<void, Cause.Done>
 }
 
-export const make = <Spec>(): TreeRoot<Spec> => ({ changed: new Map(), readers: new Set(), incidents: { count: 0, at: 0, prefix: "0" } })
+export const make = <Spec>(epoch: number): TreeRoot<Spec> => ({
+  epoch,
+  changed: new Map(),
+  readers: new Set(),
+  incidents: { count: 0, at: 0, prefix: "0" }
+})
 
 /** A new incident. Writing a time down costs more than a restart's other words together, and many have the same: it is kept. */
 export const nextIncident = <Spec>({ incidents }: TreeRoot<Spec>, now: number): string => {
@@ -33,6 +40,7 @@ const isAtOrBelow = (path: string, above: string): boolean => path === above || 
 
 /** A later child of the same path must not inherit what this one was changed to. */
 export const forget = <Spec>({ changed }: TreeRoot<Spec>, path: string): void => {
+  if (changed.size === 0) return
   for (const at of changed.keys()) if (isAtOrBelow(at, path)) changed.delete(at)
 }
 

@@ -69,7 +69,7 @@ export const makeHandle = <Next>(desk: Desk<Next>): Handle<Next> => {
     failChild: (id, error) =>
       Effect.suspend(() => {
         if (!desk.has(id)) return notFound(id)
-        desk.fail(id, ExitReason.Failed({ error }))
+        desk.fail(id, ExitReason.Failed({ error, foreign: true }))
         return Effect.void
       }),
     terminateChild: (id) =>

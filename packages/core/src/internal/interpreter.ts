@@ -5,12 +5,13 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
-import { describe, fromExit } from "../ExitReason.ts"
+import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
@@ -25,6 +26,7 @@ import * as Why from "../Why.ts"
 import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
+import { checkInitial } from "./specification.ts"
 import { teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
@@ -104,7 +106,7 @@ const turn = 64 // events handled before others have their turn, for restart loo
 export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter: Interpreter) => void = () => {}) {
   const context = yield* Effect.context<never>()
   const parent = yield* Parent
-  const spec = parent.root?.changed.get(pathOf(parent, given)) ?? given
+  const spec = changedTo(context, parent, given)
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
   const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
   made(interpreter)
@@ -117,10 +119,25 @@ export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter:
 /** The start of a supervisor as a child. */
 export const start = (spec: Spec) => Effect.map(boot(spec), (interpreter) => interpreter.life)
 
+/** What it was changed to, if it is a child of the supervisor above, and not something that a child runs for itself. */
+const changedTo = (context: Context.Context<never>, parent: Parent, spec: Spec): Spec => {
+  const path = pathOf(parent, spec)
+  const isChild = Context.getOrUndefined(context, Child.CurrentChild)?.path === path
+  return isChild ? parent.root?.changed.get(path) ?? spec : spec
+}
+
+/** A start that was interrupted by itself did not do what it is there for. */
+const startReason = (exit: Exit.Exit<unknown, unknown>): ExitReason => {
+  const reason = fromExit(exit)
+  return reason._tag === "Shutdown" ? { _tag: "Defect", defect: new Error("its start was interrupted") } : reason
+}
+
 const makeDelay = (policy: RestartPolicy.Any): Delay => {
   const memory = RestartPolicy.delayMemory()
   return { step: RestartPolicy.delayStep(policy, memory), memory }
 }
+
+const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
 const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
 
@@ -165,7 +182,7 @@ export class Interpreter {
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make()
+    this.root = parent.root ?? TreeRoot.make(clock.currentTimeMillisUnsafe() - monotonicMillis(clock))
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.clock = clock
@@ -204,7 +221,7 @@ export class Interpreter {
       }
     }
     this.context = flat(context.pipe(Context.add(CurrentSupervisor, this.handle), Context.add(Parent, parentOfChildren)))
-    const children = spec.template === undefined ? spec.children : initial.map(spec.template.child)
+    const children = spec.template === undefined ? spec.children : this.initialChildren(spec.template.child, initial)
     this.semantics = spec.semantics ?? parent.semantics
     this.state = Machine.make({
       semantics: this.semantics,
@@ -305,6 +322,11 @@ export class Interpreter {
     return this.asking((token) => Machine.Event.StartChild({ child, token }))
   }
 
+  private initialChildren(template: Template, keys: ReadonlyArray<string>): ReadonlyArray<Child.Any> {
+    checkInitial(this.path, keys, this.spec.maxChildren)
+    return keys.map((key) => this.fromTemplate(template, key))
+  }
+
   private fromTemplate(template: Template, key: string): Child.Any {
     const child = template(key)
     if (child.id === key) return child
@@ -343,7 +365,7 @@ export class Interpreter {
     if (next.id !== this.spec.id) return `a supervisor keeps its id, and the new one is "${next.id}"`
     const kindOf = ({ template }: Spec) => template === undefined ? "static" : "dynamic"
     if (kindOf(next) !== kindOf(this.spec)) return `it is ${kindOf(this.spec)}, and the new one is ${kindOf(next)}`
-    if ((next.semantics ?? this.parent.semantics) !== this.semantics) return "a supervisor keeps its semantics while it runs"
+    if (!Equal.equals(next.semantics ?? this.parent.semantics, this.semantics)) return "a supervisor keeps its semantics while it runs"
     return undefined
   }
 
@@ -407,8 +429,9 @@ export class Interpreter {
     this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
+  /** Unix time when the tree was booted, and monotonic from there: a clock that is set back or forth must not spend or freeze a budget. */
   private now(): number {
-    return this.clock.currentTimeMillisUnsafe()
+    return this.root.epoch + monotonicMillis(this.clock)
   }
 
   private execute(command: Machine.Command, now: number): void {
@@ -416,15 +439,16 @@ export class Interpreter {
       case "Start":
         return this.start(command.id, command.generation)
       case "Stop":
-        return this.stop(command.id)
       case "Kill":
-        return this.killChild(command.id)
+        return this.stop(command.id)
       case "Settle":
         return void this.fork(Effect.yieldNow).addObserver(() => this.dispatch({ _tag: "Settled" }))
       case "AskDelay":
         return this.askDelay(command, now)
       case "StartAt":
         return this.startAt(command)
+      case "CancelStart":
+        return this.timers.get(command.key)?.interruptUnsafe()
       case "Reply": {
         const reply = this.replies.get(command.token)
         const change = this.changes.get(command.token)
@@ -435,9 +459,10 @@ export class Interpreter {
       }
       case "Forget":
         this.lives.delete(command.id)
-        return TreeRoot.forget(this.root, `${this.path}/${command.id}`)
+        if (this.spec.template !== undefined) TreeRoot.forget(this.root, `${this.path}/${command.id}`) // its key may come to mean another child
+        return
       case "Tell":
-        return this.tell(command.decision, now)
+        return this.tell(command.decision, this.clock.currentTimeMillisUnsafe())
       case "Booted":
         return this.onBooted()
       case "End":
@@ -501,14 +526,8 @@ export class Interpreter {
   }
 
   private stop(id: string): void {
-    const life = this.lives.get(id)!
-    life.stopAsked = true
-    this.release(life)
-  }
-
-  private killChild(id: string): void {
     const life = this.lives.get(id)
-    if (life === undefined) return
+    if (life === undefined) return // only of a supervisor that is killed: it was never started
     life.stopAsked = true
     this.release(life)
   }
@@ -555,7 +574,9 @@ export class Interpreter {
     if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
     if (stage === "ignored") return this.dispatch({ _tag: "ChildIgnored", id, generation })
     const incident = Outcome.incidentOf(exit) ?? TreeRoot.nextIncident(this.root, this.now())
-    this.dispatch({ _tag: stage === "starting" ? "ChildStartFailed" : "ChildExited", id, generation, reason: fromExit(exit), incident })
+    const starting = stage === "starting"
+    const reason = starting ? startReason(exit) : fromExit(exit)
+    this.dispatch({ _tag: starting ? "ChildStartFailed" : "ChildExited", id, generation, reason, incident, abandonedAfterMillis })
   }
 
   private askDelay({ ask, id, reason }: Extract<Machine.Command, { _tag: "AskDelay" }>, now: number): void {

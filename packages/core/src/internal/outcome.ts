@@ -27,22 +27,27 @@ const startFailed = ({ child, reason }: Extract<Outcome, { _tag: "StartFailed" }
   if (reason._tag === "Defect") return Effect.die(reason.defect)
   if (reason._tag !== "Failed") return Effect.die(new Error(`${path}/${child} did not start: ${describe(reason)}`))
   const { error } = reason
-  if (error instanceof SupervisorError.StartFailed) return Effect.fail(error)
+  if (error instanceof SupervisorError.StartFailed && isBelow(error.at.path, `${path}/${child}`)) return Effect.fail(error)
   return Effect.fail(SupervisorError.withoutStack(new SupervisorError.StartFailed({ at: { path: `${path}/${child}`, error } })))
 }
 
 const gaveUp = (outcome: Extract<Outcome, { _tag: "GaveUp" }>, path: string, policy: RestartPolicy.Any): Failure => {
   const { child, incident, reason, refusal } = outcome
+  const at = `${path}/${child}`
   const inner = reason._tag === "Failed" ? reason.error : undefined
-  const because = inner instanceof SupervisorError.GaveUp
-    ? inner.because
-    : inner instanceof SupervisorError.StartFailed
+  const escalation = inner instanceof SupervisorError.GaveUp && inner.path === at ? inner : undefined
+  const because = escalation !== undefined
+    ? escalation.because
+    : inner instanceof SupervisorError.StartFailed && isBelow(inner.at.path, at)
     ? inner.at
-    : { path: `${path}/${child}`, error: errorOf(reason) }
-  const escalated = inner instanceof SupervisorError.GaveUp ? [...inner.escalated, inner.path] : []
+    : { path: at, error: errorOf(reason) }
+  const escalated = escalation === undefined ? [] : [...escalation.escalated, escalation.path]
   const limit = refusal === undefined ? RestartPolicy.intensityExceeded(policy) : refusal.error as { message: string }
   return SupervisorError.withoutStack(new SupervisorError.GaveUp({ path, because, limit, escalated, incident }))
 }
+
+/** A supervisor that a plain child runs for itself is not part of this tree: its errors are that child's own. */
+const isBelow = (path: string, above: string): boolean => path.startsWith(`${above}/`)
 
 /** An escalation keeps the incident of the exit that set it off. */
 export const incidentOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
@@ -53,8 +58,8 @@ export const incidentOf = (exit: Exit.Exit<unknown, unknown>): string | undefine
 
 export const errorOf = (reason: ExitReason): unknown => {
   switch (reason._tag) {
-    case "Failed":
-      return reason.error
+    case "Failed": // what a monitor said is not among the errors that the child declares
+      return reason.foreign === true ? new SupervisorError.Defect({ defect: reason.error }) : reason.error
     case "Defect":
       return new SupervisorError.Defect({ defect: reason.defect })
     default:

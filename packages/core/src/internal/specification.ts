@@ -182,3 +182,13 @@ export const checkDynamic = (id: unknown, given: unknown): Child.Any => {
   checkPlace(supervisor, options)
   return child
 }
+
+/** The keys that a dynamic supervisor begins with, which an effect has told. */
+export const checkInitial = (supervisor: string, keys: ReadonlyArray<string>, maxChildren: number): void => {
+  if (keys.length > maxChildren) refuse({ supervisor }, "initial", keys.length, "too_many_children")
+  const seen = new Set<string>()
+  for (const key of keys) {
+    if (seen.has(key)) refuse({ supervisor, child: key }, "id", key, "duplicate_child_name")
+    seen.add(key)
+  }
+}
