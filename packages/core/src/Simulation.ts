@@ -17,7 +17,8 @@
  *
  * **Gotchas**
  *
- * A child that starts a supervisor inside its own `start` is one child to a simulation.
+ * A child that starts a supervisor inside its own `start` is one child to a simulation. The effect `initial` of a dynamic supervisor is run as
+ * it is: it should only look.
  *
  * **Example** (When does it give up?)
  *
@@ -113,7 +114,7 @@ export type Line = Data.TaggedEnum<{
   TerminateChild: { readonly path: string }
   RestartChild: { readonly path: string }
   DeleteChild: { readonly path: string }
-  /** Starts the child of a key at a dynamic supervisor, or adds `child` to a static one; the path is the new child's. */
+  /** Starts the child of a key by the supervisor's template, or `child` instead; the path is the new child's. */
   StartChild: { readonly path: string; readonly child?: Child.Any | undefined }
   /** The supervisor at `path` goes over to other flags and specs while it runs (`change` of its handle). */
   Change: { readonly path: string; readonly next: Supervisor.Any }

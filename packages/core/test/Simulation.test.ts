@@ -110,4 +110,23 @@ describe("a simulation", () => {
     ])
     assert.deepStrictEqual([outcome._tag, millis], ["Failed", 0])
   })
+
+  it("gives a child later, by the template of either kind of supervisor", () => {
+    const later = Supervisor.make("app", {
+      ...common,
+      strategy: "one_for_one",
+      restart: restart(1),
+      children: [],
+      added: (key) => Child.make(key, never)
+    })
+    const { tree } = Simulation.simulate(later, [Line.StartChild({ path: "app/x" })])
+    assert.deepStrictEqual(tree?.children.map(({ id, status }) => `${id} ${status}`), ["x running"])
+  })
+
+  it("changes a supervisor that runs", () => {
+    const next = Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restart(9), children: [Child.make("web", never)] })
+    const { entries, tree } = Simulation.simulate(app, [Line.Change({ path: "app", next })])
+    assert.deepStrictEqual([tree?.budgetLeft, tree?.children.map(({ id }) => id)], [9, ["web", "data"]])
+    assert.deepStrictEqual(entries.flatMap((entry) => entry._tag === "Reply" ? [entry.reply?._tag] : []), ["Done"])
+  })
 })

@@ -238,9 +238,9 @@ export class Interpreter {
 
   // ── for the supervisor above, and for a simulation ──
 
-  /** Makes the child of a key; absent in a static supervisor. */
-  get template(): ((key: string) => Child.Any) | undefined {
-    return this.spec.template?.child
+  /** Makes the child of a key; absent where none can be given later. */
+  get template(): Template | undefined {
+    return this.spec.template?.child ?? this.spec.added
   }
 
   /** The supervisor that is the child `id`, while it is up. */
@@ -318,7 +318,7 @@ export class Interpreter {
 
   private offer(given: string | Child.Any): Effect.Effect<Machine.Reply> {
     if (typeof given !== "string") this.given.add(given)
-    const child = typeof given === "string" ? this.fromTemplate(this.spec.template?.child ?? this.spec.added!, given) : given
+    const child = typeof given === "string" ? this.fromTemplate(this.template!, given) : given
     return this.asking((token) => Machine.Event.StartChild({ child, token }))
   }
 

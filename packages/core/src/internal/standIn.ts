@@ -165,7 +165,8 @@ export const standIn = (supervisor: Supervisor.Any, actors: Actors, observer: In
     ...spec,
     observer,
     children: spec.children.map((child) => simulated(child, actors, observer)),
-    template: spec.template && { ...spec.template, child: (key) => simulated(spec.template!.child(key), actors, observer) }
+    template: spec.template && { ...spec.template, child: (key) => simulated(spec.template!.child(key), actors, observer) },
+    added: spec.added && ((key) => simulated(spec.added!(key), actors, observer))
   }
   return { ...supervisor, start: Interpreter.start(changed), "~snakepit/core/Supervisor": changed }
 }
