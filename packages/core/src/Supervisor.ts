@@ -435,13 +435,60 @@ type CheckService<T extends Any, Shape> = [RunningOf<T>] extends [Shape] ? unkno
 /**
  * Builds a tree in the layer's scope and provides the running supervisor under `key`.
  *
- * **Gotchas**
+ * **Details**
  *
- * The layer's error is that of starting. Giving up comes later, as the failure of the service's `life`: await it beside the program, as in
- * `Effect.raceFirst(program, Effect.andThen(app.life, Effect.never))`.
+ * The layer's error is that of starting. Giving up comes later, when the layer has long been built: it is the failure of the service's
+ * `life`. While its scope is open the layer logs it as fatal, so that it is not silent when nobody awaits `life`. A log ends nothing: wrap
+ * the program in {@link supervised}.
+ *
+ * @see {@link supervised}
  */
 export const layer = <I, Shape, T extends Any>(
   key: Context.Key<I, Shape>,
   supervisor: T & CheckService<T, Shape>
 ): Layer.Layer<I, StartError<T>, NeedOf<T>> =>
-  Layer.effect(key, start(supervisor) as never) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+  Layer.effect(key, Effect.tap(start<any>(supervisor), logGivingUp) as never) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+
+const logGivingUp = ({ life }: Running<any>): Effect.Effect<unknown, never, Scope.Scope> =>
+  Effect.forkScoped(Effect.catch(life, (error: GaveUp<string, unknown>) => Effect.logFatal(error.message)))
+
+/** How the service of a key can give up. */
+type GivingUpOf<Shape> = Shape extends { readonly life: Effect.Effect<unknown, infer E, infer _R> } ? E : never
+
+/**
+ * Runs a program for as long as the tree of {@link layer} under `key` stands: should the tree give up, the program is interrupted and fails
+ * with the tree's typed error. A tree that stops, because it was asked to or by auto-shutdown, leaves the program running.
+ *
+ * **Example** (A program that ends when its tree gives up)
+ *
+ * ```ts
+ * import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Context, Effect } from "effect"
+ *
+ * const tree = Supervisor.make("app", {
+ *   plane: "control",
+ *   strategy: "one_for_one",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   because: "it has one child",
+ *   events: SupervisorEvent.of("app_supervisor", "root"),
+ *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
+ * })
+ *
+ * class App extends Context.Service<App, Supervisor.RunningOf<typeof tree>>()("App") {}
+ *
+ * const main = Effect.gen(function*() {
+ *   yield* Effect.log(yield* (yield* App).count)
+ *   yield* Effect.never
+ * }).pipe(
+ *   Supervisor.supervised(App), // adds GaveUp<"app", Origin<"app/db", Defect | Ended>> to the program's errors
+ *   Effect.provide(Supervisor.layer(App, tree))
+ * )
+ * ```
+ */
+export const supervised =
+  <I, Shape extends { readonly life: Effect.Effect<unknown, unknown> }>(key: Context.Key<I, Shape>) =>
+  <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | GivingUpOf<Shape>, R | I> =>
+    Effect.flatMap(
+      key as Context.Key<I, { readonly life: Effect.Effect<unknown, GivingUpOf<Shape>> }>,
+      ({ life }) => Effect.raceFirst(program, Effect.andThen(life, Effect.never))
+    )
