@@ -88,6 +88,7 @@ import type { CompileError, NoOther } from "./CompileError.ts"
 import type { Clauses, Contract, Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { checkSupervisor } from "./internal/specification.ts"
+import * as RegisteredName from "./RegisteredName.ts"
 import type * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
@@ -376,13 +377,61 @@ export type RunningOf<T extends Any> =
   & Running<Escalation<T>, NextOf<T>>
   & (T extends { readonly "~snakepit/core/Added": infer A extends Child.Any } ? AddsChildren<A> : unknown)
 
+const runningOf = ({ handle, life }: Interpreter.Interpreter) => ({
+  ...handle,
+  life,
+  change: (next: Any) => handle.change(next["~snakepit/core/Supervisor"])
+})
+
 /** Starts a tree in the current scope; it is stopped, in reverse order, when the scope closes. */
 export const start = <T extends Any>(supervisor: T): Effect.Effect<RunningOf<T>, StartError<T>, NeedOf<T> | Scope.Scope> =>
-  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), ({ handle, life }) => ({
-    ...handle,
-    life,
-    change: (next: Any) => handle.change(next["~snakepit/core/Supervisor"])
-  })) as Effect.Effect<any, any, any>
+  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), runningOf) as Effect.Effect<any, any, any>
+
+/**
+ * The same supervisor, known under a name while it stands: for those who give children to a supervisor inside a tree, or ask it to stop
+ * one. A restart registers the new generation. A simulation registers nothing.
+ *
+ * **Example** (A listener that gives each connection to a supervisor of its own)
+ *
+ * ```ts
+ * import { Child, DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * declare const accepted: Stream.Stream<string>
+ *
+ * const common = {
+ *   plane: "control",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   events: SupervisorEvent.of("app_supervisor", "root")
+ * } as const
+ *
+ * const template = DynamicSupervisor.make("connections", {
+ *   ...common,
+ *   because: "connections do not depend on each other",
+ *   child: (id) => Child.make(id, { start: Effect.succeed(Effect.never), restart: "temporary" })
+ * })
+ * const connections = RegisteredName.make<Supervisor.RunningOf<typeof template>>("connections")
+ *
+ * const tree = Supervisor.make("app", {
+ *   ...common,
+ *   strategy: "rest_for_one",
+ *   because: "the listener hands over to the connections",
+ *   children: [
+ *     Supervisor.registered(template, connections),
+ *     Child.make("listener", {
+ *       start: Effect.succeed(Stream.runForEach(accepted, (id) =>
+ *         Effect.flatMap(RegisteredName.whereis(connections), (running) => running.startChild(id))))
+ *     })
+ *   ]
+ * })
+ * ```
+ */
+export const registered = <T extends Any>(supervisor: T, name: RegisteredName.RegisteredName<NoInfer<RunningOf<T>>>): T => {
+  const announce = (interpreter: Interpreter.Interpreter) =>
+    RegisteredName.register<unknown>(name as RegisteredName.RegisteredName<unknown>, runningOf(interpreter))
+  const spec: Interpreter.Spec = { ...supervisor["~snakepit/core/Supervisor"], announce }
+  return { ...supervisor, start: Interpreter.start(spec), "~snakepit/core/Supervisor": spec }
+}
 
 /**
  * Runs a tree until it gives up or is interrupted. How it can fail to start and give up stands in its error, which `NodeRuntime.runMain`

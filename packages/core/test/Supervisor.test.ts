@@ -1,5 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Event, ExitReason, InvalidSpec, RestartPolicy, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
+import {
+  Child,
+  DynamicSupervisor,
+  Event,
+  ExitReason,
+  InvalidSpec,
+  RegisteredName,
+  RestartPolicy,
+  Supervisor,
+  SupervisorEvent,
+  Tree
+} from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Exit, Fiber, Layer, Logger, Schedule } from "effect"
 import { TestClock } from "effect/testing"
@@ -473,6 +484,37 @@ describe("a supervisor", () => {
         assert.deepStrictEqual(logged, [])
       }))
   })
+
+  it.effect("is known under a name inside its tree, in each of its generations, until it is gone", () =>
+    Effect.gen(function*() {
+      const template = DynamicSupervisor.make("fleet", {
+        ...common,
+        restart: restarts(0),
+        child: (key) => ScriptedChild.make(key)
+      })
+      const fleet = RegisteredName.make<Supervisor.RunningOf<typeof template>>("fleet")
+      const user = ScriptedChild.make("user")
+      const tree = Supervisor.make("app", {
+        ...common,
+        strategy: "one_for_one",
+        restart: restarts(1),
+        children: [Supervisor.registered(template, fleet), user]
+      })
+      yield* Effect.scoped(Effect.gen(function*() {
+        const app = yield* Supervisor.start(tree)
+        const first = yield* RegisteredName.whereis(fleet)
+        assert.strictEqual(yield* first.startChild("a"), 0)
+        assert.strictEqual((yield* app.count).active, 2)
+        yield* first.change(template) // keeps its name
+        yield* first.failChild("a", "boom")
+        yield* TestClock.adjust(0)
+        const second = yield* RegisteredName.whereis(fleet)
+        assert.notStrictEqual(second, first)
+        assert.strictEqual((yield* second.count).specs, 0)
+        assert.strictEqual(yield* second.startChild("a"), 0)
+      }))
+      assert.strictEqual((yield* Effect.flip(RegisteredName.whereis(fleet)))._tag, "NotRegistered")
+    }))
 
   it.effect("tells a watcher when it is up, and why it is down", () =>
     Effect.gen(function*() {
