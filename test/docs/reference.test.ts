@@ -1,5 +1,6 @@
 /** The generated pages are current, and what they promise is what runs. */
 import { assert, describe, it } from "@effect/vitest"
+import { Semantics } from "@snakepit/core"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -30,6 +31,14 @@ describe("the reference", () => {
         assert.strictEqual(plain(readFileSync(join(root, path), "utf8")), plain(text), `${path}: run npm run gen`)
       }
     }))
+
+  it("has the values of each mode where they are declared", () => {
+    const source = plain(readFileSync(join(root, "packages/core/src/Semantics.ts"), "utf8"))
+    for (const [field, otp] of Object.entries(Semantics.otp)) {
+      const production = Semantics.production[field as keyof Semantics.Semantics]
+      assert.include(source, `* | \`${field}\` | \`${otp}\` | \`${production}\` | `)
+    }
+  })
 
   it.live("names the supervisors and children of the live tree, each once", () =>
     Effect.gen(function*() {

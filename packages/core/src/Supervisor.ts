@@ -88,6 +88,7 @@ import type { CompileError, NoOther } from "./CompileError.ts"
 import type { Clauses, Contract, Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { checkSupervisor } from "./internal/specification.ts"
+import * as RegisteredName from "./RegisteredName.ts"
 import type * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
@@ -376,13 +377,61 @@ export type RunningOf<T extends Any> =
   & Running<Escalation<T>, NextOf<T>>
   & (T extends { readonly "~snakepit/core/Added": infer A extends Child.Any } ? AddsChildren<A> : unknown)
 
+const runningOf = ({ handle, life }: Interpreter.Interpreter) => ({
+  ...handle,
+  life,
+  change: (next: Any) => handle.change(next["~snakepit/core/Supervisor"])
+})
+
 /** Starts a tree in the current scope; it is stopped, in reverse order, when the scope closes. */
 export const start = <T extends Any>(supervisor: T): Effect.Effect<RunningOf<T>, StartError<T>, NeedOf<T> | Scope.Scope> =>
-  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), ({ handle, life }) => ({
-    ...handle,
-    life,
-    change: (next: Any) => handle.change(next["~snakepit/core/Supervisor"])
-  })) as Effect.Effect<any, any, any>
+  Effect.map(Interpreter.boot(supervisor["~snakepit/core/Supervisor"]), runningOf) as Effect.Effect<any, any, any>
+
+/**
+ * The same supervisor, known under a name while it stands: for those who give children to a supervisor inside a tree, or ask it to stop
+ * one. A restart registers the new generation. A simulation registers nothing.
+ *
+ * **Example** (A listener that gives each connection to a supervisor of its own)
+ *
+ * ```ts
+ * import { Child, DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * declare const accepted: Stream.Stream<string>
+ *
+ * const common = {
+ *   plane: "control",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   events: SupervisorEvent.of("app_supervisor", "root")
+ * } as const
+ *
+ * const template = DynamicSupervisor.make("connections", {
+ *   ...common,
+ *   because: "connections do not depend on each other",
+ *   child: (id) => Child.make(id, { start: Effect.succeed(Effect.never), restart: "temporary" })
+ * })
+ * const connections = RegisteredName.make<Supervisor.RunningOf<typeof template>>("connections")
+ *
+ * const tree = Supervisor.make("app", {
+ *   ...common,
+ *   strategy: "rest_for_one",
+ *   because: "the listener hands over to the connections",
+ *   children: [
+ *     Supervisor.registered(template, connections),
+ *     Child.make("listener", {
+ *       start: Effect.succeed(Stream.runForEach(accepted, (id) =>
+ *         Effect.flatMap(RegisteredName.whereis(connections), (running) => running.startChild(id))))
+ *     })
+ *   ]
+ * })
+ * ```
+ */
+export const registered = <T extends Any>(supervisor: T, name: RegisteredName.RegisteredName<NoInfer<RunningOf<T>>>): T => {
+  const announce = (interpreter: Interpreter.Interpreter) =>
+    RegisteredName.register<unknown>(name as RegisteredName.RegisteredName<unknown>, runningOf(interpreter))
+  const spec: Interpreter.Spec = { ...supervisor["~snakepit/core/Supervisor"], announce }
+  return { ...supervisor, start: Interpreter.start(spec), "~snakepit/core/Supervisor": spec }
+}
 
 /**
  * Runs a tree until it gives up or is interrupted. How it can fail to start and give up stands in its error, which `NodeRuntime.runMain`
@@ -435,13 +484,60 @@ type CheckService<T extends Any, Shape> = [RunningOf<T>] extends [Shape] ? unkno
 /**
  * Builds a tree in the layer's scope and provides the running supervisor under `key`.
  *
- * **Gotchas**
+ * **Details**
  *
- * The layer's error is that of starting. Giving up comes later, as the failure of the service's `life`: await it beside the program, as in
- * `Effect.raceFirst(program, Effect.andThen(app.life, Effect.never))`.
+ * The layer's error is that of starting. Giving up comes later, when the layer has long been built: it is the failure of the service's
+ * `life`. While its scope is open the layer logs it as fatal, so that it is not silent when nobody awaits `life`. A log ends nothing: wrap
+ * the program in {@link supervised}.
+ *
+ * @see {@link supervised}
  */
 export const layer = <I, Shape, T extends Any>(
   key: Context.Key<I, Shape>,
   supervisor: T & CheckService<T, Shape>
 ): Layer.Layer<I, StartError<T>, NeedOf<T>> =>
-  Layer.effect(key, start(supervisor) as never) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+  Layer.effect(key, Effect.tap(start<any>(supervisor), logGivingUp) as never) as unknown as Layer.Layer<I, StartError<T>, NeedOf<T>>
+
+const logGivingUp = ({ life }: Running<any>): Effect.Effect<unknown, never, Scope.Scope> =>
+  Effect.forkScoped(Effect.catch(life, (error: GaveUp<string, unknown>) => Effect.logFatal(error.message)))
+
+/** How the service of a key can give up. */
+type GivingUpOf<Shape> = Shape extends { readonly life: Effect.Effect<unknown, infer E, infer _R> } ? E : never
+
+/**
+ * Runs a program for as long as the tree of {@link layer} under `key` stands: should the tree give up, the program is interrupted and fails
+ * with the tree's typed error. A tree that stops, because it was asked to or by auto-shutdown, leaves the program running.
+ *
+ * **Example** (A program that ends when its tree gives up)
+ *
+ * ```ts
+ * import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Context, Effect } from "effect"
+ *
+ * const tree = Supervisor.make("app", {
+ *   plane: "control",
+ *   strategy: "one_for_one",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   because: "it has one child",
+ *   events: SupervisorEvent.of("app_supervisor", "root"),
+ *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
+ * })
+ *
+ * class App extends Context.Service<App, Supervisor.RunningOf<typeof tree>>()("App") {}
+ *
+ * const main = Effect.gen(function*() {
+ *   yield* Effect.log(yield* (yield* App).count)
+ *   yield* Effect.never
+ * }).pipe(
+ *   Supervisor.supervised(App), // adds GaveUp<"app", Origin<"app/db", Defect | Ended>> to the program's errors
+ *   Effect.provide(Supervisor.layer(App, tree))
+ * )
+ * ```
+ */
+export const supervised =
+  <I, Shape extends { readonly life: Effect.Effect<unknown, unknown> }>(key: Context.Key<I, Shape>) =>
+  <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | GivingUpOf<Shape>, R | I> =>
+    Effect.flatMap(
+      key as Context.Key<I, { readonly life: Effect.Effect<unknown, GivingUpOf<Shape>> }>,
+      ({ life }) => Effect.raceFirst(program, Effect.andThen(life, Effect.never))
+    )

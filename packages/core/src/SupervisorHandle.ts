@@ -18,7 +18,8 @@
  * against the intensity. It returns at once; heartbeats and watchdogs use nothing else. The other calls are planned: they never count,
  * and a child that was terminated stays down until `restartChild`.
  *
- * Every call is answered while a child starts, stops or waits for its delay; only a start into a group that is being restarted waits until that is whole again. (With `Semantics.otp` the calls that change something wait
+ * Every call is answered while a child starts, stops or waits for its delay; only a start into a group that is being restarted waits until
+ * that is whole again. (With `Semantics.otp` the calls that change something wait
  * their turn, as in OTP; those that only look are answered at once all the same.)
  *
  * **Gotchas**

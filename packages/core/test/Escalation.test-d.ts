@@ -9,7 +9,7 @@ import {
   type SupervisorError,
   SupervisorEvent
 } from "@snakepit/core"
-import { Context, Data, type Effect, type Layer, type Schedule } from "effect"
+import { Context, Data, Effect, type Layer, type Schedule } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
 
 class DbError extends Data.TaggedError("DbError")<{}> {}
@@ -289,5 +289,11 @@ describe("a running tree", () => {
       Effect.Effect<void, Escalation>
     >()
     expectTypeOf(Supervisor.layer(App, tree)).toEqualTypeOf<Layer.Layer<App, Start>>()
+    expectTypeOf(Effect.fail("mine" as const).pipe(Supervisor.supervised(App))).toEqualTypeOf<
+      Effect.Effect<never, "mine" | Escalation, App>
+    >()
+    expectTypeOf(Effect.never.pipe(Supervisor.supervised(App), Effect.provide(Supervisor.layer(App, tree)))).toEqualTypeOf<
+      Effect.Effect<never, Start | Escalation>
+    >()
   })
 })

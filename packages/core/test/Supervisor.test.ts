@@ -1,7 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Event, ExitReason, InvalidSpec, RestartPolicy, Simulation, Supervisor, SupervisorEvent, Tree } from "@snakepit/core"
+import {
+  Child,
+  DynamicSupervisor,
+  Event,
+  ExitReason,
+  InvalidSpec,
+  RegisteredName,
+  RestartPolicy,
+  Simulation,
+  Supervisor,
+  SupervisorEvent,
+  Tree
+} from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
-import { Clock, Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Layer, Logger, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
 const events = SupervisorEvent.of("app_supervisor", "root")
@@ -423,6 +435,86 @@ describe("a supervisor", () => {
       const path = yield* Effect.map(App, (app) => app.path).pipe(Effect.provide(Layer.fresh(Supervisor.layer(App, tree))))
       assert.strictEqual(path, "app")
       assert.deepStrictEqual(ScriptedChild.lines(journal, "down"), ["c down", "b down", "a down"])
+    }))
+
+  describe("under a layer", () => {
+    const crashing = () => {
+      const child = ScriptedChild.make("child")
+      const tree = Supervisor.make("app", { ...common, strategy: "one_for_one", restart: restarts(0), children: [child] })
+      class App extends Context.Service<App, Supervisor.RunningOf<typeof tree>>()("test/Crashing") {}
+      const logged: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ logLevel, message }) => logged.push(`${logLevel} ${String(message)}`))])
+      const layer = Layer.fresh(Supervisor.layer(App, tree)).pipe(Layer.provideMerge(logger))
+      return { App, child, layer, logged }
+    }
+
+    it.effect("ends a supervised program with its typed error when it gives up", () =>
+      Effect.gen(function*() {
+        const { App, child, layer } = crashing()
+        const program = yield* Effect.never.pipe(Supervisor.supervised(App), Effect.provide(layer), Effect.forkChild)
+        yield* child.awaitUp(0)
+        yield* child.fail("boom")
+        const error = yield* Effect.flip(Fiber.join(program))
+        assert.strictEqual(error._tag === "GaveUp" ? error.because.path : error._tag, "app/child")
+      }))
+
+    it.effect("is not silent when nobody watches it give up", () =>
+      Effect.gen(function*() {
+        const { App, child, layer, logged } = crashing()
+        const program = yield* Effect.flatMap(App, () => Effect.never).pipe(Effect.provide(layer), Effect.forkChild)
+        yield* child.awaitUp(0)
+        yield* child.fail("boom")
+        yield* TestClock.adjust(0)
+        assert.lengthOf(logged, 1)
+        assert.match(logged[0]!, /^Fatal supervisor app gave up: more than 0 restarts within 10000 ms.*at app\/child: .*boom/)
+        yield* Fiber.interrupt(program)
+      }))
+
+    it.effect("says nothing when it is stopped, and lets the program go on", () =>
+      Effect.gen(function*() {
+        const { App, layer, logged } = crashing()
+        const program = Effect.gen(function*() {
+          const app = yield* App
+          yield* app.stop("it is late")
+          yield* app.life
+          return yield* Effect.as(Effect.sleep("1 second"), "went on")
+        }).pipe(Supervisor.supervised(App), Effect.provide(layer))
+        const running = yield* Effect.forkChild(program)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(running), "went on")
+        assert.deepStrictEqual(logged, [])
+      }))
+  })
+
+  it.effect("is known under a name inside its tree, in each of its generations, until it is gone", () =>
+    Effect.gen(function*() {
+      const template = DynamicSupervisor.make("fleet", {
+        ...common,
+        restart: restarts(0),
+        child: (key) => ScriptedChild.make(key)
+      })
+      const fleet = RegisteredName.make<Supervisor.RunningOf<typeof template>>("fleet")
+      const user = ScriptedChild.make("user")
+      const tree = Supervisor.make("app", {
+        ...common,
+        strategy: "one_for_one",
+        restart: restarts(1),
+        children: [Supervisor.registered(template, fleet), user]
+      })
+      yield* Effect.scoped(Effect.gen(function*() {
+        const app = yield* Supervisor.start(tree)
+        const first = yield* RegisteredName.whereis(fleet)
+        assert.strictEqual(yield* first.startChild("a"), 0)
+        assert.strictEqual((yield* app.count).active, 2)
+        yield* first.change(template) // keeps its name
+        yield* first.failChild("a", "boom")
+        yield* TestClock.adjust(0)
+        const second = yield* RegisteredName.whereis(fleet)
+        assert.notStrictEqual(second, first)
+        assert.strictEqual((yield* second.count).specs, 0)
+        assert.strictEqual(yield* second.startChild("a"), 0)
+      }))
+      assert.strictEqual((yield* Effect.flip(RegisteredName.whereis(fleet)))._tag, "NotRegistered")
     }))
 
   it.effect("tells a watcher when it is up, and why it is down", () =>

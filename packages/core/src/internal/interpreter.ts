@@ -54,6 +54,8 @@ export interface Spec {
   readonly labels: Labels
   /** Hears every step of the machine, for simulations. */
   readonly observer?: ((of: Interpreter, event: Machine.Event, commands: ReadonlyArray<Machine.Command>) => void) | undefined
+  /** Makes each generation known, until its scope closes. */
+  readonly announce?: ((interpreter: Interpreter) => Effect.Effect<void, never, Scope.Scope>) | undefined
   readonly watcher?: {
     readonly up: Effect.Effect<void>
     readonly down: (error: SupervisorError.StartFailed<any> | SupervisorError.GaveUp<any, any>) => Effect.Effect<void>
@@ -111,7 +113,8 @@ export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter:
   const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
   made(interpreter)
   yield* Effect.addFinalizer(() => interpreter.handle.stop("its parent stopped it"))
-  const { watcher } = spec
+  const { announce, watcher } = spec
+  if (announce !== undefined) yield* announce(interpreter)
   yield* watcher === undefined ? interpreter.boot : Effect.tap(Effect.tapError(interpreter.boot, watcher.down), watcher.up)
   return interpreter
 })
@@ -374,7 +377,8 @@ export class Interpreter {
       this.groupDelay = undefined
       for (const life of this.lives.values()) life.delay = undefined
     }
-    this.spec = { ...spec, watcher: spec.watcher ?? this.spec.watcher, observer: spec.observer ?? this.spec.observer }
+    const { announce, observer, watcher } = this.spec
+    this.spec = { ...spec, announce: spec.announce ?? announce, watcher: spec.watcher ?? watcher, observer: spec.observer ?? observer }
     this.labels = { ...this.parent.labels, ...spec.labels }
     this.tell = tellerOf(spec, this.sink, this.path, this.labels)
     for (const child of spec.children) {

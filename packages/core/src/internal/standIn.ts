@@ -160,7 +160,7 @@ const endings: { readonly [How in EndingHow]: Effect.Effect<void, string> } = {
 
 /** The same supervisor with a stand-in for every child that is none. */
 export const standIn = (supervisor: Supervisor.Any, actors: Actors, observer: Interpreter.Spec["observer"]): Supervisor.Any => {
-  const { watcher: _, ...spec } = supervisor["~snakepit/core/Supervisor"]
+  const { announce: _, watcher: __, ...spec } = supervisor["~snakepit/core/Supervisor"]
   const changed: Interpreter.Spec = {
     ...spec,
     observer,

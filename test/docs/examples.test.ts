@@ -1,0 +1,35 @@
+/** Every example in the pages about the core compiles, and prints what the page says; those in its docstrings compile. */
+import { assert, describe, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { root } from "../e2e/fixtures/Program.ts"
+import { type Block, blocksOf, docstringsOf, inProject } from "./Examples.ts"
+
+interface Example extends Block {
+  /** Where it is from, as the path of a file to compile. */
+  readonly file: string
+}
+
+const isTypeScript = ({ language }: Block): boolean => language === "ts"
+
+const examplesIn = (folder: string, extension: string, markdownOf: (text: string) => string): ReadonlyArray<Example> =>
+  readdirSync(join(root, folder)).filter((name) => name.endsWith(extension)).flatMap((name) =>
+    blocksOf(markdownOf(readFileSync(join(root, folder, name), "utf8"))).filter(isTypeScript).map((block, index) => ({
+      ...block,
+      file: `${folder.replaceAll("/", "-")}/${name.replace(extension, "")}-${index + 1}.ts`
+    }))
+  )
+
+const pages = examplesIn("docs/core", ".md", (text) => text)
+const docstrings = ["packages/core/src", "packages/core/src/testing"].flatMap((folder) => examplesIn(folder, ".ts", docstringsOf))
+
+describe("the examples of @snakepit/core", () => {
+  it("compile, and those with an output print it", () =>
+    inProject((project) => {
+      for (const { file, text } of [...pages, ...docstrings]) project.write(file, text)
+      project.compile({ noUnusedLocals: false }) // an example may end with what it has made
+      const printing = pages.filter(({ prints }) => prints !== undefined)
+      assert.isAtLeast(printing.length, 5)
+      for (const { file, prints } of printing) assert.strictEqual(project.run(file).trimEnd(), prints!.trimEnd(), file)
+    }))
+})
