@@ -692,6 +692,7 @@ const collapse = (step: Step, outcome: Outcome): void => {
   state.asks.clear()
   for (let child = state.order.last; child !== undefined; child = child.before) {
     if (isUp(child) || child.status._tag === "Stopping") out.push({ _tag: "Kill", id: child.id, generation: child.generation })
+    if (child.status._tag === "Starting" && child.status.askedBy !== undefined) reply(step, child.status.askedBy, Reply.Stopping())
     for (const token of child.waiters.splice(0)) reply(step, token, Reply.Stopping())
     settleDown(step, child, "supervisor stopping")
   }
