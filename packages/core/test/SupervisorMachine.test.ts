@@ -432,6 +432,15 @@ describe("the machine of a supervisor", () => {
       }
     })
 
+    it("forgets such a child once when it is terminated, or when any that is gone is", () => {
+      for (const id of ["k", "gone"]) {
+        const machine = running("one_for_one", { k: "permanent" }, { dynamic: true, semantics: Semantics.otp })
+        machine.crashed("k")
+        machine.ignored("k")
+        assert.deepStrictEqual(machine.terminate(id), ["Forget k", id === "k" ? "Reply 3 Done" : "Reply 3 NotFound"])
+      }
+    })
+
     it("counts whole seconds with an inclusive bound, or milliseconds (window, trap T-7)", () => {
       const crashes = (semantics: Partial<Semantics.Semantics>, gap: number) => {
         const machine = running("one_for_one", { a: "permanent" }, { semantics: { ...Semantics.otp, ...semantics }, maxRestarts: 1 })
