@@ -157,6 +157,18 @@ describe("the machine of a supervisor", () => {
       machine.crashed("a")
       assert.deepStrictEqual(machine.started("b"), ["Tell Start", "Booted", "AskDelay 1 a"])
     })
+
+    it("fails no later generation than the one that ran when it was asked to", () => {
+      const machine = make("one_for_one", { a: "permanent", b: "permanent" })
+      machine.boot()
+      machine.started("a")
+      assert.deepStrictEqual(machine.fail("a"), [])
+      machine.terminate("a")
+      machine.stopped("a")
+      machine.restart("a")
+      machine.started("a")
+      assert.deepStrictEqual(machine.started("b"), ["Tell Start", "Booted"])
+    })
   })
 
   describe("in which one child is being failed", () => {
