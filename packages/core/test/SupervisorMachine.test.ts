@@ -66,7 +66,8 @@ const make = (
         },
         token: 5
       })),
-    add: (id: string) => send(Event.StartChild({ child: { id, restart: "permanent", significant: false }, token: 1 })),
+    add: (id: string, facts: Partial<Machine.ChildFacts> = {}) =>
+      send(Event.StartChild({ child: { id, restart: "permanent", significant: false, ...facts }, token: 1 })),
     restart: (id: string) => send(Event.RestartChild({ id, token: 2 })),
     terminate: (id: string) => send(Event.TerminateChild({ id, token: 3 })),
     delete: (id: string) => send(Event.DeleteChild({ id, token: 4 })),
@@ -252,6 +253,15 @@ describe("the machine of a supervisor", () => {
       machine.delay(1, 0)
       machine.started("a")
       assert.deepStrictEqual(machine.started("c"), ["Tell Recover a", "Start b#1", "Start d#0"])
+    })
+
+    it("starts nobody while exits that are pending together are gathered", () => {
+      const machine = running("rest_for_one", permanent)
+      machine.crashed("c")
+      machine.delay(1, 70)
+      assert.deepStrictEqual(machine.crashing("a"), ["Settle"])
+      assert.deepStrictEqual(machine.due(1, 70), [])
+      assert.deepStrictEqual(machine.settled(), ["AskDelay 2 a", "Stop b#0"])
     })
 
     it("restarts no victim again that is up when a later one ends", () => {
@@ -497,6 +507,16 @@ describe("the machine of a supervisor", () => {
       assert.deepStrictEqual(machine.started("a"), ["Tell Recover a", "Reply 5 Done"])
       assert.deepStrictEqual(machine.crashed("b"), ["AskDelay 2 b", "Stop c#0"])
     })
+  })
+
+  it("adds no significant child that could never end it (V-9)", () => {
+    const significant = { restart: "transient", significant: true } as const
+    assert.deepStrictEqual(running("one_for_one", permanent).add("s", significant), ["Reply 1 Invalid"])
+    for (const autoShutdown of ["any", "all"] as const) {
+      const machine = running("one_for_one", permanent, { autoShutdown })
+      assert.deepStrictEqual(machine.add("p", { ...significant, restart: "permanent" }), ["Reply 1 Invalid"])
+      assert.deepStrictEqual(machine.add("s", significant), ["Start s#0"])
+    }
   })
 
   it("gives up on the restart beyond its limit, and stops the others in reverse order", () => {
