@@ -40,6 +40,13 @@ describe("the restart intensity", () => {
     assert.isAtMost(window.times.length, 70)
   })
 
+  it("counts the same however many have come and gone", () => {
+    const window = Intensity.make({ maxRestarts: 10, withinMillis: 1000 })
+    for (let restart = 0; restart < 500; restart++) {
+      assert.deepStrictEqual(Intensity.decide(window, restart * 100), { allowed: true, left: Math.max(0, 9 - restart) })
+    }
+  })
+
   it("gives the budget back when the window has passed", () => {
     const window = Intensity.make({ maxRestarts: 2, withinMillis: 10 })
     Intensity.decide(window, 0)
