@@ -43,7 +43,7 @@ interface Options {
 
 /** A supervisor, `app` unless it says otherwise. The types of its children are of no interest here. */
 const app = (
-  semantics: Semantics.Semantics,
+  semantics: Semantics.Semantics | undefined,
   strategy: "one_for_one" | "one_for_all" | "rest_for_one",
   children: ReadonlyArray<Child.Any>,
   { id, ...options }: Options = {}
@@ -268,6 +268,18 @@ describe("what is the same in both, and found before it runs", () => {
       assert.strictEqual(standing(play(tree, Line.StopTakes({ path: "app/slow", millis: 6000 }), ...loop)), "a running, slow running")
       assert.include(Lint.of(tree).map(({ rule }) => rule), "slow_stop_drains_window")
     }
+  })
+})
+
+describe("a supervisor without semantics of its own", () => {
+  it("has those of the supervisor above", () => {
+    const restartsOf = (above: Semantics.Semantics, own: Semantics.Semantics | undefined) => {
+      const inner = app(own, "one_for_one", [child("a")], { id: "inner", restart: limit(1, "1 second") })
+      return play(app(above, "one_for_one", [inner]), wait(300), crash("inner/a"), wait(1000), crash("inner/a"), wait(1000))
+        .tree?.children[0]?.restarts
+    }
+    assert.deepStrictEqual([restartsOf(otp, undefined), restartsOf(production, undefined)], [1, 0])
+    assert.deepStrictEqual([restartsOf(otp, production), restartsOf(production, otp)], [0, 1])
   })
 })
 

@@ -912,9 +912,9 @@ export const mutants: ReadonlyArray<Mutant> = [
       why: "S-2, X-1: a failed start is no exit, and an exit no failed start"
     },
     {
-      id: "timer-of-an-earlier-delay",
-      before: "    this.timers.get(key)?.interruptUnsafe()\n    const timer = this.fork(Effect.sleep(at - this.now()))",
-      after: "    const timer = this.fork(Effect.sleep(at))",
+      id: "timer-counts-from-the-epoch",
+      before: "const timer = this.fork(Effect.sleep(at - this.now()))",
+      after: "const timer = this.fork(Effect.sleep(at))",
       why: "a restart is due its delay after the exit, whatever the clock reads"
     }
   ]),

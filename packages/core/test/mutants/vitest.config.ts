@@ -62,6 +62,6 @@ export default defineConfig({
     isolate: false, // one worker for all files: what a mutant costs is mostly its start
     fsModuleCache: false, // it would give back the source without the mutant
     reporters: [new FirstFailure()],
-    testTimeout: 10_000 // on the virtual clock nothing waits, unless it waits for ever
+    testTimeout: 20_000 // generated cases on a loaded machine; on the virtual clock nothing waits, unless it waits for ever
   }
 })
