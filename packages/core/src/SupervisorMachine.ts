@@ -740,7 +740,7 @@ const restartChild = (step: Step, id: string, token: number): void => {
 const terminateChild = (step: Step, id: string, token: number): void => {
   const { out, state } = step
   const child = state.children.get(id)
-  if (state.ghost !== undefined && (child === undefined || child === state.ghost)) forget(step, state.ghost)
+  if (child === undefined && state.ghost !== undefined) forget(step, state.ghost)
   if (child === undefined) return reply(step, token, Reply.NotFound())
   child.waiters.push(token)
   const { status } = child

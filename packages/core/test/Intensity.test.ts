@@ -40,11 +40,29 @@ describe("the restart intensity", () => {
     assert.isAtMost(window.times.length, 70)
   })
 
+  it("counts the same however many have come and gone", () => {
+    const window = Intensity.make({ maxRestarts: 10, withinMillis: 1000 })
+    for (let restart = 0; restart < 500; restart++) {
+      assert.deepStrictEqual(Intensity.decide(window, restart * 100), { allowed: true, left: Math.max(0, 9 - restart) })
+    }
+  })
+
   it("gives the budget back when the window has passed", () => {
     const window = Intensity.make({ maxRestarts: 2, withinMillis: 10 })
     Intensity.decide(window, 0)
     assert.strictEqual(Intensity.left(window, 9), 1)
     assert.strictEqual(Intensity.left(window, 10), 2)
+  })
+
+  it("foretells when so much of the budget is free again", () => {
+    const window = Intensity.make({ maxRestarts: 3, withinMillis: 10 })
+    for (const now of [0, 4, 6]) Intensity.decide(window, now)
+    assert.deepStrictEqual([0, 1, 2, 3, 4].map((left) => Intensity.freeAt(window, left, 6)), [6, 10, 14, 16, undefined])
+    for (const [left, at] of [[1, 10], [2, 14], [3, 16]] as const) {
+      assert.deepStrictEqual([Intensity.left(window, at - 1), Intensity.left(window, at)], [left - 1, left])
+    }
+    assert.strictEqual(Intensity.freeAt(window, 1, 12), 12)
+    assert.strictEqual(Intensity.freeAt(Intensity.make("unlimited"), 1000, 6), 6)
   })
 
   it("copies its state in a snapshot", () => {

@@ -82,6 +82,16 @@ describe("a restart policy", () => {
     { arbitrary: { runs: 40 } }
   )
 
+  it("takes for resetAfter its window, or a minute when it is unlimited, unless it says otherwise", () => {
+    const limited = { intensity: { maxRestarts: 1, within: "3 seconds" } } as const
+    assert.deepStrictEqual(
+      [limited, { ...limited, resetAfter: "5 seconds" } as const, { intensity: "unlimited" } as const].map((options) =>
+        RestartPolicy.make(options).resetAfterMillis
+      ),
+      [3000, 5000, 60_000]
+    )
+  })
+
   it.effect("starts its delay over after resetAfter without a crash", () =>
     Effect.gen(function*() {
       const step = RestartPolicy.delayStep(RestartPolicy.make({

@@ -130,3 +130,41 @@ describe("a simulation", () => {
     assert.deepStrictEqual(entries.flatMap((entry) => entry._tag === "Reply" ? [entry.reply?._tag] : []), ["Done"])
   })
 })
+
+describe("the events of a simulated recovery", () => {
+  const restarts = (tree: Supervisor.Any, ...script: ReadonlyArray<Simulation.Line>) =>
+    Simulation.simulate(tree, script).entries.flatMap((entry) =>
+      entry._tag === "Event" && entry.event.name.endsWith(".restart") ? [entry.event] : []
+    )
+  const group = {
+    ...common,
+    strategy: "one_for_all",
+    restart: restart(5),
+    children: ["a", "b", "c"].map((id) => Child.make(id, never))
+  } as const
+
+  it("share one incident through all its attempts; the next recovery has another", () => {
+    const told = restarts(
+      Supervisor.make("app", group),
+      Line.FailStarts({ path: "app/b", times: 2, how: "fail" }),
+      Line.Exit({ path: "app/a", how: "failed" }),
+      Line.Wait({ millis: 1000 }),
+      Line.Exit({ path: "app/a", how: "failed" })
+    )
+    const [first, second, third, next, ...others] = told.map(({ attributes }) => attributes["incident"])
+    assert.deepStrictEqual([second, third, others], [first, first, []])
+    assert.notStrictEqual(next, first)
+  })
+
+  it("count as victims whom it takes down, and nobody who had ended already", () => {
+    const [told] = restarts(
+      Supervisor.make("app", { ...group, semantics: Semantics.otp }),
+      Line.StopTakes({ path: "app/b", millis: 100 }),
+      Line.TerminateChild({ path: "app/b" }), // in OTP the exits wait for it
+      Line.Exit({ path: "app/a", how: "failed" }),
+      Line.Exit({ path: "app/c", how: "failed" }),
+      Line.Wait({ millis: 100 })
+    )
+    assert.deepInclude(told, { measurements: { delayMillis: 0, budgetLeft: 4, victims: 0 } })
+  })
+})

@@ -76,6 +76,18 @@ describe("a supervisor", () => {
       ])
     }))
 
+  it.effect("that cannot start because one below it cannot keeps the leaf's path and error (S-7)", () =>
+    Effect.gen(function*() {
+      const { a } = three()
+      yield* a.failNextStarts(1, "no disk")
+      const policy = { ...common, strategy: "one_for_one", restart: restarts(9) } as const
+      const inner = Supervisor.make("inner", { ...policy, children: [a] })
+      const middle = Supervisor.make("middle", { ...policy, children: [inner] })
+      const { at } = yield* Effect.flip(Effect.scoped(Supervisor.start(Supervisor.make("app", { ...policy, children: [middle] }))))
+      assert.strictEqual(at.path, "app/middle/inner/a")
+      assert.instanceOf(at.error, ScriptedChild.ScriptedError)
+    }))
+
   for (
     const [strategy, lines] of [
       ["one_for_one", ["b down", "b up"]],

@@ -66,9 +66,11 @@ const make = (
         },
         token: 5
       })),
-    add: (id: string) => send(Event.StartChild({ child: { id, restart: "permanent", significant: false }, token: 1 })),
+    add: (id: string, facts: Partial<Machine.ChildFacts> = {}) =>
+      send(Event.StartChild({ child: { id, restart: "permanent", significant: false, ...facts }, token: 1 })),
     restart: (id: string) => send(Event.RestartChild({ id, token: 2 })),
     terminate: (id: string) => send(Event.TerminateChild({ id, token: 3 })),
+    kill: () => send(Event.Kill()),
     delete: (id: string) => send(Event.DeleteChild({ id, token: 4 })),
     shutdown: () => send(Event.Shutdown({ why: "it is over" })),
     statuses: () => [...state.children.values()].map(({ id, status }) => `${id} ${status._tag}`),
@@ -117,6 +119,18 @@ const running = (...args: Parameters<typeof make>) => {
 
 describe("the machine of a supervisor", () => {
   describe("that boots", () => {
+    it("lets no new child hear what was about an old one of the same id", () => {
+      const machine = make("one_for_one", { a: "temporary", b: "permanent" })
+      machine.boot()
+      machine.started("a")
+      machine.crashing("a") // waits for the boot to be over
+      machine.terminate("a")
+      machine.add("a", { restart: "temporary" })
+      machine.started("a")
+      machine.started("b")
+      assert.deepStrictEqual(machine.statuses(), ["b Running", "a Running"])
+    })
+
     it("goes on with the next child when the one that starts is terminated", () => {
       const machine = make("one_for_one", permanent)
       assert.deepStrictEqual(machine.boot(), ["Start a#0"])
@@ -158,6 +172,18 @@ describe("the machine of a supervisor", () => {
       machine.started("a")
       machine.crashed("a")
       assert.deepStrictEqual(machine.started("b"), ["Tell Start", "Booted", "AskDelay 1 a"])
+    })
+
+    it("fails no later generation than the one that ran when it was asked to", () => {
+      const machine = make("one_for_one", { a: "permanent", b: "permanent" })
+      machine.boot()
+      machine.started("a")
+      assert.deepStrictEqual(machine.fail("a"), [])
+      machine.terminate("a")
+      machine.stopped("a")
+      machine.restart("a")
+      machine.started("a")
+      assert.deepStrictEqual(machine.started("b"), ["Tell Start", "Booted"])
     })
   })
 
@@ -244,6 +270,15 @@ describe("the machine of a supervisor", () => {
       assert.deepStrictEqual(machine.started("c"), ["Tell Recover a", "Start b#1", "Start d#0"])
     })
 
+    it("starts nobody while exits that are pending together are gathered", () => {
+      const machine = running("rest_for_one", permanent)
+      machine.crashed("c")
+      machine.delay(1, 70)
+      assert.deepStrictEqual(machine.crashing("a"), ["Settle"])
+      assert.deepStrictEqual(machine.due(1, 70), [])
+      assert.deepStrictEqual(machine.settled(), ["AskDelay 2 a", "Stop b#0"])
+    })
+
     it("restarts no victim again that is up when a later one ends", () => {
       const machine = running("rest_for_one", permanent)
       machine.crashed("a")
@@ -281,6 +316,24 @@ describe("the machine of a supervisor", () => {
   })
 
   describe("that stops", () => {
+    it("lets go of everything at once when it is killed, and answers whoever waits for a start or a stop", () => {
+      const machine = running("one_for_one", permanent)
+      machine.terminate("b")
+      machine.add("d")
+      assert.deepStrictEqual(
+        machine.kill().toSorted(),
+        [
+          "Reply 1 Stopping",
+          "Kill d#0",
+          "Kill c#0",
+          "Reply 3 Stopping",
+          "Kill b#0",
+          "Kill a#0",
+          "End Shutdown"
+        ].toSorted()
+      )
+    })
+
     it("lets every child have its turn, whoever fails or terminates it", () => {
       const machine = running("one_for_one", permanent)
       assert.deepStrictEqual(machine.shutdown(), ["Tell Terminate", "Stop c#0"])
@@ -434,6 +487,15 @@ describe("the machine of a supervisor", () => {
       }
     })
 
+    it("forgets such a child once when it is terminated, or when any that is gone is", () => {
+      for (const id of ["k", "gone"]) {
+        const machine = running("one_for_one", { k: "permanent" }, { dynamic: true, semantics: Semantics.otp })
+        machine.crashed("k")
+        machine.ignored("k")
+        assert.deepStrictEqual(machine.terminate(id), ["Forget k", id === "k" ? "Reply 3 Done" : "Reply 3 NotFound"])
+      }
+    })
+
     it("counts whole seconds with an inclusive bound, or milliseconds (window, trap T-7)", () => {
       const crashes = (semantics: Partial<Semantics.Semantics>, gap: number) => {
         const machine = running("one_for_one", { a: "permanent" }, { semantics: { ...Semantics.otp, ...semantics }, maxRestarts: 1 })
@@ -491,6 +553,16 @@ describe("the machine of a supervisor", () => {
       assert.deepStrictEqual(machine.started("c"), ["Tell Recover a", "Reply 5 Done"])
       assert.deepStrictEqual(machine.statuses(), ["a Running", "b Running", "c Running"])
     })
+  })
+
+  it("adds no significant child that could never end it (V-9)", () => {
+    const significant = { restart: "transient", significant: true } as const
+    assert.deepStrictEqual(running("one_for_one", permanent).add("s", significant), ["Reply 1 Invalid"])
+    for (const autoShutdown of ["any", "all"] as const) {
+      const machine = running("one_for_one", permanent, { autoShutdown })
+      assert.deepStrictEqual(machine.add("p", { ...significant, restart: "permanent" }), ["Reply 1 Invalid"])
+      assert.deepStrictEqual(machine.add("s", significant), ["Start s#0"])
+    }
   })
 
   it("gives up on the restart beyond its limit, and stops the others in reverse order", () => {
