@@ -57,6 +57,8 @@ serve(Port, Driver) ->
             end,
             serve(Port, Driver);
         {Port, eof} ->
+            halt(0);
+        {'EXIT', Port, _} -> % whoever asked was killed before the answer
             halt(0)
     end.
 
