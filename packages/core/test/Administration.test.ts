@@ -332,6 +332,19 @@ describe("count and childSpec", () => {
       yield* running.stop("the test is over")
       assert.deepStrictEqual(yield* running.count, { specs: 2, active: 0, supervisors: 0, workers: 2 })
     }))
+
+  it.effect("count as active nobody who has ended and whose end waits to be heard (A-27, otp)", () =>
+    Effect.gen(function*() {
+      const a = ScriptedChild.make("a")
+      const b = ScriptedChild.make("b", { stopTakes: "1 second" })
+      const running = yield* Supervisor.start(Supervisor.make("app", { ...options, semantics: Semantics.otp, children: [a, b] }))
+      yield* Effect.forkChild(running.terminateChild("b"), { startImmediately: true })
+      yield* a.fail()
+      yield* TestClock.adjust(0)
+      assert.strictEqual((yield* running.count).active, 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* running.count).active, 1)
+    }))
 })
 
 describe("stop", () => {
