@@ -138,6 +138,9 @@ export const delayMemory = (): DelayMemory => ({ asked: [], incomplete: false })
 
 const remembered = 256 // exits are kept with their errors: enough for any limit that people set, and bounded in a crash loop without end
 
+/** A budget above what is kept, or none, is never looked ahead to its end: nothing is kept at all. */
+const isLookedAhead = ({ limit }: Any): boolean => limit !== "unlimited" && limit.maxRestarts <= remembered
+
 type Stepped = readonly [output: unknown, delay: Duration.Duration]
 const millisOf = ([, delay]: Stepped): number => Duration.toMillis(delay)
 
@@ -157,6 +160,7 @@ export const delayStep = <E>(policy: RestartPolicy<E>, memory?: DelayMemory): De
     memory.asked.length = 0
     memory.incomplete = false
   }
+  const keep = memory === undefined ? () => {} : remember(memory, isLookedAhead(policy) ? remembered : 0)
   const next = (current: Effect.Success<typeof fresh>, now: number, exit: ChildExit): Effect.Effect<number, E | DelayEnded> => {
     step = current
     restarts++
@@ -168,7 +172,7 @@ export const delayStep = <E>(policy: RestartPolicy<E>, memory?: DelayMemory): De
         if (policy.limit !== "unlimited") return Effect.fail(new DelayEnded({ restarts: restarts - 1 }))
         if (restarts === 1) return Effect.succeed(0) // a schedule that allows nothing at all: no delay to repeat
         beginAnew()
-        remember(memory, now, exit)
+        keep(now, exit)
         return begin(now, exit)
       })
     )
@@ -177,7 +181,7 @@ export const delayStep = <E>(policy: RestartPolicy<E>, memory?: DelayMemory): De
   return (now, exit) => {
     if (now - last >= policy.resetAfterMillis) beginAnew()
     last = now
-    remember(memory, now, exit)
+    keep(now, exit)
     if (step === undefined) return begin(now, exit)
     try {
       return next(step, now, exit)
@@ -187,9 +191,8 @@ export const delayStep = <E>(policy: RestartPolicy<E>, memory?: DelayMemory): De
   }
 }
 
-const remember = (memory: DelayMemory | undefined, now: number, exit: ChildExit): void => {
-  if (memory === undefined) return
-  if (memory.asked.length < remembered) memory.asked.push({ now, exit })
+const remember = (memory: DelayMemory, most: number) => (now: number, exit: ChildExit): void => {
+  if (memory.asked.length < most) memory.asked.push({ now, exit })
   else memory.incomplete = true
 }
 

@@ -1,16 +1,16 @@
-/** What the supervisors of one running tree share: what they were changed to, who reads the tree as it changes, how many incidents it had. */
+/** What the supervisors of one running tree share: its clock, what they were changed to, who reads the tree as it changes, how many incidents it had. */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { SupervisorNode } from "../Tree.ts"
+import type { SupervisorClock } from "./SupervisorClock.ts"
 
 export interface TreeRoot<Spec> {
   /** What supervisors were changed to, by path: what their next start starts. */
   readonly changed: Map<string, Spec>
   readonly readers: Set<Reader>
-  /** Unix time, in milliseconds, at the zero of the monotonic clock. */
-  readonly epoch: number
+  readonly clock: SupervisorClock
   /** Counted within a tree, so that the same tree under the same harm tells the same events. */
   readonly incidents: { count: number; at: number; prefix: string }
 }
@@ -20,8 +20,8 @@ interface Reader {
   readonly news: Queue.Queue<void, Cause.Done>
 }
 
-export const make = <Spec>(epoch: number): TreeRoot<Spec> => ({
-  epoch,
+export const make = <Spec>(clock: SupervisorClock): TreeRoot<Spec> => ({
+  clock,
   changed: new Map(),
   readers: new Set(),
   incidents: { count: 0, at: 0, prefix: "0" }
@@ -46,6 +46,7 @@ export const forget = <Spec>({ changed }: TreeRoot<Spec>, path: string): void =>
 
 /** Something may have changed in the supervisor at `path`. */
 export const signal = <Spec>({ readers }: TreeRoot<Spec>, path: string, hasEnded: boolean): void => {
+  if (readers.size === 0) return
   for (const reader of readers) {
     if (isAtOrBelow(path, reader.path)) Queue.offerUnsafe(reader.news, undefined)
     if (hasEnded && path === reader.path) Queue.endUnsafe(reader.news)

@@ -27,6 +27,7 @@ import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
 import { checkInitial } from "./specification.ts"
+import { SupervisorClock } from "./SupervisorClock.ts"
 import { teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
@@ -140,8 +141,6 @@ const makeDelay = (policy: RestartPolicy.Any): Delay => {
   return { step: RestartPolicy.delayStep(policy, memory), memory }
 }
 
-const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
-
 const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
 
 const tellerOf = ({ events }: Spec, sink: Event.EventSink, path: string, { pool, slot }: Labels) =>
@@ -155,7 +154,6 @@ export class Interpreter {
   private readonly root: TreeRoot.TreeRoot<Spec>
   private labels: Labels
   private readonly semantics: Semantics.Semantics
-  private readonly clock: Clock.Clock
   private readonly sink: Event.EventSink
   private tell: (decision: Machine.Decision, now: number) => void
   private readonly context: Context.Context<never>
@@ -185,10 +183,9 @@ export class Interpreter {
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make(clock.currentTimeMillisUnsafe() - monotonicMillis(clock))
+    this.root = parent.root ?? TreeRoot.make(new SupervisorClock(clock))
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
-    this.clock = clock
     this.sink = sink
     this.tell = tellerOf(spec, sink, this.path, this.labels)
     this.handle = makeHandle({
@@ -424,7 +421,8 @@ export class Interpreter {
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
-      this.pending.splice(0, handled)
+      if (handled === this.pending.length) this.pending.length = 0
+      else this.pending.splice(0, handled)
       this.draining = false
     }
     TreeRoot.signal(this.root, this.path, this.outcome !== undefined)
@@ -433,9 +431,8 @@ export class Interpreter {
     this.fork(Effect.yieldNow).addObserver(() => this.drain())
   }
 
-  /** Unix time when the tree was booted, and monotonic from there: a clock that is set back or forth must not spend or freeze a budget. */
   private now(): number {
-    return this.root.epoch + monotonicMillis(this.clock)
+    return this.root.clock.now()
   }
 
   private execute(command: Machine.Command, now: number): void {
@@ -466,7 +463,7 @@ export class Interpreter {
         if (this.spec.template !== undefined) TreeRoot.forget(this.root, `${this.path}/${command.id}`) // its key may come to mean another child
         return
       case "Tell":
-        return this.tell(command.decision, this.clock.currentTimeMillisUnsafe())
+        return this.tell(command.decision, this.root.clock.wallTime)
       case "Booted":
         return this.onBooted()
       case "End":
@@ -554,9 +551,10 @@ export class Interpreter {
 
   /** After the child's grace its release is reported anyway, and the rest of it left behind. */
   private limit(life: Life): void {
+    if (life.reported) return
     const { id } = life.child
     const { shutdown } = (this.state.children.get(id)?.facts as Child.Any | undefined) ?? life.child // it may have been changed
-    if (life.reported || shutdown === "infinity") return
+    if (shutdown === "infinity") return
     life.cancelGrace = this.graces.after(shutdown === "brutal" ? 0 : shutdown, () => {
       if (shutdown !== "brutal") life.abandonedAfterMillis = shutdown
       life.node?.kill()

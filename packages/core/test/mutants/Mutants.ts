@@ -32,6 +32,14 @@ const of = (file: string, changes: ReadonlyArray<Change>): ReadonlyArray<Mutant>
   changes.map((change) => ({ ...change, file: `packages/core/src/${file}` }))
 
 export const mutants: ReadonlyArray<Mutant> = [
+  ...of("internal/SupervisorClock.ts", [
+    {
+      id: "wall-clock-spends-the-budget",
+      before: "this.millis = this.epoch + monotonicMillis(this.clock)",
+      after: "this.millis = wall",
+      why: "I-1: the window is monotonic"
+    }
+  ]),
   ...of("internal/outcome.ts", [
     {
       id: "escalation-forgets-who-escalated",
@@ -709,8 +717,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     },
     {
       id: "backoff-counts-from-the-first-crash",
-      before: "    last = now\n    remember",
-      after: "    last = last === Number.NEGATIVE_INFINITY ? now : last\n    remember",
+      before: "    last = now\n    keep",
+      after: "    last = last === Number.NEGATIVE_INFINITY ? now : last\n    keep",
       why: "resetAfter counts from the last crash"
     },
     {
@@ -892,12 +900,6 @@ export const mutants: ReadonlyArray<Mutant> = [
       before: `reason._tag === "Shutdown" ? { _tag`,
       after: `reason._tag === "Normal" ? { _tag`,
       why: "law 5: a start that interrupted itself is a defect"
-    },
-    {
-      id: "wall-clock-spends-the-budget",
-      before: "this.root.epoch + monotonicMillis(this.clock)",
-      after: "this.clock.currentTimeMillisUnsafe()",
-      why: "I-1: the window is monotonic"
     },
     {
       id: "group-delay-per-child",
