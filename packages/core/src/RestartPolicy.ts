@@ -138,8 +138,8 @@ export const delayMemory = (): DelayMemory => ({ asked: [], incomplete: false })
 
 const remembered = 256 // exits are kept with their errors: enough for any limit that people set, and bounded in a crash loop without end
 
-/** A budget above what is kept, or none, is never looked ahead to its end: nothing is kept at all. */
-const isLookedAhead = ({ limit }: Any): boolean => limit !== "unlimited" && limit.maxRestarts <= remembered
+/** A budget above what is kept cannot be looked ahead to its end: nothing is kept for it at all. */
+const isLookedAhead = ({ limit }: Any): boolean => limit === "unlimited" || limit.maxRestarts <= remembered
 
 type Stepped = readonly [output: unknown, delay: Duration.Duration]
 const millisOf = ([, delay]: Stepped): number => Duration.toMillis(delay)
