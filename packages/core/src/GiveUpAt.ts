@@ -23,11 +23,11 @@
  *
  * ```ts
  * import { GiveUpAt, Supervisor } from "@snakepit/core"
- * import { Effect } from "effect"
+ * import { Clock, Effect } from "effect"
  *
  * declare const running: Supervisor.Running<never>
  *
- * const howLong = Effect.map(running.giveUpAt("app"), (answer) => GiveUpAt.render(answer, Date.now()))
+ * const howLong = Effect.zipWith(running.giveUpAt("app"), Clock.currentTimeMillis, (answer, now) => GiveUpAt.render(answer, now))
  * ```
  *
  * @see {@link ./Preview.ts} for the same before the tree runs.

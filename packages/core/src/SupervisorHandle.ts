@@ -19,8 +19,8 @@
  * and a child that was terminated stays down until `restartChild`.
  *
  * Every call is answered while a child starts, stops or waits for its delay; only a start into a group that is being restarted waits until
- * that is whole again. (With `Semantics.otp` the calls that change something wait
- * their turn, as in OTP; those that only look are answered at once all the same.)
+ * that is whole again. (With `Semantics.otp` the calls that change something wait their turn, as in OTP; those that only look are answered
+ * at once all the same.)
  *
  * **Gotchas**
  *
