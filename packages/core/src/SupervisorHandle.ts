@@ -91,6 +91,11 @@ export interface SupervisorHandle {
   readonly childSpec: (id: string) => Effect.Effect<ChildSpec, ChildNotFound>
   /** The subtree as it stands now. */
   readonly tree: Effect.Effect<SupervisorNode>
+  /**
+   * The supervisor at this path, its own or one below it, as an operator or a test that harms a whole tree needs it. Of the generation that
+   * is up now: ask again after a restart.
+   */
+  readonly at: (path: string) => Effect.Effect<SupervisorHandle, ChildNotFound>
   /** Why what stands at this path, the supervisor's own or one below it, is not running; `undefined` when it is. */
   readonly why: (path: string) => Effect.Effect<Why | undefined, ChildNotFound>
   /** When the supervisor at this path gives up if every restart from now on fails at once. */

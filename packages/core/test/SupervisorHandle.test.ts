@@ -52,6 +52,22 @@ describe("a supervisor that is stopped while it boots", () => {
 })
 
 describe("the handle of a supervisor", () => {
+  it.effect("finds the handle of a supervisor below it by its path, of the generation that is up", () =>
+    Effect.gen(function*() {
+      const inner = Supervisor.make("inner", { ...oneForOne, children: [ScriptedChild.make("a")] })
+      const running = yield* Supervisor.start(Supervisor.make("app", { ...oneForOne, children: [inner] }))
+      assert.strictEqual((yield* running.at("app")).path, "app")
+      const before = yield* running.at("app/inner")
+      yield* before.failChild("a", new Error("harm"))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* before.tree).children[0]!.generation, 1)
+      yield* running.failChild("inner", new Error("harm"))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* (yield* running.at("app/inner")).tree).children[0]!.generation, 0)
+      assert.strictEqual((yield* Effect.flip(running.at("app/inner/a"))).child, "app/inner/a") // not a supervisor
+      assert.strictEqual((yield* Effect.flip(running.at("ap"))).child, "ap")
+    }))
+
   it.effect("lets a child terminate itself", () =>
     Effect.gen(function*() {
       const child = Child.make("child", {

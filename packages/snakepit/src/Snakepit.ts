@@ -36,7 +36,7 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
-import { type Contract, RegisteredName, Supervisor, SupervisorError, type Tree } from "@snakepit/core"
+import { type Contract, RegisteredName, Supervisor, SupervisorError, type SupervisorHandle, type Tree } from "@snakepit/core"
 import { Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
@@ -69,6 +69,8 @@ export class Snakepit extends Context.Service<Snakepit, {
   readonly runId: string
   /** The tree as it stands. */
   readonly tree: Effect.Effect<Tree.SupervisorNode>
+  /** The handle of the root: why a child is not running, when a supervisor gives up, and `at` for the handle of each supervisor below. */
+  readonly root: SupervisorHandle.SupervisorHandle
   /** Never succeeds; fails when the tree gave up. */
   readonly gaveUp: Effect.Effect<never, TreeGaveUp>
 }>()("snakepit/Snakepit") {}
@@ -101,7 +103,7 @@ const tree = (input: SnakepitConfigInput) =>
       Effect.mapError((error) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(Effect.never)
     )
-    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, gaveUp }).pipe(
+    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, root: running, gaveUp }).pipe(
       Context.add(Pool.Pools, { directory, codec: runtime.codec })
     )
   }))

@@ -23,6 +23,7 @@ interface Desk<Next> {
   readonly childSpec: (id: string) => ChildSpec | undefined
   readonly snapshot: () => Tree.SupervisorNode
   readonly changes: Stream.Stream<Tree.SupervisorNode>
+  readonly at: (path: string) => SupervisorHandle | undefined
   readonly why: (path: string) => ReturnType<typeof Why.of>
   readonly giveUpAt: (path: string) => GiveUpAt.GiveUpAt | undefined
 }
@@ -93,6 +94,11 @@ export const makeHandle = <Next>(desk: Desk<Next>): Handle<Next> => {
       }),
     tree: Effect.sync(desk.snapshot),
     changes: desk.changes,
+    at: (asked) =>
+      Effect.suspend(() => {
+        const found = desk.at(asked)
+        return found === undefined ? notFound(asked) : Effect.succeed(found)
+      }),
     why: (asked) =>
       Effect.suspend(() => {
         const answer = desk.why(asked)

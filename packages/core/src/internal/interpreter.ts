@@ -204,6 +204,7 @@ export class Interpreter {
       childSpec: (id) => this.childSpec(id),
       snapshot: () => this.snapshot(),
       changes: TreeRoot.changes(this.root, this.path, () => this.snapshot(), () => this.outcome !== undefined),
+      at: (path) => this.at(path)?.handle,
       why: (path) => Why.of(this, path),
       giveUpAt: (path) => this.giveUpAt(path)
     })
@@ -620,12 +621,19 @@ export class Interpreter {
     this.onEnd.clear()
   }
 
+  /** The supervisor at this path that is up, its own or one below it. */
+  private at(path: string): Interpreter | undefined {
+    if (path === this.path) return this
+    for (const { node } of this.lives.values()) {
+      if (node !== undefined && (path === node.path || path.startsWith(`${node.path}/`))) return node.at(path)
+    }
+    return undefined
+  }
+
   /** `undefined` when nothing is at this path, or what is there is up and no supervisor. */
   giveUpAt(path: string): GiveUpAt.GiveUpAt | undefined {
-    if (path === this.path) return GiveUpAt.of(this.state, this.spec.restart, this.memories(), this.now())
-    for (const { node } of this.lives.values()) {
-      if (node !== undefined && (path === node.path || path.startsWith(`${node.path}/`))) return node.giveUpAt(path)
-    }
+    const found = this.at(path)
+    if (found !== undefined) return GiveUpAt.of(found.state, found.spec.restart, found.memories(), found.now())
     const why = Why.of(this, path)
     return why === "running" || why === "unknown" ? undefined : GiveUpAt.GiveUpAt.Never({ because: "it is not running" })
   }
