@@ -27,7 +27,7 @@ import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
 import { checkInitial } from "./specification.ts"
-import { SupervisorClock } from "./SupervisorClock.ts"
+import { MonotonicClock } from "../MonotonicClock.ts"
 import { teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
@@ -183,7 +183,7 @@ export class Interpreter {
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make(new SupervisorClock(clock))
+    this.root = parent.root ?? TreeRoot.make(new MonotonicClock(clock))
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.sink = sink
