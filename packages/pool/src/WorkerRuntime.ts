@@ -5,16 +5,7 @@
 import type { Child, SupervisorError } from "@snakepit/core"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { WireSink } from "./Wire.ts"
-import type {
-  BootFailed,
-  CallOverran,
-  ChannelLost,
-  HandshakeFailed,
-  HandshakeTimeout,
-  HeartbeatLost,
-  ProcessExited,
-  ReaperLost
-} from "./WorkerError.ts"
+import type { BootFailed, ChannelLost, HandshakeFailed, HandshakeTimeout, Judged, ProcessExited, ReaperLost } from "./WorkerError.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
 
@@ -48,7 +39,20 @@ export interface PayloadCodec {
 }
 
 /** How others end a worker's process, through its supervisor. */
-export type Imposed = HeartbeatLost | HandshakeTimeout | CallOverran
+export type Imposed = Judged | HandshakeTimeout
+
+/** What the kernel says of a process at one moment. */
+export interface Evidence {
+  readonly pid: number
+  /** Of its main thread. `traced`: a debugger holds it. */
+  readonly state: "running" | "sleeping" | "disk" | "stopped" | "traced" | "zombie" | "other"
+  /** User and system time of all its threads since its start, in milliseconds. */
+  readonly cpuMillis: number
+  /** Page faults that waited for a disk since its start: a process that reads in memory works, although it uses no CPU. */
+  readonly majorFaults: number
+  /** One of its threads has work to do. */
+  readonly runnable: boolean
+}
 
 /** What a runtime provides. */
 export interface WorkerRuntime {
@@ -59,6 +63,8 @@ export interface WorkerRuntime {
   readonly process: (
     seat: WorkerSeat
   ) => PortChild<"process", BootFailed, ProcessExited | Imposed, "execution">
+  /** What the kernel says of the slot's process; `undefined` where it does not tell, or there is no process. Synchronous, never throws. */
+  readonly evidence: (seat: WorkerSeat) => Evidence | undefined
   /** The connection to that process: attaches a wire to the seat's sink. */
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
 }

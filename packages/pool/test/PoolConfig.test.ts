@@ -47,8 +47,8 @@ describe("PoolConfig", () => {
         credit: 64,
         maxPayload: 16_777_216,
         interval: 1000,
-        timeout: 1000,
-        maxMissed: 5,
+        timeout: 500,
+        maxMissed: 2,
         startTimeout: 60_000,
         stopGrace: 3000,
         restarts: [[3, 30_000], [4, 30_000], [3, 60_000]]

@@ -75,7 +75,7 @@ describe("the tree of a pool", () => {
     type Escalated = Because<Supervisor.Escalation<ReturnType<typeof pool>>>
     expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["path"]>().toEqualTypeOf<"gpu">()
     expectTypeOf<
-      SupervisorError.Origin<`gpu/fleet/${string}/process`, WorkerError.HeartbeatLost>
+      SupervisorError.Origin<`gpu/fleet/${string}/process`, WorkerError.WorkerHung>
     >().toExtend<Escalated>()
   })
 

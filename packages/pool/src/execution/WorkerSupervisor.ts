@@ -5,12 +5,12 @@
  * <slot>       rest_for_one
  * ├─ process   the external process            ends ⇒ all below go with it
  * ├─ channel   the stream to it                ends ⇒ the process lives on; a new stream is opened
- * ├─ heartbeat asks whether it answers         fails `process` when it does not
- * └─ watchdog  minds cancelled calls           fails `process` when one does not stop
+ * ├─ heartbeat asks whether it answers         tells the watchdog
+ * └─ watchdog  judges it                       fails `process` when it is stopped, hung, unreachable, or runs a call beyond its limit
  * ```
  *
- * Escalates to the fleet when it needs more restarts than `restart.worker` allows. Stopped by: the fleet. Never by a heartbeat, a watchdog
- * or the channel: they ask it with `failChild`.
+ * Escalates to the fleet when it needs more restarts than `restart.worker` allows. Stopped by: the fleet. Never by a watchdog or the
+ * channel: they ask it with `failChild`. A heartbeat or a watchdog that ends is restarted and harms nothing.
  */
 import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { Roster } from "../control/Roster.ts"
@@ -31,6 +31,6 @@ export const make = (slot: string, seat: WorkerSeat, runtime: WorkerRuntime, ros
       runtime.process(seat),
       runtime.channel(seat),
       Heartbeat.child(seat, roster),
-      Watchdog.child(seat, roster)
+      Watchdog.child(seat, roster, () => runtime.evidence(seat))
     ]
   })

@@ -51,13 +51,15 @@
  *
  * @see {@link ../WorkerRuntime.ts} for the port
  */
-import { Child, Supervisor } from "@snakepit/core"
+import { Child, MonotonicClock, Supervisor } from "@snakepit/core"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as HandshakePatience from "../execution/HandshakePatience.ts"
 import * as WorkerError from "../WorkerError.ts"
-import type { Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
+import type { Evidence, Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
 import * as ScriptedProcess from "./ScriptedProcess.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
@@ -84,6 +86,8 @@ export interface ScriptedWorker {
   /** The process answers nothing any more, and ends by SIGKILL alone. */
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
+  /** What the kernel says of its process from now on, `share` being the CPUs that it uses; by default nothing, as on a system without `/proc`. */
+  readonly appears: (state: Evidence["state"], share?: number) => Effect.Effect<void>
   /** The channel breaks; the process lives on. */
   readonly loseChannel: (detail?: string) => Effect.Effect<void>
   /** Its next boots fail with `BootFailed`. */
@@ -108,6 +112,7 @@ interface Bench {
   process: ScriptedProcess.ScriptedProcess | undefined
   lose: ((detail: string) => void) | undefined
   generation: number
+  evidence: (() => Evidence) | undefined
   refusals: number
   stage: WorkerError.BootFailed["stage"]
 }
@@ -122,7 +127,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
   const bench = (name: string): Bench => {
     const present = benches.get(name)
     if (present !== undefined) return present
-    const made: Bench = { process: undefined, lose: undefined, generation: -1, refusals: 0, stage: "import" }
+    const made: Bench = { process: undefined, lose: undefined, generation: -1, evidence: undefined, refusals: 0, stage: "import" }
     benches.set(name, made)
     return made
   }
@@ -169,7 +174,10 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
               const drained = yield* Effect.timeoutOption(drain, seat.config.stopGrace)
               started.end(Option.isSome(drained) ? { code: 0, signal: null } : { code: null, signal: "SIGKILL" })
             }
-            if (at.process === started) at.process = undefined
+            if (at.process === started) {
+              at.process = undefined
+              at.evidence = undefined
+            }
           })
         )
         const life: Effect.Effect<
@@ -192,14 +200,12 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
         const lost = (detail: string) => new WorkerError.ChannelLost({ worker: seat.name, detail })
         const dialled = at.process
         if (dialled === undefined) return yield* lost("there is no process")
-        const { interval, maxMissed } = seat.config.heartbeat
-        const patience = Duration.max(Duration.times(interval, maxMissed), Duration.seconds(2)) // as in the bridge
-        const answered = yield* Effect.timeoutOption(
-          Effect.raceFirst(dialled.thawed.await, Deferred.await(dialled.ended)),
-          patience
+        const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
+        const silent = yield* Effect.raceFirst(
+          Effect.asVoid(Effect.raceFirst(dialled.thawed.await, Deferred.await(dialled.ended))),
+          HandshakePatience.outlast(seat, clock, () => at.evidence?.())
         )
-        if (Option.isNone(answered)) {
-          const silent = new WorkerError.HandshakeTimeout({ worker: seat.name, waitedMillis: Duration.toMillis(patience) })
+        if (silent !== undefined) {
           yield* Effect.orDie(supervisor.failChild("process", silent))
           return yield* lost(silent.message)
         }
@@ -244,7 +250,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
     })
 
   return {
-    runtime: { codec, reaper, process, channel },
+    runtime: { codec, reaper, process, channel, evidence: ({ name }) => bench(name).evidence?.() },
     journal,
     worker: (name) => ({
       generation: () => bench(name).generation,
@@ -252,6 +258,20 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
       exit: (code) => Effect.map(living(name), (process) => process.end({ code, signal: null })),
       freeze: Effect.map(living(name), (process) => void process.thawed.closeUnsafe()),
       thaw: Effect.map(living(name), (process) => void process.thawed.openUnsafe()),
+      appears: (state, share = 0) =>
+        Effect.gen(function*() {
+          const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
+          const { pid } = yield* living(name)
+          const before = bench(name).evidence?.().cpuMillis ?? 0
+          const since = clock.now()
+          bench(name).evidence = () => ({
+            pid,
+            state,
+            cpuMillis: before + share * (clock.now() - since),
+            majorFaults: 0,
+            runnable: state === "running"
+          })
+        }),
       loseChannel: (detail = "as scripted") =>
         Effect.suspend(() => {
           const { lose } = bench(name)
