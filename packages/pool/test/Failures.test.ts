@@ -201,13 +201,13 @@ describe("a worker that freezes", () => {
       yield* after("100 millis")
       yield* scripted.worker("default/0").freeze
       yield* after("3300 millis") // the third beat is at 3 s, its answer due at 3.5 s
-      assert.deepStrictEqual(recorded.ofVerb("lose"), [])
+      assert.deepStrictEqual(recorded.ofVerb("bite"), [])
       yield* after("100 millis")
-      assert.strictEqual(recorded.ofVerb("lose").length, 1)
+      assert.strictEqual(recorded.ofVerb("bite").length, 1)
       yield* after("4 seconds") // stopGrace, then the delay
       const restart = recorded.ofVerb("restart")[0]!
       assert.deepInclude(restart, { measurements: { delayMillis: 50, budgetLeft: 2, victims: 3 } })
-      assert.include(restart.attributes["cause"], "HeartbeatLost")
+      assert.include(restart.attributes["cause"], "WorkerUnreachable")
       assert.strictEqual(scripted.worker("default/0").generation(), 1)
       assert.strictEqual(scripted.worker("default/1").generation(), 0)
       assert.strictEqual((yield* node("default/fleet/0/process")).restarts, 1)
@@ -251,7 +251,9 @@ describe("a worker that freezes", () => {
       assert.deepStrictEqual(story(recorded.events, 0), [
         "heartbeat.miss",
         "heartbeat.miss",
-        "heartbeat.lose",
+        "heartbeat.miss",
+        "watchdog.verdict",
+        "watchdog.bite",
         "worker_supervisor.restart",
         "worker.detach",
         "call.retry",

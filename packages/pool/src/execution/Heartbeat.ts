@@ -51,6 +51,7 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
       const beat = Effect.fnUntraced(function*(state: HeartbeatState.HeartbeatState) {
         const asked = clock.now()
         const outcome = yield* ask
+        if (watchdogs.get(seat.slot)?.condemned === true) return yield* Effect.never
         const next = HeartbeatState.transition(state, outcome)
         const missed = HeartbeatState.missed(next)
         if (outcome === "miss") yield* Event.emit(PoolEvent.heartbeat_miss, { missed }, about)

@@ -15,8 +15,10 @@ import * as WorkerError from "../WorkerError.ts"
 import type { Evidence, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Verdict from "./Verdict.ts"
 
-/** What the others tell the watchdog of a slot. Both are synchronous and never throw. */
+/** What the others tell the watchdog of a slot. All is synchronous and never throws. */
 export interface Watch {
+  /** It has failed the worker, which is being stopped: there is no use in asking it any more. */
+  readonly condemned: boolean
   /** By the heartbeat, of each beat. */
   readonly heard: (beat: "answered" | "waiting" | "missed", hostLate: boolean) => void
   /** By the Dispatcher: a call runs beyond its limit. Said again until the worker is gone. */
@@ -69,6 +71,9 @@ export const child = (
         }
       }
       const watch: Watch = {
+        get condemned() {
+          return Deferred.isDoneUnsafe(bitten)
+        },
         heard: (beat, hostLate) => {
           const said = beat === "answered" || hostLate
           judge({
