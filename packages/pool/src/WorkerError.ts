@@ -117,7 +117,9 @@ export class WorkerHung extends Schema.TaggedError<WorkerHung>()("WorkerHung", {
 /** The worker does not answer although it has nothing to do. */
 export class WorkerUnreachable extends Schema.TaggedError<WorkerUnreachable>()("WorkerUnreachable", silence) {
   override get message(): string {
-    return `worker ${this.worker} does not answer and runs no call (${unanswered(this.missed, this.silentMillis)}): ${seen(this.evidence)}. ` +
+    return `worker ${this.worker} does not answer and runs no call (${unanswered(this.missed, this.silentMillis)}): ${
+      seen(this.evidence)
+    }. ` +
       "A thread that a tool has left behind and that holds the interpreter lock is the likely cause, or a frozen container"
   }
 }

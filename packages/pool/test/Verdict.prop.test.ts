@@ -31,6 +31,11 @@ const Setting = Schema.Struct({
 })
 type Setting = typeof Setting.Type
 
+/** What a call's limits may be, beyond those that are generated. */
+interface Setup extends Omit<Setting, "call"> {
+  readonly call: { readonly blocking: boolean; readonly hardLimitMillis: number } | undefined
+}
+
 interface Seen {
   readonly beat: Beat
   readonly now: number
@@ -40,7 +45,7 @@ interface Seen {
 }
 
 /** Lets a worker live through the beats, until it is failed. */
-const live = (beats: ReadonlyArray<Beat>, { call, idleLimitMillis, maxMissed, proc }: Setting): ReadonlyArray<Seen> => {
+const live = (beats: ReadonlyArray<Beat>, { call, idleLimitMillis, maxMissed, proc }: Setup): ReadonlyArray<Seen> => {
   const out: Array<Seen> = []
   const running = call === undefined ? undefined : { tool: "t", since: 0, cancelled: false, ...call }
   let state = Verdict.initial
@@ -54,7 +59,13 @@ const live = (beats: ReadonlyArray<Beat>, { call, idleLimitMillis, maxMissed, pr
     }
     const kernel = (): Evidence | undefined => {
       if (!proc) return undefined
-      return { pid: 7, state: beat.state, cpuMillis, majorFaults, runnable: beat.runnable && beat.state !== "stopped" && beat.state !== "traced" }
+      return {
+        pid: 7,
+        state: beat.state,
+        cpuMillis,
+        majorFaults,
+        runnable: beat.runnable && beat.state !== "stopped" && beat.state !== "traced"
+      }
     }
     const orders: Array<Verdict.Order> = []
     const look = (kind: "answered" | "waiting" | "missed", hostLate: boolean) => {
@@ -99,7 +110,8 @@ const did = ({ beat }: Seen, first: boolean, proc: boolean): "nothing" | "work" 
 
 const calm: Beat = { answers: false, first: 0, second: 0, faults: 0, runnable: false, state: "sleeping", host: "awake" }
 
-const check = (property: (setting: Setting, beats: ReadonlyArray<Beat>) => void) => ({ beats, setting }: {
+const check = (property: (setting: Setting, beats: ReadonlyArray<Beat>) => void) =>
+({ beats, setting }: {
   readonly beats: ReadonlyArray<Beat>
   readonly setting: Setting
 }) => property(setting, beats)
@@ -112,7 +124,7 @@ describe("Verdict", () => {
     "a worker that works is never failed before its call's limit",
     generated,
     check((setting, beats) => {
-      const works = beats.map((beat) => ({ ...beat, second: Math.max(5, beat.second), state: "sleeping" as const }))
+      const works = beats.map((beat) => ({ ...beat, second: beat.second < 5 ? 5 as const : beat.second, state: "sleeping" as const }))
       for (const { failed, now } of live(works, { ...setting, proc: true })) {
         const limit = setting.call?.hardLimitMillis ?? setting.idleLimitMillis
         if (failed !== undefined) assert.isAtLeast(now, limit, failed._tag)
@@ -125,7 +137,10 @@ describe("Verdict", () => {
     "a frozen one is failed at the maxMissed-th missed beat, not before and not after",
     generated,
     check((setting, beats) => {
-      const frozen = Array.from({ length: 5 }, (_, nth) => ({ ...calm, state: beats[nth]?.state === "disk" ? "disk" as const : "sleeping" as const }))
+      const frozen = Array.from(
+        { length: 5 },
+        (_, nth) => ({ ...calm, state: beats[nth]?.state === "disk" ? "disk" as const : "sleeping" as const })
+      )
       const call = setting.call === undefined ? undefined : { blocking: false, hardLimitMillis: 60_000 }
       const lived = live(frozen, { ...setting, call })
       assert.strictEqual(lived.length, setting.maxMissed)
@@ -200,7 +215,12 @@ describe("Verdict", () => {
     "nothing that a late host saw fails a worker, and the next full beats do",
     generated,
     check((setting, beats) => {
-      const late = beats.map((beat) => ({ ...beat, answers: false, host: beat.host === "awake" ? "late at first" as const : beat.host, state: "sleeping" as const }))
+      const late = beats.map((beat) => ({
+        ...beat,
+        answers: false,
+        host: beat.host === "awake" ? "late at first" as const : beat.host,
+        state: "sleeping" as const
+      }))
       const lived = live([...late, ...Array.from({ length: setting.maxMissed }, () => calm)], { ...setting, call: undefined })
       assert.deepStrictEqual(lived.map(({ failed }) => failed?._tag), [
         ...late.map(() => undefined),
@@ -228,7 +248,7 @@ describe("Verdict", () => {
   )
 })
 
-const judge = (beats: ReadonlyArray<Partial<Beat>>, setting: Partial<Setting> = {}) =>
+const judge = (beats: ReadonlyArray<Partial<Beat>>, setting: Partial<Setup> = {}) =>
   live(beats.map((beat) => ({ ...calm, ...beat })), { call: undefined, maxMissed: 2, idleLimitMillis: 60_000, proc: true, ...setting })
     .map(({ failed, verdict }) => failed === undefined ? verdict : `${verdict}: ${failed._tag}`)
 

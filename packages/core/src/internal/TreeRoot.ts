@@ -3,8 +3,8 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import type { SupervisorNode } from "../Tree.ts"
 import type { MonotonicClock } from "../MonotonicClock.ts"
+import type { SupervisorNode } from "../Tree.ts"
 
 export interface TreeRoot<Spec> {
   /** What supervisors were changed to, by path: what their next start starts. */

@@ -107,7 +107,9 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
       return roster.watchdogs.get(command.slot)?.overran(command.call)
     case "WorkerUp": {
       const { slot, tools } = command
-      return emit(Event.make(PoolEvent.worker_attach, clock.wallTime, { tools }, { pool, slot, generation: roster.generations.get(slot) ?? 0 }))
+      return emit(
+        Event.make(PoolEvent.worker_attach, clock.wallTime, { tools }, { pool, slot, generation: roster.generations.get(slot) ?? 0 })
+      )
     }
     case "WorkerDown": {
       const { calls, reason, slot } = command

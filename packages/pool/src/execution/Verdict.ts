@@ -170,8 +170,7 @@ const works = ({ look }: VerdictState, evidence: Evidence | undefined, now: numb
 const stoppedTwice = ({ look }: VerdictState, evidence: Evidence | undefined): boolean =>
   evidence?.state === "stopped" && look?.evidence.state === "stopped" && look.evidence.pid === evidence.pid
 
-const lookAt = (evidence: Evidence | undefined, at: number): VerdictState["look"] =>
-  evidence === undefined ? undefined : { at, evidence }
+const lookAt = (evidence: Evidence | undefined, at: number): VerdictState["look"] => evidence === undefined ? undefined : { at, evidence }
 
 const isOver = (call: RunningCall, now: number): boolean => now - call.since >= call.hardLimitMillis
 
