@@ -56,10 +56,21 @@ describe("a silent worker", () => {
       assert.strictEqual((yield* errorOf(call)).executed, "unknown")
     })))
 
+  it.effect("where the kernel says nothing is lost after as many beats as it may miss", () =>
+    scoped(Effect.gen(function*() {
+      const { recorded, scripted } = yield* openPools({ pools: { default: { ...pools.default, heartbeat: { maxMissed: 3 } } } })
+      yield* scripted.worker("default/0").appears(undefined)
+      yield* scripted.worker("default/0").freeze
+      yield* after("3400 millis")
+      assert.deepStrictEqual(bites(recorded.events), [])
+      yield* after("100 millis")
+      assert.deepStrictEqual(bites(recorded.events), ["WorkerUnreachable"])
+      assert.include(recorded.ofVerb("bite")[0]!.attributes["cause"], "this system does not tell")
+    })))
+
   it.effect("that was stopped is failed at its first missed beat", () =>
     scoped(Effect.gen(function*() {
       const { recorded, scripted } = yield* openPools({ pools })
-      yield* scripted.worker("default/0").appears("stopped")
       yield* scripted.worker("default/0").freeze
       yield* after("1500 millis")
       assert.deepStrictEqual(bites(recorded.events), ["WorkerStopped"])
@@ -250,6 +261,7 @@ describe("a host", () => {
           assert.deepStrictEqual(yield* Effect.all([Fiber.join(running), Fiber.join(waiting)]), [1, 2])
           assert.deepStrictEqual(bites(recorded.events), [])
           assert.include(yield* ledger(), { completed: 2, failed: 0 })
+          yield* scripted.worker("default/0").appears("sleeping")
           yield* scripted.worker("default/0").freeze
           const late = yield* begin(tools.again({ n: 3 }))
           yield* after("2500 millis")
@@ -265,6 +277,7 @@ describe("a host", () => {
       Effect.gen(function*() {
         const { recorded, scripted } = yield* openPools({ pools })
         yield* after("900 millis")
+        yield* scripted.worker("default/0").appears("sleeping")
         yield* scripted.worker("default/0").freeze
         yield* after("200 millis")
         yield* stalls(10_000)
@@ -308,6 +321,7 @@ describe("a host", () => {
     within(({ stalls }) =>
       Effect.gen(function*() {
         const { recorded, scripted } = yield* openPools({ pools })
+        yield* scripted.worker("default/0").appears("sleeping")
         yield* scripted.worker("default/0").freeze
         yield* stalls(3000)
         yield* after("400 millis")
