@@ -1,7 +1,7 @@
 /**
  * What the kernel says of a process, read from `/proc`: whether it works, waits, or was stopped. The watchdog asks when a beat was missed.
  *
- * Synchronous: one small file, and one more a thread when the main thread does not run (measured: 30 µs for a worker of ten threads).
+ * Synchronous, and small: one file, and while that does not say that it runs, one for each further thread until one of them does.
  */
 import type { WorkerRuntime } from "@snakepit/pool"
 import { readdirSync, readFileSync } from "node:fs"
@@ -32,16 +32,15 @@ export const of = (pid: number): WorkerRuntime.Evidence | undefined => {
     state,
     cpuMillis: (Number(fields[field.user]) + Number(fields[field.system])) * tickMillis,
     majorFaults: Number(fields[field.majorFaults]),
-    runnable: state === "running" || (state !== "stopped" && state !== "traced" && threads(pid).some((thread) => thread === "R"))
+    runnable: state === "running" || (state !== "stopped" && state !== "traced" && hasRunningThread(pid))
   }
 }
 
-/** The letters of its threads. */
-const threads = (pid: number): ReadonlyArray<string | undefined> => {
+const hasRunningThread = (pid: number): boolean => {
   try {
-    return readdirSync(`/proc/${pid}/task`).map((id) => stat(`/proc/${pid}/task/${id}/stat`)?.[field.state])
+    return readdirSync(`/proc/${pid}/task`).some((id) => stat(`/proc/${pid}/task/${id}/stat`)?.[field.state] === "R")
   } catch {
-    return [] // it has just ended
+    return false // it has just ended
   }
 }
 
