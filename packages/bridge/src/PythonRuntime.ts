@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
+import * as KernelEvidence from "./process/KernelEvidence.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
 import * as Reaper from "./process/Reaper.ts"
@@ -47,7 +48,6 @@ export const make = (
             output: []
           })
         ),
-      evidence: () => undefined,
       process: (seat) =>
         PythonProcess.child({
           seat,
@@ -56,7 +56,11 @@ export const make = (
           registry: run.registry,
           name: processes(seat.name)
         }),
-      channel: (seat) => Channel.child({ seat, process: processes(seat.name) })
+      channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
+      evidence: (seat) => {
+        const process = processes(seat.name).current
+        return process === undefined ? undefined : KernelEvidence.of(process.pid)
+      }
     }
   })
 

@@ -5,16 +5,19 @@
  *
  * When the stream breaks, no further call is sent at once; whether the process died with it is known a moment later, and only then are
  * the calls in flight settled, so that their errors can say why. A stream that breaks alone ends this child and leaves the process
- * alive: the next generation dials it again. A worker that does not shake hands in time is failed through its supervisor.
+ * alive: the next generation dials it again. A worker that does not shake hands is waited for while it works, and else failed through its
+ * supervisor.
  */
-import { Child, RegisteredName, Supervisor } from "@snakepit/core"
-import { WorkerError } from "@snakepit/pool"
+import { Child, MonotonicClock, RegisteredName, Supervisor } from "@snakepit/core"
+import { HandshakePatience, WorkerError } from "@snakepit/pool"
 import type { Wire, WorkerRuntime } from "@snakepit/pool"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Welcome, WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
+import * as KernelEvidence from "../process/KernelEvidence.ts"
 import type { ProcessExit, PythonProcess } from "../process/PythonProcess.ts"
 import * as Connection from "./Connection.ts"
 import * as Exception from "./Exception.ts"
@@ -31,13 +34,6 @@ export interface Options {
 
 /** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
 const verdict = Duration.millis(250)
-
-/**
- * How long a worker may take to shake hands: as long as it may miss heartbeats, which begin only then. It answers when no call of a lost
- * connection is running any more, so one that is frozen or still busy after that is failed like one that misses its beats.
- */
-const patience = ({ heartbeat }: WorkerRuntime.WorkerSeat["config"]): Duration.Duration =>
-  Duration.max(Duration.times(heartbeat.interval, heartbeat.maxMissed), Duration.seconds(2)) // 2 s: a connection on a loaded machine
 
 const howItEnded = ({ code, signal }: ProcessExit): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
@@ -130,14 +126,12 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
         }))
       })
       const late = Effect.gen(function*() {
-        const waited = Duration.toMillis(patience(seat.config))
-        const silent = new WorkerError.HandshakeTimeout({ worker: seat.name, waitedMillis: waited })
+        const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
+        const silent = yield* HandshakePatience.outlast(seat, clock, () => KernelEvidence.of(python.pid))
         yield* Effect.orDie(supervisor.failChild("process", silent))
         return yield* lost(silent.message)
       })
-      const welcome = yield* Effect.raceFirst(Deferred.await(welcomed), brokenEarly).pipe(
-        Effect.timeoutOrElse({ duration: patience(seat.config), orElse: () => late })
-      )
+      const welcome = yield* Effect.raceFirst(Effect.raceFirst(Deferred.await(welcomed), brokenEarly), late)
       if (welcome.protocol !== protocol) {
         return yield* new WorkerError.HandshakeFailed({
           worker: seat.name,
