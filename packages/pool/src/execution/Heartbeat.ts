@@ -59,6 +59,7 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
           yield* Event.emit(PoolEvent.heartbeat_recover, { missed: state.missed }, about)
         }
         watchdogs.get(seat.slot)?.heard(outcome === "beat" ? "answered" : "missed", outcome === "late")
+        if (outcome === "late") return next // asked again at once: what a late host missed must not cost a frozen worker's calls a second more
         yield* Effect.sleep(Math.max(0, interval - (clock.now() - asked))) // waiting for an answer is part of the interval
         return next
       })
