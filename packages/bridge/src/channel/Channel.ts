@@ -127,7 +127,12 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
       })
       const late = Effect.gen(function*() {
         const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
-        const silent = yield* HandshakePatience.outlast(seat, clock, () => KernelEvidence.of(python.pid))
+        const silent = yield* HandshakePatience.outlast({
+          worker: seat.name,
+          config: seat.config,
+          clock,
+          evidence: () => KernelEvidence.of(python.pid)
+        })
         yield* Effect.orDie(supervisor.failChild("process", silent))
         return yield* lost(silent.message)
       })

@@ -9,33 +9,38 @@ import * as Effect from "effect/Effect"
 import * as HostTimer from "../HostTimer.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import { HandshakeTimeout } from "../WorkerError.ts"
-import type { Evidence, WorkerSeat } from "../WorkerRuntime.ts"
+import type { Evidence } from "../WorkerRuntime.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as Verdict from "./Verdict.ts"
 import * as Watchdog from "./Watchdog.ts"
+
+/** Whose patience it is. */
+export interface Options {
+  /** Its name in errors: `default/3`. */
+  readonly worker: string
+  readonly config: Pick<PoolConfig, "callTimeout" | "cancelGrace" | "heartbeat" | "startTimeout">
+  readonly clock: MonotonicClock.MonotonicClock
+  readonly evidence: () => Evidence | undefined
+}
 
 /** 2 s: a connection on a loaded machine. */
 const leastMillis = 2000
 
 /** Between two looks. 1 s at most: a stopped process is found in two. */
-const stepMillis = ({ heartbeat }: PoolConfig): number => Math.min(1000, Duration.toMillis(heartbeat.interval))
+const stepMillis = ({ heartbeat }: Options["config"]): number => Math.min(1000, Duration.toMillis(heartbeat.interval))
 
 /** How long a process may be still. */
-const stillMillis = ({ cancelGrace, heartbeat }: PoolConfig): number =>
+const stillMillis = ({ cancelGrace, heartbeat }: Options["config"]): number =>
   Math.max(leastMillis, Duration.toMillis(cancelGrace), Duration.toMillis(heartbeat.interval) * heartbeat.maxMissed)
 
 /** Ends, with the reason to fail the process for, when there is no use in waiting longer. */
-export const outlast = (
-  seat: WorkerSeat,
-  clock: MonotonicClock.MonotonicClock,
-  evidence: () => Evidence | undefined
-): Effect.Effect<HandshakeTimeout> =>
+export const outlast = ({ clock, config, evidence, worker }: Options): Effect.Effect<HandshakeTimeout> =>
   Effect.gen(function*() {
     const began = clock.now()
-    const step = stepMillis(seat.config)
+    const step = stepMillis(config)
     const limits = {
-      maxMissed: Math.ceil(stillMillis(seat.config) / step),
-      idleLimitMillis: Math.max(Duration.toMillis(seat.config.startTimeout), Watchdog.limits(seat.config).idleLimitMillis)
+      maxMissed: Math.ceil(stillMillis(config) / step),
+      idleLimitMillis: Math.max(Duration.toMillis(config.startTimeout), Watchdog.limits(config).idleLimitMillis)
     }
     let state = Verdict.initial
     while (true) {
@@ -47,7 +52,7 @@ export const outlast = (
         const outcome = Verdict.transition(state, seen, limits)
         state = outcome.state
         if (!outcome.orders.some(({ _tag }) => _tag === "Fail")) continue
-        return new HandshakeTimeout({ worker: seat.name, waitedMillis: now - began, verdict: state.verdict, evidence: kernel })
+        return new HandshakeTimeout({ worker, waitedMillis: now - began, verdict: state.verdict, evidence: kernel })
       }
     }
   })

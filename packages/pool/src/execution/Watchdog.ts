@@ -26,7 +26,9 @@ export interface Watch {
 }
 
 /** What the machine goes by, from the settings of the pool. */
-export const limits = ({ callTimeout, cancelGrace, heartbeat }: PoolConfig): Verdict.Limits => ({
+export const limits = (
+  { callTimeout, cancelGrace, heartbeat }: Pick<PoolConfig, "callTimeout" | "cancelGrace" | "heartbeat">
+): Verdict.Limits => ({
   maxMissed: heartbeat.maxMissed,
   idleLimitMillis: Duration.toMillis(callTimeout) + Duration.toMillis(cancelGrace)
 })

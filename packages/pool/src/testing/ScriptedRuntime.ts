@@ -320,7 +320,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
         const monotonic = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
         const silent = yield* Effect.raceFirst(
           Effect.asVoid(Effect.raceFirst(dialled.thawed.await, Deferred.await(dialled.ended))),
-          HandshakePatience.outlast(seat, monotonic, () => evidence(seat))
+          HandshakePatience.outlast({ worker: seat.name, config: seat.config, clock: monotonic, evidence: () => evidence(seat) })
         )
         if (silent !== undefined) {
           yield* Effect.orDie(supervisor.failChild("process", silent))
