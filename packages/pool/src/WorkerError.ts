@@ -1,5 +1,6 @@
 /** What ends the parts of a worker: the reasons that stand in restarts, escalations and start failures. */
 import * as Schema from "effect/Schema"
+import * as ExitClass from "./ExitClass.ts"
 
 const worker = { /** `default/3`. */ worker: Schema.String }
 
@@ -59,11 +60,28 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
   pid: Schema.Int,
   code: Schema.NullOr(Schema.Int),
   signal: Schema.NullOr(Schema.String),
+  exitClass: ExitClass.ExitClass,
   output
 }) {
   override get message(): string {
     const how = this.signal === null ? `with code ${this.code}` : `by ${this.signal}`
-    return `process ${this.pid} of worker ${this.worker} ended ${how}${tail(this.output)}`
+    return `process ${this.pid} of worker ${this.worker} ended ${how}: ${ExitClass.cause(this.exitClass)}${tail(this.output)}\n` +
+      ExitClass.next(this.exitClass)
+  }
+}
+
+/** The worker's process is still there after SIGKILL and a wait. Its slot is filled anew; the Reaper goes on trying. */
+export class ProcessLeaked extends Schema.TaggedError<ProcessLeaked>()("ProcessLeaked", {
+  ...worker,
+  pid: Schema.Int,
+  /** As `/proc/<pid>/status` has it: `D (disk sleep)`; "gone" when only processes that it had started are left; "unknown" without `/proc`. */
+  state: Schema.String,
+  waitedMillis: Schema.Finite
+}) {
+  override get message(): string {
+    return `process ${this.pid} of worker ${this.worker} is not gone ${this.waitedMillis} ms after SIGKILL; its state is ${this.state}. ` +
+      "State D is a system call that cannot be interrupted: a network file system or a device that does not answer is the likely cause. " +
+      "It ends when that call returns; the Reaper waits for it"
   }
 }
 

@@ -16,11 +16,9 @@ import * as RunFolder from "./RunFolder.ts"
 
 /** One process of this run. */
 export interface ProcessEntry {
-  /** `default/3#0`: pool, slot, generation. */
+  /** `default/3#0`: pool, slot, generation; `default/forkserver#0`, `default/spare#0`. */
   readonly id: string
   readonly pool: string
-  readonly slot: number
-  readonly generation: number
   /** `undefined` while it is reserved and not yet started. */
   readonly pid: number | undefined
   /** Its start time in clock ticks since boot: with the pid, its identity. */

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
@@ -25,8 +26,12 @@ import * as Survivors from "./Survivors.ts"
 export interface Reaper {
   readonly pid: number
   readonly send: (command: Protocol.Command) => void
-  /** Who hears what becomes of a worker, by its id. */
+  /** Who hears what becomes of a process, by its id. */
   readonly listeners: Map<string, (event: Protocol.Event) => void>
+  /** Whether a process that outlives its parent becomes a child of the Reaper: without it, forked workers would not belong to it. */
+  readonly subreaper: boolean
+  /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
+  readonly scope: Scope.Scope
 }
 
 /** What {@link child} takes. */
@@ -93,12 +98,14 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
           how._tag === "Success" ? `it ended with code ${how.value}` : Cause.pretty(how.cause).split("\n")[0] ?? "it ended"
         )
       })
-      yield* Effect.raceFirst(Deferred.await(ready), ended).pipe(
+      const subreaper = yield* Effect.raceFirst(Deferred.await(ready), ended).pipe(
         Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.fail(lost("it was not ready within 20 s")) }),
-        Effect.flatMap((subreaper) => Event.emit(BridgeEvent.reaper_start, {}, { pool, pid: handle.pid, subreaper }))
+        Effect.tap((subreaper) => Event.emit(BridgeEvent.reaper_start, {}, { pool, pid: handle.pid, subreaper }))
       )
       yield* RegisteredName.register(name, {
         pid: handle.pid,
+        subreaper,
+        scope: yield* Effect.scope,
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })

@@ -56,6 +56,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ExitClass from "../ExitClass.ts"
 import * as WorkerError from "../WorkerError.ts"
 import type { Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
@@ -177,7 +178,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
           WorkerError.ProcessExited | Imposed
         > = Effect.flatMap(
           Deferred.await(started.ended),
-          ({ code, signal }) => new WorkerError.ProcessExited({ worker: seat.name, pid: started.pid, code, signal, output: [] })
+          ({ code, signal }) => new WorkerError.ProcessExited({ worker: seat.name, pid: started.pid, code, signal, exitClass: ExitClass.ofEnd({ code, signal }), output: [] })
         )
         return life
       })
