@@ -5,8 +5,8 @@
  *
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
-import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig, WorkerRuntime } from "@snakepit/pool"
+import { Child, RegisteredName } from "@snakepit/core"
+import { type PoolConfig, WorkerError, type WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Channel from "./channel/Channel.ts"
@@ -36,6 +36,18 @@ export const make = (
     return {
       codec: Msgpack,
       reaper: (pool) => Reaper.child({ pool, runId: run.runId, config: python(pool), name: reapers(pool), spawner }),
+      forkserver,
+      spare: (pool) =>
+        Effect.fail(
+          new WorkerError.BootFailed({
+            worker: `${pool}/spare`,
+            stage: "spawn",
+            adapter: python(pool).adapter,
+            detail: "this runtime keeps no warm processes",
+            output: []
+          })
+        ),
+      evidence: () => undefined,
       process: (seat) =>
         PythonProcess.child({
           seat,
@@ -47,6 +59,13 @@ export const make = (
       channel: (seat) => Channel.child({ seat, process: processes(seat.name) })
     }
   })
+
+/** Every process is spawned by the Reaper: there is none to fork from. */
+const forkserver = (): ReturnType<WorkerRuntime.WorkerRuntime["forkserver"]> => {
+  const life: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.never
+  const start: Effect.Effect<typeof life, WorkerError.BootFailed> = Effect.succeed(life)
+  return Child.make("forkserver", { plane: "control", start })
+}
 
 /** One registered name a key, made at its first use. */
 const named = <A>(what: string) => {

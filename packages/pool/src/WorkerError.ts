@@ -145,3 +145,14 @@ export class ReaperLost extends Schema.TaggedError<ReaperLost>()("ReaperLost", {
     return `the Reaper of pool "${this.pool}" is gone: ${this.detail}`
   }
 }
+
+/** The pool's Forkserver ended. Its workers live on; new ones start without it until it is up again. */
+export class ForkserverLost extends Schema.TaggedError<ForkserverLost>()("ForkserverLost", {
+  pool: Schema.String,
+  detail: Schema.String,
+  output
+}) {
+  override get message(): string {
+    return `the Forkserver of pool "${this.pool}" is gone: ${this.detail}. Its workers go on${tail(this.output)}`
+  }
+}

@@ -147,7 +147,7 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
         })
       }
       attached = true
-      seat.sink.attached(wire(outbox, welcome, probes))
+      seat.sink.attached(wire(python.pid, outbox, welcome, probes))
       // whichever is heard first, end of file or the exit: the calls are settled when the exit is known
       yield* Effect.forkScoped(Effect.map(Deferred.await(python.exited), (exit) => detach(howItEnded(exit), true)))
 
@@ -178,10 +178,11 @@ const failureOf = (
   }
 }
 
-const wire = (outbox: Outbox.Outbox, welcome: Welcome, probes: Map<bigint, () => void>): Wire.Wire => {
+const wire = (pid: number, outbox: Outbox.Outbox, welcome: Welcome, probes: Map<bigint, () => void>): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
   let pings = 0n
   return {
+    pid,
     tools: new Set(ids.keys()),
     submit: ({ credit, deadlineMillis, id, payload, skip, tool }) =>
       outbox.say({

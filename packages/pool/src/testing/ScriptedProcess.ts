@@ -235,6 +235,7 @@ export const make = ({ codec, generation, journal, pid, seat, tools }: Options):
   }
 
   const wire = (opened: Channel): Wire => ({
+    pid,
     tools: new Set(Object.keys(tools)),
     submit: ({ credit, id, payload, skip, tool }) => {
       if (self.broken !== undefined) {

@@ -245,7 +245,20 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
     })
 
   return {
-    runtime: { codec, reaper, process, channel },
+    runtime: {
+      codec,
+      reaper,
+      forkserver: () => {
+        const life: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.never
+        const start: Effect.Effect<typeof life, WorkerError.BootFailed> = Effect.succeed(life)
+        return Child.make("forkserver", { plane: "control", start })
+      },
+      spare: (pool) =>
+        Effect.fail(new WorkerError.BootFailed({ worker: `${pool}/spare`, stage: "spawn", adapter: "scripted", detail: "", output: [] })),
+      evidence: () => undefined,
+      process,
+      channel
+    },
     journal,
     worker: (name) => ({
       generation: () => bench(name).generation,
