@@ -13,7 +13,7 @@ const tail = (lines: ReadonlyArray<string>): string => lines.length === 0 ? "" :
 export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
   ...worker,
   /** How far it came: the process could not be made, the adapter not imported, … */
-  stage: Schema.Literals(["spawn", "import", "catalogue", "bind", "exit", "timeout"]),
+  stage: Schema.Literals(["spawn", "import", "catalogue", "bind", "handshake", "exit", "timeout"]),
   adapter: Schema.String,
   detail: Schema.String,
   output
@@ -31,6 +31,8 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
         return `the tools of its adapter "${this.adapter}" cannot be served`
       case "bind":
         return "it could not listen on its socket"
+      case "handshake":
+        return "it listens and did not shake hands"
       case "exit":
         return "its process ended before it was ready"
       case "timeout":
@@ -46,6 +48,8 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
         return `Try it: python -c "import ${this.adapter}" with the same environment; python.path lists the folders it is looked for in`
       case "bind":
         return "Check that the folder of the sockets is on a local file system and writable"
+      case "handshake":
+        return "Host and Python package of different versions are the likely cause: install matching ones"
       case "exit":
         return "Its output above says why; a missing package and a crash in native code are the usual causes"
       case "timeout":

@@ -28,7 +28,9 @@ export const classify = ({ code, oom, output, sent, signal, stage }: ExitEvidenc
   const gpu = gpuFault(output)
   if (gpu !== undefined) return gpu
   const exception = raised(output)
-  if (exception === undefined ? saysNoMemory(output) : outOfMemory.test(exception)) return { _tag: "OutOfMemory", evidence: "allocation", kills: 0 }
+  if (exception === undefined ? saysNoMemory(output) : outOfMemory.test(exception)) {
+    return { _tag: "OutOfMemory", evidence: "allocation", kills: 0 }
+  }
   switch (plain._tag) {
     case "Abort":
       return { _tag: "Abort", line: output.findLast((line) => lastWords.test(line) && !aborted.test(line)) }
@@ -59,7 +61,10 @@ const aborted = /Fatal Python error: Aborted/
 const gpuPatterns: ReadonlyArray<readonly [ExitClass.GpuRuntime, RegExp]> = [
   ["Xid", /NVRM: Xid|\bXid\b.*\b\d{1,3}\b/],
   ["HIP", /HIP error|hipError[A-Z]\w+|HSA_STATUS_ERROR|Memory access fault by GPU|ROCm error/],
-  ["CUDA", /CUDA error|CUDA_ERROR_\w+|cudaError[A-Z]\w+|CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+|cuda\.OutOfMemoryError|device-side assert|NCCL error/],
+  [
+    "CUDA",
+    /CUDA error|CUDA_ERROR_\w+|cudaError[A-Z]\w+|CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+|cuda\.OutOfMemoryError|device-side assert|NCCL error/
+  ],
   ["XLA", /XlaRuntimeError|JaxRuntimeError|XLA_\w*ERROR|xla::.*[Ee]rror/]
 ]
 

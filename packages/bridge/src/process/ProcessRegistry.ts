@@ -23,6 +23,8 @@ export interface ProcessEntry {
   readonly pid: number | undefined
   /** Its start time in clock ticks since boot: with the pid, its identity. */
   readonly startTicks: number | undefined
+  /** It was still there after SIGKILL and a wait. */
+  readonly leaked: boolean
 }
 
 /** What a run knows of its processes. */
@@ -30,7 +32,13 @@ export interface ProcessRegistry {
   readonly runId: string
   /** The folder of the sockets. */
   readonly folder: string
-  readonly entries: Map<string, ProcessEntry>
+  readonly entries: ReadonlyMap<string, ProcessEntry>
+  /** Before the process is started. */
+  readonly reserve: (id: string, pool: string) => void
+  readonly started: (id: string, pid: number, startTicks: number) => void
+  readonly leaked: (id: string) => void
+  /** Nothing is left of it. */
+  readonly gone: (id: string) => void
 }
 
 /** One run of an application: outlives the generations of its registry. */
@@ -59,7 +67,23 @@ export const child = (run: Run, config: RegisteredName.RegisteredName<PoolDirect
       const sizes = Object.entries(pools).map(([pool, { size }]) => ({ pool, size }))
       const folder = run.folder ?? (yield* Scope.provide(RunFolder.make(sizes), run.scope))
       run.folder = folder
-      yield* RegisteredName.register(run.registry, { runId: run.runId, folder, entries: run.entries })
+      yield* RegisteredName.register(run.registry, make(run, folder))
       return Effect.never
     })
   })
+
+const make = ({ entries, runId }: Run, folder: string): ProcessRegistry => {
+  const change = (id: string, facts: Partial<ProcessEntry>) => {
+    const entry = entries.get(id)
+    if (entry !== undefined) entries.set(id, { ...entry, ...facts })
+  }
+  return {
+    runId,
+    folder,
+    entries,
+    reserve: (id, pool) => void entries.set(id, { id, pool, pid: undefined, startTicks: undefined, leaked: false }),
+    started: (id, pid, startTicks) => change(id, { pid, startTicks }),
+    leaked: (id) => change(id, { leaked: true }),
+    gone: (id) => void entries.delete(id)
+  }
+}

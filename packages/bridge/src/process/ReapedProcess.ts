@@ -11,6 +11,7 @@
  */
 import { Event, type RegisteredName } from "@snakepit/core"
 import { ExitClass, WorkerError } from "@snakepit/pool"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,7 +20,7 @@ import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import * as ExitEvidence from "./ExitEvidence.ts"
-import type { ProcessEntry, ProcessRegistry } from "./ProcessRegistry.ts"
+import type { ProcessRegistry } from "./ProcessRegistry.ts"
 import type { Reaper } from "./Reaper.ts"
 import type * as Protocol from "./ReaperProtocol.ts"
 
@@ -28,13 +29,16 @@ export type ProcessExit = Pick<Extract<Protocol.Event, { event: "exited" }>, "co
 
 /** A process that the Reaper holds. */
 export interface ReapedProcess {
-  readonly entry: ProcessEntry
+  /** `default/3#0`: what Reaper and registry know it by. */
+  readonly id: string
+  readonly pool: string
   /** Its name in errors and events: `default/3`. */
   readonly worker: string
   readonly reaper: Reaper
+  readonly registry: ProcessRegistry
   /** The last lines that it wrote, oldest first. */
   readonly output: Array<string>
-  readonly spawned: Deferred.Deferred<number, SpawnFailed>
+  readonly spawned: Deferred.Deferred<number, SpawnRefused>
   readonly status: Deferred.Deferred<Protocol.Status>
   readonly exited: Deferred.Deferred<ProcessExit>
   readonly gone: Deferred.Deferred<void>
@@ -47,7 +51,11 @@ export interface ReapedProcess {
 }
 
 /** The Reaper's answer when it could not start a process. */
-export type SpawnFailed = Extract<Protocol.Event, { event: "spawn_failed" }>
+export class SpawnRefused extends Data.TaggedError("SpawnRefused")<{ readonly detail: string; readonly forkserverGone: boolean }> {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** The last lines of output kept. 20: a Python traceback of usual depth. */
 const outputLines = 20
@@ -57,7 +65,7 @@ export const killWait = Duration.seconds(5)
 
 /** What {@link begin} takes. */
 export interface Options {
-  readonly entry: Omit<ProcessEntry, "pid" | "startTicks">
+  readonly pool: string
   readonly worker: string
   readonly reaper: Reaper
   readonly registry: ProcessRegistry
@@ -65,13 +73,14 @@ export interface Options {
 }
 
 /** Reserves a place in the registry and has the Reaper start the process. */
-export const begin = ({ command, entry: facts, reaper, registry, worker }: Options): ReapedProcess => {
-  const { id } = facts
-  const entry: ProcessEntry = { ...facts, pid: undefined, startTicks: undefined }
+export const begin = ({ command, pool, reaper, registry, worker }: Options): ReapedProcess => {
+  const { id } = command
   const process: ReapedProcess = {
-    entry,
+    id,
+    pool,
     worker,
     reaper,
+    registry,
     output: [],
     spawned: Deferred.makeUnsafe(),
     status: Deferred.makeUnsafe(),
@@ -81,18 +90,21 @@ export const begin = ({ command, entry: facts, reaper, registry, worker }: Optio
   }
   const forget = () => {
     if (reaper.listeners.get(id) === hear) reaper.listeners.delete(id)
-    registry.entries.delete(id)
+    registry.gone(id)
     Deferred.doneUnsafe(process.gone, Exit.void)
   }
   const hear = (event: Protocol.Event): void => {
     switch (event.event) {
       case "spawned":
         process.known.pid = event.pid
-        registry.entries.set(id, { ...entry, pid: event.pid, startTicks: event.started })
+        registry.started(id, event.pid, event.started)
         return void Deferred.doneUnsafe(process.spawned, Exit.succeed(event.pid))
       case "spawn_failed":
         forget()
-        return void Deferred.doneUnsafe(process.spawned, Exit.fail(event))
+        return void Deferred.doneUnsafe(
+          process.spawned,
+          Exit.fail(new SpawnRefused({ detail: event.message, forkserverGone: event.forkserver_gone === true }))
+        )
       case "status":
         process.known.status ??= event.status
         return void Deferred.doneUnsafe(process.status, Exit.succeed(event.status))
@@ -107,33 +119,34 @@ export const begin = ({ command, entry: facts, reaper, registry, worker }: Optio
         return forget()
     }
   }
-  registry.entries.set(id, entry)
+  registry.reserve(id, pool)
   reaper.listeners.set(id, hear)
   reaper.send(command)
   return process
 }
 
-/** Waits until it is ready. `adapter` is for the error alone. */
-export const ready = (process: ReapedProcess, adapter: string, startTimeout: Duration.Duration) => {
-  const { exited, output, spawned, status, worker } = process
-  const failed = (stage: WorkerError.BootFailed["stage"], detail: string) =>
-    new WorkerError.BootFailed({ worker, stage, adapter, detail, output: [...output] })
-  const ended = Effect.flatMap(Deferred.await(exited), (exit) => {
-    const how = exit.signal === null ? `it ended with code ${exit.code}` : `it was ended by ${exit.signal}`
-    return Effect.fail(failed("exit", `${how}: ${ExitClass.cause(classOf(process, exit))}`))
-  })
-  return Effect.gen(function*() {
+/** Makes the errors of a process that does not come up. */
+export const bootFailed =
+  (worker: string, adapter: string, process: () => ReapedProcess | undefined) =>
+  (stage: WorkerError.BootFailed["stage"], detail: string): WorkerError.BootFailed =>
+    new WorkerError.BootFailed({ worker, stage, adapter, detail, output: [...process()?.output ?? []] })
+
+/** Waits until it says that it is ready. */
+export const ready = (process: ReapedProcess, adapter: string) =>
+  Effect.gen(function*() {
+    const { exited, output, spawned, status, worker } = process
+    const failed = bootFailed(worker, adapter, () => process)
     const pid = yield* Deferred.await(spawned)
+    const ended = Effect.flatMap(Deferred.await(exited), (exit) => {
+      const how = exit.signal === null ? `it ended with code ${exit.code}` : `it was ended by ${exit.signal}`
+      return Effect.fail(failed("exit", `${how}: ${ExitClass.cause(classOf(process, exit))}`))
+    })
     const said = yield* Effect.raceFirst(Deferred.await(status), ended)
     if (said.status === "ready") return { pid, said }
     const { message, traceback, type } = said.exception
     if (output.length === 0) output.push(...traceback.trimEnd().split("\n")) // else the process has printed it
     return yield* failed(said.stage, `${type}: ${message}`)
-  }).pipe(Effect.timeoutOrElse({
-    duration: startTimeout,
-    orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(startTimeout)}`))
-  }))
-}
+  })
 
 /** The class of its exit, by all that is known of it. */
 export const classOf = ({ known: { status }, output }: ReapedProcess, exit: ProcessExit): ExitClass.ExitClass => {
@@ -164,7 +177,7 @@ export const end = (
   told: (end: ProcessEnd) => Effect.Effect<void>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { entry: { id }, gone, known, reaper } = process
+    const { gone, id, known, reaper } = process
     const planned = known.exit === undefined
     const tell = Effect.suspend(() => {
       const { exit, pid } = known
@@ -193,8 +206,9 @@ export const end = (
     yield* Effect.forkIn(Effect.andThen(Deferred.await(gone), tell), reaper.scope)
   })
 
-const tellLeak = ({ entry: { pool }, known, worker }: ReapedProcess) =>
+const tellLeak = ({ id, known, pool, registry, worker }: ReapedProcess) =>
   Effect.gen(function*() {
+    registry.leaked(id)
     const pid = known.pid ?? 0
     const state = stateOf(pid)
     yield* Event.emit(BridgeEvent.process_leak, {}, { pool, worker, pid, state })
@@ -210,3 +224,17 @@ const stateOf = (pid: number): string => {
     return globalThis.process.platform === "linux" && error instanceof Error ? "gone" : "unknown"
   }
 }
+
+/** The end as attributes of an event. */
+export const facts = ({ code, exitClass, output, planned, signal }: Omit<ProcessEnd, "pid">) => ({
+  planned,
+  code: code ?? undefined,
+  signal: signal ?? undefined,
+  exitClass: exitClass._tag,
+  cause: ExitClass.cause(exitClass),
+  output: output.slice(-eventLines).join("\n").slice(-eventCharacters)
+})
+
+/** The last lines that an event carries. 8 lines of at most 2000 characters: the end of a traceback, where its cause is; events are kept. */
+const eventLines = 8
+const eventCharacters = 2000

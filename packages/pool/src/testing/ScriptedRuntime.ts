@@ -178,7 +178,15 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
           WorkerError.ProcessExited | Imposed
         > = Effect.flatMap(
           Deferred.await(started.ended),
-          ({ code, signal }) => new WorkerError.ProcessExited({ worker: seat.name, pid: started.pid, code, signal, exitClass: ExitClass.ofEnd({ code, signal }), output: [] })
+          ({ code, signal }) =>
+            new WorkerError.ProcessExited({
+              worker: seat.name,
+              pid: started.pid,
+              code,
+              signal,
+              exitClass: ExitClass.ofEnd({ code, signal }),
+              output: []
+            })
         )
         return life
       })
