@@ -24,6 +24,15 @@ export const reaper_start = Event.declare({
   attributes: { ...pool, pid: Schema.Int, subreaper: Schema.Boolean }
 })
 
+export const reaper_complain = Event.declare({
+  name: "snakepit.reaper.complain",
+  layer: "control",
+  when:
+    "a pool's Reaper could not do something and goes on without: a setting that a worker runs without, a line that it did not understand",
+  measurements: {},
+  attributes: { ...pool, message: Schema.String }
+})
+
 export const forkserver_start = Event.declare({
   name: "snakepit.forkserver.start",
   layer: "control",
@@ -43,14 +52,6 @@ export const forkserver_exit = Event.declare({
   when: "a pool's forkserver ended, asked for (`planned`) or not; its workers live on",
   measurements: {},
   attributes: { ...pool, pid: Schema.Int, ...end }
-})
-
-export const spare_start = Event.declare({
-  name: "snakepit.spare.start",
-  layer: "execution",
-  when: "a process without a slot has shaken hands and waits for the next slot that needs one",
-  measurements: { tookMillis: Schema.Finite },
-  attributes: { ...pool, pid: Schema.Int, start: Schema.Literals(["fork", "spawn"]) }
 })
 
 export const spare_exit = Event.declare({
@@ -88,9 +89,9 @@ export const process_leak = Event.declare({
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
   reaper_start,
+  reaper_complain,
   forkserver_start,
   forkserver_exit,
-  spare_start,
   spare_exit,
   process_start,
   process_exit,

@@ -116,6 +116,7 @@ class Reaper:
             self._events.flush()
             self._await()
             self._reap()
+            self._events.flush()  # the host need not wait for a look at the whole of /proc
             self._chase()
         self.sweep()
 

@@ -42,6 +42,8 @@ export interface ReapedProcess {
   readonly status: Deferred.Deferred<Protocol.Status>
   readonly exited: Deferred.Deferred<ProcessExit>
   readonly gone: Deferred.Deferred<void>
+  /** Takes it out of the registry, and hears no more of it. */
+  readonly forget: () => void
   /** What is known of it by now. */
   readonly known: {
     pid: number | undefined
@@ -86,12 +88,12 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
     status: Deferred.makeUnsafe(),
     exited: Deferred.makeUnsafe(),
     gone: Deferred.makeUnsafe(),
+    forget: () => {
+      if (reaper.listeners.get(id) === hear) reaper.listeners.delete(id)
+      registry.gone(id)
+      Deferred.doneUnsafe(process.gone, Exit.void)
+    },
     known: { pid: undefined, status: undefined, exit: undefined }
-  }
-  const forget = () => {
-    if (reaper.listeners.get(id) === hear) reaper.listeners.delete(id)
-    registry.gone(id)
-    Deferred.doneUnsafe(process.gone, Exit.void)
   }
   const hear = (event: Protocol.Event): void => {
     switch (event.event) {
@@ -100,7 +102,7 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
         registry.started(id, event.pid, event.started)
         return void Deferred.doneUnsafe(process.spawned, Exit.succeed(event.pid))
       case "spawn_failed":
-        forget()
+        process.forget()
         return void Deferred.doneUnsafe(
           process.spawned,
           Exit.fail(new SpawnRefused({ detail: event.message, forkserverGone: event.forkserver_gone === true }))
@@ -116,7 +118,7 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
         process.known.exit = event
         return void Deferred.doneUnsafe(process.exited, Exit.succeed(event))
       case "gone":
-        return forget()
+        return process.forget()
     }
   }
   registry.reserve(id, pool)
@@ -185,7 +187,10 @@ export const end = (
       const { code, signal } = exit ?? { code: null, signal: null }
       return pid === undefined ? Effect.void : told({ pid, planned, code, signal, exitClass, output: [...process.output] })
     })
-    const isDone = () => Deferred.isDoneUnsafe(gone) || reaperName.current !== reaper
+    const isDone = () => {
+      if (!Deferred.isDoneUnsafe(gone) && reaperName.current !== reaper) process.forget()
+      return Deferred.isDoneUnsafe(gone)
+    }
     const wait = (duration: Duration.Duration) => Effect.timeoutOption(Deferred.await(gone), duration)
     const leak = Effect.suspend(() => isDone() ? Effect.void : tellLeak(process))
 

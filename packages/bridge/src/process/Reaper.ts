@@ -9,6 +9,7 @@
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "effect/process/ChildProcess"
@@ -54,6 +55,8 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
     start: Effect.gen(function*() {
       const commands = yield* Queue.unbounded<Uint8Array, Cause.Done>()
       const python = executable(config)
+      const sink = yield* Event.EventSink
+      const clock = yield* Clock.Clock
       const complaints: Array<string> = []
       const lost = (detail: string) => new WorkerError.ReaperLost({ pool, detail: [detail, ...complaints].join("\n  ") })
 
@@ -85,7 +88,11 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
         const event = Protocol.decode(line)
         if (event === undefined) return
         if (event.event === "ready") return void Deferred.doneUnsafe(ready, Effect.succeed(event.subreaper))
-        if (event.event === "error") return complain(event.message)
+        if (event.event === "error") {
+          complain(event.message)
+          const at = clock.currentTimeMillisUnsafe()
+          return Event.tell(sink, Event.make(BridgeEvent.reaper_complain, at, {}, { pool, message: event.message }))
+        }
         if ("id" in event) listeners.get(event.id)?.(event)
       }
       const lines = (bytes: typeof handle.stdout, use: (line: string) => void) =>

@@ -75,7 +75,8 @@ export type Event =
     readonly oom: OutOfMemory | null
   }
   | { readonly event: "gone"; readonly id: string }
-  | { readonly event: "error"; readonly message: string }
+  /** `id`: of the process that goes on without something. */
+  | { readonly event: "error"; readonly id?: string; readonly message: string }
 
 /** What a worker, or a forkserver, says of its own start. */
 export type Status =

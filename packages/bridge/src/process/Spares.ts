@@ -9,7 +9,6 @@
  */
 import { Event } from "@snakepit/core"
 import type { WorkerRuntime } from "@snakepit/pool"
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -57,9 +56,8 @@ export const take = ({ shelf }: Spares, told: Told): Taken | undefined => {
 }
 
 /** Starts one and puts it on the shelf. */
-export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launch.Launcher) {
+export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launch.Launcher, dial: typeof Session.open = Session.open) {
   const { config, pool, python } = launcher
-  const began = yield* Clock.currentTimeMillis
   const worker = `${pool}/spare`
   const over = yield* Deferred.make<"taken" | "died">()
   let told: Told = ({ pid, ...end }) => Event.emit(BridgeEvent.spare_exit, {}, { pool, pid, ...ReapedProcess.facts(end) })
@@ -75,7 +73,7 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
     generation: spares.count++,
     told: (end) => Effect.suspend(() => told(end))
   }).pipe(Scope.provide(scope))
-  const session = yield* Session.open({ worker, process: launched, config }).pipe(
+  const session = yield* dial({ worker, process: launched, config }).pipe(
     Effect.mapError((error) => ReapedProcess.bootFailed(worker, python.adapter, () => launched.reaped)("handshake", error.message)),
     Scope.provide(scope)
   )
@@ -99,10 +97,5 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
   )
   const ended = Effect.raceFirst(Deferred.await(launched.reaped.exited), Deferred.await(session.broken))
   yield* Effect.forkScoped(Effect.tap(ended, () => Deferred.succeed(over, "died")))
-  yield* Event.emit(
-    BridgeEvent.spare_start,
-    { tookMillis: (yield* Clock.currentTimeMillis) - began },
-    { pool, pid: launched.pid, start: launched.start }
-  )
   return { pid: launched.pid, gone: Deferred.await(over) } satisfies WorkerRuntime.Spare
 })
