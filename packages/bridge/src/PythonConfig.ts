@@ -19,7 +19,12 @@ export const PythonConfig = Schema.Struct({
    */
   threads: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 })).pipe(
     Schema.withDecodingDefault(Effect.succeed(1))
-  )
+  ),
+  /**
+   * What holds the pool's processes beyond Reaper, process groups and parent-death signals. `"namespace"`: a pid namespace (Linux), which nothing
+   * can leave; the pool does not start where none can be made.
+   */
+  containment: Schema.Literals(["process", "namespace"]).pipe(Schema.withDecodingDefault(Effect.succeed("process" as const)))
 })
 
 /** The settings of the Python side of one pool, decoded. */

@@ -22,7 +22,7 @@ export interface PythonSettings {
 }
 
 /** Stands in for the settings of a pool before there is a configuration, when only the shape of the tree is asked for. */
-const nowhere: PythonConfig = { adapter: "?", path: [], env: {}, threads: 1 }
+const nowhere: PythonConfig = { adapter: "?", path: [], env: {}, threads: 1, containment: "process" }
 
 /** The runtime of one run. */
 export const make = (
@@ -35,7 +35,7 @@ export const make = (
     const processes = named<PythonProcess.PythonProcess>("process")
     return {
       codec: Msgpack,
-      reaper: (pool) => Reaper.child({ pool, runId: run.runId, config: python(pool), name: reapers(pool), spawner }),
+      reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: python(pool), name: reapers(pool), spawner }),
       process: (seat) =>
         PythonProcess.child({
           seat,

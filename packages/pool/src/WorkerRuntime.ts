@@ -9,6 +9,7 @@ import type {
   BootFailed,
   CallOverran,
   ChannelLost,
+  ContainmentUnavailable,
   HandshakeFailed,
   HandshakeTimeout,
   HeartbeatLost,
@@ -54,7 +55,7 @@ export type Imposed = HeartbeatLost | HandshakeTimeout | CallOverran
 export interface WorkerRuntime {
   readonly codec: PayloadCodec
   /** What all workers of a pool belong to: when it ends, they end. */
-  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost, never, "control">
+  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost | ContainmentUnavailable, never, "control">
   /** The external process of one worker. Its channel and its monitors end it with {@link Imposed}. */
   readonly process: (
     seat: WorkerSeat

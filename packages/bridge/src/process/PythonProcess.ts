@@ -76,6 +76,7 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
         new WorkerError.BootFailed({ worker: seat.name, stage, adapter: config.adapter, detail, output: [...output] })
       const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
       const registry = yield* Effect.mapError(RegisteredName.whereis(registryName), (error) => failed("spawn", error.message))
+      const cgroup = registry.cgroup(seat.pool)
       const socket = RunFolder.socketPath(registry.folder, seat.pool, seat.slot, generation)
       const token = randomBytes(32).toString("hex")
       const about = { pool: seat.pool, slot: seat.slot, generation }
@@ -87,7 +88,7 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
       const hear = (event: Protocol.Event): void => {
         switch (event.event) {
           case "spawned":
-            registry.entries.set(id, { ...about, id, pid: event.pid, startTicks: event.started })
+            registry.started(id, event.pid, event.started)
             return void Deferred.doneUnsafe(spawned, Effect.succeed(event.pid))
           case "spawn_failed":
             Deferred.doneUnsafe(gone, Effect.void)
@@ -107,7 +108,7 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
 
       yield* Effect.acquireRelease(
         Effect.sync(() => {
-          registry.entries.set(id, { ...about, id, pid: undefined, startTicks: undefined })
+          registry.reserve(id, seat.pool)
           reaper.listeners.set(id, hear)
           reaper.send({
             op: "spawn",
@@ -125,7 +126,8 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
               PYTHONPATH: [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(":")
             }),
             cwd: config.cwd ?? process.cwd(),
-            secret: token
+            secret: token,
+            ...("folder" in cgroup ? { settings: { cgroup: cgroup.folder } } : {})
           })
         }),
         () =>
@@ -146,7 +148,8 @@ export const child = ({ config, name, reaper: reaperName, registry: registryName
               if (left && reaperName.current === reaper) yield* Event.emit(BridgeEvent.process_leak, {}, { ...about, pid })
             }
             reaper.listeners.delete(id)
-            registry.entries.delete(id)
+            if (left && reaperName.current === reaper) registry.leaked(id)
+            else registry.gone(id)
             rmSync(socket, { force: true })
           })
       )

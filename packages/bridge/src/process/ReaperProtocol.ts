@@ -9,11 +9,26 @@ export type Command =
     readonly cwd: string
     /** Written to the worker's standard input as its only line. */
     readonly secret: string
+    readonly settings?: Settings
   }
   | { readonly op: "signal"; readonly id: string; readonly signal: "TERM" | "KILL" }
 
+/** What the Reaper does to a process it starts. */
+export interface Settings {
+  /** A delegated folder of cgroup v2, in which the Reaper makes one for the process. */
+  readonly cgroup?: string
+}
+
+/** What holds processes together where the Reaper runs. */
+export interface Containment {
+  readonly subreaper: boolean
+  readonly pdeathsig: boolean
+  readonly pidfd: boolean
+  readonly namespace: boolean
+}
+
 export type Event =
-  | { readonly event: "ready"; readonly pid: number; readonly subreaper: boolean }
+  | { readonly event: "ready"; readonly pid: number; readonly subreaper: boolean; readonly containment?: Containment }
   | { readonly event: "spawned"; readonly id: string; readonly pid: number; readonly started: number }
   | { readonly event: "spawn_failed"; readonly id: string; readonly errno: number; readonly message: string }
   | { readonly event: "status"; readonly id: string; readonly status: Status }
