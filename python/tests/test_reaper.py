@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reaper_host import PATIENCE, ReaperHost, alive, await_dead
-from snakepit.reaper import Lines
+from snakepit_reaper.lines import Lines
+from worker_host import TOKEN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is proved here needs /proc and a subreaper")
 
@@ -32,7 +33,12 @@ WAIT_FOR_DAEMON = DAEMON + "time.sleep(1000)\n"
 
 
 def test_says_that_it_is_ready_and_a_subreaper(reaper: ReaperHost) -> None:
-    assert reaper.ready == {"event": "ready", "pid": reaper.process.pid, "subreaper": True}
+    assert reaper.ready == {
+        "event": "ready",
+        "pid": reaper.process.pid,
+        "subreaper": True,
+        "containment": {"subreaper": True, "pdeathsig": True, "pidfd": True, "namespace": False},
+    }
 
 
 def test_gives_a_worker_its_secret_its_status_pipe_and_nothing_else(reaper: ReaperHost) -> None:
@@ -51,13 +57,16 @@ os.write(fd, json.dumps(facts).encode() + b"\\n")
     )
     status = reaper.event("status", "default/0")["status"]
     assert status.pop("fds") == [status.pop("fd")]
-    assert status == {"secret": "s3cret\n", "leader": True, "marker": "default/0", "oom": "500"}
+    assert status == {"secret": f"{TOKEN}\n", "leader": True, "marker": "default/0", "oom": "500"}
 
 
 def test_tells_output_exit_code_and_gone_in_this_order(reaper: ReaperHost) -> None:
     pid = reaper.python("a", "import sys; print('one\\ntwo'); print('three', file=sys.stderr, end=''); sys.exit(7)")
     reaper.event("gone", "a")
-    assert reaper.event("exited", "a") == {"event": "exited", "id": "a", "pid": pid, "code": 7, "signal": None}
+    assert reaper.event("exited", "a") == {
+        **{"event": "exited", "id": "a", "pid": pid, "code": 7, "signal": None},
+        **{"sent": None, "oom": None},
+    }
     outputs = {(event["stream"], event["text"]) for event in reaper.of("output")}
     assert outputs == {("stdout", "one"), ("stdout", "two"), ("stderr", "three")}
     assert [event["event"] for event in reaper.events][-2:] == ["exited", "gone"]
