@@ -9,7 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs"
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeSync } from "node:fs"
 import { basename, join, relative } from "node:path"
 
 /** A folder to make cgroups in, or why there is none. */
@@ -56,6 +56,16 @@ export const find = (): Parent => {
   return found
 }
 
+/** Writes to a file of the kernel: one that is not there is not made. */
+const write = (path: string, text: string): void => {
+  const fd = openSync(path, constants.O_WRONLY)
+  try {
+    writeSync(fd, text)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** The folder of a run. */
 export const ofRun = (parent: string, runId: string): string => join(parent, `snakepit-${runId}`)
 
@@ -67,7 +77,7 @@ export const isOfRun = (folder: string, runId: string): boolean =>
 const passOn = (folder: string): void => {
   if (!read(join(folder, "cgroup.controllers")).split(/\s/).includes("memory")) return
   try {
-    writeFileSync(join(folder, "cgroup.subtree_control"), "+memory")
+    write(join(folder, "cgroup.subtree_control"), "+memory")
   } catch {
     // the evidence is then the kernel's own count
   }
@@ -130,7 +140,7 @@ export const empty = (folder: string): Effect.Effect<number> =>
       const left = population(folder)
       if (left === 0) return 0
       try {
-        writeFileSync(join(folder, "cgroup.kill"), "1")
+        write(join(folder, "cgroup.kill"), "1")
       } catch {
         // it is gone
       }
