@@ -41,7 +41,12 @@ export const PythonConfig = Schema.Struct({
     openFiles: Schema.optional(int(64, 1_048_576)), // 64: a worker's own pipes, sockets and modules need about 30
     /** Bytes of a core dump. 0: a worker that holds a model of gigabytes would write them all for each crash. */
     coreBytes: int(0, Number.MAX_SAFE_INTEGER).pipe(Schema.withDecodingDefault(Effect.succeed(0)))
-  }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
+  }).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  /**
+   * What holds the pool's processes beyond Reaper, process groups and parent-death signals. `"namespace"`: a pid namespace (Linux), which nothing
+   * can leave; the pool does not start where none can be made.
+   */
+  containment: Schema.Literals(["process", "namespace"]).pipe(Schema.withDecodingDefault(Effect.succeed("process" as const)))
 })
 
 /** The settings of the Python side of one pool, decoded. */
@@ -70,8 +75,9 @@ export const environment = (config: PythonConfig, more: Record<string, string>):
   return { ...Object.fromEntries(inherited), ...threads, PYTHONUNBUFFERED: "1", ...config.env, ...more }
 }
 
-/** What is applied to each worker before its code runs. */
-export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig): Settings => ({
+/** What is applied to each worker before its code runs. `cgroup`: the folder in which the Reaper makes one for it. */
+export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: string | undefined): Settings => ({
+  ...cgroup === undefined ? {} : { cgroup },
   ...nice === undefined ? {} : { nice },
   oom_score_adj: oomScoreAdj,
   rlimits: {

@@ -53,7 +53,7 @@ export const make = (
     }
     return {
       codec: Msgpack,
-      reaper: (pool) => Reaper.child({ pool, runId: run.runId, config: settings(pool).python, name: reapers(pool), spawner }),
+      reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
       forkserver: (pool) => Forkserver.child(() => launcher(pool)),
       spare: (pool) => Effect.suspend(() => Spares.start(sparesOf(pool), launcher(pool))),
       process: (seat) =>

@@ -143,6 +143,19 @@ export class ChannelLost extends Schema.TaggedError<ChannelLost>()("ChannelLost"
   }
 }
 
+/** The pool asks for a containment that cannot be had here. It is not started with less. */
+export class ContainmentUnavailable extends Schema.TaggedError<ContainmentUnavailable>()("ContainmentUnavailable", {
+  pool: Schema.String,
+  containment: Schema.String,
+  detail: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message(): string {
+    return `pool "${this.pool}" asks for containment "${this.containment}", which is not to be had here: ${this.detail}. ` +
+      `To enable it, ${this.remedy}. Or ask for less: containment "process"`
+  }
+}
+
 /** The pool's Reaper did not start or ended; its workers end with it. */
 export class ReaperLost extends Schema.TaggedError<ReaperLost>()("ReaperLost", { pool: Schema.String, detail: Schema.String }) {
   override get message(): string {

@@ -11,6 +11,7 @@ import type {
   BootFailed,
   CallOverran,
   ChannelLost,
+  ContainmentUnavailable,
   ForkserverLost,
   HandshakeFailed,
   HandshakeTimeout,
@@ -80,7 +81,7 @@ export type Imposed = HeartbeatLost | HandshakeTimeout | CallOverran
 export interface WorkerRuntime {
   readonly codec: PayloadCodec
   /** What all workers of a pool belong to: when it ends, they end. */
-  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost, never, "control">
+  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost | ContainmentUnavailable, never, "control">
   /** What new processes of a pool come from while it is up. When it ends, living ones go on and new ones start without it. */
   readonly forkserver: (pool: string) => PortChild<"forkserver", BootFailed, ForkserverLost, "control">
   /**

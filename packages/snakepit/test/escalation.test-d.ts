@@ -1,11 +1,12 @@
 /** What an application must handle, inferred from the tree by path. */
-import type { RunFolder } from "@snakepit/bridge"
+import type { DataFolder, RunFolder } from "@snakepit/bridge"
 import type { SupervisorError } from "@snakepit/core"
 import type { ConfigServer, WorkerError } from "@snakepit/pool"
 import { describe, expectTypeOf, it } from "vitest"
 import type * as Snakepit from "../src/Snakepit.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
+type RegistryFailed = DataFolder.DataFolderFailed | RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed
 type At<Path extends string, E> = SupervisorError.Origin<Path, E>
 
 describe("the tree of an application", () => {
@@ -15,7 +16,7 @@ describe("the tree of an application", () => {
         "snakepit",
         | At<"snakepit/foundation", SupervisorError.Defect>
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
-        | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed | Always>
+        | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
       >
     >()
   })
@@ -25,8 +26,8 @@ describe("the tree of an application", () => {
     expectTypeOf<Snakepit.StartError>().toEqualTypeOf<
       SupervisorError.StartFailed<
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
-        | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed>
-        | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost>
+        | At<"snakepit/foundation/process_registry", RegistryFailed>
+        | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
         | At<`${Worker}/process`, WorkerError.BootFailed>
         | At<`${Worker}/channel`, WorkerError.HandshakeFailed | WorkerError.ChannelLost>
       >

@@ -64,7 +64,8 @@ export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
 
       if (python.start === "spawn") return yield* spawning("python.start is \"spawn\"")
       const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
-      const registry = yield* Effect.mapError(RegisteredName.whereis(registryName), (error) => failed("spawn", error.message))
+      const registry = registryName.latest // a registry that is being replaced is no reason not to start
+      if (registry === undefined) return yield* failed("spawn", "its application has not started its registry")
       if (!reaper.subreaper) {
         return yield* spawning(
           "this system lets no process adopt what others leave (Linux does): a forked worker would not belong to the Reaper"

@@ -60,10 +60,16 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, { generati
   let process: ReapedProcess.ReapedProcess | undefined
   const failed = ReapedProcess.bootFailed(worker, python.adapter, () => process)
   const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
-  const registry = yield* Effect.mapError(RegisteredName.whereis(registryName), (error) => failed("spawn", error.message))
+  const registry = registryName.latest // a registry that is being replaced is no reason not to start
+  if (registry === undefined) return yield* failed("spawn", "its application has not started its registry")
   const socket = RunFolder.socketPath(registry.folder, pool, slot, generation)
   const secret = randomBytes(32).toString("hex")
-  const about = { id: `${worker}#${generation}`, secret, settings: settings(python) }
+  const cgroup = registry.cgroup(pool)
+  const about = {
+    id: `${worker}#${generation}`,
+    secret,
+    settings: settings(python, "folder" in cgroup ? cgroup.folder : undefined)
+  }
   yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(socket, { force: true })))
 
   const attempt = Effect.fnUntraced(function*(start: "fork" | "spawn", command: Protocol.Command) {
