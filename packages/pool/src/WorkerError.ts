@@ -1,4 +1,5 @@
 /** What ends the parts of a worker: the reasons that stand in restarts, escalations and start failures. */
+import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
 import * as ExitClass from "./ExitClass.ts"
 
@@ -171,5 +172,33 @@ export class ForkserverLost extends Schema.TaggedError<ForkserverLost>()("Forkse
 }) {
   override get message(): string {
     return `the Forkserver of pool "${this.pool}" is gone: ${this.detail}. Its workers go on${tail(this.output)}`
+  }
+}
+
+/** The refusal of a restart that would fail as the start before it did: the adapter does not import, or cannot be served. */
+export class DeterministicBootFailure extends Schema.TaggedError<DeterministicBootFailure>()("DeterministicBootFailure", {
+  ...worker,
+  adapter: Schema.String
+}) {
+  override get message(): string {
+    return `starting worker ${this.worker} again does not cure what is wrong with its adapter "${this.adapter}". ` +
+      "Correct it; the pool is tried again by itself"
+  }
+}
+
+/** A child that the application has placed under the workers did not start. */
+export class PerWorkerFailed<out Child extends string = string, out E = unknown> extends Data.TaggedError("PerWorkerFailed")<{
+  /** `default/3`. */
+  readonly worker: string
+  /** Its path below the worker. */
+  readonly child: string
+  readonly error: unknown
+}> {
+  declare readonly child: Child
+  declare readonly error: E
+  override get message(): string {
+    return `"${this.child}", a perWorker child of worker ${this.worker}, did not start: ${
+      this.error instanceof Error ? this.error.message : String(this.error)
+    }`
   }
 }
