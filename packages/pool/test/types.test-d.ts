@@ -78,7 +78,7 @@ describe("the tree of a pool", () => {
     expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["path"]>().toEqualTypeOf<"gpu">()
     expectTypeOf<Because<Supervisor.Escalation<ReturnType<typeof pool>>>>().toEqualTypeOf<
       | At<"gpu/roster", Always>
-      | At<"gpu/reaper", WorkerError.ReaperLost | Always>
+      | At<"gpu/reaper", WorkerError.ReaperLost | WorkerError.ContainmentUnavailable | Always>
       | At<"gpu/fleet", SupervisorError.Defect>
       | At<Worker, SupervisorError.Defect>
       | At<`${Worker}/process`, WorkerError.BootFailed | WorkerError.ProcessExited | WorkerRuntime.Imposed | Always>
