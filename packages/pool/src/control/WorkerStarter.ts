@@ -27,7 +27,7 @@ import * as Stream from "effect/Stream"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import * as PoolEvent from "../PoolEvent.ts"
-import { BootFailed, ChannelLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
+import { BootFailed, ChannelLost, FleetLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import type { Roster } from "./Roster.ts"
 
@@ -40,7 +40,7 @@ export interface Options {
 }
 
 /** How a worker can fail to come up, `C` being the application's own children of it. */
-export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | ChannelLost | PerWorker.StartErrorOf<C>
+export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | ChannelLost | FleetLost | PerWorker.StartErrorOf<C>
 
 /** The starter of workers that have the children `C` beside their own. */
 export type WorkerStarter<C extends Child.Any> = ReturnType<typeof child<C>>
@@ -72,7 +72,7 @@ const fill = Effect.fnUntraced(function*(fleet: Fleet, pool: string, slots: Read
     const lacking = slots.filter((slot) => !children.some(({ id }) => id === slot))
     yield* Effect.forEach(lacking, (slot) => give(fleet, pool, slot), { concurrency: "unbounded", discard: true })
     const settled = yield* Stream.runHead(Stream.filter(fleet.changes, (tree) => !tree.children.some(isFirstStart)))
-    if (settled._tag === "None") return yield* Effect.never // the fleet has ended, and this child goes with it
+    if (settled._tag === "None") return yield* lost(fleet, pool)
     if (slots.every((slot) => settled.value.children.some(({ id }) => id === slot))) return
   }
 })
@@ -85,7 +85,7 @@ const isFirstStart = ({ generation, restarts, status }: Tree.ChildNode): boolean
 const give = (fleet: Fleet, pool: string, slot: string): Effect.Effect<void, unknown> =>
   Effect.catchTags(fleet.startChild(slot), {
     ChildPresent: () => Effect.void, // somebody else has given it
-    SupervisorStopping: () => Effect.never, // this child goes with it
+    SupervisorStopping: () => lost(fleet, pool),
     MaxChildren: Effect.die,
     ChildStartFailed: ({ child, reason, supervisor }) => {
       if (reason._tag === "Defect") return Effect.die(reason.defect)
@@ -96,6 +96,13 @@ const give = (fleet: Fleet, pool: string, slot: string): Effect.Effect<void, unk
       return Effect.fail(isOwn(error) ? error : new PerWorkerFailed({ worker: `${pool}/${slot}`, child: below, error }))
     }
   }).pipe(Effect.asVoid)
+
+/** Why there is no fleet any more. The pool replaces it, and this child with it, once this start is over. */
+const lost = (fleet: Fleet, pool: string): Effect.Effect<never, FleetLost> =>
+  Effect.matchEffect(fleet.life, {
+    onFailure: ({ message }) => Effect.fail(new FleetLost({ pool, detail: message })),
+    onSuccess: () => Effect.fail(new FleetLost({ pool, detail: "it was stopped" }))
+  })
 
 const isOwn = (error: unknown): boolean => error instanceof BootFailed || error instanceof HandshakeFailed || error instanceof ChannelLost
 
