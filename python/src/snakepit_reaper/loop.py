@@ -103,6 +103,7 @@ class Reaper:
         self._subreaper = LINUX and libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
         self._file_limit = raise_file_limit()
         self._oom_kills = OomKills()
+        self._hunted: set[str] = set()
         # exit statuses of strangers, while one of them may turn out to be a worker that a forkserver has made
         self._unclaimed: dict[int, int] = {}
 
@@ -319,15 +320,17 @@ class Reaper:
         assert popen.stderr is not None
         return self._take(id, popen.pid, (popen.stdout, popen.stderr, status), settings)
 
-    def _take(self, id: str, pid: int, files: tuple[IO[bytes], IO[bytes], IO[bytes]], settings: Settings) -> Worker:
+    def _take(
+        self, id: str, pid: int, files: tuple[IO[bytes], IO[bytes], IO[bytes]], settings: Settings | None
+    ) -> Worker:
         worker = self._workers[id] = Worker(id, pid, self._oom_kills.count())
         stdout, stderr, status = files
         self._relay(worker, stdout, LINE_BYTES, self._output(worker, "stdout"))
         self._relay(worker, stderr, LINE_BYTES, self._output(worker, "stderr"))
         self._relay(worker, status, STATUS_BYTES, lambda line: self._status(worker, line))
-        for missing in settings.apply(pid):
+        for missing in settings.apply(pid) if settings else ():
             self._events.emit("error", id=id, message=f"worker {id!r} runs without {missing}")
-        if settings.cgroup is not None:
+        if settings and settings.cgroup is not None:
             self._enclose(worker, settings.cgroup)
         return worker
 
@@ -341,6 +344,8 @@ class Reaper:
             # the start time keeps apart what other Reapers, or this one's forebears, make in the same folder
             name = f"{worker.id}.{worker.pid}.{found.started if found else 0}"
             worker.cgroup = Cgroup(parent, name, worker.pid)
+        except ProcessLookupError:
+            pass  # it has ended already
         except OSError as problem:
             message = f"worker {worker.id!r} runs without a cgroup of its own: {problem}; is {parent} delegated to us?"
             self._events.emit("error", id=worker.id, message=message)
@@ -413,7 +418,9 @@ class Reaper:
     def _born(self, birth: Birth, pid: int) -> None:
         secret_writer, stdout, stderr, status = birth.files
         files = (readable(stdout), readable(stderr), readable(status))
-        worker = self._take(birth.id, pid, files, Settings.of(birth.command.get("settings")))
+        # a number that was reaped already is nobody's, or another's
+        settings = None if pid in self._unclaimed else Settings.of(birth.command.get("settings"))
+        worker = self._take(birth.id, pid, files, settings)
         self._tell_started(worker)
         if not birth.killed:
             write_secret(secret_writer, birth.command["secret"].encode() + b"\n")
@@ -443,8 +450,7 @@ class Reaper:
             self._signal_group(worker, number)
             return
         self._kill(worker)
-        for found in self._belonging().get(id, ()):
-            kill(found)
+        self._hunted.add(id)
 
     def _signal_unborn(self, id: str) -> None:
         for births in self._forkservers():
@@ -592,6 +598,13 @@ class Reaper:
         return ours is None or not leaders.issuperset(ours)
 
     def _chase(self) -> None:
+        if self._hunted:
+            # one look for all that are to be killed; the group of each has had its signal
+            belonging = self._belonging()
+            for id in self._hunted:
+                for found in belonging.get(id, ()):
+                    kill(found)
+            self._hunted.clear()
         dying = [worker for worker in self._workers.values() if worker.exited]
         while dying:
             belonging = self._belonging() if self._strangers() else {}
