@@ -10,16 +10,23 @@ import * as RunJournal from "../src/process/RunJournal.ts"
 
 const header: RunJournal.Header = { runId: "run-1", machine: "", bootId: "b", pidNamespace: "n", pid: 1, startTicks: 2 }
 
-const opened = (use: (journal: JournalFile.JournalFile, say: (line: RunJournal.Line) => void, troubles: Array<string>, folder: string) => void) => {
+const opened = (
+  use: (journal: JournalFile.JournalFile, say: (line: RunJournal.Line) => void, troubles: Array<string>, folder: string) => void
+) => {
   const folder = mkdtempSync(join(tmpdir(), "snakepit-journal-"))
   const entries = new Map<string, RunJournal.ProcessEntry>()
   const troubles: Array<string> = []
   const journal = JournalFile.make({ folder, header, entries, onTrouble: (detail) => troubles.push(detail) })
   try {
-    use(journal, (line) => {
-      RunJournal.apply(entries, line)
-      journal.append(line)
-    }, troubles, folder)
+    use(
+      journal,
+      (line) => {
+        RunJournal.apply(entries, line)
+        journal.append(line)
+      },
+      troubles,
+      folder
+    )
   } finally {
     journal.close()
     rmSync(folder, { recursive: true, force: true })

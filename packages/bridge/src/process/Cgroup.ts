@@ -16,7 +16,8 @@ import { basename, join, relative } from "node:path"
 export type Parent = { readonly folder: string } | { readonly why: string }
 
 /** In `/proc/mounts` a space is `\040`, and so on. */
-const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
+const unescape = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 
 /** The folder of this process in the version 2 hierarchy, from `/proc/self/cgroup` and `/proc/self/mountinfo`; hybrid systems included. */
 export const own = (selfCgroup: string, mountinfo: string): Parent => {
@@ -158,6 +159,4 @@ export const empty = (folder: string): Effect.Effect<number> =>
 
 /** Kills all that is in the folder of a run, and removes it. Returns how many were there. */
 export const end = (folder: string, runId: string): Effect.Effect<number> =>
-  Effect.suspend(() =>
-    isOfRun(folder, runId) ? Effect.tap(empty(folder), () => Effect.sync(() => remove(folder))) : Effect.succeed(0)
-  )
+  Effect.suspend(() => isOfRun(folder, runId) ? Effect.tap(empty(folder), () => Effect.sync(() => remove(folder))) : Effect.succeed(0))

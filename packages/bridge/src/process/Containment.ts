@@ -60,7 +60,9 @@ const layersOf = ({ cgroup, containment, journal, platform, proc, reaper }: Prob
       active: containment === "namespace",
       because: containment === "namespace"
         ? "the kernel kills everything in it when the Reaper ends"
-        : linux ? "not asked for: containment is \"process\"" : notLinux(platform)
+        : linux
+        ? "not asked for: containment is \"process\""
+        : notLinux(platform)
     },
     {
       name: "cgroup",

@@ -72,7 +72,8 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
 
       yield* Effect.acquireRelease(
         Effect.sync(() => registry.reserve(id, pool)),
-        () => // when the process below is gone
+        () =>
+          // when the process below is gone
           Survivors.sweep(registry.runId, pool).pipe(
             Effect.andThen("folder" in cgroup ? Cgroup.empty(cgroup.folder) : Effect.void),
             Effect.andThen(Effect.sync(() => registry.gone(id)))
@@ -117,7 +118,10 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         if (event.event === "ready") {
           if (isolated) pid = PidNamespace.reaperOf(handle.pid) ?? handle.pid
           const { subreaper } = event
-          return void Deferred.doneUnsafe(ready, Effect.succeed(event.containment ?? { subreaper, pdeathsig: subreaper, pidfd: subreaper, namespace: isolated }))
+          return void Deferred.doneUnsafe(
+            ready,
+            Effect.succeed(event.containment ?? { subreaper, pdeathsig: subreaper, pidfd: subreaper, namespace: isolated })
+          )
         }
         if (event.event === "error") return complain(event.message)
         if ("id" in event) listeners.get(event.id)?.(event)

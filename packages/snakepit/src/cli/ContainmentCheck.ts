@@ -54,7 +54,11 @@ const abilities = (config: PythonConfig): Effect.Effect<Protocol.Containment | u
   })
 
 /** Pure: what is found of one pool. */
-export const judge = (area: string, probe: Containment.Probe, namespace: PidNamespace.Lacking | undefined): ReadonlyArray<Finding.Finding> => {
+export const judge = (
+  area: string,
+  probe: Containment.Probe,
+  namespace: PidNamespace.Lacking | undefined
+): ReadonlyArray<Finding.Finding> => {
   if (probe.containment === "namespace" && namespace !== undefined) {
     return [Finding.error(area, `it asks for a pid namespace, which is not to be had: ${namespace.detail}`, namespace.remedy)]
   }
@@ -71,7 +75,11 @@ export const judge = (area: string, probe: Containment.Probe, namespace: PidName
   ]
 }
 
-export const check = (pool: string, config: PythonConfig, { cgroup, journal, namespace }: Ground): Effect.Effect<ReadonlyArray<Finding.Finding>> =>
+export const check = (
+  pool: string,
+  config: PythonConfig,
+  { cgroup, journal, namespace }: Ground
+): Effect.Effect<ReadonlyArray<Finding.Finding>> =>
   Effect.map(abilities(config), (reaper) =>
     reaper === undefined
       ? [Finding.error(`pool ${pool}`, "its Reaper does not run", "mend its Python first: it is the program that runs the Reaper")]

@@ -23,7 +23,9 @@ interface Read {
 const without = (finding: Finding.Finding): Read => ({ config: assumed, isAssumed: true, finding })
 
 const readConfig = (file: string | undefined): Effect.Effect<Read> => {
-  if (file === undefined) return Effect.succeed(without(Finding.ok("config", "none was given (--config): one pool with the defaults is assumed")))
+  if (file === undefined) {
+    return Effect.succeed(without(Finding.ok("config", "none was given (--config): one pool with the defaults is assumed")))
+  }
   return Effect.try({
     try: () => JSON.parse(readFileSync(file, "utf8")) as unknown,
     catch: (cause) => cause instanceof Error ? cause.message : String(cause)
@@ -37,7 +39,11 @@ const readConfig = (file: string | undefined): Effect.Effect<Read> => {
       onSuccess: (config): Read => ({ config, isAssumed: false, finding: Finding.ok("config", file) }),
       onFailure: (detail) =>
         without(
-          Finding.error("config", `${file}: ${detail}`, "mend it: it is what Snakepit.layer takes, as JSON. One pool with the defaults is assumed below")
+          Finding.error(
+            "config",
+            `${file}: ${detail}`,
+            "mend it: it is what Snakepit.layer takes, as JSON. One pool with the defaults is assumed below"
+          )
         )
     })
   )
@@ -49,7 +55,8 @@ export const examine = (file: string | undefined): Effect.Effect<ReadonlyArray<F
     const { config, finding, isAssumed } = yield* readConfig(file)
     const pools = Object.entries(config.pools)
     const sizes = pools.map(([pool, { size }]) => ({ pool, size }))
-    const pythons = yield* Effect.forEach(pools, ([pool, { python }]) => PythonCheck.check(`python ${pool}`, python, isAssumed ? "" : python.adapter))
+    const pythons = yield* Effect.forEach(pools, ([pool, { python }]) =>
+      PythonCheck.check(`python ${pool}`, python, isAssumed ? "" : python.adapter))
     const data = yield* FolderCheck.dataFolder(config.dataFolder)
     const ground = yield* ContainmentCheck.ground(config.cgroup, data.folder)
     return [
@@ -60,7 +67,9 @@ export const examine = (file: string | undefined): Effect.Effect<ReadonlyArray<F
       data.finding,
       ...(yield* LeftoverCheck.check(data.folder)),
       yield* FolderCheck.sharedMemory,
-      ...(yield* LimitCheck.check(sizes.map(({ size }) => size))),
+      ...(yield* LimitCheck.check(sizes.map(({ size }) =>
+        size
+      ))),
       ...(yield* Effect.forEach(pools, ([pool, { python }]) => ContainmentCheck.check(pool, python, ground))).flat()
     ]
   })

@@ -21,7 +21,9 @@ export const runFolder = (pools: ReadonlyArray<PoolSize>): Effect.Effect<Finding
   )
 
 /** The data folder as well as what was found about it. */
-export const dataFolder = (asked: string | undefined): Effect.Effect<{ readonly finding: Finding.Finding; readonly folder: string | undefined }> =>
+export const dataFolder = (
+  asked: string | undefined
+): Effect.Effect<{ readonly finding: Finding.Finding; readonly folder: string | undefined }> =>
   DataFolder.make(asked).pipe(
     Effect.map((found) =>
       "folder" in found

@@ -33,9 +33,17 @@ export const judge = (runs: ReadonlyArray<KnownRun>, setAside: ReadonlyArray<str
       "start an application on this data folder: its start ends them"
     ))
   }
-  say(of("dead").filter((run) => run.remains === 0), (count) => `${count} journals of dead hosts, nothing is left of them`, "the next start removes them")
+  say(
+    of("dead").filter((run) => run.remains === 0),
+    (count) => `${count} journals of dead hosts, nothing is left of them`,
+    "the next start removes them"
+  )
   say(of("rebooted"), (count) => `${count} journals from before the last boot`, "the next start removes them")
-  say(of("unreadable"), (count) => `${count} journals that cannot be read`, "the next start sets them aside; look whether the disk was full")
+  say(
+    of("unreadable"),
+    (count) => `${count} journals that cannot be read`,
+    "the next start sets them aside; look whether the disk was full"
+  )
   say(
     of("foreign"),
     (count) => `${count} journals of another machine or container, of which nothing can be said from here`,

@@ -35,13 +35,20 @@ export const judge = (limits: Limits, sizes: ReadonlyArray<number>): ReadonlyArr
     if (limit < need) {
       findings.push(Finding.error("limits", `${limit} ${what} are allowed, and ${workers} workers need about ${need}`, remedy))
     } else if (limit < 2 * need) {
-      findings.push(Finding.warning("limits", `${limit} ${what} are allowed, little more than the ${need} that ${workers} workers need`, remedy))
+      findings.push(
+        Finding.warning("limits", `${limit} ${what} are allowed, little more than the ${need} that ${workers} workers need`, remedy)
+      )
     } else {
       findings.push(Finding.ok("limits", `${limit === Number.POSITIVE_INFINITY ? "any number of" : limit} ${what}, ${need} needed`))
     }
   }
   judgeOne("open files", limits.openFiles, files, "raise the limit: ulimit -n 65536, LimitNOFILE= in a systemd unit")
-  judgeOne("processes and threads", limits.processes, threads, "raise the limit: ulimit -u, TasksMax= in a systemd unit, --pids-limit of a container")
+  judgeOne(
+    "processes and threads",
+    limits.processes,
+    threads,
+    "raise the limit: ulimit -u, TasksMax= in a systemd unit, --pids-limit of a container"
+  )
   return findings
 }
 

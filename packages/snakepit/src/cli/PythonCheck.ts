@@ -33,7 +33,8 @@ const Answer = Schema.fromJsonString(Schema.Struct({
 /** What Python said of itself. */
 export type Answer = typeof Answer.Type
 
-const install = "install the package's requirements into it: python -m pip install -r python/requirements.txt; or name another interpreter: " +
+const install =
+  "install the package's requirements into it: python -m pip install -r python/requirements.txt; or name another interpreter: " +
   "python.executable, or $SNAKEPIT_PYTHON"
 
 /** Pure: what the answer means. */

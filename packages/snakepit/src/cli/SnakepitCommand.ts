@@ -34,7 +34,9 @@ const doctor = Command.make("doctor", {
     if (json) yield* Console.log(Finding.toJson(findings))
     if (Finding.hasError(findings)) return yield* Effect.fail(new FoundErrors())
   })).pipe(
-    Command.withDescription("Look whether this system runs Snakepit, what holds its processes, and what dead hosts left. Exits with 1 at an error.")
+    Command.withDescription(
+      "Look whether this system runs Snakepit, what holds its processes, and what dead hosts left. Exits with 1 at an error."
+    )
   )
 
 /** The whole command line. */
