@@ -24,9 +24,10 @@ Event = dict[str, Any]
 class ReaperHost:
     """A Reaper and the pids that were seen below it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *prefix: str) -> None:
+        """`prefix` is a command that runs the Reaper's."""
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(REAPER)],
+            [*prefix, sys.executable, "-I", "-S", str(REAPER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -86,6 +87,10 @@ class ReaperHost:
         self.pids.append(pid)
         return pid
 
+    def children(self) -> list[int]:
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def signal(self, id: str, name: str) -> None:
         self.command("signal", id, signal=name)
 
@@ -142,6 +147,12 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def limit(pid: int, name: str) -> list[str]:
+    """Soft and hard limit, by their name in /proc."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line.removeprefix(name).split()[:2] for line in lines if line.startswith(name))
 
 
 def await_dead(pids: list[int]) -> None:

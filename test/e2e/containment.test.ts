@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Event, EventBus, Pool, Snakepit, Survivors } from "snakepit"
-import { config, start, survivors, until } from "./fixtures/Program.ts"
+import { config, start, survivors, until, workerOf } from "./fixtures/Program.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
 const flags = ["--user", "--map-current-user", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "true"]
@@ -100,7 +100,7 @@ describe.skipIf(process.platform !== "linux")("when host and Reaper are killed i
         assert.include(report?.attributes["leaks"], "When host and Reaper are killed in the same instant")
         assert.isFalse(isAlive(grandchild))
         assert.deepStrictEqual(await survivors(livingRun), before)
-        assert.lengthOf(before, 3) // a worker, its grandchild, the Reaper
+        assert.lengthOf(before, 4) // a worker, its grandchild, forkserver and Reaper
         assert.deepStrictEqual(readdirSync(join(data, "runs")), [`${livingRun}.jsonl`])
       } finally {
         dead.child.kill("SIGKILL")
@@ -117,7 +117,7 @@ describe.skipIf(process.platform !== "linux")("when host and Reaper are killed i
       process.kill(await reaperOf(runId), "SIGSTOP")
       dead.child.kill("SIGKILL")
       await dead.ended
-      assert.lengthOf(await survivors(runId), 3)
+      assert.lengthOf(await survivors(runId), 4)
       await startOnce(data)
       assert.deepStrictEqual(await survivors(runId), [])
     }))
@@ -181,7 +181,7 @@ describe.skipIf(!canIsolate)("a pool in a pid namespace", () => {
       const tools = yield* Pool.client(Tools)
       assert.strictEqual(yield* tools.add({ a: 1, b: 2 }), 3)
       const inside = yield* tools.my_pid()
-      const worker = (yield* Survivors.of(runId)).find(({ command }) => command.includes("default/0 "))!
+      const worker = workerOf(yield* Survivors.of(runId), "default/0")!
       assert.notStrictEqual(inside, worker.pid)
       assert.match(readFileSync(`/proc/${worker.pid}/status`, "utf8"), new RegExp(`^NSpid:\\s+${worker.pid}\\s+${inside}$`, "m"))
       const journal = readFileSync(join(process.env["SNAKEPIT_DATA_DIR"]!, "runs", `${runId}.jsonl`), "utf8")
@@ -228,7 +228,7 @@ const insideOf = (runId: string, ofRun: ReadonlyArray<Survivors.Survivor>): Read
       return ""
     }
   }
-  const worker = ofRun.find(({ command }) => command.includes("default/0 "))
+  const worker = workerOf(ofRun, "default/0")
   assert.isDefined(worker, `run ${runId} has no worker`)
   const wanted = namespaceOf(worker!.pid)
   assert.notStrictEqual(wanted, namespaceOf("self"))

@@ -37,7 +37,7 @@ describe("pids of a namespace", () => {
     const hosts = [901, 902]
     const onHost = PidNamespace.translator(() => hosts.shift())
     const spawned = { event: "spawned", id: "default/0#0", pid: 2, started: 5 } as const
-    const exited = { event: "exited", id: "default/0#0", pid: 2, code: 0, signal: null } as const
+    const exited = { event: "exited", id: "default/0#0", pid: 2, code: 0, signal: null, sent: null, oom: null } as const
     const ready = { event: "status", id: "default/0#0", status: { status: "ready", pid: 2, tools: [] } } as const
     assert.deepStrictEqual(
       [spawned, ready, exited, spawned, exited].map((event) => {
@@ -51,6 +51,6 @@ describe("pids of a namespace", () => {
   it("are 0 for a process that ended before it could be seen", () => {
     const onHost = PidNamespace.translator(() => undefined)
     assert.deepInclude(onHost({ event: "spawned", id: "a", pid: 2, started: 5 }), { pid: 0 })
-    assert.deepInclude(onHost({ event: "exited", id: "a", pid: 2, code: 1, signal: null }), { pid: 0 })
+    assert.deepInclude(onHost({ event: "exited", id: "a", pid: 2, code: 1, signal: null, sent: null, oom: null }), { pid: 0 })
   })
 })

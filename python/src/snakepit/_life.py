@@ -7,6 +7,7 @@ spawned: all of it in one process                            forked: here
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import multiprocessing
@@ -56,6 +57,10 @@ def load(adapter: str, path: list[str], status: Status) -> Catalogue:
     # gRPC reads this when it is imported: a process that forks must not meet gRPC's handlers
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     importlib.import_module("snakepit._server")  # and all that it imports
+    for late in ("grpc._server", "grpc._utilities"):
+        # gRPC imports these at the first server: 8 ms in each forked worker otherwise
+        with contextlib.suppress(ImportError):
+            importlib.import_module(late)
     from snakepit._catalogue import Catalogue
 
     with status.stage("import", EX_CONFIG):

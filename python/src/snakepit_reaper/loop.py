@@ -23,7 +23,7 @@ from snakepit_reaper.cgroup import Cgroup
 from snakepit_reaper.events import Events
 from snakepit_reaper.lines import Lines
 from snakepit_reaper.memory import OomKills
-from snakepit_reaper.processes import Process, can_watch, descendants, kill, marker, process, signal_name
+from snakepit_reaper.processes import Process, can_watch, children, descendants, kill, marker, process, signal_name
 from snakepit_reaper.settings import Settings, raise_file_limit, restore_file_limit
 
 LINE_BYTES = 8 * 1024  # a longer output line arrives in pieces of this size
@@ -116,6 +116,8 @@ class Reaper:
             self._events.flush()
             self._await()
             self._reap()
+            # a host that replaces a worker does not wait for what looking at all of /proc takes
+            self._events.flush()
             self._chase()
         self.sweep()
 
@@ -583,10 +585,16 @@ class Reaper:
                 belonging.setdefault(owner, []).append(found)
         return belonging
 
+    def _strangers(self) -> bool:
+        """Whether a child of ours is no living leader: what a dead worker leaves behind is, or is below such a one."""
+        leaders = {worker.pid for worker in self._workers.values() if not worker.exited}
+        ours = children(self._pid)
+        return ours is None or not leaders.issuperset(ours)
+
     def _chase(self) -> None:
         dying = [worker for worker in self._workers.values() if worker.exited]
         while dying:
-            belonging = self._belonging()
+            belonging = self._belonging() if self._strangers() else {}
             for worker in dying:
                 left = bool(belonging.get(worker.id))
                 for found in belonging.get(worker.id, ()):

@@ -10,12 +10,14 @@
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
@@ -33,8 +35,12 @@ export interface Reaper {
   /** As the host counts. */
   readonly pid: number
   readonly send: (command: Protocol.Command) => void
-  /** Who hears what becomes of a worker, by its id. */
+  /** Who hears what becomes of a process, by its id. */
   readonly listeners: Map<string, (event: Protocol.Event) => void>
+  /** Whether a process that outlives its parent becomes a child of the Reaper: without it, forked workers would not belong to it. */
+  readonly subreaper: boolean
+  /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
+  readonly scope: Scope.Scope
 }
 
 /** What {@link child} takes. */
@@ -67,6 +73,8 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       const cgroup = registry.cgroup(pool)
       const commands = yield* Queue.unbounded<Uint8Array, Cause.Done>()
       const python = executable(config)
+      const sink = yield* Event.EventSink
+      const clock = yield* Clock.Clock
       const complaints: Array<string> = []
       const lost = (detail: string) => new WorkerError.ReaperLost({ pool, detail: [detail, ...complaints].join("\n  ") })
 
@@ -117,13 +125,13 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         const event = onHost(said)
         if (event.event === "ready") {
           if (isolated) pid = PidNamespace.reaperOf(handle.pid) ?? handle.pid
-          const { subreaper } = event
-          return void Deferred.doneUnsafe(
-            ready,
-            Effect.succeed(event.containment ?? { subreaper, pdeathsig: subreaper, pidfd: subreaper, namespace: isolated })
-          )
+          return void Deferred.doneUnsafe(ready, Effect.succeed(event.containment))
         }
-        if (event.event === "error") return complain(event.message)
+        if (event.event === "error") {
+          complain(event.message)
+          const at = clock.currentTimeMillisUnsafe()
+          return Event.tell(sink, Event.make(BridgeEvent.reaper_complain, at, {}, { pool, message: event.message }))
+        }
         if ("id" in event) listeners.get(event.id)?.(event)
       }
       const lines = (bytes: typeof handle.stdout, use: (line: string) => void) =>
@@ -150,6 +158,8 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       })
       yield* RegisteredName.register(name, {
         pid,
+        subreaper: abilities.subreaper,
+        scope: yield* Effect.scope,
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })
