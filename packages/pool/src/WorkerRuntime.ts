@@ -10,6 +10,7 @@ import type { WireSink } from "./Wire.ts"
 import type {
   BootFailed,
   ChannelLost,
+  ContainmentUnavailable,
   ForkserverLost,
   HandshakeFailed,
   HandshakeTimeout,
@@ -81,7 +82,7 @@ export type Imposed = Judged | HandshakeTimeout
 export interface WorkerRuntime {
   readonly codec: PayloadCodec
   /** What all workers of a pool belong to: when it ends, they end. */
-  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost, never, "control">
+  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost | ContainmentUnavailable, never, "control">
   /** What new processes of a pool come from while it is up. When it ends, living ones go on and new ones start without it. */
   readonly forkserver: (pool: string) => PortChild<"forkserver", BootFailed, ForkserverLost, "control">
   /**

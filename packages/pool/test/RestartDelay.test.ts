@@ -1,10 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ExitReason, RestartPolicy, SupervisorError } from "@snakepit/core"
 import { Effect } from "effect"
+import * as ExitClass from "../src/ExitClass.ts"
 import * as RestartDelay from "../src/RestartDelay.ts"
 import { BootFailed, ProcessExited } from "../src/WorkerError.ts"
 
-const exited = new ProcessExited({ worker: "default/0", pid: 1, code: 1, signal: null, output: [] })
+const exited = new ProcessExited({
+  worker: "default/0",
+  pid: 1,
+  code: 1,
+  signal: null,
+  exitClass: ExitClass.ofEnd({ code: 1, signal: null }),
+  output: []
+})
 const boot = (stage: BootFailed["stage"]) => new BootFailed({ worker: "default/0", stage, adapter: "tools", detail: "no", output: [] })
 const failed = (error: unknown) => ({ id: "process", reason: ExitReason.ExitReason.Failed({ error }) })
 const stepOf = (delay: typeof RestartDelay.worker) =>

@@ -67,7 +67,7 @@ type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.
 describe("the tree of a pool", () => {
   it("does not start with the path and the error of the child that did not: a worker's stands in who started it", () => {
     expectTypeOf<From<Supervisor.StartError<ReturnType<typeof pool>>>>().toEqualTypeOf<
-      | At<"gpu/reaper", WorkerError.ReaperLost>
+      | At<"gpu/reaper", WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
       | At<"gpu/control/launcher/forkserver", WorkerError.BootFailed>
       | At<"gpu/control/launcher/worker_starter", NotUp>
     >()
@@ -78,7 +78,7 @@ describe("the tree of a pool", () => {
     expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["path"]>().toEqualTypeOf<"gpu">()
     expectTypeOf<Because<Supervisor.Escalation<ReturnType<typeof pool>>>>().toEqualTypeOf<
       | At<"gpu/roster", Always>
-      | At<"gpu/reaper", WorkerError.ReaperLost | Always>
+      | At<"gpu/reaper", WorkerError.ReaperLost | WorkerError.ContainmentUnavailable | Always>
       | At<"gpu/fleet", SupervisorError.Defect>
       | At<Worker, SupervisorError.Defect>
       | At<`${Worker}/process`, WorkerError.BootFailed | WorkerError.ProcessExited | WorkerRuntime.Imposed | Always>
@@ -110,7 +110,7 @@ describe("the tree of all pools", () => {
 
   it("does not start with the path and the error of the child that did not", () => {
     expectTypeOf<From<Supervisor.StartError<ReturnType<typeof pools>>>>().toEqualTypeOf<
-      | At<`pools/${string}/reaper`, WorkerError.ReaperLost>
+      | At<`pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
       | At<`pools/${string}/control/launcher/forkserver`, WorkerError.BootFailed>
       | At<`pools/${string}/control/launcher/worker_starter`, NotUp>
     >()

@@ -1,5 +1,5 @@
 /** What an application must handle, inferred from the tree by path. */
-import type { RunFolder } from "@snakepit/bridge"
+import type { DataFolder, RunFolder } from "@snakepit/bridge"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
 import type { ConfigServer, PerWorker, WorkerError } from "@snakepit/pool"
 import { Context, Data, Effect, type Layer } from "effect"
@@ -8,14 +8,15 @@ import type * as RootSupervisor from "../src/RootSupervisor.ts"
 import * as Snakepit from "../src/Snakepit.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
+type RegistryFailed = DataFolder.DataFolderFailed | RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed
 type At<Path extends string, E> = SupervisorError.Origin<Path, E>
 
 type Starter = `snakepit/pools/${string}/control/launcher/worker_starter`
 type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
 type Refusal<More = never> =
   | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
-  | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed>
-  | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost>
+  | At<"snakepit/foundation/process_registry", RegistryFailed>
+  | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
   | At<`snakepit/pools/${string}/control/launcher/forkserver`, WorkerError.BootFailed>
   | At<Starter, NotUp | More>
 
@@ -28,7 +29,7 @@ describe("the tree of an application", () => {
         "snakepit",
         | At<"snakepit/foundation", SupervisorError.Defect>
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
-        | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed | Always>
+        | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
       >
     >()
   })

@@ -58,6 +58,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as HandshakePatience from "../execution/HandshakePatience.ts"
+import * as ExitClass from "../ExitClass.ts"
 import * as WorkerError from "../WorkerError.ts"
 import type { Evidence, Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
@@ -266,7 +267,15 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
           WorkerError.ProcessExited | Imposed
         > = Effect.flatMap(
           Deferred.await(started.ended),
-          ({ code, signal }) => new WorkerError.ProcessExited({ worker: seat.name, pid: started.pid, code, signal, output: [] })
+          ({ code, signal }) =>
+            new WorkerError.ProcessExited({
+              worker: seat.name,
+              pid: started.pid,
+              code,
+              signal,
+              exitClass: ExitClass.ofEnd({ code, signal }),
+              output: []
+            })
         )
         return life
       })
