@@ -6,15 +6,20 @@
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
 import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig, WorkerRuntime } from "@snakepit/pool"
+import { PoolConfig, type WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import * as Schema from "effect/Schema"
 import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
+import * as Forkserver from "./process/Forkserver.ts"
+import * as KernelEvidence from "./process/KernelEvidence.ts"
+import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
 import * as Reaper from "./process/Reaper.ts"
-import type { PythonConfig } from "./PythonConfig.ts"
+import * as Spares from "./process/Spares.ts"
+import { PythonConfig } from "./PythonConfig.ts"
 
 /** What the runtime needs of the application's configuration. */
 export interface PythonSettings {
@@ -22,7 +27,10 @@ export interface PythonSettings {
 }
 
 /** Stands in for the settings of a pool before there is a configuration, when only the shape of the tree is asked for. */
-const nowhere: PythonConfig = { adapter: "?", path: [], env: {}, threads: 1 }
+const nowhere = {
+  ...Schema.decodeUnknownSync(PoolConfig.PoolConfig)({}),
+  python: Schema.decodeUnknownSync(PythonConfig)({ adapter: "?" })
+}
 
 /** The runtime of one run. */
 export const make = (
@@ -30,32 +38,47 @@ export const make = (
   config: RegisteredName.RegisteredName<PythonSettings>
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
-    const python = (pool: string) => config.latest?.pools[pool]?.python ?? nowhere
+    const settings = (pool: string) => config.latest?.pools[pool] ?? nowhere
     const reapers = named<Reaper.Reaper>("reaper")
+    const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
+    const spares = keyed(Spares.make)
+    const forks = keyed((): Forkserver.Starts => ({ count: 0 }))
+    const launcher = (pool: string): Launcher => {
+      const { python, ...config } = settings(pool)
+      return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool) }
+    }
     return {
       codec: Msgpack,
-      reaper: (pool) => Reaper.child({ pool, runId: run.runId, config: python(pool), name: reapers(pool), spawner }),
+      reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
+      forkserver: (pool) => Forkserver.child(() => launcher(pool), forks(pool)),
+      spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool))),
       process: (seat) =>
         PythonProcess.child({
           seat,
-          config: python(seat.pool),
-          reaper: reapers(seat.pool),
-          registry: run.registry,
+          launcher: () => launcher(seat.pool),
+          spares: spares(seat.pool),
           name: processes(seat.name)
         }),
-      channel: (seat) => Channel.child({ seat, process: processes(seat.name) })
+      channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
+      evidence: (seat) => {
+        const process = processes(seat.name).current
+        return process === undefined ? undefined : KernelEvidence.of(process.pid)
+      }
     }
   })
 
 /** One registered name a key, made at its first use. */
-const named = <A>(what: string) => {
-  const names = new Map<string, RegisteredName.RegisteredName<A>>()
-  return (key: string): RegisteredName.RegisteredName<A> => {
-    const present = names.get(key)
+const named = <A>(what: string) => keyed((key) => RegisteredName.make<A>(`${key}/${what}`))
+
+/** One value a key, made at its first use. */
+const keyed = <A>(make: (key: string) => A) => {
+  const values = new Map<string, A>()
+  return (key: string): A => {
+    const present = values.get(key)
     if (present !== undefined) return present
-    const name = RegisteredName.make<A>(`${key}/${what}`)
-    names.set(key, name)
-    return name
+    const value = make(key)
+    values.set(key, value)
+    return value
   }
 }

@@ -12,8 +12,8 @@
  *
  * Each child is restarted by itself (`one_for_one`); the intensity is shared. `initial` says which keys to start with, and is asked anew
  * at each start of the supervisor, so that a restarted fleet is whole again; its children start at once, and the supervisor has started
- * when the last has acknowledged. More are started with `startChild` of the handle. At a stop all children are asked at once, and those
- * with the same `shutdown` share one timer.
+ * when the last has acknowledged. Without `initial` it starts empty, and its start cannot fail. More are started with `startChild` of the
+ * handle. At a stop all children are asked at once, and those with the same `shutdown` share one timer.
  *
  * A child that is terminated, or that ended and is not restarted, is forgotten: its key is free, and it takes no place.
  *
@@ -78,11 +78,16 @@ type CheckTemplate<O extends Options> = TemplateOf<O> extends Child.Child<any, a
   : { readonly child: CompileError<`the template belongs to the ${CP} plane, this supervisor to the ${O["plane"]} plane`> }
   : unknown
 
+/** How its start can fail: as its template's, or not at all when it starts empty. */
+type FirstOf<Id extends string, O extends Options> = O extends { readonly initial: unknown } ?
+  Supervisor.Under<Id, Supervisor.StartOf<TemplateOf<O>>>
+  : never
+
 /** Makes a dynamic supervisor. Throws an `InvalidSpec` for what types cannot see. */
 export const make = <const Id extends string, const O extends Options>(
   id: Id,
   options: O & CheckTemplate<O> & Supervisor.CheckCommon<Id, O, keyof Options, "DynamicSupervisor.make">
-): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>> => {
+): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>, FirstOf<Id, O>> => {
   const shown = checkDynamic(id, options)
   const { child, initial, maxChildren }: Options = options
   return Supervisor.fromSpec(id, options, [shown], {

@@ -11,6 +11,7 @@ const worker = { ...pool, slot: Schema.Int, generation: Schema.Int }
 export const pools_supervisor = SupervisorEvent.of("pools_supervisor", "control")
 export const pool_supervisor = SupervisorEvent.of("pool_supervisor", "control")
 export const control_supervisor = SupervisorEvent.of("control_supervisor", "control")
+export const launcher_supervisor = SupervisorEvent.of("launcher_supervisor", "control")
 export const fleet_supervisor = SupervisorEvent.of("fleet_supervisor", "execution")
 export const worker_supervisor = SupervisorEvent.of("worker_supervisor", "execution")
 
@@ -36,6 +37,38 @@ export const pool_close = Event.declare({
     twice: Schema.Int
   },
   attributes: pool
+})
+
+export const worker_starter_fill = Event.declare({
+  name: "snakepit.worker_starter.fill",
+  layer: "control",
+  when: "the fleet is whole: slots that it had and that were left alone, and slots that it was given, whose workers are up",
+  measurements: { present: Schema.Int, given: Schema.Int },
+  attributes: pool
+})
+
+export const spare_ready = Event.declare({
+  name: "snakepit.spare.ready",
+  layer: "control",
+  when: "a warm process is ready and waits to be taken",
+  measurements: {},
+  attributes: { ...pool, pid: Schema.Int }
+})
+
+export const spare_leave = Event.declare({
+  name: "snakepit.spare.leave",
+  layer: "control",
+  when: "a warm process waits no more: a worker has taken it, or it has died. Another is started",
+  measurements: {},
+  attributes: { ...pool, pid: Schema.Int, how: Schema.Literals(["taken", "died"]) }
+})
+
+export const spare_fail = Event.declare({
+  name: "snakepit.spare.fail",
+  layer: "control",
+  when: "a warm process did not come up; it is tried again after the delay, and workers are launched without it meanwhile",
+  measurements: { delayMillis: Schema.Finite },
+  attributes: { ...pool, cause: Schema.String }
 })
 
 export const worker_attach = Event.declare({
@@ -86,35 +119,53 @@ export const heartbeat_recover = Event.declare({
   attributes: { ...pool, slot: Schema.Int }
 })
 
-export const heartbeat_lose = Event.declare({
-  name: "snakepit.heartbeat.lose",
+export const watchdog_verdict = Event.declare({
+  name: "snakepit.watchdog.verdict",
   layer: "execution",
-  when: "a worker missed too many beats in a row: its process is failed through its supervisor",
-  measurements: { missed: Schema.Int },
-  attributes: { ...pool, slot: Schema.Int }
+  when: "the watchdog judges a worker otherwise than before: alive, busy, stopped, traced, hung or unreachable; with what the kernel says",
+  measurements: { missed: Schema.Int, cpuMillis: Schema.UndefinedOr(Schema.Finite) },
+  attributes: {
+    ...pool,
+    slot: Schema.Int,
+    verdict: Schema.String,
+    was: Schema.String,
+    pid: Schema.UndefinedOr(Schema.Int),
+    state: Schema.UndefinedOr(Schema.String),
+    tool: Schema.UndefinedOr(Schema.String)
+  }
 })
 
 export const watchdog_bite = Event.declare({
   name: "snakepit.watchdog.bite",
   layer: "execution",
-  when: "a cancelled tool did not stop within its grace: its worker's process is failed through its supervisor",
+  when: "a worker is stopped, hung, unreachable, or runs a call beyond its limit: its process is failed through its supervisor",
   measurements: {},
-  attributes: { ...pool, slot: Schema.Int, tool: Schema.String }
+  attributes: {
+    ...pool,
+    slot: Schema.Int,
+    reason: Schema.String,
+    tool: Schema.UndefinedOr(Schema.String),
+    cause: Schema.String
+  }
 })
 
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
-  ...[pools_supervisor, pool_supervisor, control_supervisor, fleet_supervisor, worker_supervisor].flatMap((events) =>
+  ...[pools_supervisor, pool_supervisor, control_supervisor, launcher_supervisor, fleet_supervisor, worker_supervisor].flatMap((events) =>
     Object.values(events)
   ),
   pool_open,
   pool_close,
+  worker_starter_fill,
+  spare_ready,
+  spare_leave,
+  spare_fail,
   worker_attach,
   worker_detach,
   call_retry,
   call_fail,
   heartbeat_miss,
   heartbeat_recover,
-  heartbeat_lose,
+  watchdog_verdict,
   watchdog_bite
 ]
