@@ -1,7 +1,7 @@
 /** The classes of exits, by table: what is known of the end on the left, the judgement on the right. */
 import { assert, describe, it } from "@effect/vitest"
 import { ExitClass } from "@snakepit/pool"
-import { classify, type ExitEvidence } from "../src/process/ExitEvidence.ts"
+import { classify, excerpt, type ExitEvidence } from "../src/process/ExitEvidence.ts"
 
 const traceback = (
   last: string
@@ -140,5 +140,28 @@ describe("the class of an exit", () => {
     )
     assert.strictEqual(new Set([...classes.values()].map(ExitClass.cause)).size, classes.size)
     assert.strictEqual(new Set([...classes.values()].map(ExitClass.next)).size, classes.size)
+  })
+})
+
+describe("the excerpt of an output", () => {
+  const frames = (
+    thread: string
+  ) => [`${thread} (most recent call first):`, ...Array.from({ length: 30 }, (_, i) => `  File "${thread}", line ${i}`)]
+
+  it("is its last lines", () => {
+    assert.deepStrictEqual(excerpt(["a", "b", "c"], 2), ["b", "c"])
+    assert.deepStrictEqual(excerpt([], 2), [])
+  })
+
+  it("is, after a crash, what came before it and the top of the stack that crashed, other threads left out", () => {
+    const crash = ["1", "2", "3", "4", "5", "Fatal Python error: Aborted", "", ...frames("Thread 0x1"), "", ...frames("Current thread 0x2")]
+    assert.deepStrictEqual(excerpt(crash, 8), [
+      ...["2", "3", "4", "5", "Fatal Python error: Aborted"],
+      ...["Current thread 0x2 (most recent call first):", "  File \"Current thread 0x2\", line 0", "  File \"Current thread 0x2\", line 1"]
+    ])
+  })
+
+  it("is what there is when the stack was lost", () => {
+    assert.deepStrictEqual(excerpt(["Fatal Python error: Segmentation fault", ""], 8), ["Fatal Python error: Segmentation fault", ""])
   })
 })

@@ -75,3 +75,17 @@ const gpuFault = (output: ReadonlyArray<string>): ExitClass.ExitClass | undefine
   }
   return undefined
 }
+
+/**
+ * The lines of the output that tell most, at most `limit`: the last ones, as a rule. After a crash in native code those are the bottom of a
+ * stack, the same in every worker; then they are what came right before it, and the top of the stack of the thread that crashed.
+ */
+export const excerpt = (output: ReadonlyArray<string>, limit: number): ReadonlyArray<string> => {
+  const fatal = output.findIndex((line) => line.startsWith("Fatal Python error"))
+  if (fatal < 0) return output.slice(-limit)
+  const thread = output.findIndex((line, index) => index > fatal && line.startsWith("Current thread"))
+  return [...output.slice(Math.max(0, fatal - before), fatal + 1), ...output.slice(thread < 0 ? fatal + 1 : thread)].slice(0, limit)
+}
+
+/** Lines before a crash that may explain it. 4: what the C++ library says of an exception takes two, a CUDA error three. */
+const before = 4

@@ -119,7 +119,7 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
       const life: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.flatMap(Deferred.await(begun.exited), (exit) => {
         const how = exit.signal === null ? `with code ${exit.code}` : `by ${exit.signal}`
         const detail = `process ${pid} ended ${how}: ${ExitClass.cause(ReapedProcess.classOf(begun, exit))}`
-        return Effect.fail(new WorkerError.ForkserverLost({ pool, detail, output: [...begun.output] }))
+        return Effect.fail(new WorkerError.ForkserverLost({ pool, detail, output: ReapedProcess.lastLines(begun) }))
       })
       return life
     })

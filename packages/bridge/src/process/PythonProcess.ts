@@ -84,7 +84,9 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       > = Effect.flatMap(Deferred.await(reaped.exited), (exit) => {
         const { code, signal } = exit
         const exitClass = ReapedProcess.classOf(reaped, exit)
-        return Effect.fail(new WorkerError.ProcessExited({ worker: seat.name, pid, code, signal, exitClass, output: [...reaped.output] }))
+        return Effect.fail(
+          new WorkerError.ProcessExited({ worker: seat.name, pid, code, signal, exitClass, output: ReapedProcess.lastLines(reaped) })
+        )
       })
       return life
     })

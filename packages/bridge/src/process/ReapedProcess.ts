@@ -59,8 +59,17 @@ export class SpawnRefused extends Data.TaggedError("SpawnRefused")<{ readonly de
   }
 }
 
-/** The last lines of output kept. 20: a Python traceback of usual depth. */
-const outputLines = 20
+/** The last lines of output kept. 200: the stacks of a dozen threads, which follow a crash, and what came before them. */
+const keptLines = 200
+
+/** Of each line. 500: beyond it is data, not a message. With the above, at most 100 kB a process. */
+const keptCharacters = 500
+
+/** Lines of output in an error. 20: a Python traceback of usual depth. */
+const errorLines = 20
+
+/** What an error says of its output. */
+export const lastLines = ({ output }: ReapedProcess): ReadonlyArray<string> => ExitEvidence.excerpt(output, errorLines)
 
 /** After SIGKILL. Only a process in an uninterruptible system call takes longer. */
 export const killWait = Duration.seconds(5)
@@ -111,8 +120,8 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
         process.known.status ??= event.status
         return void Deferred.doneUnsafe(process.status, Exit.succeed(event.status))
       case "output":
-        process.output.push(event.text)
-        if (process.output.length > outputLines) process.output.shift()
+        process.output.push(event.text.slice(0, keptCharacters))
+        if (process.output.length > keptLines) process.output.shift()
         return
       case "exited":
         process.known.exit = event
@@ -130,8 +139,10 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
 /** Makes the errors of a process that does not come up. */
 export const bootFailed =
   (worker: string, adapter: string, process: () => ReapedProcess | undefined) =>
-  (stage: WorkerError.BootFailed["stage"], detail: string): WorkerError.BootFailed =>
-    new WorkerError.BootFailed({ worker, stage, adapter, detail, output: [...process()?.output ?? []] })
+  (stage: WorkerError.BootFailed["stage"], detail: string): WorkerError.BootFailed => {
+    const failed = process()
+    return new WorkerError.BootFailed({ worker, stage, adapter, detail, output: failed === undefined ? [] : lastLines(failed) })
+  }
 
 /** Waits until it says that it is ready. */
 export const ready = (process: ReapedProcess, adapter: string) =>
@@ -239,9 +250,9 @@ export const facts = ({ code, exitClass, output, planned, signal }: Omit<Process
   signal: signal ?? undefined,
   exitClass: exitClass._tag,
   cause: ExitClass.cause(exitClass),
-  output: output.slice(-eventLines).join("\n").slice(-eventCharacters)
+  output: ExitEvidence.excerpt(output, eventLines).map((line) => line.slice(0, eventCharacters)).join("\n")
 })
 
-/** The last lines that an event carries. 8 lines of at most 2000 characters: the end of a traceback, where its cause is; events are kept. */
-const eventLines = 8
-const eventCharacters = 2000
+/** Lines of output in an event, and characters of each. 12 and 160: a cause and its place, in 2 kB at most, since events are kept. */
+const eventLines = 12
+const eventCharacters = 160
