@@ -37,6 +37,7 @@
  *   plane: "control",
  *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
  *   because: "tenants do not depend on each other",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   events: SupervisorEvent.of("tenants_supervisor", "root"),
  *   initial: Effect.succeed(["acme"]),
  *   child: (tenant) => Child.make(tenant, { start: Effect.succeed(Effect.never) })

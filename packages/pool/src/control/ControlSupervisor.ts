@@ -20,6 +20,7 @@ export const make = (config: PoolConfig, roster: RegisteredName.RegisteredName<R
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: config.restart.pool }),
     because: "its children share nothing but the Roster, which outlives them",
+    limitBecause: "a fourth crash in a minute means that the Roster holds what no new child can mend: a new Roster is up to the pool",
     events: PoolEvent.control_supervisor,
     children: [Dispatcher.child(roster)]
   })

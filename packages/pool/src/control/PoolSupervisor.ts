@@ -30,6 +30,7 @@ export const make = <const Pool extends string>(
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: config.restart.pool }),
     because: "each child uses those before it: workers belong to the Reaper, and all work on the Roster",
+    limitBecause: "a restart here may cost all workers; a fourth in a minute is an outage: callers are told PoolDown at once",
     events: PoolEvent.pool_supervisor,
     labels: { pool },
     children: [

@@ -22,6 +22,7 @@ export const make = (directory: PoolDirectory, runtime: WorkerRuntime) =>
     plane: "control",
     restart: RestartPolicy.make({ intensity: "unlimited" }),
     because: "a pool that keeps failing is an outage of that pool, not of the application",
+    limitBecause: "unlimited: a pool that is down is tried again for ever, at most every 5 s, and the other pools must not pay for it",
     events: PoolEvent.pools_supervisor,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
     child: (pool) => {

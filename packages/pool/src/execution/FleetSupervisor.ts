@@ -29,6 +29,7 @@ export const make = (
     mountOn: "control",
     restart: RestartPolicy.make({ intensity: config.restart.fleet }),
     because: "workers are independent; one that keeps failing must not take the others along before the budget of all is spent",
+    limitBecause: "twice the default size: each slot may be started anew twice before the cause is taken to be common to all",
     events: PoolEvent.fleet_supervisor,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(roster)), ({ state }) => [...state.slots.keys()].map(String)),
     child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster)

@@ -25,6 +25,8 @@ export const make = (slot: string, seat: WorkerSeat, runtime: WorkerRuntime, ros
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: seat.config.restart.worker }),
     because: "a channel is meaningless without its process, a heartbeat without its channel",
+    limitBecause: "three crashes in half a minute may be the fault of its calls; with the fourth the slot as a whole is started anew",
+    failedBy: { process: ["channel", "heartbeat", "watchdog"] },
     events: PoolEvent.worker_supervisor,
     labels: { pool: seat.pool, slot: seat.slot },
     children: [
