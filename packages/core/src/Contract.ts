@@ -13,7 +13,7 @@
 import type * as Event from "./Event.ts"
 import type * as Intensity from "./Intensity.ts"
 import type { RestartType } from "./RestartType.ts"
-import type { Strategy } from "./SupervisorState.ts"
+import type { AutoShutdown, Strategy } from "./SupervisorState.ts"
 import type { ChildNode, SupervisorNode } from "./Tree.ts"
 
 /** The plane a child belongs to: the control plane decides for many workers, the execution plane belongs to one. */
@@ -49,8 +49,14 @@ export interface Contract {
   readonly because: string
   readonly limitBecause: string
   readonly stoppedBy: ReadonlyArray<string>
+  readonly autoShutdown: AutoShutdown
   /** In start order; a dynamic supervisor has one entry, its template. */
   readonly children: ReadonlyArray<ContractChild>
+  /**
+   * Who starts the children: `"itself"`; of a dynamic supervisor also the path, from the supervisor above, of the child that gives them to
+   * it, or `"callers"`: then nobody starts them again when it is restarted.
+   */
+  readonly startedBy: string
   readonly events: ReadonlyArray<string>
 }
 

@@ -64,6 +64,11 @@ export interface Options extends Supervisor.CommonOptions {
   readonly child: (key: string) => Child.Any
   /** The keys to start with; none by default. */
   readonly initial?: Effect.Effect<ReadonlyArray<string>> | undefined
+  /**
+   * Which child starts its children with `startChild`, by the path from the supervisor above: `control/starter`. For its contract; it has no
+   * `initial` then.
+   */
+  readonly startedBy?: string | undefined
   /** How many children it may hold, running, restarting and stopping ones; unbounded by default. */
   readonly maxChildren?: number | undefined
 }
@@ -85,7 +90,7 @@ export const make = <const Id extends string, const O extends Options>(
   options: O & CheckTemplate<O> & Supervisor.CheckCommon<Id, O, keyof Options, "DynamicSupervisor.make">
 ): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>> => {
   const shown = checkDynamic(id, options)
-  const { child, initial, maxChildren }: Options = options
+  const { child, initial, maxChildren, startedBy }: Options = options
   return Supervisor.fromSpec(id, options, [shown], {
     id,
     semantics: options.semantics,
@@ -98,7 +103,7 @@ export const make = <const Id extends string, const O extends Options>(
     added: undefined,
     events: options.events,
     labels: options.labels ?? {}
-  })
+  }, startedBy ?? (initial === undefined ? "callers" : "itself"))
 }
 
 /** Any supervisor that can be given children. */

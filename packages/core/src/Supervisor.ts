@@ -314,7 +314,8 @@ export const fromSpec = <Id extends string>(
   id: Id,
   options: CommonOptions & Pick<Options, "failedBy">,
   shown: ReadonlyArray<Child.Any>,
-  spec: Interpreter.Spec
+  spec: Interpreter.Spec,
+  startedBy = "itself"
 ): Supervisor<Id, never, never, never, never, never, never, never, never> => {
   const contract: Contract = {
     id,
@@ -325,6 +326,8 @@ export const fromSpec = <Id extends string>(
     because: options.because,
     limitBecause: options.limitBecause,
     stoppedBy: options.stoppedBy ?? [],
+    autoShutdown: spec.autoShutdown,
+    startedBy,
     children: shown.map((child) => ({
       id: child.id,
       plane: child.contract?.plane ?? child.plane ?? options.plane,

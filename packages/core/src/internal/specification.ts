@@ -58,7 +58,13 @@ const staticKeys: Keys<Supervisor.Options> = {
   added: true,
   failedBy: true
 }
-const dynamicKeys: Keys<DynamicSupervisor.Options> = { ...supervisorKeys, child: true, initial: true, maxChildren: true }
+const dynamicKeys: Keys<DynamicSupervisor.Options> = {
+  ...supervisorKeys,
+  child: true,
+  initial: true,
+  startedBy: true,
+  maxChildren: true
+}
 
 const plane = optional(oneOf("control", "execution"))
 
