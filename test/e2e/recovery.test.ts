@@ -60,18 +60,18 @@ describe("a worker of a pool of real Python processes", () => {
       assert.deepStrictEqual(yield* Fiber.join(naps), ["rested", "rested"])
       yield* awaitEvent("snakepit.worker_supervisor.recover")
       assert.deepStrictEqual(names(events), [
+        "snakepit.process.exit",
         "snakepit.worker.detach",
         "snakepit.call.retry",
-        "snakepit.process.exit",
         "snakepit.worker_supervisor.restart",
         "snakepit.process.start",
         "snakepit.worker.attach",
         "snakepit.worker_supervisor.recover"
       ])
-      const [detach, retry, exit, restart, start, attach, recover] = events
+      const [exit, detach, retry, restart, start, attach, recover] = events
       assert.include(detach!.attributes, { generation: 0, cause: "its process was ended by SIGKILL" })
       assert.include(retry!.attributes, { tool: "nap" })
-      assert.include(exit!.attributes, { pid, planned: false, signal: "SIGKILL", generation: 0 })
+      assert.include(exit!.attributes, { pid, planned: false, signal: "SIGKILL", exitClass: "KilledBySomeone", generation: 0 })
       assert.include(restart!.attributes, { child: "process", pool: "default", slot: 0, generation: 0, reason: "Failed" })
       assert.include(restart!.attributes["cause"], `process ${pid} of worker default/0 ended by SIGKILL`)
       assert.deepInclude(restart!.measurements, { delayMillis: 50, budgetLeft: 2, victims: 3 })
