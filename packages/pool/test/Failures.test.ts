@@ -553,7 +553,11 @@ describe("a pool that gives up", () => {
       const incidents = recorded.ofVerb("give_up").map(({ attributes }) => [attributes["path"], attributes["incident"]])
       assert.deepStrictEqual(incidents.map(([path]) => path), ["pools/a/fleet/0", "pools/a/fleet", "pools/a"])
       assert.strictEqual(new Set(incidents.map(([, incident]) => incident)).size, 1, "one chain, one incident")
-      assert.strictEqual(recorded.ofVerb("restart").filter(({ attributes }) => attributes["pool"] === "a").length, 1, "the crash's own alone")
+      assert.strictEqual(
+        recorded.ofVerb("restart").filter(({ attributes }) => attributes["pool"] === "a").length,
+        1,
+        "the crash's own alone"
+      )
 
       yield* after("1 second")
       assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
