@@ -41,12 +41,8 @@ export const make = (
     const reapers = named<Reaper.Reaper>("reaper")
     const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
-    const spares = new Map<string, Spares.Spares>()
-    const sparesOf = (pool: string) => {
-      const present = spares.get(pool) ?? Spares.make()
-      spares.set(pool, present)
-      return present
-    }
+    const spares = keyed(Spares.make)
+    const forks = keyed((): Forkserver.Starts => ({ count: 0 }))
     const launcher = (pool: string): Launcher => {
       const { python, ...config } = settings(pool)
       return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool) }
@@ -54,13 +50,13 @@ export const make = (
     return {
       codec: Msgpack,
       reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
-      forkserver: (pool) => Forkserver.child(() => launcher(pool)),
-      spare: (pool) => Effect.suspend(() => Spares.start(sparesOf(pool), launcher(pool))),
+      forkserver: (pool) => Forkserver.child(() => launcher(pool), forks(pool)),
+      spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool))),
       process: (seat) =>
         PythonProcess.child({
           seat,
           launcher: () => launcher(seat.pool),
-          spares: sparesOf(seat.pool),
+          spares: spares(seat.pool),
           name: processes(seat.name)
         }),
       channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
@@ -69,13 +65,16 @@ export const make = (
   })
 
 /** One registered name a key, made at its first use. */
-const named = <A>(what: string) => {
-  const names = new Map<string, RegisteredName.RegisteredName<A>>()
-  return (key: string): RegisteredName.RegisteredName<A> => {
-    const present = names.get(key)
+const named = <A>(what: string) => keyed((key) => RegisteredName.make<A>(`${key}/${what}`))
+
+/** One value a key, made at its first use. */
+const keyed = <A>(make: (key: string) => A) => {
+  const values = new Map<string, A>()
+  return (key: string): A => {
+    const present = values.get(key)
     if (present !== undefined) return present
-    const name = RegisteredName.make<A>(`${key}/${what}`)
-    names.set(key, name)
-    return name
+    const value = make(key)
+    values.set(key, value)
+    return value
   }
 }

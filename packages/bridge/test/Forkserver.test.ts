@@ -22,7 +22,7 @@ const starting = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedRe
     because: "it is a test",
     limitBecause: "it is a test",
     events: SupervisorEvent.of("launcher_supervisor", "control"),
-    children: [Forkserver.child(() => scripted.launcher)]
+    children: [Forkserver.child(() => scripted.launcher, { count: 0 })]
   })
   const started = yield* Effect.forkChild(
     Supervisor.start(launcher).pipe(Scope.provide(scope), Effect.provideService(Event.EventSink, recorded.sink)),

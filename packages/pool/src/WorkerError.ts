@@ -175,6 +175,13 @@ export class ForkserverLost extends Schema.TaggedError<ForkserverLost>()("Forkse
   }
 }
 
+/** The pool's fleet ended while workers were given to it: those that had come up kept failing. */
+export class FleetLost extends Schema.TaggedError<FleetLost>()("FleetLost", { pool: Schema.String, detail: Schema.String }) {
+  override get message(): string {
+    return `the fleet of pool "${this.pool}" ended before all its workers were up: ${this.detail}`
+  }
+}
+
 /** The refusal of a restart that would fail as the start before it did: the adapter does not import, or cannot be served. */
 export class DeterministicBootFailure extends Schema.TaggedError<DeterministicBootFailure>()("DeterministicBootFailure", {
   ...worker,

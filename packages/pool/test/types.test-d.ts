@@ -62,7 +62,7 @@ type From<T> = T extends SupervisorError.StartFailed<infer F> ? F : never
 type Because<T> = T extends SupervisorError.GaveUp<string, infer F, unknown> ? F : never
 type At<Path extends string, E> = SupervisorError.Origin<Path, E>
 type Always = SupervisorError.Defect | SupervisorError.Ended
-type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost
+type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
 
 describe("the tree of a pool", () => {
   it("does not start with the path and the error of the child that did not: a worker's stands in who started it", () => {
@@ -78,7 +78,7 @@ describe("the tree of a pool", () => {
     expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["path"]>().toEqualTypeOf<"gpu">()
     expectTypeOf<Because<Supervisor.Escalation<ReturnType<typeof pool>>>>().toEqualTypeOf<
       | At<"gpu/roster", Always>
-      | At<"gpu/reaper", WorkerError.ReaperLost | Always>
+      | At<"gpu/reaper", WorkerError.ReaperLost | WorkerError.ContainmentUnavailable | Always>
       | At<"gpu/fleet", SupervisorError.Defect>
       | At<Worker, SupervisorError.Defect>
       | At<`${Worker}/process`, WorkerError.BootFailed | WorkerError.ProcessExited | WorkerRuntime.Imposed | Always>

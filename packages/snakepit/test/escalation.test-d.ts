@@ -12,7 +12,7 @@ type RegistryFailed = DataFolder.DataFolderFailed | RunFolder.SocketPathTooLong 
 type At<Path extends string, E> = SupervisorError.Origin<Path, E>
 
 type Starter = `snakepit/pools/${string}/control/launcher/worker_starter`
-type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost
+type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
 type Refusal<More = never> =
   | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
   | At<"snakepit/foundation/process_registry", RegistryFailed>

@@ -20,37 +20,41 @@
  */
 import { Child, Event, ExitReason, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type * as PerWorker from "../PerWorker.ts"
+import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
-import { BootFailed, ChannelLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
+import { BootFailed, ChannelLost, FleetLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import type { Roster } from "./Roster.ts"
 
 /** What {@link child} takes. */
 export interface Options {
   readonly pool: string
+  readonly config: PoolConfig
   readonly spare: WorkerRuntime["spare"]
   readonly roster: RegisteredName.RegisteredName<Roster>
   readonly fleet: RegisteredName.RegisteredName<Fleet>
 }
 
 /** How a worker can fail to come up, `C` being the application's own children of it. */
-export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | ChannelLost | PerWorker.StartErrorOf<C>
+export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | ChannelLost | FleetLost | PerWorker.StartErrorOf<C>
 
 /** The starter of workers that have the children `C` beside their own. */
 export type WorkerStarter<C extends Child.Any> = ReturnType<typeof child<C>>
 
-export const child = <C extends Child.Any>({ fleet: fleetName, pool, roster: rosterName, spare }: Options) =>
+export const child = <C extends Child.Any>({ config, fleet: fleetName, pool, roster: rosterName, spare }: Options) =>
   Child.make("worker_starter", {
     plane: "control",
+    shutdown: Duration.sum(config.stopGrace, Duration.seconds(6)), // spares are stopped as workers are: the grace, SIGKILL, 5 s, and 1 s more
     start: Effect.gen(function*() {
       const fleet = yield* Effect.orDie(RegisteredName.whereis(fleetName))
-      const { config, launches, state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
+      const { launches, state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
       const slots = [...state.slots.keys()].map(String)
       const present = new Set((yield* fleet.tree).children.map(({ id }) => id))
       const failed = (error: unknown) => error as Failure<C> // the fleet's template has no other
@@ -72,7 +76,7 @@ const fill = Effect.fnUntraced(function*(fleet: Fleet, pool: string, slots: Read
     const lacking = slots.filter((slot) => !children.some(({ id }) => id === slot))
     yield* Effect.forEach(lacking, (slot) => give(fleet, pool, slot), { concurrency: "unbounded", discard: true })
     const settled = yield* Stream.runHead(Stream.filter(fleet.changes, (tree) => !tree.children.some(isFirstStart)))
-    if (settled._tag === "None") return yield* Effect.never // the fleet has ended, and this child goes with it
+    if (settled._tag === "None") return yield* lost(fleet, pool)
     if (slots.every((slot) => settled.value.children.some(({ id }) => id === slot))) return
   }
 })
@@ -85,7 +89,7 @@ const isFirstStart = ({ generation, restarts, status }: Tree.ChildNode): boolean
 const give = (fleet: Fleet, pool: string, slot: string): Effect.Effect<void, unknown> =>
   Effect.catchTags(fleet.startChild(slot), {
     ChildPresent: () => Effect.void, // somebody else has given it
-    SupervisorStopping: () => Effect.never, // this child goes with it
+    SupervisorStopping: () => lost(fleet, pool),
     MaxChildren: Effect.die,
     ChildStartFailed: ({ child, reason, supervisor }) => {
       if (reason._tag === "Defect") return Effect.die(reason.defect)
@@ -96,6 +100,13 @@ const give = (fleet: Fleet, pool: string, slot: string): Effect.Effect<void, unk
       return Effect.fail(isOwn(error) ? error : new PerWorkerFailed({ worker: `${pool}/${slot}`, child: below, error }))
     }
   }).pipe(Effect.asVoid)
+
+/** Why there is no fleet any more. The pool replaces it, and this child with it, once this start is over. */
+const lost = (fleet: Fleet, pool: string): Effect.Effect<never, FleetLost> =>
+  Effect.matchEffect(fleet.life, {
+    onFailure: ({ message }) => Effect.fail(new FleetLost({ pool, detail: message })),
+    onSuccess: () => Effect.fail(new FleetLost({ pool, detail: "it was stopped" }))
+  })
 
 const isOwn = (error: unknown): boolean => error instanceof BootFailed || error instanceof HandshakeFailed || error instanceof ChannelLost
 

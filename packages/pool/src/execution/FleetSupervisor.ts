@@ -20,8 +20,8 @@ import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as WorkerSupervisor from "./WorkerSupervisor.ts"
 
-/** The fleet as the worker_starter knows it: it takes slots. */
-export type Fleet = SupervisorHandle.SupervisorHandle & SupervisorHandle.AddsChildren<never>
+/** The fleet as the worker_starter knows it: it takes slots, and may give up. */
+export type Fleet = Supervisor.Running<{ readonly message: string }> & SupervisorHandle.AddsChildren<never>
 
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
