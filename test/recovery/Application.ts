@@ -45,12 +45,12 @@ export interface Application {
   readonly stop: Effect.Effect<void>
 }
 
-/** Field 22 of /proc/<pid>/stat, counted behind the command's last bracket. */
-const startTicks = (pid: number): number | undefined => {
+/** What /proc says of a living process; field 22 of its stat is its start, counted behind the command's last bracket. */
+const look = (pid: number): { readonly parent: number; readonly startTicks: number } | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-    return fields[0] === "Z" ? undefined : Number(fields[19])
+    return fields[0] === "Z" ? undefined : { parent: Number(fields[1]), startTicks: Number(fields[19]) }
   } catch {
     return undefined
   }
@@ -98,12 +98,25 @@ export const processes = (app: Application, tree: Tree.SupervisorNode, pids: Map
   }
   const living = new Map<string, Identity>()
   for (const [path, pid] of pids) {
-    const ticks = startTicks(pid)
-    if (ticks !== undefined) living.set(path, { pid, startTicks: ticks })
+    const seen = look(pid)
+    if (seen !== undefined) living.set(path, { pid, startTicks: seen.startTicks })
   }
   return living
 }
 
-/** All living processes of the run. */
-export const everyPid = (app: Application) =>
-  Effect.map(Survivors.of(app.snakepit.runId), (all) => new Set(all.map(({ pid }) => pid).filter((pid) => startTicks(pid) !== undefined)))
+/**
+ * The living processes of the run that stand for no child: neither one of `living`, nor below one, as what a forkserver keeps ready. What
+ * only a Reaper has adopted has outlived its own.
+ */
+export const strays = (app: Application, living: ReadonlyMap<string, Identity>): Effect.Effect<ReadonlyArray<number>> => {
+  const paths = new Map([...living].map(([path, { pid }]) => [pid, path]))
+  const isStray = (pid: number): boolean => {
+    if (paths.has(pid)) return false
+    for (let seen = look(pid); seen !== undefined; seen = look(seen.parent)) {
+      const path = paths.get(seen.parent)
+      if (path !== undefined) return path.endsWith("/reaper")
+    }
+    return look(pid) !== undefined
+  }
+  return Effect.map(Survivors.of(app.snakepit.runId), (all) => all.map(({ pid }) => pid).filter(isStray))
+}

@@ -115,8 +115,7 @@ const kill = Effect.fnUntraced(function*(template: string, turn: number, first: 
     if (promise.victims.includes(at)) assert.notDeepEqual(living.get(at), identity, `${at} is still the same process`)
     else assert.deepStrictEqual(living.get(at), identity, `${at} is another process`)
   }
-  const ours = new Set([...living.values()].map(({ pid }) => pid))
-  const strays = yield* Effect.map(Application.everyPid(app), (all) => [...all].filter((pid) => !ours.has(pid))).pipe(
+  const strays = yield* Application.strays(app, living).pipe(
     Effect.repeat({ until: (left) => left.length === 0, schedule: Schedule.spaced(10), times: 300 })
   )
   assert.deepStrictEqual(strays, [], "processes that stand for no child")
