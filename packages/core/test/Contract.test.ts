@@ -90,6 +90,8 @@ describe("a contract", () => {
       }
     )
     assert.strictEqual(app.contract.intensity, "unlimited")
+    assert.strictEqual(app.contract.children[0]!.supervisor!.startedBy, "callers")
+    assert.deepStrictEqual([worker("0").contract.startedBy, worker("0").contract.autoShutdown], ["itself", "any"])
   })
 
   it("names the events of its decisions", () => {
