@@ -32,7 +32,9 @@ export const escalations = {
   "snakepit/pools/<key>/fleet/<key>/process": [
     "BootFailed",
     "ProcessExited",
-    "HeartbeatLost",
+    "WorkerStopped",
+    "WorkerHung",
+    "WorkerUnreachable",
     "HandshakeTimeout",
     "CallOverran",
     "Defect",
@@ -44,12 +46,12 @@ export const escalations = {
   "snakepit/pools/<key>/control": ["Defect"],
   "snakepit/pools/<key>/control/dispatcher": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/launcher/forkserver": ["BootFailed"],
-  "snakepit/pools/<key>/control/launcher/worker_starter": ["BootFailed", "HandshakeFailed", "ChannelLost"]
+  "snakepit/pools/<key>/control/launcher/worker_starter": ["BootFailed", "HandshakeFailed", "ChannelLost", "FleetLost"]
 } as const satisfies { readonly [Path in PathOf<Origins>]: ReadonlyArray<ErrorAt<Path>> }
 
 type Missing = {
   readonly [Path in keyof typeof escalations]: Exclude<ErrorAt<Path>, typeof escalations[Path][number]>
 }[keyof typeof escalations]
 
-/** Does not compile when an error is missing above. */
-export const missing: ReadonlyArray<Missing> = [] satisfies ReadonlyArray<never> as [Missing] extends [never] ? [] : never
+/** Does not compile when an error is missing above: the message names it. */
+export const missing: [Missing] extends [never] ? readonly [] : readonly [Missing] = []

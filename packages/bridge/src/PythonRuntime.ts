@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
+import * as KernelEvidence from "./process/KernelEvidence.ts"
 import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
@@ -60,7 +61,10 @@ export const make = (
           name: processes(seat.name)
         }),
       channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
-      evidence: () => undefined
+      evidence: (seat) => {
+        const process = processes(seat.name).current
+        return process === undefined ? undefined : KernelEvidence.of(process.pid)
+      }
     }
   })
 

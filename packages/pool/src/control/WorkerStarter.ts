@@ -18,7 +18,7 @@
  * A slot that was given and did not come up is forgotten by the fleet. One that an interrupted WorkerStarter has left starting is waited for,
  * and given again if it is forgotten.
  */
-import { Child, Event, ExitReason, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
+import { Child, Event, ExitReason, MonotonicClock, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -124,15 +124,18 @@ const keepSpare = (pool: string, launch: ReturnType<WorkerRuntime["spare"]>): Ef
       yield* Event.emit(PoolEvent.spare_leave, {}, { pool, pid, how })
       return how
     })
-    return Effect.forever(Effect.gen(function*() {
-      const exit = yield* Effect.exit(Effect.scoped(one))
-      if (Exit.isSuccess(exit) && exit.value === "taken") return
-      const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
-      const delayMillis = yield* Effect.orDie(delay(yield* Clock.currentTimeMillis, { id: "spare", reason }))
-      if (Exit.isFailure(exit)) {
-        const cause = ExitReason.describe(reason)
-        yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
-      }
-      yield* Effect.sleep(delayMillis)
-    }))
+    return Effect.flatMap(Clock.Clock, (clock) => {
+      const time = new MonotonicClock.MonotonicClock(clock)
+      return Effect.forever(Effect.gen(function*() {
+        const exit = yield* Effect.exit(Effect.scoped(one))
+        if (Exit.isSuccess(exit) && exit.value === "taken") return
+        const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
+        const delayMillis = yield* Effect.orDie(delay(time.now(), { id: "spare", reason }))
+        if (Exit.isFailure(exit)) {
+          const cause = ExitReason.describe(reason)
+          yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
+        }
+        yield* Effect.sleep(delayMillis)
+      }))
+    })
   })
