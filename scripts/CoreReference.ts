@@ -32,6 +32,7 @@ const treeOf = (strategy: "one_for_one" | "one_for_all" | "rest_for_one", ids: R
     strategy,
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" }, delay: Schedule.spaced("1 second") }),
     because: "the page shows it",
+    limitBecause: "the page shows it",
     events: SupervisorEvent.of("app_supervisor", "root"),
     children: ids.map((id) => Child.make(id, { start: Effect.succeed(Effect.never) }))
   })

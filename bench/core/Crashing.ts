@@ -44,6 +44,7 @@ export const make = (supervisors: number, children: number, semantics: Semantics
       semantics,
       restart: policy,
       because: "it is measured",
+      limitBecause: "it is measured",
       events,
       children: Array.from({ length: children }, (_, n) => child(index * children + n, `c${n}`))
     })

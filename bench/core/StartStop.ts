@@ -14,6 +14,7 @@ const tree = Supervisor.make("many", {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 1, within: "1 second" } }),
   because: "it is measured",
+  limitBecause: "it is measured",
   events: SupervisorEvent.of("bench_supervisor", "control"),
   children: Array.from({ length: many }, (_, index) => Child.make(`c${index}`, { start }))
 })

@@ -33,7 +33,12 @@ export const engineTrace = (schedule: Schedule.Schedule): Trace => {
 
 // ── the tree ──
 
-const common = { plane: "control" as Contract.Plane, because: "the schedule says so", events: SupervisorEvent.of("oracle", "root") }
+const common = {
+  plane: "control" as Contract.Plane,
+  because: "the schedule says so",
+  limitBecause: "the schedule says so",
+  events: SupervisorEvent.of("oracle", "root")
+}
 
 const policyOf = ({ intensity, period }: { readonly intensity: number; readonly period: number }) =>
   RestartPolicy.make({ intensity: { maxRestarts: intensity, within: `${period} seconds` } })

@@ -36,6 +36,7 @@ const connections = DynamicSupervisor.make("connections", {
   plane: "control",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 0, within: "1 second" } }),
   because: "connections do not depend on each other, and none is restarted",
+  limitBecause: "none is restarted: who was connected must connect again",
   events: SupervisorEvent.of("connections_supervisor", "execution"),
   child: (id): ReturnType<typeof child> => Child.make(id, { start: Effect.succeed(Effect.void), restart: "temporary" }),
   maxChildren: 100

@@ -20,6 +20,7 @@ export const supervisor = Supervisor.make("echo", {
   strategy: "rest_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
   because: "each uses those before it: connections count, the listener hands over to connections, the watchdog tries the listener",
+  limitBecause: "a port that is taken for a moment is free by the third restart; after that somebody else has it",
   events: SupervisorEvent.of("echo_supervisor", "control"),
   children: [Counter.child, Connections.supervisor, Listener.child, Watchdog.child]
 })

@@ -35,6 +35,7 @@ export const make = ({ lastRequest, within }: Limits) =>
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within } }),
     because: "the cache holds rows of the database, and the web reads the cache",
+    limitBecause: "three restarts outlast one failover of the storage",
     events: SupervisorEvent.of("shop_supervisor", "root"),
     children: [
       Supervisor.make("storage", {
@@ -42,6 +43,7 @@ export const make = ({ lastRequest, within }: Limits) =>
         strategy: "one_for_one",
         restart: RestartPolicy.make({ intensity: { maxRestarts: 5, within: "10 seconds" } }),
         because: "the replica answers while the primary is being restarted",
+        limitBecause: "a failover of the primary takes up to five attempts; more of them in ten seconds is an outage",
         events: SupervisorEvent.of("storage_supervisor", "foundation"),
         children: [Child.make("primary", { start: runs }), Child.make("replica", { start: runs })]
       }),

@@ -20,6 +20,7 @@ const starting = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedRe
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "30 seconds" }, delay: Schedule.spaced(0) }),
     because: "it is a test",
+    limitBecause: "it is a test",
     events: SupervisorEvent.of("launcher_supervisor", "control"),
     children: [Forkserver.child(() => scripted.launcher, { count: 0 })]
   })

@@ -49,6 +49,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "30 seconds" }, delay: Schedule.spaced(0) }),
     because: "it is a test",
+    limitBecause: "it is a test",
     events: SupervisorEvent.of("worker_supervisor", "execution"),
     children: [PythonProcess.child({ seat, launcher: () => scripted.launcher, spares, name })]
   })

@@ -77,6 +77,8 @@ export interface Child<out Id extends string, out S, out L, out R, out P extends
   readonly restart: RestartType
   readonly shutdown: number | "infinity" | "brutal"
   readonly significant: boolean
+  /** Where it may be placed; `undefined` for either. */
+  readonly plane: Plane | undefined
   readonly contract: Contract | undefined
 }
 
@@ -153,6 +155,7 @@ export const makeUnchecked = <Id extends string>(
   restart: options.restart ?? "permanent",
   shutdown: shutdownOf(options.shutdown ?? (contract === undefined ? 5_000 : "infinity")), // OTP's two defaults
   significant: options.significant ?? false,
+  plane: options.plane,
   contract
 })
 

@@ -37,6 +37,7 @@
  *   plane: "control",
  *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
  *   because: "tenants do not depend on each other",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   events: SupervisorEvent.of("tenants_supervisor", "root"),
  *   initial: Effect.succeed(["acme"]),
  *   child: (tenant) => Child.make(tenant, { start: Effect.succeed(Effect.never) })
@@ -63,6 +64,11 @@ export interface Options extends Supervisor.CommonOptions {
   readonly child: (key: string) => Child.Any
   /** The keys to start with; none by default. */
   readonly initial?: Effect.Effect<ReadonlyArray<string>> | undefined
+  /**
+   * Which child starts its children with `startChild`, by the path from the supervisor above: `control/starter`. For its contract; it has no
+   * `initial` then.
+   */
+  readonly startedBy?: string | undefined
   /** How many children it may hold, running, restarting and stopping ones; unbounded by default. */
   readonly maxChildren?: number | undefined
 }
@@ -89,7 +95,7 @@ export const make = <const Id extends string, const O extends Options>(
   options: O & CheckTemplate<O> & Supervisor.CheckCommon<Id, O, keyof Options, "DynamicSupervisor.make">
 ): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>, FirstOf<Id, O>> => {
   const shown = checkDynamic(id, options)
-  const { child, initial, maxChildren }: Options = options
+  const { child, initial, maxChildren, startedBy }: Options = options
   return Supervisor.fromSpec(id, options, [shown], {
     id,
     semantics: options.semantics,
@@ -102,7 +108,7 @@ export const make = <const Id extends string, const O extends Options>(
     added: undefined,
     events: options.events,
     labels: options.labels ?? {}
-  })
+  }, startedBy ?? (initial === undefined ? "callers" : "itself"))
 }
 
 /** Any supervisor that can be given children. */

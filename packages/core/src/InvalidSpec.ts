@@ -17,7 +17,7 @@
  * |                | `invalid_significant`, `invalid_shutdown`, `invalid_plane`                                                   |
  *
  * A supervisor is checked as a child too, after its own children. `invalid_type` (no record of options) and `unknown_option` come before
- * all others of their kind; what a contract must say (`invalid_contract`) comes last.
+ * all others of their kind; what a contract must say (`invalid_contract`, `unknown_child`) comes last.
  *
  * **Gotchas**
  *
@@ -52,7 +52,8 @@ const demands = {
   invalid_significant: "true or false",
   invalid_shutdown: `a finite duration of 0 or more, "infinity" or "brutal"`,
   invalid_plane: `"control" or "execution"`,
-  invalid_contract: "given, as the contract of a supervisor is made of it"
+  invalid_contract: "given, as the contract of a supervisor is made of it",
+  unknown_child: "ids of its own children: who of them ends whom with failChild"
 } as const
 
 /** The rule that was broken. Where OTP has the rule, its name. */

@@ -33,6 +33,7 @@
  *   strategy: "one_for_one",
  *   restart: RestartPolicy.make({ intensity: { maxRestarts: 5, within: "10 seconds" }, delay: Schedule.spaced("3 seconds") }),
  *   because: "an example",
+ *   limitBecause: "an example",
  *   events: SupervisorEvent.of("app_supervisor", "root"),
  *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
  * })

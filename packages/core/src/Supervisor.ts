@@ -44,6 +44,7 @@
  *   strategy: "rest_for_one",
  *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
  *   because: "the cache holds rows of the database",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   events: SupervisorEvent.of("app_supervisor", "root"),
  *   children: [
  *     Child.make("db", { start: Effect.succeed(Effect.never) }),
@@ -66,6 +67,7 @@
  *     strategy: "one_for_one",
  *     restart: RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" } }),
  *     because: "listeners do not depend on each other",
+ *     limitBecause: "a listener that needs more has lost its port for good",
  *     events: SupervisorEvent.of("listeners_supervisor", "root"),
  *     children: [],
  *     added: (port) => Child.make(port, { start: Effect.succeed(Effect.never) })
@@ -85,7 +87,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
 import type { CompileError, NoOther } from "./CompileError.ts"
-import type { Clauses, Contract, Plane } from "./Contract.ts"
+import type { Clauses, Contract, FailedBy, Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { checkSupervisor } from "./internal/specification.ts"
 import * as RegisteredName from "./RegisteredName.ts"
@@ -126,6 +128,8 @@ export interface Options extends CommonOptions {
   readonly strategy: Strategy
   readonly autoShutdown?: AutoShutdown | undefined
   readonly children: ReadonlyArray<Child.Any>
+  /** Which children end which of their siblings with `failChild`: by the id of the one that is ended. */
+  readonly failedBy?: FailedBy | undefined
   /** Makes the child of a key that is given later, with `startChild`. Its id must be the key. */
   readonly added?: ((key: string) => Child.Any) | undefined
 }
@@ -265,6 +269,13 @@ type CheckAuto<Id extends string, O extends Options> = [AutoOf<O>] extends ["any
   }
   : unknown
 
+type FailersOf<O> = O extends { readonly failedBy: infer F extends FailedBy } ? keyof F | NonNullable<F[keyof F]>[number] : never
+
+/** Refuses a `failedBy` that names somebody who is no child. */
+type CheckFailers<Id extends string, O extends Options, Stranger = Exclude<FailersOf<O>, O["children"][number]["id"]>> = [Stranger] extends
+  [never] ? unknown
+  : { readonly failedBy: CompileError<`supervisor "${Id}" has no child "${Stranger & string}", which its failedBy names`> }
+
 /** Refuses what supervisors of both kinds must not say. */
 export type CheckCommon<Id extends string, O extends CommonOptions, Known extends PropertyKey, Maker extends string> =
   & Child.CheckSignificant<`supervisor "${Id}"`, O, Child.RestartIn<O["restartType"]>>
@@ -278,6 +289,7 @@ export const make = <const Id extends string, const O extends Options>(
     & { readonly children: CheckAll<O["children"], O["plane"], AutoOf<O>> }
     & CheckAdded<O>
     & CheckAuto<Id, O>
+    & CheckFailers<Id, O>
     & CheckCommon<Id, O, keyof Options, "Supervisor.make">
 ): Made<Id, O["children"][number], O, AddedOf<O>> => {
   checkSupervisor(id, options)
@@ -300,9 +312,10 @@ export const make = <const Id extends string, const O extends Options>(
 /** The value behind both kinds of supervisor. `shown` are the children that its contract lists. */
 export const fromSpec = <Id extends string>(
   id: Id,
-  options: CommonOptions,
+  options: CommonOptions & Pick<Options, "failedBy">,
   shown: ReadonlyArray<Child.Any>,
-  spec: Interpreter.Spec
+  spec: Interpreter.Spec,
+  startedBy = "itself"
 ): Supervisor<Id, never, never, never, never, never, never, never, never> => {
   const contract: Contract = {
     id,
@@ -311,12 +324,17 @@ export const fromSpec = <Id extends string>(
     strategy: spec.template === undefined ? spec.strategy : "dynamic",
     intensity: options.restart.limit,
     because: options.because,
+    limitBecause: options.limitBecause,
     stoppedBy: options.stoppedBy ?? [],
+    autoShutdown: spec.autoShutdown,
+    startedBy,
     children: shown.map((child) => ({
       id: child.id,
+      plane: child.contract?.plane ?? child.plane ?? options.plane,
       restart: child.restart,
       significant: child.significant,
       shutdown: child.shutdown,
+      failedBy: options.failedBy?.[child.id] ?? [],
       supervisor: child.contract
     })),
     events: Object.values(options.events).map((event) => event.name)
@@ -408,6 +426,7 @@ export const start = <T extends Any>(supervisor: T): Effect.Effect<RunningOf<T>,
  * const template = DynamicSupervisor.make("connections", {
  *   ...common,
  *   because: "connections do not depend on each other",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   child: (id) => Child.make(id, { start: Effect.succeed(Effect.never), restart: "temporary" })
  * })
  * const connections = RegisteredName.make<Supervisor.RunningOf<typeof template>>("connections")
@@ -416,6 +435,7 @@ export const start = <T extends Any>(supervisor: T): Effect.Effect<RunningOf<T>,
  *   ...common,
  *   strategy: "rest_for_one",
  *   because: "the listener hands over to the connections",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   children: [
  *     Supervisor.registered(template, connections),
  *     Child.make("listener", {
@@ -460,6 +480,7 @@ type Unhandled<E> = E extends GaveUp<infer Path, unknown, unknown>
  *   strategy: "one_for_one",
  *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
  *   because: "it has one child",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   events: SupervisorEvent.of("app_supervisor", "root"),
  *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
  * })
@@ -519,6 +540,7 @@ type GivingUpOf<Shape> = Shape extends { readonly life: Effect.Effect<unknown, i
  *   strategy: "one_for_one",
  *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
  *   because: "it has one child",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
  *   events: SupervisorEvent.of("app_supervisor", "root"),
  *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
  * })

@@ -26,6 +26,7 @@ const common = {
   plane: "control",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("test_supervisor", "control")
 } as const
 const make = { ...common, strategy: "one_for_one" } as const

@@ -17,6 +17,7 @@ import { TestClock } from "effect/testing"
 const common = {
   plane: "control",
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("app_supervisor", "root"),
   restart: RestartPolicy.make({ intensity: "unlimited", delay: Schedule.spaced("1 minute") })
 } as const

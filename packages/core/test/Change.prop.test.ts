@@ -30,7 +30,12 @@ const Lines = Schema.TaggedUnion({
 })
 
 const restart = RestartPolicy.make({ intensity: "unlimited", delay: Schedule.spaced(50) })
-const common = { plane: "control", because: "it is generated", events: SupervisorEvent.of("app_supervisor", "root") } as const
+const common = {
+  plane: "control",
+  because: "it is generated",
+  limitBecause: "it is generated",
+  events: SupervisorEvent.of("app_supervisor", "root")
+} as const
 
 const supervisorOf = ({ children, strategy }: typeof Specs.Type): Supervisor.Any => {
   const distinct = children.filter(({ id }, index) => children.findIndex((other) => other.id === id) === index)

@@ -4,7 +4,12 @@ import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
-const common = { plane: "control", because: "it is a test", events: SupervisorEvent.of("app_supervisor", "root") } as const
+const common = {
+  plane: "control",
+  because: "it is a test",
+  limitBecause: "it is a test",
+  events: SupervisorEvent.of("app_supervisor", "root")
+} as const
 const restarts = (maxRestarts: number, delay: Schedule.Schedule<unknown> = Schedule.spaced(0)) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay })
 const options = { ...common, strategy: "one_for_one", restart: restarts(5), added: (key: string) => ScriptedChild.make(key) } as const

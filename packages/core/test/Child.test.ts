@@ -9,6 +9,7 @@ const oneForOne = {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 2, within: "10 seconds" }, delay: Schedule.spaced(0) }),
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("app_supervisor", "root")
 } as const
 

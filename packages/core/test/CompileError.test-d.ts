@@ -9,6 +9,7 @@ declare const start: Effect.Effect<Effect.Effect<void, "lost">, "refused">
 const limited = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } })
 const dynamic = {
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("test_supervisor", "control"),
   plane: "control",
   restart: limited
@@ -161,6 +162,26 @@ describe("a child in the wrong plane", () => {
   })
 })
 
+describe("who is failed by whom", () => {
+  const children = [Child.make("process", { start }), Child.make("watchdog", { start })] as const
+
+  it("is refused when one of them is no child", () => {
+    // @ts-expect-error no child "proces"
+    Supervisor.make("x", { ...common, children, failedBy: { proces: ["watchdog"] } })
+    // @ts-expect-error no child "reaper"
+    Supervisor.make("x", { ...common, children, failedBy: { process: ["watchdog", "reaper"] } })
+    type Options = Common & { readonly children: typeof children; readonly failedBy: { readonly process: readonly ["reaper"] } }
+    expectTypeOf<SentenceOf<OfSupervisor<Options>["failedBy"]>>().toEqualTypeOf<
+      `supervisor "x" has no child "reaper", which its failedBy names`
+    >()
+  })
+
+  it("compiles when all are, or when the ids are not known", () => {
+    Supervisor.make("x", { ...common, children, failedBy: { process: ["watchdog"] } })
+    Supervisor.make("x", { ...common, children: ["a"].map((id) => Child.make(id, { start })), failedBy: { process: ["watchdog"] } })
+  })
+})
+
 describe("an option that does not exist", () => {
   it("is refused by every maker, though OTP ignores it (V-3)", () => {
     // @ts-expect-error restrat
@@ -226,9 +247,16 @@ describe("an escalation that nobody handles", () => {
 })
 
 describe("what must be said", () => {
-  it("is the policy, the events and the reason of a supervisor", () => {
+  it("is the policy, the events and the reasons of a supervisor", () => {
+    const { because, events, limitBecause, ...rest } = common
     // @ts-expect-error events is missing
-    Supervisor.make("x", { plane: "control", strategy: "one_for_one", restart: limited, because: "it is a test", children: [] })
+    Supervisor.make("x", { ...rest, because, limitBecause, children: [] })
+    // @ts-expect-error the reason for the strategy is missing
+    Supervisor.make("x", { ...rest, events, limitBecause, children: [] })
+    // @ts-expect-error the reason for the limit is missing
+    Supervisor.make("x", { ...rest, events, because, children: [] })
+    // @ts-expect-error a dynamic supervisor's too
+    DynamicSupervisor.make("x", { plane: "control", restart: limited, because, events, child: (key: string) => Child.make(key, { start }) })
     // @ts-expect-error a plain limit is no policy
     Supervisor.make("x", { ...common, restart: { maxRestarts: 1, within: "1 second" }, children: [] })
   })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Contract, DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, Contract, DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent, type Tree } from "@snakepit/core"
 import { Effect } from "effect"
 
 const limited = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } })
@@ -12,6 +12,8 @@ const worker = (slot: string) =>
     autoShutdown: "any",
     restart: limited,
     because: "a channel is of no use without its process",
+    limitBecause: "three crashes in a minute are bad luck",
+    failedBy: { process: ["watchdog"] },
     events: SupervisorEvent.of("worker_supervisor", "execution"),
     children: [
       Child.make("process", { start: never, shutdown: "brutal" }),
@@ -24,6 +26,7 @@ const app = Supervisor.make("app", {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: "unlimited" }),
   because: "workers are independent",
+  limitBecause: "nobody is above",
   events: SupervisorEvent.of("app_supervisor", "root"),
   children: [
     DynamicSupervisor.make("fleet", {
@@ -31,6 +34,7 @@ const app = Supervisor.make("app", {
       mountOn: "control",
       restart: limited,
       because: "one supervisor for each slot",
+      limitBecause: "three slots in a minute are bad luck",
       stoppedBy: ["the lifecycle, by terminateChild"],
       events: SupervisorEvent.of("fleet_supervisor", "control"),
       child: worker
@@ -49,18 +53,36 @@ describe("a contract", () => {
 
   it("says of each child how it restarts, how long it may stop and whether it is significant", () => {
     assert.deepStrictEqual(worker("0").contract.children, [
-      { id: "process", restart: "permanent", significant: false, shutdown: "brutal", supervisor: undefined },
-      { id: "watchdog", restart: "transient", significant: true, shutdown: 5_000, supervisor: undefined }
+      {
+        id: "process",
+        plane: "execution",
+        restart: "permanent",
+        significant: false,
+        shutdown: "brutal",
+        failedBy: ["watchdog"],
+        supervisor: undefined
+      },
+      {
+        id: "watchdog",
+        plane: "execution",
+        restart: "transient",
+        significant: true,
+        shutdown: 5_000,
+        failedBy: [],
+        supervisor: undefined
+      }
     ])
     assert.strictEqual(app.contract.children[0]!.shutdown, "infinity")
+    assert.strictEqual(app.contract.children[0]!.plane, "execution")
   })
 
   it("keeps what only its author knows", () => {
-    const { because, intensity, layer, plane, stoppedBy } = app.contract.children[0]!.supervisor!
+    const { because, intensity, layer, limitBecause, plane, stoppedBy } = app.contract.children[0]!.supervisor!
     assert.deepStrictEqual(
-      { because, intensity, layer, plane, stoppedBy },
+      { because, intensity, layer, limitBecause, plane, stoppedBy },
       {
         because: "one supervisor for each slot",
+        limitBecause: "three slots in a minute are bad luck",
         intensity: { maxRestarts: 3, withinMillis: 60_000 },
         layer: "control",
         plane: "execution",
@@ -68,10 +90,90 @@ describe("a contract", () => {
       }
     )
     assert.strictEqual(app.contract.intensity, "unlimited")
+    assert.strictEqual(app.contract.children[0]!.supervisor!.startedBy, "callers")
+    assert.deepStrictEqual([worker("0").contract.startedBy, worker("0").contract.autoShutdown], ["itself", "any"])
   })
 
   it("names the events of its decisions", () => {
     const verbs = ["start", "restart", "recover", "leave", "abandon", "terminate", "give_up"]
     assert.deepStrictEqual(app.contract.events, verbs.map((verb) => `snakepit.app_supervisor.${verb}`))
+  })
+
+  it("lists every child below with its path and its supervisor", () => {
+    assert.deepStrictEqual(Contract.children(app.contract).map(({ by, path }) => [path, by.id]), [
+      ["app/fleet", "app"],
+      ["app/fleet/<key>", "fleet"],
+      ["app/fleet/<key>/process", "<key>"],
+      ["app/fleet/<key>/watchdog", "<key>"]
+    ])
+  })
+})
+
+/** The app's tree as it would run, changed. */
+const live = (change: {
+  readonly fleet?: string
+  readonly strategy?: Tree.SupervisorNode["strategy"]
+  readonly worker?: ReadonlyArray<string>
+  readonly process?: Tree.SupervisorNode
+}): Tree.SupervisorNode => {
+  const child = (path: string, supervisor?: Tree.SupervisorNode): Tree.ChildNode => ({
+    id: path.slice(path.lastIndexOf("/") + 1),
+    path,
+    status: "running",
+    because: undefined,
+    generation: 0,
+    restarts: 0,
+    supervisor
+  })
+  const worker = (path: string) =>
+    child(path, {
+      path,
+      strategy: change.strategy ?? "rest_for_one",
+      budgetLeft: 3,
+      children: (change.worker ?? ["process", "watchdog"]).map((id) =>
+        child(`${path}/${id}`, id === "process" ? change.process : undefined)
+      )
+    })
+  const fleet = `app/${change.fleet ?? "fleet"}`
+  const children = [worker(`${fleet}/7`), worker(`${fleet}/2`)]
+  return {
+    path: "app",
+    strategy: "one_for_one",
+    budgetLeft: Infinity,
+    children: [child(fleet, { path: fleet, strategy: "dynamic", budgetLeft: 3, children })]
+  }
+}
+
+describe("a contract and the tree that runs", () => {
+  const differences = (change: Parameters<typeof live>[0]) => Contract.compare(app.contract, live(change))
+
+  it("agree, whatever the keys of the dynamic children", () => {
+    assert.deepStrictEqual(differences({}), [])
+  })
+
+  it("do not when a child has no entry, or an entry no child", () => {
+    assert.deepStrictEqual(differences({ fleet: "flotilla" }), [
+      "app has no \"fleet\", which its contract promises",
+      "app/flotilla is in no contract: nothing says what becomes of it"
+    ])
+    assert.include(
+      differences({ worker: ["process", "watchdog", "tap"] }),
+      "app/fleet/7/tap is in no contract: nothing says what becomes of it"
+    )
+  })
+
+  it("do not when order, strategy or kind is another", () => {
+    assert.include(
+      differences({ worker: ["watchdog", "process"] }),
+      "app/fleet/2 starts watchdog, process, its contract says process, watchdog"
+    )
+    assert.include(differences({ strategy: "one_for_all" }), "app/fleet/7 is one_for_all, its contract says rest_for_one")
+    assert.include(differences({ process: live({}) }), "app/fleet/7/process is a supervisor, its contract says not")
+  })
+
+  it("make the contract of that tree, with its keys in their order", () => {
+    const bound = Contract.bind(app.contract, live({}))
+    assert.deepStrictEqual(Contract.flatten(bound).map(({ path }) => path), ["app", "app/fleet", "app/fleet/7", "app/fleet/2"])
+    assert.deepStrictEqual(bound.children[0]!.supervisor!.children[1]!.supervisor!.children, worker("2").contract.children)
   })
 })

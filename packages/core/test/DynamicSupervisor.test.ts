@@ -4,7 +4,12 @@ import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Cause, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
-const common = { plane: "control", because: "it is a test", events: SupervisorEvent.of("fleet_supervisor", "execution") } as const
+const common = {
+  plane: "control",
+  because: "it is a test",
+  limitBecause: "it is a test",
+  events: SupervisorEvent.of("fleet_supervisor", "execution")
+} as const
 const restarts = (maxRestarts: number) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay: Schedule.spaced(0) })
 

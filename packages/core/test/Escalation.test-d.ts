@@ -33,6 +33,7 @@ const limited = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 min
 const unlimited = RestartPolicy.make({ intensity: "unlimited" })
 const common = {
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("test_supervisor", "control"),
   plane: "control",
   strategy: "one_for_one",
@@ -40,6 +41,7 @@ const common = {
 } as const
 const dynamic = {
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("test_supervisor", "control"),
   plane: "control",
   restart: limited

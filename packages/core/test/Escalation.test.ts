@@ -12,6 +12,7 @@ const common = {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 0, within: "10 seconds" } }),
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("app_supervisor", "root")
 } as const
 const once = RestartPolicy.make({ intensity: { maxRestarts: 1, within: "10 seconds" }, delay: Schedule.spaced(0) })

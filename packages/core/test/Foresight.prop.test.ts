@@ -69,6 +69,7 @@ const commonOf = (level: typeof Level.Type) => {
   return {
     plane: "control",
     because: "it is generated",
+    limitBecause: "it is generated",
     events,
     restartType: level.restart,
     semantics: isUnlimited ? Semantics.production : semantics[level.semantics],

@@ -12,7 +12,12 @@ const makeDynamic = DynamicSupervisor.make as Maker
 const makePolicy = RestartPolicy.make as Maker
 
 const start = Effect.succeed(Effect.never)
-const contract = { plane: "control", because: "it is a test", events: SupervisorEvent.of("app_supervisor", "root") }
+const contract = {
+  plane: "control",
+  because: "it is a test",
+  limitBecause: "it is a test",
+  events: SupervisorEvent.of("app_supervisor", "root")
+}
 const restart = RestartPolicy.make({ intensity: "unlimited" })
 const flags = { ...contract, strategy: "one_for_one", restart, children: [] }
 const dynamicFlags = { ...contract, restart, child: (key: string) => Child.make(key, { start }) }
@@ -135,7 +140,8 @@ describe("the flags of a supervisor", () => {
       ["invalid_significant", { significant: 1 }],
       ["invalid_shutdown", { shutdown: "long" }],
       ["invalid_plane", { mountOn: "astral" }],
-      ["invalid_contract", { because: "" }]
+      ["invalid_contract", { because: "" }],
+      ["unknown_child", { failedBy: { process: ["watchdog"] } }]
     ])
     inOrder(({ id = "app", ...broken }) => makeDynamic(id, { ...dynamicFlags, ...broken }), [
       ["missing_id", { id: "" }],
@@ -151,6 +157,7 @@ describe("the flags of a supervisor", () => {
     assert.strictEqual(ruleOf(() => makeSupervisor("app", { ...flags, stratgey: "one_for_one" })), "unknown_option")
     assert.strictEqual(ruleOf(() => makeDynamic("app", { ...dynamicFlags, strategy: "one_for_one" })), "unknown_option")
     assert.strictEqual(ruleOf(() => makeSupervisor("app", { ...flags, events: undefined })), "invalid_contract")
+    assert.strictEqual(ruleOf(() => makeSupervisor("app", { ...flags, limitBecause: undefined })), "invalid_contract")
   })
 
   it("are judged child by child: what a child is, then its significance, then its id (V-9, V-10, V-11)", () => {

@@ -4,7 +4,7 @@ import { Effect, Schedule, Schema } from "effect"
 
 const { Line } = Simulation
 const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", events } as const
+const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 const never = Effect.succeed(Effect.never)
 const leaf = <const Id extends string>(id: Id) => Child.make(id, { start: never })
 const limit = (maxRestarts: number, within: string, delay?: Schedule.Schedule<unknown>) =>

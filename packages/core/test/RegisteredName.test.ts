@@ -37,6 +37,7 @@ describe("a registered name", () => {
         strategy: "one_for_one",
         restart: RestartPolicy.make({ intensity: { maxRestarts: 1, within: "1 second" } }),
         because: "it is a test",
+        limitBecause: "it is a test",
         events: SupervisorEvent.of("app_supervisor", "root"),
         children: [Child.fromLayer("counter", { key: Counter, layer, name })]
       }))

@@ -10,6 +10,7 @@ const tree = (maxRestarts: number, delay: Schedule.Schedule<unknown, RestartPoli
   Supervisor.make("app", {
     plane: "control",
     because: "it is a test",
+    limitBecause: "it is a test",
     events: SupervisorEvent.of("app_supervisor", "root"),
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts, within: "5 seconds" }, delay }),

@@ -44,6 +44,7 @@ const bySupervisor = (maxRestarts: number, lives: ReadonlyArray<number>) =>
       strategy: "one_for_one",
       restart: policyOf(maxRestarts),
       because: "it is a test",
+      limitBecause: "it is a test",
       events: SupervisorEvent.of("app_supervisor", "root"),
       children: [child]
     }))
@@ -151,6 +152,7 @@ describe("a restart policy", () => {
           strategy: "one_for_one",
           restart: RestartPolicy.make({ intensity: { maxRestarts: 9, within: "1 minute" }, delay: refuse }),
           because: "it is a test",
+          limitBecause: "it is a test",
           events: SupervisorEvent.of("app_supervisor", "root"),
           children: [child]
         })),

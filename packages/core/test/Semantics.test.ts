@@ -20,6 +20,7 @@ const withField = (base: Semantics.Semantics, field: Field, as: Semantics.Semant
 const common = {
   plane: "control",
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("app_supervisor", "root"),
   restart: RestartPolicy.make({ intensity: { maxRestarts: 9, within: "5 seconds" }, delay: Schedule.spaced(100) })
 } as const

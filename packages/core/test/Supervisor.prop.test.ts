@@ -32,7 +32,7 @@ const Script = Schema.Struct({
 })
 
 const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", events } as const
+const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 
 type Tree = Supervisor.Supervisor<string, any, any, never, "control">
 

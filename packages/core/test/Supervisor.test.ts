@@ -17,7 +17,7 @@ import { Clock, Context, Effect, Exit, Fiber, Layer, Logger, Schedule } from "ef
 import { TestClock } from "effect/testing"
 
 const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", events } as const
+const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 const restarts = (maxRestarts: number) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay: Schedule.spaced(0) })
 const backoff = RestartPolicy.make({ intensity: { maxRestarts: 5, within: "1 minute" }, delay: Schedule.spaced("1 second") })

@@ -4,7 +4,12 @@ import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Duration, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
-const common = { plane: "control", because: "it is a test", events: SupervisorEvent.of("app_supervisor", "root") } as const
+const common = {
+  plane: "control",
+  because: "it is a test",
+  limitBecause: "it is a test",
+  events: SupervisorEvent.of("app_supervisor", "root")
+} as const
 const oneForOne = {
   ...common,
   strategy: "one_for_one",

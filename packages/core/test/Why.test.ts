@@ -5,7 +5,7 @@ import { Effect, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 
 const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", events } as const
+const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 const restart = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" }, delay: Schedule.spaced("2 seconds") })
 const app = { ...common, strategy: "rest_for_one", restart } as const
 

@@ -7,6 +7,7 @@ declare const start: <E0, E>() => Effect.Effect<Effect.Effect<never, E>, E0>
 
 const common = {
   because: "it is a test",
+  limitBecause: "it is a test",
   events: SupervisorEvent.of("test_supervisor", "control"),
   plane: "control",
   strategy: "one_for_one",

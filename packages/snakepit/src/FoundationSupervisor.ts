@@ -28,7 +28,8 @@ export const make = ({ config, input, run }: Options) =>
     plane: "control",
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
-    because: "the registry prepares what the configuration names; both hold little and must not flap",
+    because: "the registry prepares what the configuration names",
+    limitBecause: "its children hold little and touch little: a fourth crash in a minute is a fault of theirs, no bad luck",
     events: SnakepitEvent.foundation_supervisor,
     children: [
       ConfigServer.child({ schema: SnakepitConfig, input, name: config }),

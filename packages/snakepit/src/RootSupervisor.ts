@@ -32,6 +32,7 @@ const flags = {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
   because: "its children find each other by registered names, so one can be replaced beneath the others",
+  limitBecause: "only Foundation escalates to it; after three new Foundations in a minute a new program is the next thing to try",
   events: SnakepitEvent.root_supervisor
 } as const
 

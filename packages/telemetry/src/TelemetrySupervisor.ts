@@ -24,6 +24,7 @@ export const make = ({ eventLog }: Options) =>
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: "unlimited" }),
     because: "watching must not hurt what is watched",
+    limitBecause: "a full disk may last for hours, and nobody loses a call because nobody could watch it",
     events: TelemetryEvent.telemetry_supervisor,
     children: [EventLog.child(eventLog)]
   })

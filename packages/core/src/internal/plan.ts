@@ -1,5 +1,6 @@
 /** A supervisor value laid open: its tree with paths, and the semantics that each supervisor will run with. */
 import type * as Child from "../Child.ts"
+import { templateKey } from "../Contract.ts"
 import * as Semantics from "../Semantics.ts"
 import type { Spec } from "./interpreter.ts"
 
@@ -24,8 +25,6 @@ export const specOf = (child: object): Spec | undefined =>
 /** The children that a supervisor is made with; of a dynamic one, its template's. */
 export const childrenOf = (spec: Spec): ReadonlyArray<Child.Any> =>
   spec.template === undefined ? spec.children : [spec.template.child(templateKey)]
-
-export const templateKey = "<key>"
 
 export const planOf = (spec: Spec, above = "", inherited: Semantics.Semantics = Semantics.production): Plan => {
   const path = above === "" ? spec.id : `${above}/${spec.id}`

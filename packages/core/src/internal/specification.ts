@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Child from "../Child.ts"
+import { templateKey } from "../Contract.ts"
 import type * as DynamicSupervisor from "../DynamicSupervisor.ts"
 import { InvalidSpec, type Rule } from "../InvalidSpec.ts"
 import type * as RestartPolicy from "../RestartPolicy.ts"
@@ -38,6 +39,7 @@ const policyKeys: Keys<RestartPolicy.Options> = { intensity: true, delay: true, 
 const supervisorKeys: Keys<Supervisor.CommonOptions> = {
   plane: true,
   because: true,
+  limitBecause: true,
   stoppedBy: true,
   restart: true,
   events: true,
@@ -48,8 +50,21 @@ const supervisorKeys: Keys<Supervisor.CommonOptions> = {
   shutdown: true,
   semantics: true
 }
-const staticKeys: Keys<Supervisor.Options> = { ...supervisorKeys, strategy: true, autoShutdown: true, children: true, added: true }
-const dynamicKeys: Keys<DynamicSupervisor.Options> = { ...supervisorKeys, child: true, initial: true, maxChildren: true }
+const staticKeys: Keys<Supervisor.Options> = {
+  ...supervisorKeys,
+  strategy: true,
+  autoShutdown: true,
+  children: true,
+  added: true,
+  failedBy: true
+}
+const dynamicKeys: Keys<DynamicSupervisor.Options> = {
+  ...supervisorKeys,
+  child: true,
+  initial: true,
+  startedBy: true,
+  maxChildren: true
+}
 
 const plane = optional(oneOf("control", "execution"))
 
@@ -81,6 +96,15 @@ const staticDemands: ReadonlyArray<Demand> = [
   { field: "children", rule: "invalid_children", holds: Array.isArray }
 ]
 
+const namesChildren: Demand = {
+  field: "failedBy",
+  rule: "unknown_child",
+  holds: (got, { children }) => {
+    const ids = new Set((children as ReadonlyArray<Child.Any>).map(({ id }) => id))
+    return Object.entries((got ?? {}) as Readonly<Record<string, ReadonlyArray<string>>>).flat(2).every((id) => ids.has(id))
+  }
+}
+
 const dynamicDemands: ReadonlyArray<Demand> = [
   policy,
   { field: "maxChildren", rule: "invalid_max_children", holds: optional((got) => got === Infinity || isWhole(got)) },
@@ -91,6 +115,7 @@ const contractDemands: ReadonlyArray<Demand> = [
   { field: "plane", rule: "invalid_plane", holds: oneOf("control", "execution") },
   { field: "mountOn", rule: "invalid_plane", holds: plane },
   { field: "because", rule: "invalid_contract", holds: isText },
+  { field: "limitBecause", rule: "invalid_contract", holds: isText },
   { field: "events", rule: "invalid_contract", holds: isRecord }
 ]
 
@@ -169,6 +194,7 @@ export const checkSupervisor = (id: unknown, given: unknown): void => {
     seen.add(child.id)
   }
   checkPlace(supervisor, options)
+  meet({ supervisor }, options, [namesChildren])
 }
 
 /** Returns the template's child, which it has made to look at. */
@@ -177,7 +203,7 @@ export const checkDynamic = (id: unknown, given: unknown): Child.Any => {
   identified({ supervisor }, id)
   const options = recordOf({ supervisor }, given, dynamicKeys)
   meet({ supervisor }, options, dynamicDemands)
-  const child = (options["child"] as DynamicSupervisor.Options["child"])("<key>")
+  const child = (options["child"] as DynamicSupervisor.Options["child"])(templateKey)
   checkListed(supervisor, child, "never")
   checkPlace(supervisor, options)
   return child

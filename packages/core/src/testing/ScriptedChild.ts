@@ -32,6 +32,7 @@
  *     strategy: "rest_for_one",
  *     restart: RestartPolicy.make({ intensity: { maxRestarts: 1, within: "1 second" }, delay: Schedule.spaced(0) }),
  *     because: "the cache holds rows of the database",
+ *     limitBecause: "one restart is enough to show what it takes along",
  *     events: SupervisorEvent.of("app_supervisor", "root"),
  *     children: [db, cache]
  *   }))

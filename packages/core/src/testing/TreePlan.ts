@@ -124,6 +124,7 @@ export const make = (plan: SupervisorPlan): Tree => {
   const common = {
     plane: "control",
     because: "it was planned so",
+    limitBecause: "it was planned so",
     events,
     restartType: plan.restart,
     restart: RestartPolicy.make({

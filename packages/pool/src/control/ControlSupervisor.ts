@@ -23,6 +23,7 @@ const flagsOf = ({ restart }: PoolConfig) =>
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: restart.pool }),
     because: "its children share nothing but the Roster and the fleet, which outlive them",
+    limitBecause: "a fourth crash in a minute means that the Roster holds what no new child can mend: a new Roster is up to the pool",
     events: PoolEvent.control_supervisor
   }) as const
 

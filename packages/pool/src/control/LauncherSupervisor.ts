@@ -19,6 +19,7 @@ const flags = {
   strategy: "rest_for_one",
   restart: RestartPolicy.make({ intensity: "unlimited" }),
   because: "spares come from the Forkserver; workers that live need neither, so no trouble here may reach them",
+  limitBecause: "what cannot be launched now is no reason to end what runs",
   events: PoolEvent.launcher_supervisor
 } as const
 

@@ -22,6 +22,7 @@ const flags = {
   plane: "control",
   restart: RestartPolicy.make({ intensity: "unlimited" }),
   because: "a pool that keeps failing is an outage of that pool, not of the application",
+  limitBecause: "a pool that is down is tried again for ever, at most every 5 s, and the other pools must not pay for it",
   events: PoolEvent.pools_supervisor
 } as const
 

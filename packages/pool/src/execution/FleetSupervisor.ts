@@ -40,6 +40,7 @@ const flagsOf = ({ restart }: PoolConfig) =>
     mountOn: "control",
     restart: RestartPolicy.make({ intensity: restart.fleet, delay: RestartDelay.subtree }),
     because: "workers are independent; one that keeps failing must not take the others along before the budget of all is spent",
+    limitBecause: "twice the default size: each slot may be started anew twice before the cause is taken to be common to all",
     events: PoolEvent.fleet_supervisor
   }) as const
 
@@ -56,6 +57,7 @@ export const make = <C extends Child.Any>(options: Options<C>): FleetSupervisor<
   const { config, name, perWorker, pool, roster, runtime } = options
   const fleet = DynamicSupervisor.make("fleet", {
     ...flagsOf(config),
+    startedBy: "control/launcher/worker_starter",
     child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster, perWorker)
   })
   return Supervisor.registered(fleet, name as RegisteredName.RegisteredName<Fleet & Supervisor.RunningOf<typeof fleet>>)

@@ -30,6 +30,7 @@ const flagsOf = ({ restart }: PoolConfig) =>
     strategy: "rest_for_one",
     restart: RestartPolicy.make({ intensity: restart.worker, delay: RestartDelay.worker }),
     because: "a channel is meaningless without its process, a heartbeat without its channel; a boot that cannot succeed is not tried again",
+    limitBecause: "three crashes in half a minute may be the fault of its calls; with the fourth the slot as a whole is started anew",
     events: PoolEvent.worker_supervisor
   }) as const
 
@@ -65,6 +66,7 @@ export const make = <C extends Child.Any>(
   const more = perWorker(worker) as ReadonlyArray<Child.Child<string, never, never, never, "execution", false>> // `PerWorker.Check` has seen them
   const made: Supervisor.Any = Supervisor.make(slot, {
     ...flagsOf(seat.config),
+    failedBy: { process: ["channel", "watchdog"] },
     labels: { pool, slot: seat.slot },
     children: [...ownOf(seat, runtime, roster), ...more]
   })
