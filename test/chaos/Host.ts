@@ -54,6 +54,11 @@ export const until = async <A>(look: () => A | Promise<A>, done: (value: A) => b
 /** Lines of a host's stderr that are told when it fails. */
 const complaintLines = 30
 
+/** What takes as long as calls and restarts do. */
+const slow: ReadonlySet<Op> = new Set(["load", "rest", "outcome", "spend"])
+/** The rest is answered at once, but by a program that may have no core to run on. */
+const answerMillis = 15_000
+
 export class Host {
   readonly identity: Observer.Identity
   readonly ready: Promise<string>
@@ -136,8 +141,16 @@ export class Host {
     return this.complaints.length === 0 ? "" : `; it said:\n    ${this.complaints.join("\n    ")}`
   }
 
-  /** Asks it for something; rejected when it ends instead of answering. */
-  ask<const O extends Op>(op: O, ask: Requests[O]["ask"]): Promise<Requests[O]["answer"]> {
+  /** Asks it for something; rejected when it ends instead of answering, or does not answer what it can answer at once. */
+  async ask<const O extends Op>(op: O, ask: Requests[O]["ask"]): Promise<Requests[O]["answer"]> {
+    const answer = this.send(op, ask)
+    if (slow.has(op)) return answer
+    const value = await within(answerMillis, answer.then((value) => ({ value })))
+    if (value === undefined) throw new Error(`the host did not answer "${op}" within ${answerMillis / 1000} s${this.said}`)
+    return value.value
+  }
+
+  private send<const O extends Op>(op: O, ask: Requests[O]["ask"]): Promise<Requests[O]["answer"]> {
     if (this.over !== undefined) return Promise.reject(this.over)
     const token = ++this.tokens
     return new Promise<Requests[O]["answer"]>((resolve, reject) => {

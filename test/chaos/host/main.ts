@@ -102,7 +102,7 @@ const program = Effect.gen(function*() {
       case "tree":
         return tree
       case "contract":
-        return Snakepit.contract
+        return Snakepit.contract()
       case "fail":
         return Effect.flatMap(
           root.at(request.supervisor),

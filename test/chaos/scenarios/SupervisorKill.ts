@@ -2,13 +2,15 @@
 import { type Contract, Tree } from "snakepit"
 import type { Chance } from "../Chance.ts"
 import { check } from "../Check.ts"
-import { type Host, sleep, until } from "../Host.ts"
+import { type Host, sleep, until, within } from "../Host.ts"
 import type { Scenario, Session } from "../Session.ts"
 import * as Victims from "../Victims.ts"
 import { stopGrace } from "./Settings.ts"
 
 /** How often the child of a supervisor that never gives up is failed. */
 const often = 4
+/** A budget of two is spent in three starts; a pool's takes some seconds each. */
+const doneMillis = 30_000
 /** Beyond the capped backoff of every policy. */
 const backMillis = 60_000
 const shortHarms = 6
@@ -68,7 +70,9 @@ const harm = async (session: Session, host: Host, contract: Contract.Contract, {
     await session.ended(host, 70)
     return `${what}: the program has ended with code 70`
   }
-  await done
+  const answered = await within(doneMillis, done.then(() => true))
+  const standing = answered === true ? "" : Tree.render(await host.ask("tree", {}))
+  check(answered === true, () => `${what}: not done within ${doneMillis} ms. The tree then:\n${standing}`)
 
   const look = async () => {
     const now = await host.ask("tree", {})
