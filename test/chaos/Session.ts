@@ -73,7 +73,7 @@ export class Session {
   private readonly figures = new Map<string, number>()
   private readonly counts = { accepted: 0, completed: 0, failed: 0, unknown: 0, lost: 0, twice: 0, survivors: 0, escalations: 0 }
   private readonly hosts = new Set<Host>()
-  private common: Host | undefined
+  private common: Promise<Host> | undefined
   private runsDone = 0
 
   constructor(name: string, options: Options) {
@@ -144,19 +144,21 @@ export class Session {
   }
 
   /** The host that runs share; started anew when the last one was closed or failed. */
-  async shared(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
-    return this.common ??= await this.start(pools, this.options.seed)
+  shared(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
+    return this.common ??= this.start(pools, this.options.seed)
   }
 
   /** Ends the host that runs share, if there is one, as its user would. */
   async closeShared(): Promise<void> {
-    if (this.common !== undefined) await this.close(this.common)
+    const host = this.common
+    this.common = undefined
+    if (host !== undefined) await this.close(await host)
   }
 
   /** After the last run: the host that runs shared ends, what its workers still do with it, and all is looked at together. */
   async finish(scenario: Scenario): Promise<void> {
     await this.attempt(undefined, this.options.seed, closeMillis, async () => {
-      if (this.common !== undefined) await this.close(this.common)
+      await this.closeShared()
       scenario.together?.(this)
       return "every host has ended"
     })
@@ -193,7 +195,7 @@ export class Session {
 
   /** A host that has ended leaves nothing behind, and no call without its outcome. */
   private async settle(host: Host): Promise<void> {
-    if (this.common === host) this.common = undefined
+    if (await this.common === host) this.common = undefined
     const left = await until(() => host.survivors(), (left) => left.length === 0, goneMillis, 1)
     const { problems, ...account } = host.account()
     for (const [name, count] of Object.entries(account)) this.counts[name as keyof typeof account] += count
