@@ -34,6 +34,15 @@ def stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
 
 
+def standing_by(forkserver: int) -> int:
+    """A process that waits for an order, waited for."""
+    until = time.monotonic() + PATIENCE
+    while not (middles := Path(f"/proc/{forkserver}/task/{forkserver}/children").read_text().split()):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return int(middles[0])
+
+
 def fds(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -207,7 +216,7 @@ def test_living_workers_serve_on_when_the_forkserver_dies(reaper: ReaperHost, fo
 
 def test_forks_that_a_dying_forkserver_owes_are_answered_and_leave_nothing(reaper: ReaperHost, folder: Path) -> None:
     reaper.forkserver()
-    os.kill(reaper.pids[0], signal.SIGSTOP)
+    os.killpg(reaper.pids[0], signal.SIGSTOP)
     ids = [f"a/{n}" for n in range(20)]
     for n, id in enumerate(ids):
         reaper.fork(id, folder / str(n))
@@ -223,16 +232,29 @@ def test_forks_that_a_dying_forkserver_owes_are_answered_and_leave_nothing(reape
     assert not reaper.children()
 
 
+def test_a_forkserver_whose_middle_was_killed_ends_for_an_order_may_be_lost(reaper: ReaperHost, folder: Path) -> None:
+    reaper.forkserver()
+    forkserver = reaper.pids[0]
+    reaper.forked("a/0", folder / "0")
+    os.kill(standing_by(forkserver), signal.SIGKILL)
+    assert reaper.event("exited", "fork")["code"] == 70
+    reaper.event("gone", "fork")
+    assert "ended with -9" in reaper.output("fork")
+    with serving(folder / "0") as stream:
+        stream.call(1, "add", a=1)
+        assert stream.result(1) == 2
+
+
 def test_a_fork_can_be_withdrawn_before_and_after_it_was_ordered(reaper: ReaperHost, folder: Path) -> None:
     reaper.forkserver()
-    os.kill(reaper.pids[0], signal.SIGSTOP)
+    os.killpg(reaper.pids[0], signal.SIGSTOP)
     ids = [f"a/{n}" for n in range(10)]
     for n, id in enumerate(ids):
         reaper.fork(id, folder / str(n))
     for id in ids:
         reaper.signal(id, "KILL")
     assert "withdrawn" in reaper.event("spawn_failed", ids[-1])["message"]
-    os.kill(reaper.pids[0], signal.SIGCONT)
+    os.killpg(reaper.pids[0], signal.SIGCONT)
     reaper.pid(ids[0])
     assert reaper.event("exited", ids[0])["sent"] == "KILL"
     reaper.event("gone", ids[0])

@@ -272,9 +272,10 @@ def test_settings_that_mean_nothing_are_a_failed_spawn(reaper: ReaperHost, setti
     assert said in reaper.event("spawn_failed", "a")["message"]
 
 
-def test_a_cgroup_of_its_own_holds_even_what_hides(reaper: ReaperHost, cgroup: Path) -> None:
+def test_a_cgroup_of_its_own_holds_even_what_hides(cgroup: Path, reaper: ReaperHost) -> None:
     code = """
-import os, time
+import os, sys, time
+sys.stdin.read()  # a worker has its settings when it has its secret
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:

@@ -1,5 +1,5 @@
 /** What holds when more than the host dies: the sweep at the next start, the pid namespace, the cgroup. */
-import { assert, describe, it } from "@effect/vitest"
+import { afterEach, assert, describe, it } from "@effect/vitest"
 import * as Cgroup from "@snakepit/bridge/process/Cgroup"
 import { Deferred, Effect } from "effect"
 import { execFileSync } from "node:child_process"
@@ -39,6 +39,21 @@ const inFolder = async (use: (folder: string) => Promise<void>) => {
 }
 
 const one = { size: 1 }
+
+/** Processes that hide from everything: a failing test ends them here. */
+const hidden: Array<number> = []
+afterEach(() => {
+  for (const pid of hidden.splice(0)) {
+    if (isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8") === "/bin/sleep\x00600\x00") process.kill(pid, "SIGKILL")
+  }
+})
+
+/** The program's hidden grandchild, by the host's pid. */
+const saidHidden = async (host: ReturnType<typeof start>): Promise<number> => {
+  const pid = Number(await host.said("ready"))
+  hidden.push(pid)
+  return pid
+}
 
 /** Runs a program that makes one call and ends: its start is the next start on that data folder. */
 const startOnce = async (data: string): Promise<ReadonlyArray<Event.Event>> => {
@@ -80,6 +95,9 @@ describe.skipIf(process.platform !== "linux")("when host and Reaper are killed i
         const events = await startOnce(data)
         const swept = events.find(({ name }) => name === "snakepit.process_registry.sweep")
         assert.deepInclude(swept?.measurements, { dead: 1, killed: 1, left: 0, living: 1 })
+        const report = events.find(({ name }) => name === "snakepit.containment.report")
+        assert.match(String(report?.attributes["active"]), /reaper, process_group, parent_death_signal, subreaper, .*registry_sweep/)
+        assert.include(report?.attributes["leaks"], "When host and Reaper are killed in the same instant")
         assert.isFalse(isAlive(grandchild))
         assert.deepStrictEqual(await survivors(livingRun), before)
         assert.lengthOf(before, 4) // a worker, its grandchild, forkserver and Reaper
@@ -112,14 +130,14 @@ describe.skipIf("why" in parent)("with a cgroup", () => {
     inFolder(async (data) => {
       const dead = start([JSON.stringify(config({}, one)), "wait_hidden"], { SNAKEPIT_DATA_DIR: data })
       const runId = await dead.said("run")
-      const hidden = Number(await dead.said("ready"))
+      const child = await saidHidden(dead)
       const folder = join("folder" in parent ? parent.folder : "", `snakepit-${runId}`)
-      assert.include(readFileSync(`/proc/${hidden}/cgroup`, "utf8"), `/snakepit-${runId}/default/`)
+      assert.include(readFileSync(`/proc/${child}/cgroup`, "utf8"), `/snakepit-${runId}/default/`)
       await killWithReaper(dead, runId)
       assert.deepStrictEqual(await until(() => survivors(runId), (left) => left.length === 0), [])
-      assert.isTrue(isAlive(hidden))
+      assert.isTrue(isAlive(child))
       await startOnce(data)
-      assert.isFalse(isAlive(hidden))
+      assert.isFalse(isAlive(child))
       assert.isFalse(existsSync(folder))
       assert.deepStrictEqual(readdirSync(join(data, "runs")), [])
     }))
@@ -128,9 +146,9 @@ describe.skipIf("why" in parent)("with a cgroup", () => {
     inFolder(async (data) => {
       const host = start([JSON.stringify(config({}, one)), "wait_hidden"], { SNAKEPIT_DATA_DIR: data })
       const runId = await host.said("run")
-      const hidden = Number(await host.said("ready"))
+      const child = await saidHidden(host)
       process.kill(await reaperOf(runId), "SIGKILL")
-      assert.isFalse(await until(() => isAlive(hidden), (alive) => !alive))
+      assert.isFalse(await until(() => isAlive(child), (alive) => !alive))
       host.child.kill("SIGTERM")
       await host.ended
       assert.isFalse(existsSync(join("folder" in parent ? parent.folder : "", `snakepit-${runId}`)))
@@ -168,6 +186,7 @@ describe.skipIf(!canIsolate)("a pool in a pid namespace", () => {
       assert.match(readFileSync(`/proc/${worker.pid}/status`, "utf8"), new RegExp(`^NSpid:\\s+${worker.pid}\\s+${inside}$`, "m"))
       const journal = readFileSync(join(process.env["SNAKEPIT_DATA_DIR"]!, "runs", `${runId}.jsonl`), "utf8")
       assert.include(journal, `"pid":${worker.pid},`)
+      if ("folder" in parent) assert.include(readFileSync(`/proc/${worker.pid}/cgroup`, "utf8"), `/snakepit-${runId}/default/`)
     }).pipe(Effect.provide(Snakepit.layer(config({ containment: "namespace" }, one)))))
 
   it("leaves nothing when its host is killed: not even a grandchild in a session of its own that cleared its environment", async () => {

@@ -29,7 +29,7 @@ const SnakepitLive = Snakepit.layer({
     default: {
       size: workers,
       python: { adapter: "digits", path: [fileURLToPath(new URL("../python", import.meta.url))] },
-      heartbeat: { interval: "500 millis", timeout: "500 millis", maxMissed: 4 },
+      heartbeat: { interval: "500 millis", timeout: "250 millis" },
       stopGrace: "1 second"
     }
   }

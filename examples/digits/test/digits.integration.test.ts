@@ -34,7 +34,7 @@ describe("the main job", () => {
     assert.isAtLeast(ledger.restarts, 2)
     assert.isAtLeast(ledger.retried + ledger.reported, 1)
     assert.match(stderr, /ended by SIGKILL → restart/)
-    assert.match(stderr, /missed 4 heartbeats in a row.* → restart/)
+    assert.match(stderr, /is stopped \(1 heartbeat in a row.* → restart/)
     assert.match(stderr, /Best parameters/)
   }, 180_000)
 })

@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
+import * as KernelEvidence from "./process/KernelEvidence.ts"
 import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
@@ -41,12 +42,8 @@ export const make = (
     const reapers = named<Reaper.Reaper>("reaper")
     const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
-    const spares = new Map<string, Spares.Spares>()
-    const sparesOf = (pool: string) => {
-      const present = spares.get(pool) ?? Spares.make()
-      spares.set(pool, present)
-      return present
-    }
+    const spares = keyed(Spares.make)
+    const forks = keyed((): Forkserver.Starts => ({ count: 0 }))
     const launcher = (pool: string): Launcher => {
       const { python, ...config } = settings(pool)
       return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool) }
@@ -54,28 +51,34 @@ export const make = (
     return {
       codec: Msgpack,
       reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
-      forkserver: (pool) => Forkserver.child(() => launcher(pool)),
-      spare: (pool) => Effect.suspend(() => Spares.start(sparesOf(pool), launcher(pool))),
+      forkserver: (pool) => Forkserver.child(() => launcher(pool), forks(pool)),
+      spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool))),
       process: (seat) =>
         PythonProcess.child({
           seat,
           launcher: () => launcher(seat.pool),
-          spares: sparesOf(seat.pool),
+          spares: spares(seat.pool),
           name: processes(seat.name)
         }),
       channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
-      evidence: () => undefined
+      evidence: (seat) => {
+        const process = processes(seat.name).current
+        return process === undefined ? undefined : KernelEvidence.of(process.pid)
+      }
     }
   })
 
 /** One registered name a key, made at its first use. */
-const named = <A>(what: string) => {
-  const names = new Map<string, RegisteredName.RegisteredName<A>>()
-  return (key: string): RegisteredName.RegisteredName<A> => {
-    const present = names.get(key)
+const named = <A>(what: string) => keyed((key) => RegisteredName.make<A>(`${key}/${what}`))
+
+/** One value a key, made at its first use. */
+const keyed = <A>(make: (key: string) => A) => {
+  const values = new Map<string, A>()
+  return (key: string): A => {
+    const present = values.get(key)
     if (present !== undefined) return present
-    const name = RegisteredName.make<A>(`${key}/${what}`)
-    names.set(key, name)
-    return name
+    const value = make(key)
+    values.set(key, value)
+    return value
   }
 }

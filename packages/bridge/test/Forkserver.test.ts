@@ -21,7 +21,7 @@ const starting = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedRe
     restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "30 seconds" }, delay: Schedule.spaced(0) }),
     because: "it is a test",
     events: SupervisorEvent.of("launcher_supervisor", "control"),
-    children: [Forkserver.child(() => scripted.launcher)]
+    children: [Forkserver.child(() => scripted.launcher, { count: 0 })]
   })
   const started = yield* Effect.forkChild(
     Supervisor.start(launcher).pipe(Scope.provide(scope), Effect.provideService(Event.EventSink, recorded.sink)),

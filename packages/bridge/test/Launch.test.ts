@@ -249,6 +249,19 @@ describe("the stop of a process", () => {
       }).pipe(Effect.provideService(Event.EventSink, recorded.sink))
     }))
 
+  it.effect("is over when the Reaper ends before it has said that nothing is left", () =>
+    Effect.gen(function*() {
+      const reaping = yield* Scope.make()
+      const scripted = yield* Scope.provide(ScriptedReaper.make(), reaping)
+      const { fiber, stop } = yield* launching(scripted)
+      yield* Fiber.join(fiber)
+      scripted.exit(id, { code: 1 })
+      yield* Fiber.join(yield* stop)
+      assert.isTrue(scripted.entries.has(id))
+      yield* Scope.close(reaping, Exit.void)
+      assert.strictEqual(scripted.entries.size, 0)
+    }))
+
   it.effect("sends nothing to a Reaper that is gone: it has taken all of its own along", () =>
     Effect.gen(function*() {
       const scripted = yield* ScriptedReaper.make()

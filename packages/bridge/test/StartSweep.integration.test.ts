@@ -58,16 +58,18 @@ const sweep = (folder: string) => {
 const files = (folder: string) => readdirSync(DataFolder.runsFolder(folder)).toSorted()
 
 describe.skipIf(place === undefined)("the sweep at the start of a run", () => {
-  it.live("kills what a dead run left: named by an entry, by a reservation's mark alone, or below these; and removes its journal", () =>
+  it.live("kills what a dead run left: named by an entry, by a reservation's mark alone, or below these; and removes its journal and sockets", () =>
     Effect.gen(function*() {
       const folder = yield* dataFolder
       const named = yield* sleeper({})
       const marked = yield* sleeper({ SNAKEPIT_RUN: "dead-run" })
       const stranger = yield* sleeper({ SNAKEPIT_RUN: "another-run" })
-      write(folder, deadHost("dead-run"), [seen(named)])
+      const sockets = mkdtempSync(join(tmpdir(), "snakepit-"))
+      write(folder, { ...deadHost("dead-run"), folder: sockets }, [seen(named)])
       const [event] = yield* sweep(folder)
       assert.deepStrictEqual([named, marked, stranger].map(isAlive), [false, false, true])
       assert.deepStrictEqual(files(folder), [])
+      assert.isFalse(existsSync(sockets))
       assert.deepInclude(event?.measurements, { dead: 1, killed: 2, left: 0, living: 0, foreign: 0, rebooted: 0, unreadable: 0 })
     }))
 

@@ -12,8 +12,8 @@
  *
  * Each child is restarted by itself (`one_for_one`); the intensity is shared. `initial` says which keys to start with, and is asked anew
  * at each start of the supervisor, so that a restarted fleet is whole again; its children start at once, and the supervisor has started
- * when the last has acknowledged. More are started with `startChild` of the handle. At a stop all children are asked at once, and those
- * with the same `shutdown` share one timer.
+ * when the last has acknowledged. Without `initial` it starts empty, and its start cannot fail. More are started with `startChild` of the
+ * handle. At a stop all children are asked at once, and those with the same `shutdown` share one timer.
  *
  * A child that is terminated, or that ended and is not restarted, is forgotten: its key is free, and it takes no place.
  *

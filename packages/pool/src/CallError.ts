@@ -193,17 +193,20 @@ export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("Outcom
   }
 }
 
-/** The call was not over within `callTimeout` of being sent. The worker was told to cancel it. */
+/** The call was not over within `callTimeout`, or the tool's hard limit, of being sent. Its worker was told to cancel it, or is replaced. */
 export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout", {
   ...call,
   ...unknown,
   worker: Schema.String,
   timeoutMillis: Schema.Finite,
-  began: Schema.Boolean
+  began: Schema.Boolean,
+  /** That was its hard limit: its worker is replaced, which ends it. `false`: it may go on until its worker's next word. */
+  replaced: Schema.Boolean
 }) {
   override get message(): string {
-    return `"${this.tool}" was not over within ${this.timeoutMillis} ms on worker ${this.worker}, which was told to cancel it. ` +
-      "Raise callTimeout if it may take that long"
+    const then = this.replaced ? "is replaced, because that is its hard limit" : "was told to cancel it"
+    return `"${this.tool}" was not over within ${this.timeoutMillis} ms on worker ${this.worker}, which ${then}. ` +
+      "Raise its limit (callTimeout, Tool.CallTimeout, Tool.HardLimit) if it may take that long"
   }
 }
 

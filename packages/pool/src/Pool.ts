@@ -39,7 +39,6 @@
  */
 import { RegisteredName, SupervisorError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -129,7 +128,9 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   const idempotent = Context.get(rpc.annotations, Tool.Idempotent)
   const deterministic = Context.get(rpc.annotations, Tool.Deterministic)
   const limit = Context.get(rpc.annotations, Tool.CallTimeout)
-  const callTimeout = limit === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(limit))
+  const callTimeout = millisOf(limit)
+  const hardLimitMillis = millisOf(Context.get(rpc.annotations, Tool.HardLimit))
+  const blocking = Context.get(rpc.annotations, Tool.Blocking)
   const encode = Schema.encodeUnknownExit(rpc.payloadSchema as Schema.Codec<unknown>)
   const streams = RpcSchema.isStreamSchema(rpc.successSchema)
   const success = RpcSchema.isStreamSchema(rpc.successSchema) ? rpc.successSchema.success : rpc.successSchema
@@ -159,7 +160,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
     return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalid(issueOf(decoded.cause))
   }
   /** Hands the call to the pool; returns what takes it back. */
-  const submit = (roster: Roster.Roster, at: number, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
+  const submit = (roster: Roster.Roster, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
     const id = ++roster.calls
     roster.tickets.set(id, ticket)
     Roster.put(
@@ -172,7 +173,9 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
           idempotent,
           deterministic,
           callTimeoutMillis: callTimeout ?? Duration.toMillis(roster.config.callTimeout),
-          at
+          hardLimitMillis,
+          blocking,
+          at: roster.clock.now()
         }
       })
     )
@@ -187,11 +190,11 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   )
 
   const call = (input: unknown): Effect.Effect<unknown, CallError.CallError> =>
-    Effect.flatMap(Effect.zip(roster, Clock.currentTimeMillis), ([roster, at]) =>
+    Effect.flatMap(roster, (roster) =>
       Effect.callback((resume) => {
         const payload = payloadOf(input)
         if (Exit.isFailure(payload)) return resume(payload)
-        const { cancel } = submit(roster, at, {
+        const { cancel } = submit(roster, {
           tool,
           payload: payload.value,
           item: () => {},
@@ -204,12 +207,11 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   const stream = (input: unknown): Stream.Stream<unknown, CallError.CallError> =>
     Stream.unwrap(Effect.gen(function*() {
       const pool = yield* roster
-      const at = yield* Clock.currentTimeMillis
       const payload = yield* payloadOf(input)
       const elements = yield* Queue.unbounded<unknown, CallError.CallError | Cause.Done>() // bounded by the credit
       const { id } = yield* Effect.acquireRelease(
         Effect.sync(() => {
-          const submitted = submit(pool, at, {
+          const submitted = submit(pool, {
             tool,
             payload,
             item: (element) => {
@@ -244,6 +246,9 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
 
   return streams ? stream : call
 }
+
+const millisOf = (limit: Duration.Input | undefined): number | undefined =>
+  limit === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(limit))
 
 const issueOf = (cause: Cause.Cause<{ readonly message: string }>): string =>
   Option.match(Cause.findErrorOption(cause), { onNone: () => Cause.pretty(cause), onSome: (error) => error.message })

@@ -4,7 +4,8 @@
  * **Details**
  *
  * Durations are written as people write them: `"2 seconds"`. Three limits are separate on purpose: `queue.timeout` bounds the wait for a
- * worker, `callTimeout` one attempt on a worker, `heartbeat` the silence of a worker whatever it runs.
+ * worker, `callTimeout` one attempt on a worker, `heartbeat` the silence of a worker that does not work. A silent worker whose CPU time
+ * advances is busy, not lost: the limit of its call decides. One tool's own limits are annotations of its procedure: see `Tool`.
  *
  * **Example** (A small pool of a slow model)
  *
@@ -37,7 +38,7 @@ export const PoolConfig = Schema.Struct({
   }, {}),
   /** How long one attempt may run once it was sent. 5 minutes: a model's worst case, not its mean. */
   callTimeout: duration("5 minutes"),
-  /** How long a cancelled tool may go on before its worker is replaced. */
+  /** How long a cancelled tool may go on before its worker is replaced. `Tool.HardLimit` sets another time for one that timed out. */
   cancelGrace: duration("5 seconds"),
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
   attempts: count(1, 100, 3),
@@ -48,11 +49,16 @@ export const PoolConfig = Schema.Struct({
   /** The largest arguments, result or element in bytes. 16 MiB. */
   maxPayload: count(1024, 1_073_741_824, 16_777_216),
   heartbeat: section({
+    /** Between two questions. 1 s: a hang is found within 2.5 s, and the questions of 250 workers cost the host next to nothing. */
     interval: duration("1 second"),
-    /** How long one answer may take. */
-    timeout: duration("1 second"),
-    /** Misses in a row that mean lost. 5: with the default interval about the longest a sound C call holds the interpreter lock. */
-    maxMissed: count(1, 1000, 5)
+    /** How long one answer may take. 500 ms: a thousand times what it takes, and half the interval, so that two looks fit into it. */
+    timeout: duration("500 millis"),
+    /**
+     * Misses in a row that mean lost, of a worker whose CPU time stands still. 2: the kernel's evidence keeps busy workers safe, so the
+     * second miss only guards against chance. Where there is no `/proc` every miss counts: raise it there above the longest that a tool
+     * holds the interpreter lock.
+     */
+    maxMissed: count(1, 1000, 2)
   }, {}),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
   startTimeout: duration("60 seconds"),

@@ -119,20 +119,34 @@ export const heartbeat_recover = Event.declare({
   attributes: { ...pool, slot: Schema.Int }
 })
 
-export const heartbeat_lose = Event.declare({
-  name: "snakepit.heartbeat.lose",
+export const watchdog_verdict = Event.declare({
+  name: "snakepit.watchdog.verdict",
   layer: "execution",
-  when: "a worker missed too many beats in a row: its process is failed through its supervisor",
-  measurements: { missed: Schema.Int },
-  attributes: { ...pool, slot: Schema.Int }
+  when: "the watchdog judges a worker otherwise than before: alive, busy, stopped, traced, hung or unreachable; with what the kernel says",
+  measurements: { missed: Schema.Int, cpuMillis: Schema.UndefinedOr(Schema.Finite) },
+  attributes: {
+    ...pool,
+    slot: Schema.Int,
+    verdict: Schema.String,
+    was: Schema.String,
+    pid: Schema.UndefinedOr(Schema.Int),
+    state: Schema.UndefinedOr(Schema.String),
+    tool: Schema.UndefinedOr(Schema.String)
+  }
 })
 
 export const watchdog_bite = Event.declare({
   name: "snakepit.watchdog.bite",
   layer: "execution",
-  when: "a cancelled tool did not stop within its grace: its worker's process is failed through its supervisor",
+  when: "a worker is stopped, hung, unreachable, or runs a call beyond its limit: its process is failed through its supervisor",
   measurements: {},
-  attributes: { ...pool, slot: Schema.Int, tool: Schema.String }
+  attributes: {
+    ...pool,
+    slot: Schema.Int,
+    reason: Schema.String,
+    tool: Schema.UndefinedOr(Schema.String),
+    cause: Schema.String
+  }
 })
 
 /** Everything this package emits. */
@@ -152,6 +166,6 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   call_fail,
   heartbeat_miss,
   heartbeat_recover,
-  heartbeat_lose,
+  watchdog_verdict,
   watchdog_bite
 ]

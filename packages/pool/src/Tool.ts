@@ -38,7 +38,48 @@ export const Deterministic: Context.Reference<boolean> = Context.Reference("@sna
   defaultValue: () => false
 })
 
-/** How long one attempt may run, instead of the pool's `callTimeout`. */
+/** How long one attempt may run, instead of the pool's `callTimeout`. Its caller then gets `CallTimeout`, and Python is told to cancel it. */
 export const CallTimeout: Context.Reference<Duration.Input | undefined> = Context.Reference("@snakepit/pool/Tool/CallTimeout", {
   defaultValue: (): Duration.Input | undefined => undefined
+})
+
+/**
+ * When a call still runs this long after it was sent to its worker, the worker is replaced; its caller has `CallTimeout` by then at the
+ * latest. For tools that may loop or deadlock for ever: nothing in Python can stop those. By default a worker is replaced `cancelGrace`
+ * after the call timeout. A call whose caller went away is given `cancelGrace`, and never more than this.
+ *
+ * **Example** (A solver that does not always converge)
+ *
+ * ```ts
+ * import { Tool } from "snakepit"
+ * import { Schema } from "effect"
+ * import { Rpc } from "effect/rpc"
+ *
+ * const solve = Rpc.make("solve", { payload: { seed: Schema.Int }, success: Schema.Finite })
+ *   .annotate(Tool.HardLimit, "30 seconds")
+ * ```
+ */
+export const HardLimit: Context.Reference<Duration.Input | undefined> = Context.Reference("@snakepit/pool/Tool/HardLimit", {
+  defaultValue: (): Duration.Input | undefined => undefined
+})
+
+/**
+ * It may hold the interpreter lock and wait, without using CPU: a driver that waits for an instrument, a library that blocks in native
+ * code. `false` by default: a worker that is silent and still is taken for hung after `heartbeat.maxMissed` beats. With it the limit of
+ * the call alone decides, so give it one.
+ *
+ * **Example** (A driver that blocks)
+ *
+ * ```ts
+ * import { Tool } from "snakepit"
+ * import { Schema } from "effect"
+ * import { Rpc } from "effect/rpc"
+ *
+ * const expose = Rpc.make("expose", { payload: { seconds: Schema.Finite }, success: Schema.Uint8Array })
+ *   .annotate(Tool.Blocking, true)
+ *   .annotate(Tool.HardLimit, "2 minutes")
+ * ```
+ */
+export const Blocking: Context.Reference<boolean> = Context.Reference("@snakepit/pool/Tool/Blocking", {
+  defaultValue: () => false
 })

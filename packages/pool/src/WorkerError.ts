@@ -90,37 +90,95 @@ export class ProcessLeaked extends Schema.TaggedError<ProcessLeaked>()("ProcessL
   }
 }
 
-/** The worker stopped answering its heartbeat. */
-export class HeartbeatLost extends Schema.TaggedError<HeartbeatLost>()("HeartbeatLost", {
+/** What the kernel said of a process, when it was asked. */
+const evidence = Schema.UndefinedOr(Schema.Struct({
+  pid: Schema.Int,
+  state: Schema.String,
+  cpuMillis: Schema.Finite,
+  majorFaults: Schema.Finite,
+  runnable: Schema.Boolean
+}))
+
+const silence = {
   ...worker,
+  /** Heartbeats in a row. */
   missed: Schema.Int,
-  intervalMillis: Schema.Finite
-}) {
+  silentMillis: Schema.Finite,
+  /** `undefined` where the system does not tell. */
+  evidence
+}
+
+const unanswered = (missed: number, millis: number): string =>
+  `${missed} heartbeat${missed === 1 ? "" : "s"} in a row, ${Math.round(millis)} ms of silence`
+
+const seen = (evidence: { readonly pid: number; readonly state: string; readonly cpuMillis: number } | undefined): string =>
+  evidence === undefined
+    ? "this system does not tell what its process does"
+    : `its process ${evidence.pid} is ${evidence.state} and does not get on (${evidence.cpuMillis} ms of CPU in all)`
+
+/** The worker's process was stopped: by SIGSTOP, or by a terminal. */
+export class WorkerStopped extends Schema.TaggedError<WorkerStopped>()("WorkerStopped", silence) {
   override get message(): string {
-    return `worker ${this.worker} missed ${this.missed} heartbeats in a row, one each ${this.intervalMillis} ms: ` +
-      "it is frozen, or its code holds the interpreter lock"
+    return `worker ${this.worker} is stopped (${unanswered(this.missed, this.silentMillis)}): somebody sent SIGSTOP to process ` +
+      `${this.evidence?.pid}, so it is replaced. To look into a worker, attach a debugger: a traced one is left alone`
   }
 }
 
-/** A call was cancelled and its tool did not stop within the grace. */
+/** The worker does not answer and does not work, while it runs a call. */
+export class WorkerHung extends Schema.TaggedError<WorkerHung>()("WorkerHung", {
+  ...silence,
+  tool: Schema.String,
+  ranMillis: Schema.Finite
+}) {
+  override get message(): string {
+    return `worker ${this.worker} hangs in "${this.tool}" (${unanswered(this.missed, this.silentMillis)}): ${seen(this.evidence)}. ` +
+      "Native code that waits and holds the interpreter lock is the likely cause, a deadlock above all. " +
+      "If the tool may wait like that, declare it Tool.Blocking: then its limit alone decides"
+  }
+}
+
+/** The worker does not answer although it has nothing to do. */
+export class WorkerUnreachable extends Schema.TaggedError<WorkerUnreachable>()("WorkerUnreachable", silence) {
+  override get message(): string {
+    return `worker ${this.worker} does not answer and runs no call (${unanswered(this.missed, this.silentMillis)}): ${
+      seen(this.evidence)
+    }. ` +
+      "A thread that a tool has left behind and that holds the interpreter lock is the likely cause, or a frozen container"
+  }
+}
+
+/** A call went on beyond its limit: it was cancelled and did not stop within the grace, or its tool's hard limit is over. */
 export class CallOverran extends Schema.TaggedError<CallOverran>()("CallOverran", {
   ...worker,
   tool: Schema.String,
-  graceMillis: Schema.Finite
+  ranMillis: Schema.Finite,
+  limitMillis: Schema.Finite,
+  /** It had been told to stop. */
+  cancelled: Schema.Boolean
 }) {
   override get message(): string {
-    return `"${this.tool}" went on for ${this.graceMillis} ms after it was cancelled, so worker ${this.worker} is replaced`
+    const why = this.cancelled ? "was cancelled and does not stop" : "has reached its hard limit"
+    const next = this.cancelled
+      ? "A plain Python function cannot be stopped from outside: make it a generator, or give it a deadline of its own"
+      : "If it may take that long, raise its Tool.HardLimit"
+    return `"${this.tool}" ${why}: it still runs ${this.ranMillis} ms after it was sent (limit ${this.limitMillis} ms), ` +
+      `so worker ${this.worker} is replaced. ${next}`
   }
 }
+
+/** How a watchdog ends a worker's process. */
+export type Judged = WorkerStopped | WorkerHung | WorkerUnreachable | CallOverran
 
 /** A worker that listens did not shake hands. */
 export class HandshakeTimeout extends Schema.TaggedError<HandshakeTimeout>()("HandshakeTimeout", {
   ...worker,
-  waitedMillis: Schema.Finite
+  waitedMillis: Schema.Finite,
+  verdict: Schema.String,
+  evidence
 }) {
   override get message(): string {
-    return `worker ${this.worker} did not shake hands within ${this.waitedMillis} ms: it is frozen, or still runs a call whose ` +
-      "connection was lost"
+    return `worker ${this.worker} did not shake hands within ${this.waitedMillis} ms and is ${this.verdict}: ${seen(this.evidence)}. ` +
+      "It was stopped, or it waits in a call whose connection was lost"
   }
 }
 

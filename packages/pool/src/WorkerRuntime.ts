@@ -9,13 +9,12 @@ import type { PoolConfig } from "./PoolConfig.ts"
 import type { WireSink } from "./Wire.ts"
 import type {
   BootFailed,
-  CallOverran,
   ChannelLost,
   ContainmentUnavailable,
   ForkserverLost,
   HandshakeFailed,
   HandshakeTimeout,
-  HeartbeatLost,
+  Judged,
   ProcessExited,
   ReaperLost
 } from "./WorkerError.ts"
@@ -64,6 +63,8 @@ export interface Evidence {
   readonly state: "running" | "sleeping" | "disk" | "stopped" | "traced" | "zombie" | "other"
   /** User and system time of all its threads since its start, in milliseconds. */
   readonly cpuMillis: number
+  /** Page faults that waited for a disk since its start: a process that reads into its memory works, although it uses no CPU. */
+  readonly majorFaults: number
   /** One of its threads runs, or would if it were its turn. */
   readonly runnable: boolean
 }
@@ -75,7 +76,7 @@ export interface PayloadCodec {
 }
 
 /** How others end a worker's process, through its supervisor. */
-export type Imposed = HeartbeatLost | HandshakeTimeout | CallOverran
+export type Imposed = Judged | HandshakeTimeout
 
 /** What a runtime provides. */
 export interface WorkerRuntime {

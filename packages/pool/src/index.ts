@@ -2,6 +2,7 @@
 export * as CallError from "./CallError.ts"
 export * as ConfigServer from "./control/ConfigServer.ts"
 export * as PoolsSupervisor from "./control/PoolsSupervisor.ts"
+export * as HandshakePatience from "./execution/HandshakePatience.ts"
 export * as ExitClass from "./ExitClass.ts"
 export * as PerWorker from "./PerWorker.ts"
 export * as Pool from "./Pool.ts"

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import type { CallError } from "../src/index.ts"
-import { after, begin, openPools, scoped } from "./OpenPools.ts"
+import { ScriptedRuntime } from "../src/testing/index.ts"
+import { after, begin, openPools, scoped, tools as scriptedTools } from "./OpenPools.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const slot = int(0, 1)
@@ -22,9 +23,13 @@ const Step = Schema.Union([
   Schema.TaggedStruct("Crash", { slot }),
   Schema.TaggedStruct("Freeze", { slot }),
   Schema.TaggedStruct("LoseChannel", { slot }),
-  Schema.TaggedStruct("RefuseBoots", { slot, times: int(1, 3) }),
+  Schema.TaggedStruct("RefuseBoots", { slot, times: int(1, 3), stage: Schema.Literals(["import", "exit"]) }),
   Schema.TaggedStruct("ThrowAtSubmit", { slot }),
-  Schema.TaggedStruct("EndReaper", {})
+  Schema.TaggedStruct("EndReaper", {}),
+  Schema.TaggedStruct("EndForkserver", {}),
+  Schema.TaggedStruct("CrashSpare", {}),
+  Schema.TaggedStruct("RefuseSpares", { times: int(1, 3) }),
+  Schema.TaggedStruct("Kill", { path: Schema.Literals(["control/dispatcher", "control/launcher/worker_starter", "control/launcher"]) })
 ])
 const Script = Schema.Array(Step).check(Schema.isMaxLength(60))
 
@@ -39,6 +44,7 @@ const pools = {
     startTimeout: "1 second",
     cancelGrace: "500 millis",
     stopGrace: "500 millis",
+    launch: { concurrency: 1, spares: 1 },
     heartbeat: { interval: "500 millis", timeout: "200 millis", maxMissed: 2 }
   },
   other: { size: 1 }
@@ -55,14 +61,17 @@ describe("a pool under harm of every kind", () => {
     { script: Script },
     ({ script }) =>
       scoped(Effect.gen(function*() {
-        const { ledger, recorded, scripted, tools } = yield* openPools({ pools })
+        const scripted = ScriptedRuntime.make({ tools: scriptedTools, bootTakes: "50 millis" })
+        const start = yield* begin(openPools({ pools, scripted }))
+        yield* after("200 millis")
+        const { kill, ledger, recorded, tools } = yield* Fiber.join(start)
         const calls: Array<{
           readonly tool: (typeof call.Type)["tool"]
           readonly n: number
           readonly got: Array<number>
           readonly fiber: Fiber.Fiber<unknown, CallError.CallError>
         }> = []
-        const harm = (effect: Effect.Effect<void>) => Effect.ignoreCause(effect) // there may be nothing to harm now
+        const harm = (effect: Effect.Effect<void, unknown>) => Effect.ignoreCause(effect) // there may be nothing to harm now
         for (const step of script) {
           switch (step._tag) {
             case "Call": {
@@ -94,13 +103,25 @@ describe("a pool under harm of every kind", () => {
               yield* harm(scripted.worker(`default/${step.slot}`).loseChannel())
               break
             case "RefuseBoots":
-              yield* scripted.worker(`default/${step.slot}`).refuseBoots(step.times)
+              yield* scripted.worker(`default/${step.slot}`).refuseBoots(step.times, step.stage)
               break
             case "ThrowAtSubmit":
               yield* harm(scripted.worker(`default/${step.slot}`).throwAtSubmit(new Error("a mistake")))
               break
             case "EndReaper":
               yield* harm(scripted.endReaper("default"))
+              break
+            case "EndForkserver":
+              yield* harm(scripted.endForkserver("default"))
+              break
+            case "CrashSpare":
+              yield* harm(scripted.spares("default").crash)
+              break
+            case "RefuseSpares":
+              yield* scripted.spares("default").refuseBoots(step.times)
+              break
+            case "Kill":
+              yield* harm(kill(`default/${step.path}`))
               break
             case "Wait":
               yield* after(step.ms)
@@ -124,6 +145,8 @@ describe("a pool under harm of every kind", () => {
           else if (error.executed === "failed") assert.isNotEmpty(runs, `${tool} did not run, and ${error._tag} says that it did`)
         }
         assert.deepStrictEqual(scripted.alive(), ["default/0", "default/1", "other/0"])
+        assert.strictEqual(scripted.spares("default").waiting().length, 1)
+        assert.isAtMost(scripted.launching("default").most, 1)
         const both = yield* begin(Effect.all([1, 2].map((a) => tools.add({ a, b: 0 })), { concurrency: "unbounded" }))
         yield* after("1 second")
         assert.isDefined(both.pollUnsafe(), "the pool does not serve")

@@ -70,7 +70,17 @@ describe("Dispatch", () => {
     ({ script, settings }) => {
       const model = play(settings, script)
       model.close()
-      const offer = { id: 999, tool: "a", bytes: 1, idempotent: false, deterministic: false, callTimeoutMillis: 1, at: model.now }
+      const offer = {
+        id: 999,
+        tool: "a",
+        bytes: 1,
+        idempotent: false,
+        deterministic: false,
+        callTimeoutMillis: 1,
+        hardLimitMillis: undefined,
+        blocking: false,
+        at: model.now
+      }
       model.step({ _tag: "Attach", slot: 0, poor: false })
       const [refused, ...more] = DispatchMachine.transition(model.state, Dispatch.Event.Offer({ offer }), model.now)
       assert.isTrue(refused?._tag === "Fail" && refused.error._tag === "PoolDown")
@@ -112,7 +122,7 @@ describe("Dispatch", () => {
 
 const settings: Settings = { depth: 1, capacity: 4, attempts: 3, credit: 4, up: 1 }
 const offer = (more: Partial<Extract<typeof Script.Type[number], { _tag: "Offer" }>> = {}) =>
-  ({ _tag: "Offer", tool: "a", idempotent: false, deterministic: false, large: false, timeout: 500, ...more }) as const
+  ({ _tag: "Offer", tool: "a", idempotent: false, deterministic: false, large: false, timeout: 500, hardLimit: 0, ...more }) as const
 
 describe("Dispatch, by example", () => {
   it("a call whose cancelled tool goes on is reported again until its worker is gone", () => {

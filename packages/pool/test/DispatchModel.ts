@@ -33,7 +33,9 @@ export const Step = Schema.Union([
     idempotent: Schema.Literals([true, true, false]),
     deterministic: Schema.Boolean,
     large: Schema.Literals([false, false, false, false, false, false, false, true]),
-    timeout: Schema.Literals([30, 500])
+    timeout: Schema.Literals([30, 500]),
+    /** 0: none is declared. */
+    hardLimit: Schema.Literals([0, 0, 0, 20, 250, 700])
   }),
   Schema.TaggedStruct("Cancel", { nth }),
   Schema.TaggedStruct("Take", { nth, elements: int(1, 4) }),
@@ -63,6 +65,8 @@ interface Caller {
   readonly idempotent: boolean
   readonly deterministic: boolean
   readonly timeout: number
+  /** Infinity when none is declared. */
+  readonly hardLimit: number
   since: number
   sends: number
   begins: number
@@ -74,8 +78,11 @@ interface Caller {
 
 interface Job {
   readonly id: number
+  readonly sentAt: number
   begun: boolean
   cancelled: boolean
+  /** When its worker must be failed: not before, and at the latest one tick after. */
+  due: number
   next: number
   credit: number
 }
@@ -109,6 +116,8 @@ export class Model {
   again: Array<number> = []
   queue: Array<number> = []
   readonly bitten = new Set<number>()
+  /** The call whose caller has just been told that its worker is replaced. */
+  private replaced: number | undefined
   now = 1_000_000
   private ids = 0
   private readonly settings: Settings
@@ -139,6 +148,7 @@ export class Model {
     switch (step._tag) {
       case "Offer": {
         const { deterministic, idempotent, large, timeout, tool } = step
+        const hardLimit = step.hardLimit === 0 ? Number.POSITIVE_INFINITY : step.hardLimit
         const id = ++this.ids
         this.callers.set(id, {
           id,
@@ -146,6 +156,7 @@ export class Model {
           idempotent,
           deterministic,
           timeout,
+          hardLimit,
           since: this.now,
           sends: 0,
           begins: 0,
@@ -153,7 +164,17 @@ export class Model {
           granted: this.settings.credit,
           fate: "open"
         })
-        const offer = { id, tool, idempotent, deterministic, callTimeoutMillis: timeout, bytes: large ? maxPayload + 1 : 10, at: this.now }
+        const offer = {
+          id,
+          tool,
+          idempotent,
+          deterministic,
+          callTimeoutMillis: timeout,
+          hardLimitMillis: step.hardLimit === 0 ? undefined : step.hardLimit,
+          blocking: false,
+          bytes: large ? maxPayload + 1 : 10,
+          at: this.now
+        }
         const { rejected } = this.state.ledger
         const full = this.state.queue.size
         this.queue.push(id)
@@ -201,8 +222,12 @@ export class Model {
         this.say(Dispatch.Event.Tick())
         for (const caller of this.open()) {
           const waits = this.again.includes(caller.id) || this.queue.includes(caller.id)
-          const limit = waits ? queueTimeout : caller.timeout
+          const limit = waits ? queueTimeout : Math.min(caller.timeout, caller.hardLimit)
           assert.isBelow(this.now - caller.since, limit + DeadlineWheel.tickMillis, `call ${caller.id} is past its deadline`)
+        }
+        for (const [slot, { jobs }] of this.workers.entries()) {
+          const late = jobs.find(({ due }) => this.now - due >= DeadlineWheel.tickMillis)
+          assert.isUndefined(late, `worker ${slot} goes on with call ${late?.id} beyond its limit`)
         }
     }
   }
@@ -321,14 +346,19 @@ export class Model {
         assert.strictEqual(skip, caller.got.length, "resumed in the wrong place")
         assert.isTrue(skip === 0 || caller.deterministic)
         assert.strictEqual(credit, caller.granted - caller.got.length, "more elements on the way than the consumer has room for")
-        worker.jobs.push({ id, begun: false, cancelled: false, next: skip, credit })
+        const due = Number.POSITIVE_INFINITY
+        worker.jobs.push({ id, sentAt: this.now, begun: false, cancelled: false, due, next: skip, credit })
         return
       }
       case "CancelOnWire": {
         const job = this.workers[command.slot]!.jobs.find(({ id }) => id === command.id)
         assert.isDefined(job, "cancelled where it is not")
+        const { fate, hardLimit } = this.callers.get(command.id)!
         job!.cancelled = true
-        this.callers.get(command.id)!.since = this.now
+        const afterGrace = this.now + cancelGrace
+        const hard = job!.sentAt + hardLimit
+        if (fate === "cancelled") job!.due = Math.min(afterGrace, hard)
+        else job!.due = Number.isFinite(hard) && hard > this.now ? hard : afterGrace
         return
       }
       case "CreditOnWire": {
@@ -361,7 +391,8 @@ export class Model {
           case "QueueTimeout":
             return assert.isAtLeast(waited, queueTimeout, "early")
           case "CallTimeout":
-            if (event._tag === "Tick") assert.isAtLeast(waited, caller.timeout, "early")
+            if (event._tag === "Tick") assert.isAtLeast(waited, Math.min(caller.timeout, caller.hardLimit), "early")
+            if (error.replaced) this.replaced = command.id
             return
           case "WorkerCrashed":
             assert.isAtLeast(caller.begins, 1)
@@ -372,10 +403,15 @@ export class Model {
         return
       }
       case "FailWorker": {
-        const worker = this.workers[command.slot]!
-        const cancelled = worker.jobs.filter((job) => job.cancelled)
-        assert.isNotEmpty(cancelled, "a worker is failed that has nothing cancelled")
-        assert.isTrue(cancelled.some(({ id }) => this.now - this.callers.get(id)!.since >= cancelGrace), "before its grace")
+        const { jobs } = this.workers[command.slot]!
+        const due = jobs.find((job) => this.now >= job.due)
+        if (due === undefined) { // not one that was cancelled before: it has reached its hard limit
+          const job = jobs.find(({ id }) => id === this.replaced)
+          assert.isDefined(job, "a worker is failed whose calls are all within their limits")
+          assert.isAtLeast(this.now - job!.sentAt, this.callers.get(job!.id)!.hardLimit, "before its hard limit")
+          assert.isTrue(job!.begun || jobs.every(({ begun, cancelled }) => !begun && !cancelled), "for a call that waits behind another")
+          this.replaced = undefined
+        } else due.due = this.now + cancelGrace // it is said again
         this.bitten.add(command.slot)
         return
       }

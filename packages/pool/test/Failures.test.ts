@@ -192,22 +192,23 @@ describe("a worker that is stopped", () => {
     }))
 })
 
-describe("a worker that freezes", () => {
+describe("a worker that hangs", () => {
   const pools = { default: { size: 2, heartbeat: { interval: "1 second", timeout: "500 millis", maxMissed: 3 } } }
 
   it.effect("is found after maxMissed intervals, counted, replaced, and serves again", () =>
     Effect.gen(function*() {
       const { node, recorded, scripted, tools } = yield* openPools({ pools })
       yield* after("100 millis")
+      yield* scripted.worker("default/0").appears("sleeping")
       yield* scripted.worker("default/0").freeze
       yield* after("3300 millis") // the third beat is at 3 s, its answer due at 3.5 s
-      assert.deepStrictEqual(recorded.ofVerb("lose"), [])
+      assert.deepStrictEqual(recorded.ofVerb("bite"), [])
       yield* after("100 millis")
-      assert.strictEqual(recorded.ofVerb("lose").length, 1)
-      yield* after("4 seconds") // stopGrace
+      assert.strictEqual(recorded.ofVerb("bite").length, 1)
+      yield* after("4 seconds") // stopGrace, then the delay
       const restart = recorded.ofVerb("restart")[0]!
       assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
-      assert.include(restart.attributes["cause"], "HeartbeatLost")
+      assert.include(restart.attributes["cause"], "WorkerUnreachable")
       assert.strictEqual(scripted.worker("default/0").generation(), 1)
       assert.strictEqual(scripted.worker("default/1").generation(), 0)
       assert.strictEqual((yield* node("default/fleet/0/process")).restarts, 1)
@@ -220,6 +221,7 @@ describe("a worker that freezes", () => {
       const { scripted, tools } = yield* openPools({ pools })
       const call = yield* begin(tools.record({ n: 1 }))
       yield* after("100 millis")
+      yield* scripted.worker("default/0").appears("sleeping")
       yield* scripted.worker("default/0").freeze
       yield* after("10 seconds")
       const error = yield* errorOf(call)
@@ -230,6 +232,7 @@ describe("a worker that freezes", () => {
   it.effect("and comes back before the last beat is left alone", () =>
     Effect.gen(function*() {
       const { recorded, scripted } = yield* openPools({ pools })
+      yield* scripted.worker("default/0").appears("sleeping")
       yield* scripted.worker("default/0").freeze
       yield* after("2700 millis")
       yield* scripted.worker("default/0").thaw
@@ -246,12 +249,15 @@ describe("a worker that freezes", () => {
       yield* begin(tools.again({ n: 1 }))
       yield* after("100 millis")
       recorded.events.length = 0
+      yield* scripted.worker("default/0").appears("sleeping")
       yield* scripted.worker("default/0").freeze
       yield* after("10 seconds")
       assert.deepStrictEqual(story(recorded.events, 0), [
         "heartbeat.miss",
         "heartbeat.miss",
-        "heartbeat.lose",
+        "heartbeat.miss",
+        "watchdog.verdict",
+        "watchdog.bite",
         "worker_supervisor.restart",
         "worker.detach",
         "call.retry",

@@ -19,6 +19,10 @@ export class Tools extends RpcGroup.make(
   Rpc.make("again", { payload: n, success: Schema.Int }).annotate(Tool.Idempotent, true),
   /** Ten seconds, whatever it is told. */
   Rpc.make("stubborn", { payload: n, success: Schema.Int }).annotate(Tool.CallTimeout, "2 seconds"),
+  /** One minute each. */
+  Rpc.make("endless").annotate(Tool.HardLimit, "4 seconds"),
+  Rpc.make("converges").annotate(Tool.HardLimit, "20 seconds").annotate(Tool.CallTimeout, "2 seconds"),
+  Rpc.make("blocks").annotate(Tool.Blocking, true).annotate(Tool.HardLimit, "30 seconds"),
   /** The elements 0 to n - 1, the first after 100 ms, each further one 100 ms later. */
   Rpc.make("steps", { payload: n, success: Schema.Int, stream: true }),
   Rpc.make("stepsAgain", { payload: n, success: Schema.Int, stream: true }).annotate(Tool.Idempotent, true),
@@ -48,6 +52,9 @@ export const tools = {
   record: { run: ({ n }: { readonly n: number }) => n, takes: "1 second" },
   again: { run: ({ n }: { readonly n: number }) => n, takes: "1 second" },
   stubborn: { run: ({ n }: { readonly n: number }) => n, takes: "10 seconds" },
+  endless: { run: () => null, takes: "1 minute" },
+  converges: { run: () => null, takes: "1 minute" },
+  blocks: { run: () => null, takes: "1 minute" },
   steps,
   stepsAgain: steps,
   stepsResumed: steps,

@@ -29,6 +29,7 @@ describe("PoolConfig", () => {
         interval: millis(config.heartbeat.interval),
         timeout: millis(config.heartbeat.timeout),
         maxMissed: config.heartbeat.maxMissed,
+        launch: config.launch,
         startTimeout: millis(config.startTimeout),
         stopGrace: millis(config.stopGrace),
         restarts: [config.restart.worker, config.restart.fleet, config.restart.pool].map(({ maxRestarts, within }) => [
@@ -47,8 +48,9 @@ describe("PoolConfig", () => {
         credit: 64,
         maxPayload: 16_777_216,
         interval: 1000,
-        timeout: 1000,
-        maxMissed: 5,
+        timeout: 500,
+        maxMissed: 2,
+        launch: { concurrency: 8, spares: 0 },
         startTimeout: 60_000,
         stopGrace: 3000,
         restarts: [[3, 30_000], [4, 30_000], [3, 60_000]]
@@ -73,6 +75,8 @@ describe("PoolConfig", () => {
       ["words for a duration", { queue: { timeout: "a while" } }, ["queue", "timeout"]],
       ["no credit", { credit: 0 }, ["credit"]],
       ["a threshold of nothing", { heartbeat: { maxMissed: 0 } }, ["heartbeat", "maxMissed"]],
+      ["no launch at a time", { launch: { concurrency: 0 } }, ["launch", "concurrency"]],
+      ["fewer spares than none", { launch: { spares: -1 } }, ["launch", "spares"]],
       ["a misspelt key", { queue: { capcity: 3 } }, ["queue", "capcity"]],
       ["a misspelt section", { hartbeat: {} }, ["hartbeat"]],
       ["a negative budget", { restart: { fleet: { maxRestarts: -1 } } }, ["restart", "fleet", "maxRestarts"]]

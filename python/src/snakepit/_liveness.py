@@ -26,7 +26,8 @@ def die_with(parent: int) -> None:
     else:
         threading.Thread(target=_watch, args=(parent,), name="snakepit-parent", daemon=True).start()
     if os.getppid() != parent:
-        sys.exit(70)
+        # not sys.exit: in a forked process that would run what the adapter gave to atexit
+        os._exit(70)
 
 
 def _watch(parent: int) -> None:

@@ -3,8 +3,8 @@
 It imports the adapter and all that a worker needs once, and forks a worker whenever it is asked to; a worker so made
 starts in milliseconds and shares the memory of what was imported.
 
-    Reaper ──▶ forkserver ──▶ middle ──▶ worker      forked twice: the middle exits at once, and its
-      │                                     ▲        child belongs to the Reaper, not to the forkserver
+    Reaper ──▶ forkserver ──▶ middle ──▶ worker      forked twice: a middle stands by, takes one order and exits
+      │                                     ▲        when it has forked; its child then belongs to the Reaper
       └─────────────────────────────────────┘
 
 It says ready, or why not, on SNAKEPIT_STATUS_FD as a worker does, `threads` being the threads that the import left:
@@ -32,7 +32,9 @@ shows which ones stay.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import faulthandler
 import gc
 import json
@@ -50,8 +52,9 @@ from snakepit._status import Status
 
 ORDER_BYTES = 64 * 1024  # an order names a socket and a worker: some hundred bytes
 ORDER_FDS = 4
-ANSWER_BYTES = 16  # a pid, or a negative errno, in decimal
+STANDING_BY = 2  # one forks while the next is made; more only helps a host with many idle cores
 ADOPTION_LOOK_SECONDS = 0.0001  # the middle exits while the worker is setting itself up: one look as a rule
+HUNG_UP = 1  # exit code of a middle process that found no Reaper at the other end
 EX_SOFTWARE = 70
 
 
@@ -88,68 +91,74 @@ def main(argv: list[str] | None = None) -> int:
     status.write({"status": "ready", "pid": os.getpid(), "tools": tools, "threads": _threads()})
     status.close()
 
-    order = _next_worker(orders, reaper)
+    order, middle = _next_worker(orders)
     orders.close()
+    os.setsid()
+    _await_adoption(middle, reaper)
     status = _settle(order, identity)
     return serve(catalogue, read_token(), order.socket, order.max_payload, status)
 
 
-def _next_worker(orders: socket.socket, reaper: int) -> Order:
-    """Forks for every order; returns in the worker, with the order that made it, and in no other process."""
+def _next_worker(orders: socket.socket) -> tuple[Order, int]:
+    """Keeps middle processes standing by; returns in a worker only, with its order and the pid of its middle."""
+    forkserver = os.getpid()
+    middles: set[int] = set()
     while True:
-        message, files, _, _ = socket.recv_fds(orders, ORDER_BYTES, ORDER_FDS, socket.MSG_CMSG_CLOEXEC)
-        if not message:
-            _leave()
-        order = Order(**json.loads(message), files=files)
-        try:
-            if len(files) < ORDER_FDS:
-                raise OSError(f"{len(files)} of {ORDER_FDS} file descriptors arrived; too many files are open")
-            pid = _fork_twice(reaper)
-        except OSError as problem:
-            answer = {"id": order.id, "error": str(problem), "errno": problem.errno}
-        else:
+        while len(middles) < STANDING_BY:
+            _flush()
+            try:
+                pid = os.fork()
+            except OSError as problem:
+                _decline(orders, problem)
+                continue
             if pid == 0:
-                return order
-            answer = {"id": order.id, "pid": pid}
-        for fd in files:
-            os.close(fd)
-        try:
-            orders.send(json.dumps(answer).encode())
-        except OSError:
-            _leave()
+                die_with(forkserver)
+                middle = os.getpid()
+                return _stand_by(orders), middle
+            middles.add(pid)
+        pid, status = os.wait()
+        if pid in middles:
+            middles.remove(pid)
+            if status != 0:
+                _leave(status)
 
 
-def _fork_twice(reaper: int) -> int:
-    """The pid of a worker whose parent is the Reaper, or 0 in that worker; raises OSError when there is no room."""
-    _flush()
-    report, report_writer = os.pipe()
-    middle = os.fork()
-    if middle == 0:
-        middle = os.getpid()
-        _in_the_middle(report_writer)
-        os.close(report)
-        os.close(report_writer)
-        os.setsid()
-        _await_adoption(middle, reaper)
-        return 0
-    os.close(report_writer)
-    with open(report, "rb", buffering=0) as reports:
-        said = int(reports.read(ANSWER_BYTES) or 0)
-    os.waitpid(middle, 0)
-    if said <= 0:
-        raise OSError(-said, os.strerror(-said) if said else "the process between forkserver and worker was killed")
-    return said
-
-
-def _in_the_middle(report: int) -> None:
-    """Forks the worker, reports its pid and exits; returns in the worker only."""
+def _stand_by(orders: socket.socket) -> Order:
+    """What a middle process does: takes one order, forks, answers and exits; returns in the worker."""
+    order = _take_order(orders)
+    if order is None:
+        os._exit(HUNG_UP)
     try:
+        if len(order.files) < ORDER_FDS:
+            raise OSError(errno.EMFILE, f"{len(order.files)} of {ORDER_FDS} files arrived: too many are open")
         pid = os.fork()
     except OSError as problem:
-        pid = -(problem.errno or 1)
-    if pid != 0:
-        os.write(report, str(pid).encode())
-        os._exit(0)
+        _answer(orders, order, error=str(problem), errno=problem.errno)
+    else:
+        if pid == 0:
+            return order
+        _answer(orders, order, pid=pid)
+    os._exit(0)
+
+
+def _decline(orders: socket.socket, problem: OSError) -> None:
+    order = _take_order(orders)
+    if order is None:
+        _leave(0)
+    for fd in order.files:
+        os.close(fd)
+    _answer(orders, order, error=str(problem), errno=problem.errno)
+
+
+def _take_order(orders: socket.socket) -> Order | None:
+    message, files, _, _ = socket.recv_fds(orders, ORDER_BYTES, ORDER_FDS, socket.MSG_CMSG_CLOEXEC)
+    return Order(**json.loads(message), files=files) if message else None
+
+
+def _answer(orders: socket.socket, order: Order, **fields: object) -> None:
+    # a Reaper that is gone takes everything with it
+    with contextlib.suppress(OSError):
+        orders.send(json.dumps({"id": order.id, **fields}).encode())
 
 
 def _await_adoption(middle: int, reaper: int) -> None:
@@ -192,10 +201,15 @@ def _flush() -> None:
     ctypes.CDLL(None).fflush(None)
 
 
-def _leave() -> NoReturn:
-    # not sys.exit: what the adapter gave to atexit may remove what living workers use
+def _leave(middle: int) -> NoReturn:
+    """Ends the forkserver because a middle process ended with this wait status."""
+    code = os.waitstatus_to_exitcode(middle)
+    if code not in (0, HUNG_UP):
+        # an order may have died with it: only our end tells the Reaper which
+        print(f"snakepit forkserver: a process that was to fork a worker ended with {code}", file=sys.stderr)
     _flush()
-    os._exit(0)
+    # not sys.exit: what the adapter gave to atexit may remove what living workers use
+    os._exit(0 if code in (0, HUNG_UP) else EX_SOFTWARE)
 
 
 if __name__ == "__main__":

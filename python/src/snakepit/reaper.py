@@ -29,12 +29,14 @@ with nothing on its stdin and a socket for orders in SNAKEPIT_FORK_FD (`snakepit
 worker, which then is like a spawned one in everything. The Reaper makes the pipes of that worker, and writes the secret
 when it knows its pid: what a forkserver that died half-way has left reads end of file instead, and ends.
 
-A setting that cannot be had is told as *error* and the worker runs without it. *Exited* means that the first process of
-a worker was reaped: `sent` is the last signal that it had from the Reaper, `oom` what says that the kernel killed it
-for memory, by the counter of its own cgroup ("cgroup"), else of the Reaper's ("cgroup", "cgroup-v1"), else of the
-machine ("kernel"). What a worker left behind is then killed, and *gone* means that /proc shows nothing of it any more.
-*Sweep* (end of file on stdin, a broken stdout, SIGTERM, SIGINT, SIGHUP) kills everything below the Reaper until
-nothing is left, and exits 0.
+A worker has its settings before its secret; a forked one starts with its forkserver's. A setting that cannot be had is
+told as *error*, and the worker runs without it.
+
+*Exited* means that the first process of a worker was reaped: `sent` is the last signal that it had from the Reaper,
+`oom` what says that the kernel killed it for memory, by the counter of its own cgroup ("cgroup"), else of the Reaper's
+("cgroup", "cgroup-v1"), else of the machine ("kernel"). What it left behind is then killed, and *gone* means that the
+kernel shows nothing of it any more. *Sweep* (end of file on stdin, a broken stdout, SIGTERM, SIGINT, SIGHUP) kills
+everything below the Reaper until nothing is left, and exits 0.
 
 A process belongs to a worker when it is in the worker's session or group, carries SNAKEPIT_WORKER=<id> in the
 environment it was started with, or descends from one that does. The Reaper is a subreaper, so a process that outlives

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -12,19 +11,19 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import IO, Any
 
 from snakepit_reaper.births import Birth, Births
 from snakepit_reaper.cgroup import Cgroup
 from snakepit_reaper.events import Events
+from snakepit_reaper.launch import LINUX, launch, libc, readable
 from snakepit_reaper.lines import Lines
 from snakepit_reaper.memory import OomKills
 from snakepit_reaper.processes import Process, can_watch, children, descendants, kill, marker, process, signal_name
-from snakepit_reaper.settings import Settings, raise_file_limit, restore_file_limit
+from snakepit_reaper.settings import Settings, raise_file_limit
+from snakepit_reaper.worker import Pipe, Worker
 
 LINE_BYTES = 8 * 1024  # a longer output line arrives in pieces of this size
 STATUS_BYTES = 64 * 1024  # a status line holds at most one cut traceback
@@ -35,12 +34,7 @@ MARK_BYTES = 128  # for <pool>/<slot>#<generation>, a pool's name having at most
 PARTING_SECONDS = 1.0  # for a host that still reads the last events
 PATIENCE = (0.001, 0.1)  # seconds between looks at /proc while something dies, doubling from first to last
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-
-LINUX = sys.platform == "linux"
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 START_PROBLEMS = (OSError, ValueError, TypeError, subprocess.SubprocessError)
@@ -52,40 +46,9 @@ def write_secret(fd: int, secret: bytes) -> None:
         os.write(fd, secret)
 
 
-def readable(fd: int) -> IO[bytes]:
-    """A file that reads what there is, and owns `fd`."""
-    return os.fdopen(fd, "rb", buffering=0)
-
-
 def no_json(constant: str) -> None:
     """Python's json reads NaN and Infinity; the host's does not."""
     raise ValueError(f"{constant} is no JSON")
-
-
-@dataclass(eq=False)
-class Pipe:
-    """The reading end of what a worker writes; `accept` gets its lines."""
-
-    file: IO[bytes]
-    lines: Lines
-    accept: Callable[[bytes], None]
-
-
-@dataclass(eq=False)
-class Worker:
-    """A worker, or a forkserver, and what the Reaper holds for it, from `spawned` to `gone`."""
-
-    id: str
-    pid: int
-    oom_kills: int
-    """How many there were when it started; those that were told of another worker are added."""
-    pipes: list[Pipe] = field(default_factory=list)
-    status_lines: int = 0
-    exited: bool = False
-    empty_looks: int = 0
-    sent: str | None = None
-    cgroup: Cgroup | None = None
-    births: Births | None = None
 
 
 class Reaper:
@@ -103,6 +66,7 @@ class Reaper:
         self._subreaper = LINUX and libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
         self._file_limit = raise_file_limit()
         self._oom_kills = OomKills()
+        self._hunted: set[str] = set()
         # exit statuses of strangers, while one of them may turn out to be a worker that a forkserver has made
         self._unclaimed: dict[int, int] = {}
 
@@ -241,7 +205,7 @@ class Reaper:
         try:
             settings = Settings.of(command.get("settings"))
             secret = self._check(id, command)
-            popen, status = self._start(id, command, stdin=subprocess.PIPE)
+            popen, status = launch(command, {"SNAKEPIT_WORKER": id}, subprocess.PIPE, (), self._file_limit)
         except START_PROBLEMS as problem:
             self._not_started(id, f"{command['argv'][0]}: {problem}", getattr(problem, "errno", None))
             return
@@ -264,51 +228,6 @@ class Reaper:
         if len(os.fsencode(id)) >= MARK_BYTES:
             raise OSError(errno.ENAMETOOLONG, f"the id has more than {MARK_BYTES - 1} bytes")
 
-    def _start(
-        self,
-        id: str,
-        command: dict[str, Any],
-        stdin: int,
-        env: dict[str, str] | None = None,
-        keep: tuple[int, ...] = (),
-    ) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-        status, status_writer = os.pipe()
-        reaper, file_limit = self._pid, self._file_limit
-
-        def tie_to_reaper() -> None:
-            if LINUX:
-                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            # the Reaper may have died before the call above
-            if os.getppid() != reaper:
-                os._exit(70)
-            restore_file_limit(file_limit)
-
-        try:
-            popen = subprocess.Popen(
-                command["argv"],
-                env={
-                    "SNAKEPIT_REAPER_PID": str(reaper),
-                    **command["env"],
-                    "SNAKEPIT_WORKER": id,
-                    "SNAKEPIT_STATUS_FD": str(status_writer),
-                    **(env or {}),
-                },
-                cwd=command["cwd"],
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-                pass_fds=(status_writer, *keep),
-                preexec_fn=tie_to_reaper,  # noqa: PLW1509  there is one thread
-            )
-        except BaseException:
-            os.close(status)
-            raise
-        finally:
-            os.close(status_writer)
-        return popen, readable(status)
-
     def _not_started(self, id: str, message: str, number: int | None, *, forkserver_gone: bool = False) -> None:
         number = number or errno.EINVAL
         self._events.emit("spawn_failed", id=id, errno=number, message=message, forkserver_gone=forkserver_gone)
@@ -319,15 +238,17 @@ class Reaper:
         assert popen.stderr is not None
         return self._take(id, popen.pid, (popen.stdout, popen.stderr, status), settings)
 
-    def _take(self, id: str, pid: int, files: tuple[IO[bytes], IO[bytes], IO[bytes]], settings: Settings) -> Worker:
+    def _take(
+        self, id: str, pid: int, files: tuple[IO[bytes], IO[bytes], IO[bytes]], settings: Settings | None
+    ) -> Worker:
         worker = self._workers[id] = Worker(id, pid, self._oom_kills.count())
         stdout, stderr, status = files
         self._relay(worker, stdout, LINE_BYTES, self._output(worker, "stdout"))
         self._relay(worker, stderr, LINE_BYTES, self._output(worker, "stderr"))
         self._relay(worker, status, STATUS_BYTES, lambda line: self._status(worker, line))
-        for missing in settings.apply(pid):
+        for missing in settings.apply(pid) if settings else ():
             self._events.emit("error", id=id, message=f"worker {id!r} runs without {missing}")
-        if settings.cgroup is not None:
+        if settings and settings.cgroup is not None:
             self._enclose(worker, settings.cgroup)
         return worker
 
@@ -341,6 +262,8 @@ class Reaper:
             # the start time keeps apart what other Reapers, or this one's forebears, make in the same folder
             name = f"{worker.id}.{worker.pid}.{found.started if found else 0}"
             worker.cgroup = Cgroup(parent, name, worker.pid)
+        except ProcessLookupError:
+            pass  # it has ended already
         except OSError as problem:
             message = f"worker {worker.id!r} runs without a cgroup of its own: {problem}; is {parent} delegated to us?"
             self._events.emit("error", id=worker.id, message=message)
@@ -362,7 +285,7 @@ class Reaper:
                 with there:
                     env = {"SNAKEPIT_FORK_FD": str(there.fileno()), "SNAKEPIT_WORKER": id.ljust(MARK_BYTES)}
                     keep = (there.fileno(),)
-                    popen, status = self._start(id, command, stdin=subprocess.DEVNULL, env=env, keep=keep)
+                    popen, status = launch(command, env, subprocess.DEVNULL, keep, self._file_limit)
             except START_PROBLEMS as problem:
                 self._not_started(id, f"{command['argv'][0]}: {problem}", getattr(problem, "errno", None))
                 return
@@ -413,7 +336,9 @@ class Reaper:
     def _born(self, birth: Birth, pid: int) -> None:
         secret_writer, stdout, stderr, status = birth.files
         files = (readable(stdout), readable(stderr), readable(status))
-        worker = self._take(birth.id, pid, files, Settings.of(birth.command.get("settings")))
+        # a number that was reaped already is nobody's, or another's
+        settings = None if pid in self._unclaimed else Settings.of(birth.command.get("settings"))
+        worker = self._take(birth.id, pid, files, settings)
         self._tell_started(worker)
         if not birth.killed:
             write_secret(secret_writer, birth.command["secret"].encode() + b"\n")
@@ -443,8 +368,7 @@ class Reaper:
             self._signal_group(worker, number)
             return
         self._kill(worker)
-        for found in self._belonging().get(id, ()):
-            kill(found)
+        self._hunted.add(id)
 
     def _signal_unborn(self, id: str) -> None:
         for births in self._forkservers():
@@ -592,6 +516,13 @@ class Reaper:
         return ours is None or not leaders.issuperset(ours)
 
     def _chase(self) -> None:
+        if self._hunted:
+            # one look for all that are to be killed; the group of each has had its signal
+            belonging = self._belonging()
+            for id in self._hunted:
+                for found in belonging.get(id, ()):
+                    kill(found)
+            self._hunted.clear()
         dying = [worker for worker in self._workers.values() if worker.exited]
         while dying:
             belonging = self._belonging() if self._strangers() else {}

@@ -48,22 +48,26 @@ class Settings(NamedTuple):
         return cls(nice, OOM_SCORE if score is None else score, limits, cgroup)
 
     def apply(self, pid: int) -> Iterator[str]:
-        """Applies all but the cgroup to a process; yields, in words, what could not be."""
+        """Applies all but the cgroup to a living process; yields, in words, what could not be."""
         try:
             with open(f"/proc/{pid}/oom_score_adj", "w") as score:
                 score.write(str(self.oom_score_adj))
-        except FileNotFoundError:
-            pass  # no /proc, or the process is gone already
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # no /proc, or the process has ended already
         except OSError as problem:
             yield f"oom_score_adj {self.oom_score_adj} ({problem.strerror}; to lower it needs CAP_SYS_RESOURCE)"
         if self.nice is not None:
             try:
                 os.setpriority(os.PRIO_PROCESS, pid, self.nice)
+            except ProcessLookupError:
+                pass
             except OSError as problem:
                 yield f"nice level {self.nice} ({problem.strerror}; below the host's own it needs CAP_SYS_NICE)"
         for name, limit in self.limits.items():
             try:
                 resource.prlimit(pid, getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+            except ProcessLookupError:
+                pass
             except AttributeError:
                 yield f"RLIMIT_{name} {limit} (this system has no prlimit)"
             except (OSError, ValueError, OverflowError) as problem:

@@ -5,7 +5,8 @@
  *
  * When the stream breaks, no further call is sent at once; whether the process died with it is known a moment later, and only then are
  * the calls in flight settled, so that their errors can say why. A stream that breaks alone ends this child and leaves the process
- * alive: the next generation dials it again. A worker that does not shake hands in time is failed through its supervisor.
+ * alive: the next generation dials it again. A worker that does not shake hands is waited for while it works, and else failed through its
+ * supervisor.
  */
 import { Child, RegisteredName, Supervisor } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"

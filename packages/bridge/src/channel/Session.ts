@@ -7,8 +7,10 @@
  *                └▶ Refused, end of file, silence ─▶ why not, typed
  * ```
  */
-import { WorkerError } from "@snakepit/pool"
+import { MonotonicClock } from "@snakepit/core"
+import { HandshakePatience, WorkerError } from "@snakepit/pool"
 import type { PoolConfig } from "@snakepit/pool"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +18,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Welcome, WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
+import * as KernelEvidence from "../process/KernelEvidence.ts"
 import type { LaunchedProcess } from "../process/Launch.ts"
 import type { ProcessExit } from "../process/ReapedProcess.ts"
 import * as Connection from "./Connection.ts"
@@ -45,8 +48,8 @@ export interface Session {
 export interface Options {
   /** Its name in errors: `default/3`. */
   readonly worker: string
-  readonly process: Pick<LaunchedProcess, "socket" | "token"> & { readonly reaped: Pick<LaunchedProcess["reaped"], "exited"> }
-  readonly config: Pick<PoolConfig.PoolConfig, "maxPayload" | "heartbeat">
+  readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token"> & { readonly reaped: Pick<LaunchedProcess["reaped"], "exited"> }
+  readonly config: Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
 }
 
 /** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
@@ -58,13 +61,6 @@ export const exitAfterBreak = (process: Options["process"]): Effect.Effect<Optio
 
 export const howItEnded = ({ code, signal }: ProcessExit): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
-
-/**
- * How long a worker may take to shake hands: as long as it may miss heartbeats, which begin only then. It answers when no call of a lost
- * connection is running any more, so one that is frozen or still busy after that is failed like one that misses its beats.
- */
-const patience = ({ heartbeat }: Options["config"]): Duration.Duration =>
-  Duration.max(Duration.times(heartbeat.interval, heartbeat.maxMissed), Duration.seconds(2)) // 2 s: a connection on a loaded machine
 
 /** Dials and shakes hands; the session is closed with the scope. */
 export const open = ({ config, process, worker }: Options): Effect.Effect<
@@ -118,11 +114,12 @@ export const open = ({ config, process, worker }: Options): Effect.Effect<
         onSome: (exit) => `${howItEnded(exit)}, before the handshake`
       }))
     })
-    const waited = patience(config)
-    const welcome = yield* Effect.raceFirst(Deferred.await(welcomed), brokenEarly).pipe(Effect.timeoutOrElse({
-      duration: waited,
-      orElse: () => Effect.fail(new WorkerError.HandshakeTimeout({ worker, waitedMillis: Duration.toMillis(waited) }))
-    }))
+    const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
+    const silent = HandshakePatience.outlast({ worker, config, clock, evidence: () => KernelEvidence.of(process.pid) })
+    const welcome = yield* Effect.raceFirst(
+      Effect.raceFirst(Deferred.await(welcomed), brokenEarly),
+      Effect.flatMap(silent, Effect.fail)
+    )
     if (welcome.protocol !== protocol) return yield* refused("protocol", String(protocol), String(welcome.protocol))
     const session: Session = {
       welcome,

@@ -39,8 +39,13 @@ export interface Forkserver {
 /** It has no work of its own that could need a grace: it forks in a millisecond, and nothing waits for it. */
 const grace = Duration.millis(500)
 
+/** Counts the starts of a pool's forkserver, across those of its supervisor: the Reaper may not be done yet with the one before. */
+export interface Starts {
+  count: number
+}
+
 /** The forkserver of one pool. */
-export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
+export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.PortChild<
   "forkserver",
   WorkerError.BootFailed,
   WorkerError.ForkserverLost,
@@ -51,7 +56,6 @@ export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
     shutdown: Duration.sum(grace, Duration.sum(ReapedProcess.killWait, Duration.seconds(1))),
     start: Effect.gen(function*() {
       const { config, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher()
-      const { generation } = yield* Child.CurrentChild
       const began = yield* Clock.currentTimeMillis
       const worker = `${pool}/forkserver`
       let process: ReapedProcess.ReapedProcess | undefined
@@ -73,8 +77,8 @@ export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
       }
 
       const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-      const told = ({ code, exitClass, output, pid, planned, signal }: ReapedProcess.ProcessEnd) =>
-        Event.emit(BridgeEvent.forkserver_exit, {}, { pool, pid, ...ReapedProcess.facts({ code, exitClass, output, planned, signal }) })
+      const told = ({ pid, ...end }: ReapedProcess.ProcessEnd) =>
+        Event.emit(BridgeEvent.forkserver_exit, {}, { pool, pid, ...ReapedProcess.facts(end) })
       const begun = yield* Effect.acquireRelease(
         Effect.sync(() =>
           process = ReapedProcess.begin({
@@ -84,7 +88,7 @@ export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
             registry,
             command: {
               op: "forkserver",
-              id: `${worker}#${generation}`,
+              id: `${worker}#${starts.count++}`,
               ...PythonProgram.make("snakepit.forkserver", python, registry.runId, []),
               settings: { oom_score_adj: python.oomScoreAdj } // the rest is each worker's own: what it cannot do, it could not lift
             }

@@ -27,7 +27,7 @@ import * as RunFolder from "./RunFolder.ts"
 export interface Launcher {
   readonly pool: string
   readonly python: PythonConfig
-  readonly config: Pick<PoolConfig.PoolConfig, "maxPayload" | "startTimeout" | "stopGrace" | "heartbeat">
+  readonly config: Pick<PoolConfig.PoolConfig, "callTimeout" | "cancelGrace" | "heartbeat" | "maxPayload" | "startTimeout" | "stopGrace">
   readonly reaper: RegisteredName.RegisteredName<Reaper>
   readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
   readonly forkserver: RegisteredName.RegisteredName<Forkserver>

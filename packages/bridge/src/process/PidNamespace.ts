@@ -40,8 +40,8 @@ export interface Facts {
 /** What to do about a namespace that could not be made. */
 export const remedy = ({ apparmorRestricts, maxUserNamespaces, platform, said, unprivilegedUserns }: Facts): string => {
   if (platform !== "linux") return "pid namespaces are of Linux: use containment \"process\" here"
-  if (said === undefined) return "install util-linux 2.34 or newer, which has the program unshare"
-  if (/unrecognized option|invalid option/.test(said)) return "install util-linux 2.34 or newer: this unshare lacks an option"
+  if (said === undefined) return "install util-linux 2.36 or newer, which has the program unshare"
+  if (/unrecognized option|invalid option/.test(said)) return "install util-linux 2.36 or newer: this unshare lacks an option"
   if (unprivilegedUserns === "0") return "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1"
   if (maxUserNamespaces === "0") return "allow user namespaces: sysctl user.max_user_namespaces=15000"
   if (apparmorRestricts === "1") {

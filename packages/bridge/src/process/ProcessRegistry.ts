@@ -3,7 +3,7 @@
  * a file too, so that the next start finds what a killed host left behind.
  *
  * ```text
- *  start    sweep what dead runs left ─ cgroup of the run (where delegated) ─ journal ─ folder of the sockets ─ register
+ *  start    sweep what dead runs left ─ cgroup of the run (where delegated) ─ folder of the sockets ─ journal ─ register
  *  crash    the next generation finds it all in the run: nothing is swept again, no worker is touched
  *  end      folder, cgroup and journal are removed; with an entry left, the journal stays for the next start
  * ```
@@ -92,6 +92,7 @@ const openCgroup = (runId: string, settings: RegistrySettings) =>
 const openJournal = (
   runId: string,
   dataFolder: DataFolder.DataFolder,
+  folder: string,
   cgroup: Present<{ readonly folder: string }>,
   entries: ReadonlyMap<string, RunJournal.ProcessEntry>
 ) =>
@@ -112,6 +113,7 @@ const openJournal = (
           ...place,
           pid: process.pid,
           startTicks: self.startTicks,
+          folder,
           ...("folder" in cgroup ? { cgroup: cgroup.folder } : {})
         },
         onTrouble: (detail) =>
@@ -134,8 +136,8 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
   if ("folder" in dataFolder && place !== undefined) yield* StartSweep.sweep(dataFolder.folder, place)
   const entries = new Map<string, RunJournal.ProcessEntry>()
   const cgroup = yield* openCgroup(runId, settings)
-  const journal = yield* openJournal(runId, dataFolder, cgroup, entries)
   const folder = yield* RunFolder.make(Object.entries(settings.pools).map(([pool, { size }]) => ({ pool, size })))
+  const journal = yield* openJournal(runId, dataFolder, folder, cgroup, entries)
   const change = (line: RunJournal.Line): void => {
     RunJournal.apply(entries, line)
     if ("append" in journal) journal.append(line)

@@ -196,7 +196,9 @@ export const end = (
 
     if (!planned) {
       yield* tell
-      if (!isDone()) yield* Effect.forkIn(Effect.andThen(wait(killWait), leak), reaper.scope)
+      if (isDone()) return
+      const chased = Effect.onInterrupt(wait(killWait), () => Effect.sync(process.forget)) // the Reaper ends, and takes the rest along
+      yield* Effect.forkIn(Effect.andThen(chased, leak), reaper.scope, { startImmediately: true })
       return
     }
     if (!isDone()) {

@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs"
+import { accessSync, constants, lstatSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 
 /** What the kernel takes: `sun_path` is 108 bytes with its terminating zero. */
 export const maxSocketPath = 107
@@ -52,6 +52,13 @@ export const base = (env: Record<string, string | undefined>): string => {
 /** The socket of one generation of a worker, or of the pool's next spare (`"s"`: no longer than the number of a slot). */
 export const socketPath = (folder: string, pool: string, slot: number | "s", generation: number): string =>
   join(folder, `${pool}.${slot}.${generation}`)
+
+/** Removes the folder of a run that is dead. Only what can be one is removed, and only when it is this user's. */
+export const removeOf = (folder: string): void => {
+  if (!/^snakepit-[A-Za-z0-9]{6}$/.test(basename(folder))) return
+  const stats = lstatSync(folder, { throwIfNoEntry: false })
+  if (stats?.isDirectory() === true && stats.uid === process.getuid?.()) rmSync(folder, { recursive: true, force: true })
+}
 
 /** Makes the folder in the current scope, after checking that the longest socket path of `pools` fits. */
 export const make = (pools: ReadonlyArray<{ readonly pool: string; readonly size: number }>) =>

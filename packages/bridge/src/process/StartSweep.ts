@@ -13,6 +13,7 @@ import * as Cgroup from "./Cgroup.ts"
 import { runsFolder } from "./DataFolder.ts"
 import { draftOf } from "./JournalFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
+import * as RunFolder from "./RunFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
 import * as StaleRun from "./StaleRun.ts"
 
@@ -83,6 +84,8 @@ const finish = (journal: RunJournal.RunJournal): Effect.Effect<Ended> =>
     )
     // after those that can be named: what is still in there has hidden from everything else
     const hidden = cgroup === undefined ? 0 : yield* Cgroup.end(cgroup, runId)
+    const { folder } = journal.header
+    if (folder !== undefined) yield* Effect.sync(() => RunFolder.removeOf(folder))
     return { killed: killed.size + hidden, left }
   })
 

@@ -3,14 +3,14 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import type { MonotonicClock } from "../MonotonicClock.ts"
 import type { SupervisorNode } from "../Tree.ts"
-import type { SupervisorClock } from "./SupervisorClock.ts"
 
 export interface TreeRoot<Spec> {
   /** What supervisors were changed to, by path: what their next start starts. */
   readonly changed: Map<string, Spec>
   readonly readers: Set<Reader>
-  readonly clock: SupervisorClock
+  readonly clock: MonotonicClock
   /** Counted within a tree, so that the same tree under the same harm tells the same events. */
   readonly incidents: { count: number; at: number; prefix: string }
 }
@@ -20,7 +20,7 @@ interface Reader {
   readonly news: Queue.Queue<void, Cause.Done>
 }
 
-export const make = <Spec>(clock: SupervisorClock): TreeRoot<Spec> => ({
+export const make = <Spec>(clock: MonotonicClock): TreeRoot<Spec> => ({
   clock,
   changed: new Map(),
   readers: new Set(),

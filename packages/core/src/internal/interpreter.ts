@@ -14,6 +14,7 @@ import * as Event from "../Event.ts"
 import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
+import { MonotonicClock } from "../MonotonicClock.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
@@ -27,7 +28,6 @@ import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
 import { checkInitial } from "./specification.ts"
-import { SupervisorClock } from "./SupervisorClock.ts"
 import { teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
@@ -183,7 +183,7 @@ export class Interpreter {
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make(new SupervisorClock(clock))
+    this.root = parent.root ?? TreeRoot.make(new MonotonicClock(clock))
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.sink = sink

@@ -32,7 +32,7 @@ const of = (file: string, changes: ReadonlyArray<Change>): ReadonlyArray<Mutant>
   changes.map((change) => ({ ...change, file: `packages/core/src/${file}` }))
 
 export const mutants: ReadonlyArray<Mutant> = [
-  ...of("internal/SupervisorClock.ts", [
+  ...of("MonotonicClock.ts", [
     {
       id: "wall-clock-spends-the-budget",
       before: "this.millis = this.epoch + monotonicMillis(this.clock)",

@@ -33,12 +33,8 @@ export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
   ReturnType<typeof flagsOf>
 >
 
-export const make = <C extends Child.Any>(
-  config: PoolConfig,
-  runtime: WorkerRuntime,
-  options: WorkerStarter.Options
-): ControlSupervisor<C> =>
+export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: WorkerStarter.Options): ControlSupervisor<C> =>
   Supervisor.make("control", {
-    ...flagsOf(config),
+    ...flagsOf(options.config),
     children: [Dispatcher.child(options.roster), LauncherSupervisor.make<C>(runtime, options)]
   })

@@ -4,6 +4,7 @@
  */
 import * as Data from "effect/Data"
 import type * as CallError from "../CallError.ts"
+import type { RunningCall } from "../execution/Verdict.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
@@ -16,6 +17,10 @@ export interface Offer {
   readonly idempotent: boolean
   readonly deterministic: boolean
   readonly callTimeoutMillis: number
+  /** How long after it was sent its worker is replaced; by default `cancelGrace` after the call timeout. */
+  readonly hardLimitMillis: number | undefined
+  /** Its tool may hold the interpreter without working. */
+  readonly blocking: boolean
   /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
   readonly at: number
 }
@@ -35,6 +40,10 @@ export interface Call extends Offer {
   delivered: number
   /** Elements that the caller has made room for, those it has included. */
   granted: number
+  /** When the present attempt was sent. */
+  sentAt: number
+  /** When its worker is replaced, if it runs still. */
+  replaceAt: number
   stage: Stage
 }
 
@@ -116,8 +125,8 @@ export type Command = Data.TaggedEnum<{
   Deliver: { readonly id: number; readonly payload: Uint8Array }
   Complete: { readonly id: number; readonly payload: Uint8Array }
   Fail: { readonly id: number; readonly error: CallError.CallError }
-  /** End the worker: its tool does not stop. */
-  FailWorker: { readonly slot: number; readonly tool: string }
+  /** End the worker: it runs a call beyond its limit. */
+  FailWorker: { readonly slot: number; readonly call: RunningCall }
   Retried: { readonly id: number; readonly tool: string; readonly attempt: number; readonly slot: number; readonly reason: string }
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
@@ -137,3 +146,24 @@ export const make = (pool: string, config: PoolConfig): DispatchState => ({
   tools: undefined,
   closed: undefined
 })
+
+/** A call as a watchdog sees it. */
+export const asRunning = ({ blocking, replaceAt, sentAt, stage, tool }: Call): RunningCall => ({
+  tool,
+  since: sentAt,
+  blocking,
+  hardLimitMillis: replaceAt - sentAt,
+  cancelled: stage._tag === "Abandoned"
+})
+
+/**
+ * What the worker in a slot runs: of its calls the one that may run longest. Those it has begun; when it has said of none that it began,
+ * those it was sent, because a tool that holds the interpreter keeps that word back.
+ */
+export const runningOn = ({ calls, slots }: DispatchState, slot: number): RunningCall | undefined => {
+  const sent = [...slots.get(slot)?.calls ?? []].flatMap((id) => calls.get(id) ?? [])
+  const begun = sent.filter(({ stage }) => stage._tag !== "Sent")
+  const may = begun.length > 0 ? begun : sent
+  const longest = may.reduce<Call | undefined>((a, b) => a === undefined || b.replaceAt > a.replaceAt ? b : a, undefined)
+  return longest === undefined ? undefined : { ...asRunning(longest), blocking: may.some(({ blocking }) => blocking) }
+}

@@ -8,8 +8,9 @@
  *                ▲                          └─────┬────────────┘
  *                └── worker lost, idempotent ─────┤
  *                                                 ├─ worker lost, not idempotent ──▶ settled: OutcomeUnknown · WorkerCrashed
- *                                                 └─ deadline · caller gone ──▶ Abandoned ──worker says it is over──▶ forgotten
- *                                                        (settled already)         └─ not within cancelGrace ──▶ the worker is failed
+ *                                                 ├─ deadline · caller gone ──▶ Abandoned ──worker says it is over──▶ forgotten
+ *                                                 │      (settled already)         └─ hard limit · cancelGrace over ──▶ the worker is failed
+ *                                                 └─ hard limit ──▶ settled: CallTimeout · the worker is failed
  * ```
  *
  * **Details**
@@ -26,7 +27,7 @@ import * as Duration from "effect/Duration"
 import * as CallError from "../CallError.ts"
 import type { WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import { type Call, Command, type DispatchState, type Event, type Offer, type Slot } from "./Dispatch.ts"
+import { asRunning, type Call, Command, type DispatchState, type Event, type Offer, type Slot } from "./Dispatch.ts"
 
 /** Applies one event at `now` (milliseconds) and returns what to do, in order. Total. */
 export const transition = (state: DispatchState, event: Event, now: number): ReadonlyArray<Command> => {
@@ -106,7 +107,8 @@ const offer = (step: Step, offer: Offer): void => {
   }
   state.ledger.accepted++
   const { credit } = state.config
-  state.calls.set(offer.id, { ...offer, attempt: 0, delivered: 0, granted: credit, stage: { _tag: "Queued" } })
+  const unsent = { attempt: 0, delivered: 0, granted: credit, sentAt: 0, replaceAt: Number.POSITIVE_INFINITY }
+  state.calls.set(offer.id, { ...offer, ...unsent, stage: { _tag: "Queued" } })
   state.queue.add(offer.id)
   DeadlineWheel.set(state.wheel, offer.id, offer.at + Duration.toMillis(state.config.queue.timeout))
 }
@@ -157,11 +159,18 @@ const send = (step: Step, call: Call, slot: Slot): void => {
   }
   call.attempt++
   call.stage = { _tag: "Sent", slot: slot.slot }
+  call.sentAt = now
+  call.replaceAt = now + (call.hardLimitMillis ?? call.callTimeoutMillis + Duration.toMillis(state.config.cancelGrace))
   slot.calls.add(call.id)
-  DeadlineWheel.set(state.wheel, call.id, now + call.callTimeoutMillis)
-  const { attempt, callTimeoutMillis: deadlineMillis, delivered, granted, id } = call
+  const deadlineMillis = timeoutOf(call)
+  DeadlineWheel.set(state.wheel, call.id, now + deadlineMillis)
+  const { attempt, delivered, granted, id } = call
   out.push(Command.Send({ slot: slot.slot, id, attempt, deadlineMillis, credit: granted - delivered, skip: delivered }))
 }
+
+/** What its caller waits for one attempt. */
+const timeoutOf = ({ callTimeoutMillis, hardLimitMillis = Number.POSITIVE_INFINITY }: Call): number =>
+  Math.min(callTimeoutMillis, hardLimitMillis)
 
 const credit = ({ out, state }: Step, id: number, elements: number): void => {
   const call = state.calls.get(id)
@@ -327,35 +336,52 @@ const expire = (step: Step, id: number): void => {
       return forget(step, call)
     case "Sent":
     case "Running":
-      fail(step, call, timeout(state, call, stage.slot))
-      return abandon(step, call, stage.slot)
+      return overdue(step, call, stage.slot)
     case "Abandoned": // said again until the worker is gone: its watchdog may be between two generations
       DeadlineWheel.set(state.wheel, id, now + Duration.toMillis(state.config.cancelGrace))
-      return void step.out.push(Command.FailWorker({ slot: stage.slot, tool: call.tool }))
+      return void step.out.push(Command.FailWorker({ slot: stage.slot, call: asRunning(call) }))
   }
 }
 
-const timeout = (state: DispatchState, call: Call, slot: number): CallError.CallError =>
+const overdue = (step: Step, call: Call, slot: number): void => {
+  const { now, out, state } = step
+  const afterGrace = now + Duration.toMillis(state.config.cancelGrace)
+  const isHard = call.hardLimitMillis !== undefined && now >= call.replaceAt
+  const replaces = isHard && !isBehindAnother(state, call, slot)
+  fail(step, call, timeout(state, call, slot, replaces))
+  if (replaces) out.push(Command.FailWorker({ slot, call: asRunning(call) }))
+  else if (isHard || call.hardLimitMillis === undefined) call.replaceAt = afterGrace
+  abandon(step, call, slot, replaces ? afterGrace : call.replaceAt)
+}
+
+/** It was sent and has not begun, while another call of its worker has. */
+const isBehindAnother = (state: DispatchState, call: Call, slot: number): boolean =>
+  call.stage._tag === "Sent" && [...state.slots.get(slot)!.calls].some((id) => state.calls.get(id)!.stage._tag !== "Sent")
+
+const timeout = (state: DispatchState, call: Call, slot: number, replaced = false): CallError.CallError =>
   new CallError.CallTimeout({
     ...about(state, call.tool),
     executed: "unknown",
     worker: workerName(state, slot),
-    timeoutMillis: call.callTimeoutMillis,
-    began: call.stage._tag === "Running"
+    timeoutMillis: timeoutOf(call),
+    began: call.stage._tag === "Running",
+    replaced
   })
 
 const cancel = (step: Step, id: number): void => {
   const call = step.state.calls.get(id)
   if (call === undefined || call.stage._tag === "Abandoned") return
   step.state.ledger.cancelled++
-  if (call.stage._tag === "Queued") forget(step, call)
-  else abandon(step, call, call.stage.slot)
+  if (call.stage._tag === "Queued") return forget(step, call)
+  call.replaceAt = Math.min(call.replaceAt, step.now + Duration.toMillis(step.state.config.cancelGrace))
+  abandon(step, call, call.stage.slot, call.replaceAt)
 }
 
-export const abandon = (step: Step, call: Call, slot: number): void => {
-  const { now, out, state } = step
+/** Its caller has its outcome; the worker has until `limit` to stop. */
+export const abandon = (step: Step, call: Call, slot: number, limit: number): void => {
+  const { out, state } = step
   call.stage = { _tag: "Abandoned", slot }
-  DeadlineWheel.set(state.wheel, call.id, now + Duration.toMillis(state.config.cancelGrace))
+  DeadlineWheel.set(state.wheel, call.id, limit)
   out.push(Command.CancelOnWire({ slot, id: call.id, attempt: call.attempt }))
 }
 

@@ -59,7 +59,7 @@ export const repair = (state: DispatchState, now: number, during?: Command): Rea
     } else if (stage._tag !== "Abandoned" && during !== undefined && "id" in during && during.id === call.id) {
       fail(step, call, unknown(step, call, stage.slot, reason))
       if (during._tag === "Send") forget(step, call) // the wire did not take it
-      else abandon(step, call, stage.slot)
+      else abandon(step, call, stage.slot, now + Duration.toMillis(state.config.cancelGrace))
     }
     if (state.calls.has(call.id) && !state.wheel.places.has(call.id)) DeadlineWheel.set(state.wheel, call.id, now + limitOf(state, call))
   }
@@ -72,15 +72,15 @@ export const repair = (state: DispatchState, now: number, during?: Command): Rea
 }
 
 /** How long a call may stay where it is. */
-const limitOf = ({ config }: DispatchState, { callTimeoutMillis, stage }: Call): number => {
+const limitOf = ({ config }: DispatchState, { callTimeoutMillis, hardLimitMillis, replaceAt, stage }: Call): number => {
   switch (stage._tag) {
     case "Queued":
       return Duration.toMillis(config.queue.timeout)
     case "Sent":
     case "Running":
-      return callTimeoutMillis
+      return Math.min(callTimeoutMillis, hardLimitMillis ?? callTimeoutMillis)
     case "Abandoned":
-      return Duration.toMillis(config.cancelGrace)
+      return Number.isFinite(replaceAt) ? Duration.toMillis(config.cancelGrace) : replaceAt
   }
 }
 

@@ -8,10 +8,10 @@
  * invariants, mends what is broken, and goes on with the commands and events that are left. No call is lost by it.
  */
 import { Child, Event, RegisteredName } from "@snakepit/core"
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as Dispatch from "./Dispatch.ts"
@@ -25,18 +25,18 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
     plane: "control",
     start: Effect.gen(function*() {
       const roster = yield* Effect.orDie(RegisteredName.whereis(name))
-      const clock = yield* Clock.Clock
       const sink = yield* Event.EventSink
       const deadlines = Latch.makeUnsafe(false)
       const crashed = yield* Deferred.make<never>()
       let busy = false
 
-      const now = () => clock.currentTimeMillisUnsafe()
+      const { clock } = roster
+      const now = () => clock.now()
       const emit = (event: Event.Event) => Event.tell(sink, event)
       const carryOut = () => {
         for (let command = roster.outbox.shift(); command !== undefined; command = roster.outbox.shift()) {
           roster.inHand = command
-          execute(roster, command, emit, now())
+          execute(roster, command, emit)
           roster.inHand = undefined
         }
       }
@@ -63,14 +63,14 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       }
       const tick = Effect.gen(function*() {
         yield* deadlines.await
-        yield* Effect.sleep(DeadlineWheel.tickMillis)
+        yield* HostTimer.punctual(clock, DeadlineWheel.tickMillis)
         Roster.put(roster, Dispatch.Event.Tick())
         if (roster.state.wheel.places.size === 0) yield* deadlines.close
       })
 
       roster.outbox.push(...DispatchRepair.repair(roster.state, now(), roster.inHand))
       roster.inHand = undefined
-      Roster.settleLost(roster, "the Dispatcher crashed while it handled the call", emit, now())
+      Roster.settleLost(roster, "the Dispatcher crashed while it handled the call", emit)
       yield* Effect.acquireRelease(
         Effect.sync(() => {
           roster.dispatcher = drain
@@ -85,8 +85,8 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
     })
   })
 
-const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event: Event.Event) => void, now: number): void => {
-  const { pool, tickets, wires } = roster
+const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event: Event.Event) => void): void => {
+  const { clock, pool, tickets, wires } = roster
   switch (command._tag) {
     case "Send": {
       const ticket = tickets.get(command.id)
@@ -102,21 +102,23 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
     case "Deliver":
     case "Complete":
     case "Fail":
-      return Roster.settle(roster, command, emit, now)
+      return Roster.settle(roster, command, emit)
     case "FailWorker":
-      return roster.overruns.get(command.slot)?.(command.tool)
+      return roster.watchdogs.get(command.slot)?.overran(command.call)
     case "WorkerUp": {
       const { slot, tools } = command
-      return emit(Event.make(PoolEvent.worker_attach, now, { tools }, { pool, slot, generation: roster.generations.get(slot) ?? 0 }))
+      return emit(
+        Event.make(PoolEvent.worker_attach, clock.wallTime, { tools }, { pool, slot, generation: roster.generations.get(slot) ?? 0 })
+      )
     }
     case "WorkerDown": {
       const { calls, reason, slot } = command
       const about = { pool, slot, generation: roster.generations.get(slot) ?? 0 }
-      return emit(Event.make(PoolEvent.worker_detach, now, { calls }, { ...about, cause: reason }))
+      return emit(Event.make(PoolEvent.worker_detach, clock.wallTime, { calls }, { ...about, cause: reason }))
     }
     case "Retried": {
       const { attempt, reason, slot, tool } = command
-      return emit(Event.make(PoolEvent.call_retry, now, { attempt }, { pool, slot, tool, cause: reason }))
+      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt }, { pool, slot, tool, cause: reason }))
     }
   }
 }

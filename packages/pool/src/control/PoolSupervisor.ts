@@ -55,7 +55,7 @@ export const make = <const Pool extends string, C extends Child.Any = never>(
       Roster.child(pool, config, roster),
       runtime.reaper(pool),
       FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
-      ControlSupervisor.make<C>(config, runtime, { pool, roster, fleet, spare: runtime.spare })
+      ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet, spare: runtime.spare })
     ]
   })
 }

@@ -7,12 +7,14 @@
  * while there is none (its supervisor is restarting it) events wait in the inbox. When the Roster itself goes, every open call is
  * ended with a typed error first.
  */
-import { Child, Event, RegisteredName } from "@snakepit/core"
+import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
+import type { Watch } from "../execution/Watchdog.ts"
+import * as HostTimer from "../HostTimer.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
@@ -34,6 +36,8 @@ export interface Ticket {
 export interface Roster {
   readonly pool: string
   readonly config: PoolConfig
+  /** The time that every limit of the pool counts in. */
+  readonly clock: MonotonicClock.MonotonicClock
   readonly state: Dispatch.DispatchState
   readonly tickets: Map<number, Ticket>
   /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
@@ -46,7 +50,7 @@ export interface Roster {
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
-  readonly overruns: Map<number, (tool: string) => void>
+  readonly watchdogs: Map<number, Watch>
   /** Events that are still to be applied: those that came while there was no Dispatcher, or while it was at another. */
   readonly inbox: Array<Dispatch.Event>
   /** Commands that are still to be carried out: a crash of the Dispatcher loses none. */
@@ -58,9 +62,10 @@ export interface Roster {
   calls: number
 }
 
-export const make = (pool: string, config: PoolConfig): Roster => ({
+export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => ({
   pool,
   config,
+  clock: new MonotonicClock.MonotonicClock(clock),
   state: Dispatch.make(pool, config),
   tickets: new Map(),
   wires: new Map(),
@@ -68,7 +73,7 @@ export const make = (pool: string, config: PoolConfig): Roster => ({
   generations: new Map(),
   pids: new Map(),
   launches: Semaphore.makeUnsafe(config.launch.concurrency),
-  overruns: new Map(),
+  watchdogs: new Map(),
   inbox: [],
   outbox: [],
   inHand: undefined,
@@ -94,8 +99,9 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
 const lookMillis = 100
 
 /** Ends what waits too long while there is no Dispatcher to see it. */
-const expire = (roster: Roster, emit: (event: Event.Event) => void, now: number): void => {
+const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   if (roster.dispatcher !== undefined) return
+  const now = roster.clock.now()
   const { config, inbox, outbox, pool, state } = roster
   const limit = Duration.toMillis(config.queue.timeout)
   for (let index = inbox.length - 1; index >= 0; index--) {
@@ -105,11 +111,11 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void, now: number)
     state.ledger.rejected++
     const { at, id, tool } = event.offer
     const error = new CallError.QueueTimeout({ pool, tool, executed: "no", waitedMillis: now - at })
-    settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
+    settle(roster, Dispatch.Command.Fail({ id, error }), emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, Dispatch.Event.Tick(), now)) {
-    if (command._tag === "Fail") settle(roster, command, emit, now)
+    if (command._tag === "Fail") settle(roster, command, emit)
     else outbox.push(command)
   }
 }
@@ -124,8 +130,8 @@ export const attemptId = (call: number, attempt: number): number => call * attem
 export const callOf = (id: number): number => Math.floor(id / attemptsPerCall)
 
 /** Carries out a command that concerns the caller alone. */
-export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: Event.Event) => void, now: number): void => {
-  const { pool, tickets } = roster
+export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: Event.Event) => void): void => {
+  const { clock, pool, tickets } = roster
   switch (command._tag) {
     case "Deliver":
       return tickets.get(command.id)?.item(command.payload)
@@ -139,20 +145,20 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       const ticket = tickets.get(id)
       tickets.delete(id) // once: a caller's throw must not come again in each next Dispatcher
       ticket?.fail(error) // before the event: whatever the sink does, the caller is told
-      return emit(Event.make(PoolEvent.call_fail, now, {}, { pool, tool, reason: error._tag, executed, cause: message }))
+      return emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: error._tag, executed, cause: message }))
     }
   }
 }
 
 /** Fails the tickets that neither the machine nor a waiting event knows: what a crash in the middle of a decision left behind. */
-export const settleLost = (roster: Roster, reason: string, emit: (event: Event.Event) => void, now: number): void => {
+export const settleLost = (roster: Roster, reason: string, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, pool, state, tickets } = roster
   const offered = new Set(inbox.flatMap((event) => event._tag === "Offer" ? [event.offer.id] : []))
   const told = new Set(outbox.flatMap((command) => command._tag === "Complete" || command._tag === "Fail" ? [command.id] : []))
   for (const [id, { tool }] of tickets) {
     if (state.calls.has(id) || offered.has(id) || told.has(id)) continue
     const error = new CallError.OutcomeUnknown({ pool, tool, executed: "unknown", worker: pool, began: false, ended: false, reason })
-    settle(roster, Dispatch.Command.Fail({ id, error }), emit, now)
+    settle(roster, Dispatch.Command.Fail({ id, error }), emit)
   }
 }
 
@@ -197,20 +203,20 @@ export const seat = (
 }
 
 /** Ends every open call, and from now on each new one at once: somebody may hold the Roster still. */
-const close = (roster: Roster, because: string, emit: (event: Event.Event) => void, now: number): void => {
-  const { inbox, outbox, state } = roster
+const close = (roster: Roster, because: string, emit: (event: Event.Event) => void): void => {
+  const { clock, inbox, outbox, state } = roster
   const drain = () => {
     for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
-      outbox.push(...DispatchMachine.transition(state, event, now))
+      outbox.push(...DispatchMachine.transition(state, event, clock.now()))
     }
-    for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) settle(roster, command, emit, now)
+    for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) settle(roster, command, emit)
   }
   roster.dispatcher = undefined // what callers do when they are told waits
   inbox.push(Dispatch.Event.Close({ because }))
   try {
     drain()
   } finally {
-    settleLost(roster, because, emit, now)
+    settleLost(roster, because, emit)
     roster.dispatcher = drain
     drain()
   }
@@ -221,18 +227,17 @@ export const child = (pool: string, config: PoolConfig, name: RegisteredName.Reg
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
-      const roster = make(pool, config)
+      const roster = make(pool, config, yield* Clock.Clock)
       const sink = yield* Event.EventSink
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
-          close(roster, "the pool is stopping", (event) => Event.tell(sink, event), yield* Clock.currentTimeMillis)
+          close(roster, "the pool is stopping", (event) => Event.tell(sink, event))
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: config.size }, { pool })
-      const look = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.sync(() => expire(roster, (event) => Event.tell(sink, event), now)))
-      return Effect.forever(Effect.andThen(Effect.sleep(lookMillis), look))
+      const look = Effect.sync(() => expire(roster, (event) => Event.tell(sink, event)))
+      return Effect.forever(Effect.andThen(HostTimer.punctual(roster.clock, lookMillis), look))
     })
   })

@@ -18,14 +18,16 @@
  * A slot that was given and did not come up is forgotten by the fleet. One that an interrupted WorkerStarter has left starting is waited for,
  * and given again if it is forgotten.
  */
-import { Child, Event, ExitReason, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
+import { Child, Event, ExitReason, MonotonicClock, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type * as PerWorker from "../PerWorker.ts"
+import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import { BootFailed, ChannelLost, FleetLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
@@ -34,6 +36,7 @@ import type { Roster } from "./Roster.ts"
 /** What {@link child} takes. */
 export interface Options {
   readonly pool: string
+  readonly config: PoolConfig
   readonly spare: WorkerRuntime["spare"]
   readonly roster: RegisteredName.RegisteredName<Roster>
   readonly fleet: RegisteredName.RegisteredName<Fleet>
@@ -45,12 +48,13 @@ export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | Channe
 /** The starter of workers that have the children `C` beside their own. */
 export type WorkerStarter<C extends Child.Any> = ReturnType<typeof child<C>>
 
-export const child = <C extends Child.Any>({ fleet: fleetName, pool, roster: rosterName, spare }: Options) =>
+export const child = <C extends Child.Any>({ config, fleet: fleetName, pool, roster: rosterName, spare }: Options) =>
   Child.make("worker_starter", {
     plane: "control",
+    shutdown: Duration.sum(config.stopGrace, Duration.seconds(6)), // spares are stopped as workers are: the grace, SIGKILL, 5 s, and 1 s more
     start: Effect.gen(function*() {
       const fleet = yield* Effect.orDie(RegisteredName.whereis(fleetName))
-      const { config, launches, state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
+      const { launches, state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
       const slots = [...state.slots.keys()].map(String)
       const present = new Set((yield* fleet.tree).children.map(({ id }) => id))
       const failed = (error: unknown) => error as Failure<C> // the fleet's template has no other
@@ -120,15 +124,18 @@ const keepSpare = (pool: string, launch: ReturnType<WorkerRuntime["spare"]>): Ef
       yield* Event.emit(PoolEvent.spare_leave, {}, { pool, pid, how })
       return how
     })
-    return Effect.forever(Effect.gen(function*() {
-      const exit = yield* Effect.exit(Effect.scoped(one))
-      if (Exit.isSuccess(exit) && exit.value === "taken") return
-      const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
-      const delayMillis = yield* Effect.orDie(delay(yield* Clock.currentTimeMillis, { id: "spare", reason }))
-      if (Exit.isFailure(exit)) {
-        const cause = ExitReason.describe(reason)
-        yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
-      }
-      yield* Effect.sleep(delayMillis)
-    }))
+    return Effect.flatMap(Clock.Clock, (clock) => {
+      const time = new MonotonicClock.MonotonicClock(clock)
+      return Effect.forever(Effect.gen(function*() {
+        const exit = yield* Effect.exit(Effect.scoped(one))
+        if (Exit.isSuccess(exit) && exit.value === "taken") return
+        const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
+        const delayMillis = yield* Effect.orDie(delay(time.now(), { id: "spare", reason }))
+        if (Exit.isFailure(exit)) {
+          const cause = ExitReason.describe(reason)
+          yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
+        }
+        yield* Effect.sleep(delayMillis)
+      }))
+    })
   })

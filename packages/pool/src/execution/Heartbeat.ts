@@ -1,51 +1,66 @@
 /**
- * Asks a worker at an interval whether it answers, on the stream that carries its calls. A worker that misses too many beats in a row is
- * ended through its supervisor, which counts it and replaces the process.
+ * Asks a worker at an interval whether it answers, on the stream that carries its calls, and tells its watchdog what came of it. It judges
+ * nothing: without a watchdog, between two generations of it, a beat has no consequence.
+ *
+ * ```text
+ *  ask ──────────── timeout / 2 ──────────── timeout ───────────── interval: ask again
+ *    answered ─▶ tell     not yet ─▶ tell, look        missed ─▶ tell, look
+ * ```
  */
-import { Child, Event, RegisteredName, Supervisor } from "@snakepit/core"
-import * as Clock from "effect/Clock"
+import { Child, Event, RegisteredName } from "@snakepit/core"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { Roster } from "../control/Roster.ts"
+import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
-import { HeartbeatLost } from "../WorkerError.ts"
 import type { WorkerSeat } from "../WorkerRuntime.ts"
 import * as HeartbeatState from "./HeartbeatState.ts"
+
+/** A quarter of the timeout: a beat whose timer came later than that measures the host, not the worker. */
+export const lateShare = 0.25
 
 /** The heartbeat of one worker. It is started after the channel, so there is a wire to ask. */
 export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Roster>) =>
   Child.make("heartbeat", {
     plane: "execution",
     start: Effect.gen(function*() {
-      const supervisor = yield* Supervisor.CurrentSupervisor
-      const { probes } = yield* Effect.orDie(RegisteredName.whereis(roster))
-      const { interval, maxMissed, timeout } = seat.config.heartbeat
+      const { clock, probes, watchdogs } = yield* Effect.orDie(RegisteredName.whereis(roster))
+      const interval = Duration.toMillis(seat.config.heartbeat.interval)
+      const timeout = Duration.toMillis(seat.config.heartbeat.timeout)
       const about = { pool: seat.pool, slot: seat.slot }
+      const half = HostTimer.wait(clock, timeout / 2).pipe(
+        Effect.map((late) => late > timeout * lateShare ? "late" as const : "silent" as const)
+      )
+
+      const ask = Effect.gen(function*() {
+        const answer = yield* Deferred.make<void>()
+        yield* Effect.forkScoped(
+          Effect.andThen(probes.get(seat.slot) ?? Effect.never, Deferred.succeed(answer, undefined)),
+          { startImmediately: true }
+        )
+        const answered = Effect.as(Deferred.await(answer), "answered" as const)
+        const first = yield* Effect.raceFirst(answered, half)
+        if (first === "answered") return "beat"
+        watchdogs.get(seat.slot)?.heard("waiting", first === "late")
+        const second = yield* Effect.raceFirst(answered, half)
+        if (second === "answered") return "beat"
+        return first === "late" || second === "late" ? "late" : "miss"
+      }).pipe(Effect.scoped)
 
       const beat = Effect.fnUntraced(function*(state: HeartbeatState.HeartbeatState) {
-        const asked = yield* Clock.currentTimeMillis
-        const probe = probes.get(seat.slot)
-        const answer = probe === undefined ? Option.none() : yield* Effect.timeoutOption(probe, timeout)
-        const next = HeartbeatState.transition(state, Option.isSome(answer) ? "beat" : "miss", maxMissed)
-        const rest = Duration.toMillis(interval) - ((yield* Clock.currentTimeMillis) - asked)
-        switch (next._tag) {
-          case "Beating":
-            if (state._tag === "Missing") yield* Event.emit(PoolEvent.heartbeat_recover, { missed: state.missed }, about)
-            break
-          case "Missing":
-            yield* Event.emit(PoolEvent.heartbeat_miss, { missed: next.missed }, about)
-            break
-          case "Lost":
-            yield* Event.emit(PoolEvent.heartbeat_lose, { missed: next.missed }, about)
-            seat.sink.broken() // no further call for it while it is being stopped
-            yield* supervisor.failChild(
-              "process",
-              new HeartbeatLost({ worker: seat.name, missed: next.missed, intervalMillis: Duration.toMillis(interval) })
-            ).pipe(Effect.orDie)
-            return yield* Effect.never
+        const asked = clock.now()
+        const outcome = yield* ask
+        if (watchdogs.get(seat.slot)?.condemned === true) return yield* Effect.never
+        const next = HeartbeatState.transition(state, outcome)
+        const missed = HeartbeatState.missed(next)
+        if (outcome === "miss") yield* Event.emit(PoolEvent.heartbeat_miss, { missed }, about)
+        if (outcome === "beat" && state._tag === "Missing") {
+          yield* Event.emit(PoolEvent.heartbeat_recover, { missed: state.missed }, about)
         }
-        yield* Effect.sleep(Math.max(0, rest)) // waiting for an answer is part of the interval
+        watchdogs.get(seat.slot)?.heard(outcome === "beat" ? "answered" : "missed", outcome === "late")
+        if (outcome === "late") return next // asked again at once: what a late host missed must not cost a frozen worker's calls a second more
+        yield* Effect.sleep(Math.max(0, interval - (clock.now() - asked))) // waiting for an answer is part of the interval
         return next
       })
 

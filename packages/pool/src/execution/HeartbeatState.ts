@@ -1,27 +1,30 @@
 /**
- * The decision of a heartbeat: how many misses in a row mean lost.
+ * What a heartbeat knows of its worker: how many beats it has missed in a row. What that means is the watchdog's to say.
  *
  * ```text
- *  Beating ──miss──▶ Missing(n) ──miss, n + 1 = maxMissed──▶ Lost
- *     ▲                  │
- *     └──────beat────────┘
+ *  Beating ──miss──▶ Missing(1) ──miss──▶ Missing(2) ──miss──▶ …
+ *     ▲                  │                    │
+ *     └──────beat────────┴────────────────────┘            late, the host was held up: the beat says nothing
  * ```
  */
 export type HeartbeatState =
   | { readonly _tag: "Beating" }
-  /** Invariant: 1 ≤ missed < maxMissed. */
+  /** Invariant: missed ≥ 1. */
   | { readonly _tag: "Missing"; readonly missed: number }
-  | { readonly _tag: "Lost"; readonly missed: number }
 
 export const initial: HeartbeatState = { _tag: "Beating" }
 
 /** Misses in a row so far. */
 export const missed = (state: HeartbeatState): number => state._tag === "Beating" ? 0 : state.missed
 
-/** Total; `Lost` is final. */
-export const transition = (state: HeartbeatState, event: "beat" | "miss", maxMissed: number): HeartbeatState => {
-  if (state._tag === "Lost") return state
-  if (event === "beat") return initial
-  const count = missed(state) + 1
-  return count >= maxMissed ? { _tag: "Lost", missed: count } : { _tag: "Missing", missed: count }
+/** Total. */
+export const transition = (state: HeartbeatState, event: "beat" | "miss" | "late"): HeartbeatState => {
+  switch (event) {
+    case "beat":
+      return initial
+    case "miss":
+      return { _tag: "Missing", missed: missed(state) + 1 }
+    case "late":
+      return state
+  }
 }

@@ -5,13 +5,14 @@
  * <slot>       rest_for_one
  * ├─ process   the external process            ends ⇒ all below go with it
  * ├─ channel   the stream to it                ends ⇒ the process lives on; a new stream is opened
- * ├─ heartbeat asks whether it answers         fails `process` when it does not
- * ├─ watchdog  minds cancelled calls           fails `process` when one does not stop
+ * ├─ heartbeat asks whether it answers         tells the watchdog
+ * ├─ watchdog  judges it                       fails `process` when it is stopped, hung, unreachable, or runs a call beyond its limit
  * └─ …         the application's own           `perWorker`; ends ⇒ those after it, no other part of the worker
  * ```
  *
  * Escalates to the fleet when it needs more restarts than `restart.worker` allows, or at once when its adapter cannot be served. Stopped by:
- * the fleet. Never by a heartbeat, a watchdog or the channel: they ask it with `failChild`.
+ * the fleet. Never by a watchdog or the channel: they ask it with `failChild`. A heartbeat or a watchdog that ends is restarted and harms
+ * nothing.
  */
 import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { Roster } from "../control/Roster.ts"
@@ -33,7 +34,12 @@ const flagsOf = ({ restart }: PoolConfig) =>
   }) as const
 
 const ownOf = (seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.RegisteredName<Roster>) =>
-  [runtime.process(seat), runtime.channel(seat), Heartbeat.child(seat, roster), Watchdog.child(seat, roster)] as const
+  [
+    runtime.process(seat),
+    runtime.channel(seat),
+    Heartbeat.child(seat, roster),
+    Watchdog.child(seat, roster, () => runtime.evidence(seat))
+  ] as const
 
 /** The children that a worker has in every pool. */
 export type OwnChild = ReturnType<typeof ownOf>[number]

@@ -51,12 +51,13 @@
  *
  * @see {@link ../WorkerRuntime.ts} for the port
  */
-import { Child, Supervisor } from "@snakepit/core"
+import { Child, MonotonicClock, Supervisor } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as HandshakePatience from "../execution/HandshakePatience.ts"
 import * as ExitClass from "../ExitClass.ts"
 import * as WorkerError from "../WorkerError.ts"
 import type { Evidence, Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
@@ -88,6 +89,11 @@ export interface ScriptedWorker {
   /** The process answers nothing any more, and ends by SIGKILL alone. */
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
+  /**
+   * What the kernel says of its present process from now on, `share` being the CPUs that it uses; `undefined` for nothing, as on a system
+   * without `/proc`. By default what is: stopped while it is frozen.
+   */
+  readonly appears: (state: Evidence["state"] | undefined, share?: number) => Effect.Effect<void>
   /** The channel breaks; the process lives on. */
   readonly loseChannel: (detail?: string) => Effect.Effect<void>
   /** Its next boots fail with `BootFailed`. */
@@ -134,6 +140,7 @@ interface Bench {
   process: ScriptedProcess.ScriptedProcess | undefined
   lose: ((detail: string) => void) | undefined
   generation: number
+  evidence: ((now: number) => Evidence | undefined) | undefined
   readonly refusals: Refusals
 }
 
@@ -161,7 +168,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
   let pids = 1000 // as if others had been started before
 
   const bench = (name: string): Bench =>
-    getOrMake(benches, name, () => ({ process: undefined, lose: undefined, generation: -1, refusals: { left: 0, stage: "import" } }))
+    getOrMake(
+      benches,
+      name,
+      () => ({ process: undefined, lose: undefined, generation: -1, evidence: undefined, refusals: { left: 0, stage: "import" } })
+    )
   const hall = (pool: string): Hall =>
     getOrMake(halls, pool, () => ({
       endReaper: undefined,
@@ -245,7 +256,10 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
               const drained = yield* Effect.timeoutOption(drain, seat.config.stopGrace)
               started.end(Option.isSome(drained) ? { code: 0, signal: null } : { code: null, signal: "SIGKILL" })
             }
-            if (at.process === started) at.process = undefined
+            if (at.process === started) {
+              at.process = undefined
+              at.evidence = undefined
+            }
           })
         )
         const life: Effect.Effect<
@@ -289,14 +303,16 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
     })
 
   const evidence = (seat: WorkerSeat): Evidence | undefined => {
-    const { process } = bench(seat.name)
+    const { evidence, process } = bench(seat.name)
     if (process === undefined || clock === undefined) return undefined
+    if (evidence !== undefined) return evidence(clock.currentTimeMillisUnsafe())
     const frozen = !process.thawed.isOpen()
     const runnable = !frozen && !process.idle.isOpen()
     return {
       pid: process.pid,
       state: frozen ? "stopped" : runnable ? "running" : "sleeping",
       cpuMillis: process.cpuMillis(clock.currentTimeMillisUnsafe()),
+      majorFaults: 0,
       runnable
     }
   }
@@ -310,14 +326,12 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
         const lost = (detail: string) => new WorkerError.ChannelLost({ worker: seat.name, detail })
         const dialled = at.process
         if (dialled === undefined) return yield* lost("there is no process")
-        const { interval, maxMissed } = seat.config.heartbeat
-        const patience = Duration.max(Duration.times(interval, maxMissed), Duration.seconds(2)) // as in the bridge
-        const answered = yield* Effect.timeoutOption(
-          Effect.raceFirst(dialled.thawed.await, Deferred.await(dialled.ended)),
-          patience
+        const monotonic = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
+        const silent = yield* Effect.raceFirst(
+          Effect.asVoid(Effect.raceFirst(dialled.thawed.await, Deferred.await(dialled.ended))),
+          HandshakePatience.outlast({ worker: seat.name, config: seat.config, clock: monotonic, evidence: () => evidence(seat) })
         )
-        if (Option.isNone(answered)) {
-          const silent = new WorkerError.HandshakeTimeout({ worker: seat.name, waitedMillis: Duration.toMillis(patience) })
+        if (silent !== undefined) {
           yield* Effect.orDie(supervisor.failChild("process", silent))
           return yield* lost(silent.message)
         }
@@ -386,6 +400,15 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
       exit: (code) => Effect.map(living(name), (process) => process.end({ code, signal: null })),
       freeze: Effect.map(living(name), (process) => void process.thawed.closeUnsafe()),
       thaw: Effect.map(living(name), (process) => void process.thawed.openUnsafe()),
+      appears: (state, share = 0) =>
+        Effect.gen(function*() {
+          const { pid } = yield* living(name)
+          const since = yield* Clock.currentTimeMillis
+          bench(name).evidence = (now) =>
+            state === undefined
+              ? undefined
+              : { pid, state, cpuMillis: share * (now - since), majorFaults: 0, runnable: state === "running" }
+        }),
       loseChannel: (detail = "as scripted") =>
         Effect.suspend(() => {
           const { lose } = bench(name)

@@ -1,0 +1,54 @@
+/**
+ * What the kernel says of a process, read from `/proc`: whether it works, waits, or was stopped. The watchdog asks when a beat was missed.
+ *
+ * Synchronous, and small: one file, and while that does not say that it runs, one for each further thread until one of them does.
+ */
+import type { WorkerRuntime } from "@snakepit/pool"
+import { readdirSync, readFileSync } from "node:fs"
+
+/** Of `/proc/<pid>/stat`, counted from the state, which is the first behind the name. */
+const field = { state: 0, majorFaults: 9, user: 11, system: 12 } as const
+
+/** 10: a clock tick as `/proc` counts it (USER_HZ is 100 on every architecture that Node runs on). */
+const tickMillis = 10
+
+const states: { readonly [letter: string]: WorkerRuntime.Evidence["state"] } = {
+  R: "running",
+  S: "sleeping",
+  I: "sleeping",
+  D: "disk",
+  T: "stopped",
+  t: "traced",
+  Z: "zombie"
+}
+
+/** `undefined` when there is no such process, or no `/proc`. */
+export const of = (pid: number): WorkerRuntime.Evidence | undefined => {
+  const fields = stat(`/proc/${pid}/stat`)
+  if (fields === undefined) return undefined
+  const state = states[fields[field.state]!] ?? "other"
+  return {
+    pid,
+    state,
+    cpuMillis: (Number(fields[field.user]) + Number(fields[field.system])) * tickMillis,
+    majorFaults: Number(fields[field.majorFaults]),
+    runnable: state === "running" || (state !== "stopped" && state !== "traced" && hasRunningThread(pid))
+  }
+}
+
+const hasRunningThread = (pid: number): boolean => {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((id) => stat(`/proc/${pid}/task/${id}/stat`)?.[field.state] === "R")
+  } catch {
+    return false // it has just ended
+  }
+}
+
+const stat = (path: string): ReadonlyArray<string> | undefined => {
+  try {
+    const text = readFileSync(path, "latin1")
+    return text.slice(text.lastIndexOf(")") + 2).split(" ") // a name may hold spaces and parentheses
+  } catch {
+    return undefined
+  }
+}
