@@ -136,8 +136,12 @@ for (const scenario of chosen) {
   say(`\n${scenario.name}: ${scenario.about}`)
   const session = new Session(scenario.name, { runs: runs ?? (short ? scenario.shortRuns : scenario.runs), seed, short, seconds, say })
   current = session
-  await scenario.run(session)
-  await session.finish(scenario)
+  try {
+    await scenario.run(session)
+    await session.finish(scenario)
+  } finally {
+    await session.dispose()
+  }
   reports.push({ report: session.report, ok: session.failures.length === 0, seconds: (performance.now() - began) / 1000 })
   failures.push(...session.failures.map((failure) => ({ ...failure, scenario })))
 }

@@ -1,6 +1,6 @@
 /** Workers that will never answer again, each in its own way. */
 import { check } from "../Check.ts"
-import { until } from "../Host.ts"
+import { type Host, until } from "../Host.ts"
 import { limitMillis } from "../host/Tools.ts"
 import * as Observer from "../Observer.ts"
 import type { Scenario } from "../Session.ts"
@@ -15,6 +15,28 @@ const kinds = ["SIGSTOP", "deadlock_holding_lock", "deadlock", "endless"] as con
 const afterLimit: ReadonlySet<string> = new Set(["deadlock", "endless"])
 const pools = { default: { size: 5, restart: plenty, stopGrace, cancelGrace: `${cancelGraceMillis} millis` } } as const
 
+interface Begun {
+  readonly worker: Observer.Worker
+  readonly began: number
+}
+
+/** Each kind on a worker of its own. The signal comes last: a stopped worker would be given a call, and never begin it. */
+const begin = async (host: Host, round: ReadonlyArray<typeof kinds[number]>): Promise<ReadonlyMap<string, Begun>> => {
+  await until(() => host.workers().length, (there) => there === pools.default.size, 30_000)
+  const begun = new Map<string, Begun>()
+  for (const tool of round) {
+    if (tool === "SIGSTOP") continue
+    const began = Date.now()
+    begun.set(tool, { worker: await workerOf(host, await host.ask("call", { pool: "default", tool })), began })
+  }
+  if (!round.includes("SIGSTOP")) return begun
+  const hung = new Set([...begun.values()].map(({ worker }) => worker.slot))
+  const worker = host.workers().find(({ slot }) => !hung.has(slot))!
+  begun.set("SIGSTOP", { worker, began: Date.now() })
+  Observer.signal(worker, "SIGSTOP")
+  return begun
+}
+
 export const hang: Scenario = {
   name: "hang",
   about:
@@ -22,28 +44,16 @@ export const hang: Scenario = {
   runs: 40,
   shortRuns: 4,
   run: async (session) => {
-    for (let first = 0; first < session.options.runs; first += kinds.length) {
-      const host = await session.shared(pools)
-      await until(() => host.workers().length, (there) => there === pools.default.size, 30_000)
+    for (let first = 0; first < session.options.runs && !session.isOver; first += kinds.length) {
       // seeds follow each other: a round has one of each kind
       const round = kinds.map((_, offset) => kinds[session.seedOf(first + offset) % kinds.length]!).slice(0, session.options.runs - first)
-      // one after the other, so that each has a worker of its own
-      const begun: Array<{ readonly kind: string; readonly worker: Observer.Worker; readonly began: number }> = []
-      for (const kind of round) {
-        if (kind === "SIGSTOP") {
-          const hung = new Set(begun.map(({ worker }) => worker.slot))
-          const worker = host.workers().find(({ slot }) => !hung.has(slot))!
-          Observer.signal(worker, "SIGSTOP")
-          begun.push({ kind, worker, began: Date.now() })
-        } else {
-          const began = Date.now()
-          const worker = await workerOf(host, await host.ask("call", { pool: "default", tool: kind }))
-          begun.push({ kind, worker, began })
-        }
-      }
-      await Promise.all(begun.map(({ began, kind, worker }, offset) =>
+      const host = session.shared(pools)
+      const begun = host.then((host) => begin(host, round))
+      begun.catch(() => {}) // each run is told
+      await Promise.all(round.map((kind, offset) =>
         session.run(first + offset, 60_000, async () => {
-          const restart = await replaced(host, worker, began, foundMillis)
+          const { began, worker } = (await begun).get(kind)!
+          const restart = await replaced(await host, worker, began, foundMillis)
           session.add("found", restart === undefined ? 0 : 1)
           check(restart !== undefined, () => `${kind} of ${worker.worker} was not found within ${foundMillis} ms`)
           const took = restart.at - began - (afterLimit.has(kind) ? limitMillis + cancelGraceMillis : 0)
@@ -55,7 +65,6 @@ export const hang: Scenario = {
           }`
         })
       ))
-      if (session.isOver) return
     }
   },
   together: ({ millis }) => {
