@@ -8,6 +8,13 @@ import os
 from snakepit_reaper.memory import kills
 
 
+def remove_parents(folder: str) -> None:
+    """Removes the folder that a host made for its pool, and that of its run when no other pool is in it any more."""
+    for made in (folder, os.path.dirname(folder)):
+        with contextlib.suppress(OSError):
+            os.rmdir(made)
+
+
 class Cgroup:
     """A folder made for one process and all that it starts; raises OSError where that may not be made."""
 

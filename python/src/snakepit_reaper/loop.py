@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from snakepit_reaper.births import Birth, Births
-from snakepit_reaper.cgroup import Cgroup
+from snakepit_reaper.cgroup import Cgroup, remove_parents
 from snakepit_reaper.events import Events
 from snakepit_reaper.launch import LINUX, launch, libc, readable
 from snakepit_reaper.lines import Lines
@@ -59,6 +59,8 @@ class Reaper:
         self._events = Events(events)
         self._lines = Lines(COMMAND_BYTES)
         self._pid = os.getpid()
+        self._host = os.getppid()
+        self._cgroups: set[str] = set()
         self._workers: dict[str, Worker] = {}
         self._selector = selectors.PollSelector()
         self._patience = PATIENCE[0]
@@ -102,6 +104,10 @@ class Reaper:
                 self._pause()
         for worker in list(self._workers.values()):
             self._gone(worker)
+        if os.getppid() != self._host:
+            # it was killed, and cannot put its folders away
+            for folder in self._cgroups:
+                remove_parents(folder)
         self._part()
 
     def _containment(self) -> dict[str, bool]:
@@ -257,6 +263,7 @@ class Reaper:
         self._events.emit("spawned", id=worker.id, pid=worker.pid, started=found.started if found else 0)
 
     def _enclose(self, worker: Worker, parent: str) -> None:
+        self._cgroups.add(parent)
         found = process(worker.pid)
         try:
             # the start time keeps apart what other Reapers, or this one's forebears, make in the same folder

@@ -1,0 +1,229 @@
+/** A host program that was started to be harmed: how it is asked, watched, killed and cleaned up after. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import type { Event, SnakepitConfig } from "snakepit"
+import type { Op, Plan, Requests, Said } from "./host/Protocol.ts"
+import * as Ledger from "./Ledger.ts"
+import * as Observer from "./Observer.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const program = fileURLToPath(new URL("host/main.ts", import.meta.url))
+const pythonFolder = fileURLToPath(new URL("python", import.meta.url))
+
+/** The interpreter of the checkout. */
+const python = process.env["SNAKEPIT_PYTHON"] ?? join(root, ".venv", "bin", "python")
+
+/** The settings of one pool of the chaos tools, but for its Python side. */
+export type PoolSettings = Omit<SnakepitConfig.SnakepitConfigInput["pools"][string], "python">
+
+/** How a host ended. */
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export const sleep = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
+
+/** What comes of it, or `undefined` when that takes longer. */
+export const within = async <A>(millis: number, promise: Promise<A>): Promise<A | undefined> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), millis)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Looks again and again until `done`; the last value in any case. */
+export const until = async <A>(look: () => A | Promise<A>, done: (value: A) => boolean, millis: number, every = 5): Promise<A> => {
+  const end = performance.now() + millis
+  for (;;) {
+    const value = await look()
+    if (done(value) || performance.now() > end) return value
+    await sleep(every)
+  }
+}
+
+/** Lines of a host's stderr that are told when it fails. */
+const complaintLines = 30
+
+/** What takes as long as calls and restarts do. */
+const slow: ReadonlySet<Op> = new Set(["load", "rest", "outcome", "spend"])
+/** The rest is answered at once, but by a program that may have no core to run on. */
+const answerMillis = 15_000
+
+export class Host {
+  readonly identity: Observer.Identity
+  readonly ready: Promise<string>
+  readonly ended: Promise<Ended>
+  private readonly folder: string
+  private readonly child: ChildProcess
+  private readonly answers = new Map<number, { readonly resolve: (value: never) => void; readonly reject: (error: Error) => void }>()
+  /** Everything that was ever seen below it, by identity. */
+  private readonly seen = new Map<string, Observer.Process>()
+  private readonly complaints: Array<string> = []
+  private runId: string | undefined
+  private tokens = 0
+  private killed = false
+  private over: Error | undefined
+
+  constructor(pools: Readonly<Record<string, PoolSettings>>, seed: number) {
+    this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
+    const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_JOURNAL: this.file("journal.txt") } }
+    const plan: Plan = {
+      config: { pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: side }])) },
+      ledger: this.file("ledger.jsonl"),
+      events: this.file("events.jsonl"),
+      seed
+    }
+    this.child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--conditions=source", program, JSON.stringify(plan)], {
+      cwd: root,
+      env: { ...process.env, SNAKEPIT_PYTHON: python, XDG_RUNTIME_DIR: this.folder, SNAKEPIT_DATA_DIR: this.file("data") },
+      stdio: ["pipe", "pipe", "pipe"]
+    })
+    const pid = this.child.pid
+    if (pid === undefined) throw new Error(`${process.execPath} could not be started`)
+    this.identity = { pid, started: Observer.find(pid)?.started ?? 0 }
+    this.child.stdin!.on("error", () => {}) // it has gone: `ended` says so
+    const complain = (line: string) => {
+      this.complaints.push(line)
+      if (this.complaints.length > complaintLines) this.complaints.shift()
+    }
+    createInterface({ input: this.child.stderr! }).on("line", complain)
+    let isReady: (runId: string) => void
+    let failed: (error: Error) => void
+    this.ready = new Promise((resolve, reject) => {
+      isReady = resolve
+      failed = reject
+    })
+    this.ready.catch(() => {}) // whoever waits for it is told
+    createInterface({ input: this.child.stdout! }).on("line", (line) => {
+      if (!line.startsWith("{\"")) return complain(line) // a log line of its own
+      const said = JSON.parse(line) as Said
+      if ("ready" in said) {
+        this.runId = said.ready
+        return isReady(said.ready)
+      }
+      const asker = this.answers.get(said.token)
+      this.answers.delete(said.token)
+      if ("refused" in said) asker?.reject(new Error(`the host refused: ${said.refused}`))
+      else asker?.resolve(said.value as never)
+    })
+    this.ended = new Promise((resolve) => {
+      this.child.on("close", (code, signal) => {
+        const error = new Error(`the host ended with ${signal ?? `code ${code}`}${this.said}`)
+        this.over = error
+        failed(error)
+        for (const { reject } of this.answers.values()) reject(error)
+        this.answers.clear()
+        resolve({ code, signal })
+      })
+    })
+  }
+
+  private file(name: string): string {
+    return join(this.folder, name)
+  }
+
+  private read(name: string): string {
+    return existsSync(this.file(name)) ? readFileSync(this.file(name), "utf8") : ""
+  }
+
+  /** What it complained of. */
+  get said(): string {
+    return this.complaints.length === 0 ? "" : `; it said:\n    ${this.complaints.join("\n    ")}`
+  }
+
+  /** Asks it for something; rejected when it ends instead of answering, or does not answer what it can answer at once. */
+  async ask<const O extends Op>(op: O, ask: Requests[O]["ask"]): Promise<Requests[O]["answer"]> {
+    const answer = this.send(op, ask)
+    if (slow.has(op)) return answer
+    const value = await within(answerMillis, answer.then((value) => ({ value })))
+    if (value === undefined) throw new Error(`the host did not answer "${op}" within ${answerMillis / 1000} s${this.said}`)
+    return value.value
+  }
+
+  private send<const O extends Op>(op: O, ask: Requests[O]["ask"]): Promise<Requests[O]["answer"]> {
+    if (this.over !== undefined) return Promise.reject(this.over)
+    const token = ++this.tokens
+    return new Promise<Requests[O]["answer"]>((resolve, reject) => {
+      this.answers.set(token, { resolve, reject })
+      this.child.stdin!.write(`${JSON.stringify({ token, op, ...ask })}\n`)
+    })
+  }
+
+  /** What belongs to it now, by mark and by descent, itself left out. Remembered, for {@link survivors}. */
+  look(): ReadonlyArray<Observer.Process> {
+    const found = new Map<string, Observer.Process>()
+    const marked = this.runId === undefined ? [] : Observer.ofRun(this.runId)
+    for (const process of [...marked, ...Observer.below(this.identity.pid)]) found.set(`${process.pid}.${process.started}`, process)
+    for (const [key, process] of found) this.seen.set(key, process)
+    return [...found.values()]
+  }
+
+  workers(): ReadonlyArray<Observer.Worker> {
+    return Observer.workers(this.look())
+  }
+
+  /** What is left of it, by mark and by all that was seen below it. */
+  survivors(): ReadonlyArray<Observer.Process> {
+    const left = new Map<string, Observer.Process>()
+    for (const process of this.look()) left.set(`${process.pid}.${process.started}`, process)
+    for (const [key, process] of this.seen) if (Observer.isAlive(process)) left.set(key, process)
+    return [...left.values()]
+  }
+
+  /** It, or anything that was ever seen of it. Reads little, so that time can be measured by it. */
+  get isThere(): boolean {
+    return Observer.isAlive(this.identity) || [...this.seen.values()].some(Observer.isAlive)
+  }
+
+  events(): ReadonlyArray<Event.Event> {
+    return this.read("events.jsonl").split("\n").slice(0, -1).map((line) => JSON.parse(line) as Event.Event)
+  }
+
+  journal(): ReadonlyArray<Ledger.Execution> {
+    return Ledger.readJournal(this.read("journal.txt"))
+  }
+
+  ledger(): ReadonlyArray<Ledger.Line> {
+    return Ledger.readLedger(this.read("ledger.jsonl"))
+  }
+
+  account(): Ledger.Account {
+    return Ledger.account({ ledger: this.ledger(), journal: this.journal(), killed: this.killed })
+  }
+
+  /** SIGKILL, whatever it does. */
+  kill(): void {
+    this.killed = true
+    Observer.signal(this.identity, "SIGKILL")
+  }
+
+  interrupt(): void {
+    Observer.signal(this.identity, "SIGTERM")
+  }
+
+  /** Ends whatever is left of it, by identity; removes what it wrote. */
+  async dispose(): Promise<void> {
+    this.kill()
+    await this.ended
+    await until(
+      () => {
+        const left = this.survivors()
+        for (const process of left) Observer.signal(process, "SIGKILL")
+        return left.length
+      },
+      (left) => left === 0,
+      5000
+    )
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,46 @@
+/** The observer against real processes that this test starts, and ends by their pid. */
+import { assert, describe, it } from "@effect/vitest"
+import { type ChildProcess, spawn } from "node:child_process"
+import { until } from "./Host.ts"
+import * as Observer from "./Observer.ts"
+
+const run = `test-${process.pid}`
+
+const sleeper = (env: Record<string, string>): ChildProcess =>
+  spawn("sleep", ["60"], { env: { ...process.env, SNAKEPIT_RUN: run, ...env }, stdio: "ignore" })
+
+describe.skipIf(!Observer.canSee())("the observer", () => {
+  it("finds what carries the mark of a run, sees it stopped, and sees it gone", async () => {
+    const child = sleeper({ SNAKEPIT_WORKER: "default/3#1" })
+    try {
+      const [found] = await until(() => Observer.ofRun(run), (found) => found[0]?.command === "sleep 60", 5000)
+      assert.include(found, { pid: child.pid!, parent: process.pid, run, worker: "default/3#1" })
+      assert.isTrue(Observer.below(process.pid).some(({ pid }) => pid === child.pid))
+      assert.deepStrictEqual(Observer.ofRun(`${run}0`), [])
+      assert.isTrue(Observer.isAlive(found!))
+      assert.isFalse(Observer.isAlive({ ...found!, started: found!.started + 1 })) // the same pid, another process
+      Observer.signal(found!, "SIGSTOP")
+      assert.isTrue(await until(() => Observer.isStopped(found!), (stopped) => stopped, 5000))
+      Observer.signal({ ...found!, started: found!.started + 1 }, "SIGKILL")
+      assert.isTrue(Observer.isAlive(found!))
+      Observer.signal(found!, "SIGKILL")
+      assert.isFalse(await until(() => Observer.isAlive(found!), (alive) => !alive, 5000))
+    } finally {
+      child.kill("SIGKILL")
+    }
+  })
+
+  it("tells a worker from what it has started", () => {
+    const process = { started: 1, state: "S", run }
+    const worker = { ...process, pid: 10, parent: 5, command: "python -m snakepit.worker --name default/3", worker: "default/3#1" }
+    const forked = { ...process, pid: 11, parent: 5, command: "snakepit.worker default/4", worker: "default/4#0" }
+    const all = [
+      { ...process, pid: 5, parent: 1, command: "python reaper.py", worker: undefined },
+      worker,
+      forked,
+      { ...process, pid: 12, parent: 10, command: worker.command, worker: worker.worker }, // it has forked and not yet executed
+      { ...process, pid: 13, parent: 5, command: "sleep 600", worker: worker.worker } // its parent has ended
+    ]
+    assert.deepStrictEqual(Observer.workers(all), [{ ...worker, pool: "default", slot: 3 }, { ...forked, pool: "default", slot: 4 }])
+  })
+})

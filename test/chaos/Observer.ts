@@ -1,0 +1,124 @@
+/**
+ * What `/proc` shows, read by itself: not with the library's own eyes. The identity of a process is its pid with the time at which it
+ * started; what belongs to a run carries `SNAKEPIT_RUN` in its environment, what belongs to a worker `SNAKEPIT_WORKER` too.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+
+/** One process; `started` in clock ticks since boot. */
+export interface Identity {
+  readonly pid: number
+  readonly started: number
+}
+
+export interface Process extends Identity {
+  readonly parent: number
+  /** As in `/proc/<pid>/stat`: `R`, `S`, `T` (stopped), `Z` (dead, not yet reaped) … */
+  readonly state: string
+  readonly command: string
+  readonly run: string | undefined
+  /** `default/3#0`. */
+  readonly worker: string | undefined
+}
+
+/** This observer sees nothing elsewhere than on Linux. */
+export const canSee = (): boolean => stat(process.pid) !== undefined
+
+const slurp = (pid: number, file: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "latin1")
+  } catch {
+    return "" // it has just gone, or is somebody else's
+  }
+}
+
+interface Stat extends Identity {
+  readonly parent: number
+  readonly state: string
+}
+
+const stat = (pid: number): Stat | undefined => {
+  const text = slurp(pid, "stat")
+  if (text === "") return undefined
+  const [state, parent, ...fields] = text.slice(text.lastIndexOf(") ") + 2).split(" ") // a name may hold anything
+  return { pid, state: state!, parent: Number(parent), started: Number(fields[17]) } // the 22nd field of all
+}
+
+const pids = (): ReadonlyArray<number> => readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number)
+
+const markOf = (environment: ReadonlyArray<string>, name: string): string | undefined => {
+  const value = environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1).trimEnd()
+  return value === "" ? undefined : value
+}
+
+const detail = (found: Stat): Process => {
+  const environment = slurp(found.pid, "environ").split("\0")
+  return {
+    ...found,
+    command: slurp(found.pid, "cmdline").replaceAll("\0", " ").trim(),
+    run: markOf(environment, "SNAKEPIT_RUN"),
+    worker: markOf(environment, "SNAKEPIT_WORKER")
+  }
+}
+
+const isDead = (state: string): boolean => state === "Z" || state === "X"
+
+/** The process behind `pid`, a dead one left out. */
+export const find = (pid: number): Process | undefined => {
+  const found = stat(pid)
+  return found === undefined || isDead(found.state) ? undefined : detail(found)
+}
+
+/** Exactly this process is there and not dead. */
+export const isAlive = ({ pid, started }: Identity): boolean => {
+  const found = stat(pid)
+  return found !== undefined && found.started === started && !isDead(found.state)
+}
+
+/** Exactly this process is stopped by a signal. */
+export const isStopped = ({ pid, started }: Identity): boolean => {
+  const found = stat(pid)
+  return found?.started === started && found.state === "T"
+}
+
+/** The living processes that carry the mark of this run. */
+export const ofRun = (run: string): ReadonlyArray<Process> =>
+  pids().flatMap((pid) => find(pid) ?? []).filter((process) => process.run === run)
+
+/** The living processes below this one, whatever they carry. */
+export const below = (root: number): ReadonlyArray<Process> => {
+  const children = new Map<number, Array<Stat>>()
+  for (const found of pids().flatMap((pid) => stat(pid) ?? [])) {
+    children.set(found.parent, [...children.get(found.parent) ?? [], found])
+  }
+  const all = [...children.get(root) ?? []]
+  for (const { pid } of all) all.push(...children.get(pid) ?? [])
+  return all.filter(({ state }) => !isDead(state)).map(detail)
+}
+
+/** A worker's own process. */
+export interface Worker extends Process {
+  readonly pool: string
+  readonly slot: number
+}
+
+/** The workers of a run: each the one process of its mark that was started by something without such a mark. */
+export const workers = (processes: ReadonlyArray<Process>): ReadonlyArray<Worker> => {
+  const marked = new Set(processes.filter(({ worker }) => isWorkerMark(worker)).map(({ pid }) => pid))
+  return processes.flatMap((process) => {
+    const [, pool, slot] = /^([a-z][\w-]*)\/(\d+)#\d+$/.exec(process.worker ?? "") ?? []
+    const leads = pool !== undefined && !marked.has(process.parent) && process.command.includes("snakepit.worker")
+    return leads ? [{ ...process, pool, slot: Number(slot) }] : []
+  })
+}
+
+const isWorkerMark = (mark: string | undefined): boolean => mark !== undefined && /#\d+$/.test(mark)
+
+/** Sends a signal to exactly this process; does nothing when it has gone. */
+export const signal = (identity: Identity, name: NodeJS.Signals): void => {
+  if (!isAlive(identity)) return
+  try {
+    process.kill(identity.pid, name)
+  } catch {
+    // it has gone by itself
+  }
+}

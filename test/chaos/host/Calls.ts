@@ -1,0 +1,151 @@
+/** Makes calls as a user would, and writes down each call before it is made and its outcome when the caller was told. */
+import { Cause, Effect, Exit, Option, Stream } from "effect"
+import { writeSync } from "node:fs"
+import { type CallError, Pool } from "snakepit"
+import * as Chance from "../Chance.ts"
+import type { Line, Outcome } from "../Ledger.ts"
+import { type Endless, mix, type Single, Tools } from "./Tools.ts"
+
+/** After a call that failed at once: a pool that is down must not be asked a million times. */
+const pause = "5 millis"
+
+/** What the calls of one host are made with. */
+export interface Calls {
+  /** One call of the mix. */
+  readonly mixed: (pool: string) => Effect.Effect<void>
+  /** A call of this tool, begun; its id. */
+  readonly begin: (call: { readonly pool: string; readonly tool: Single | Endless; readonly seconds?: number }) => Effect.Effect<number>
+  readonly outcome: (id: number) => Effect.Effect<Outcome>
+  /** Returns when every call is over. */
+  readonly allOver: Effect.Effect<void>
+}
+
+type Clients = Effect.Success<ReturnType<typeof clientsOf>>
+
+const clientsOf = (pools: ReadonlyArray<string>) =>
+  Effect.map(
+    Effect.forEach(pools, (pool) => Effect.map(Pool.client(Tools, { pool }), (client) => [pool, client] as const)),
+    (clients) => new Map(clients)
+  )
+
+/** Calls of these pools, written to the open file `ledger`; what is chosen comes from `seed`. */
+export const make = (pools: ReadonlyArray<string>, ledger: number, seed: number) =>
+  Effect.map(clientsOf(pools), (clients) => new Caller(clients, ledger, Chance.make(seed)))
+
+class Caller implements Calls {
+  private readonly clients: Clients
+  private readonly ledger: number
+  private readonly chance: Chance.Chance
+  private readonly open = new Map<number, Set<(outcome: Outcome) => void>>()
+  private readonly over = new Map<number, Outcome>()
+  private last = 0
+
+  constructor(clients: Clients, ledger: number, chance: Chance.Chance) {
+    this.clients = clients
+    this.ledger = ledger
+    this.chance = chance
+  }
+
+  readonly mixed = (pool: string) =>
+    Effect.suspend(() => {
+      const tool = this.chance.of(mix)
+      const millis = this.chance.between(0, 12)
+      const burn = this.chance.between(0, 3) === 0
+      const elements = this.chance.between(0, 6)
+      const client = this.clients.get(pool)!
+      return this.told(pool, tool, (id) => {
+        switch (tool) {
+          case "once":
+          case "again":
+            return same(id, client[tool]({ id, millis, burn }))
+          case "once_stream":
+          case "again_stream":
+            return counted(elements, client[tool]({ id, elements, millis: millis / 4 }))
+        }
+      })
+    }).pipe(Effect.flatMap((outcome) => outcome === "completed" ? Effect.void : Effect.sleep(pause)))
+
+  readonly begin: Calls["begin"] = ({ pool, seconds = 0, tool }) =>
+    Effect.gen({ self: this }, function*() {
+      const client = this.clients.get(pool)!
+      const id = this.last + 1
+      const made = (id: number): Effect.Effect<number, CallError.CallError> => {
+        switch (tool) {
+          case "nap":
+          case "hold_lock":
+          case "grandchildren":
+          case "ignore_sigterm":
+            return client[tool]({ id, seconds })
+          default:
+            return client[tool]({ id })
+        }
+      }
+      yield* Effect.forkDetach(this.told(pool, tool, (id) => same(id, made(id))), { startImmediately: true })
+      return id
+    })
+
+  readonly outcome: Calls["outcome"] = (id) =>
+    Effect.callback((resume) => {
+      const known = this.over.get(id)
+      if (known !== undefined) return resume(Effect.succeed(known))
+      this.open.get(id)?.add((outcome) => resume(Effect.succeed(outcome)))
+    })
+
+  readonly allOver = Effect.suspend(() => Effect.asVoid(Effect.forEach([...this.open.keys()], this.outcome)))
+
+  /** `call` fails with text when what it got is wrong. */
+  private told(
+    pool: string,
+    tool: string,
+    call: (id: number) => Effect.Effect<void, CallError.CallError | string>
+  ): Effect.Effect<Outcome> {
+    return Effect.suspend(() => {
+      const id = ++this.last
+      const idempotent = tool.startsWith("again")
+      this.open.set(id, new Set())
+      this.write({ id, pool, tool, idempotent })
+      return Effect.onExit(call(id), (exit) => Effect.sync(() => this.tell(id, exit))).pipe(
+        Effect.exit,
+        Effect.map(() => this.over.get(id)!)
+      )
+    })
+  }
+
+  private tell(id: number, exit: Exit.Exit<void, CallError.CallError | string>): void {
+    const { cause, outcome } = outcomeOf(exit)
+    this.write({ id, outcome, ...(cause === undefined ? {} : { cause }) })
+    this.over.set(id, outcome)
+    for (const hear of this.open.get(id) ?? []) hear(outcome)
+    this.open.delete(id)
+  }
+
+  private write(line: Line): void {
+    writeSync(this.ledger, `${JSON.stringify(line)}\n`)
+  }
+}
+
+const same = (id: number, call: Effect.Effect<number, CallError.CallError>): Effect.Effect<void, CallError.CallError | string> =>
+  Effect.flatMap(call, (got) => got === id ? Effect.void : Effect.fail(`it returned ${got}`))
+
+/** A stream may fail after some elements, but those it gave are the first ones, in order; whole, it has all. */
+const counted = (elements: number, stream: Stream.Stream<number, CallError.CallError>) =>
+  Effect.suspend(() => {
+    let next = 0
+    const take = (element: number) =>
+      element === next++ ? Effect.void : Effect.fail(`its stream gave ${element} where ${next - 1} was next`)
+    return Stream.runForEach(stream, take).pipe(
+      Effect.andThen(Effect.suspend(() => next === elements ? Effect.void : Effect.fail(`its stream ended after ${next} of ${elements}`)))
+    )
+  })
+
+const byExecution = { no: "refused", failed: "failed", unknown: "unknown" } as const
+
+const outcomeOf = (exit: Exit.Exit<void, CallError.CallError | string>): { readonly outcome: Outcome; readonly cause?: string } => {
+  if (Exit.isSuccess(exit)) return { outcome: "completed" }
+  const error = Cause.findErrorOption(exit.cause)
+  if (Option.isNone(error)) {
+    return Cause.hasInterruptsOnly(exit.cause) ? { outcome: "interrupted" } : { outcome: "wrong", cause: Cause.pretty(exit.cause) }
+  }
+  if (typeof error.value === "string") return { outcome: "wrong", cause: error.value }
+  return { outcome: byExecution[error.value.executed], cause: `${error.value._tag}: ${error.value.message}` }
+}

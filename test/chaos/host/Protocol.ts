@@ -1,0 +1,68 @@
+/**
+ * What runner and host say to each other, one JSON object a line: a request on the host's stdin, its answer on stdout.
+ *
+ * ```text
+ * runner ─ {"token":3,"op":"fail","supervisor":"snakepit/pools/default","child":"control"} ─▶ host
+ * runner ◀─ {"token":3,"value":null}  or  {"token":3,"refused":"why"} ────────────────────── host
+ * runner ◀─ {"ready":"<run id>"} once, when every worker of every pool is up
+ * ```
+ *
+ * The end of stdin means that the runner is gone: the host kills itself.
+ */
+import type { Contract, SnakepitConfig, Tree } from "snakepit"
+import type { Outcome } from "../Ledger.ts"
+import type { Endless, Single } from "./Tools.ts"
+
+/** What a host is started with, as its one argument. */
+export interface Plan {
+  readonly config: SnakepitConfig.SnakepitConfigInput
+  readonly ledger: string
+  /** Every event, one JSON object a line, written when it is emitted. */
+  readonly events: string
+  readonly seed: number
+}
+
+/** Each request and what answers it. */
+export interface Requests {
+  /** So many more calls of the mix, from so many callers; answers when they are over. */
+  readonly load: { readonly ask: { readonly calls: number; readonly callers: number }; readonly answer: null }
+  /** Calls of the mix in every pool until `rest`; answers at once. Asked again, it does nothing. */
+  readonly keepBusy: { readonly ask: { readonly callersPerPool: number }; readonly answer: null }
+  /** No further call of `keepBusy`; answers when all calls are over. */
+  readonly rest: { readonly ask: object; readonly answer: null }
+  /** One call; answers at once with its id. */
+  readonly call: {
+    readonly ask: { readonly pool: string; readonly tool: Single; readonly seconds: number } | {
+      readonly pool: string
+      readonly tool: Endless
+    }
+    readonly answer: number
+  }
+  /** The outcome of that call, when it is over. */
+  readonly outcome: { readonly ask: { readonly id: number }; readonly answer: Outcome }
+  readonly tree: { readonly ask: object; readonly answer: Tree.SupervisorNode }
+  readonly contract: { readonly ask: object; readonly answer: Contract.Contract }
+  readonly fail: { readonly ask: { readonly supervisor: string; readonly child: string }; readonly answer: null }
+  /**
+   * Fails the child whenever it runs, until its supervisor gave up, or `most` times; answers how often it was failed. Of the root there may
+   * be no answer: the program ends.
+   */
+  readonly spend: {
+    readonly ask: { readonly supervisor: string; readonly child: string; readonly most: number }
+    readonly answer: number
+  }
+  /**
+   * Ends the program as its user would. With `stopAt`, it stops itself at the step of that number of its shutdown: 0 is before anything is
+   * done, then each event is one, and the last is after everything.
+   */
+  readonly end: { readonly ask: { readonly stopAt?: number; readonly afterMillis?: number }; readonly answer: null }
+}
+
+export type Op = keyof Requests
+
+export type Request = { [O in Op]: { readonly token: number; readonly op: O } & Requests[O]["ask"] }[Op]
+
+export type Said =
+  | { readonly ready: string }
+  | { readonly token: number; readonly value: unknown }
+  | { readonly token: number; readonly refused: string }

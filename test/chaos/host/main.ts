@@ -1,0 +1,149 @@
+/** A program as a user writes it, under load, that does to its own tree what the runner asks it to. Its one argument is a `Plan`. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Data, Deferred, Effect, Fiber, Scope } from "effect"
+import { openSync, writeSync } from "node:fs"
+import { createInterface } from "node:readline"
+import { EventBus, EventLog, Snakepit, type Tree } from "snakepit"
+import * as Calls from "./Calls.ts"
+import type { Plan, Request, Requests, Said } from "./Protocol.ts"
+import * as Shutdown from "./Shutdown.ts"
+
+class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
+
+const { config, events, ledger, seed } = JSON.parse(process.argv[2] ?? "{}") as Plan
+const pools = Object.keys(config.pools)
+const eventFile = openSync(events, "a", 0o600)
+
+const say = (said: Said): void => void process.stdout.write(`${JSON.stringify(said)}\n`)
+
+/** Told of each step of the shutdown, once that has begun. */
+let step = (): void => {}
+
+/** Writes every event when it is emitted, up to the last one of the shutdown: nothing detaches this. */
+const record = Effect.gen(function*() {
+  const bus = yield* EventBus.EventBus
+  yield* bus.attach("*", (event) => {
+    writeSync(eventFile, `${JSON.stringify(event)}\n`)
+    step()
+  })
+  const log = yield* EventLog.EventLog
+  for (const event of yield* log.recent()) writeSync(eventFile, `${JSON.stringify(event)}\n`)
+})
+
+/** Where a child stands: its generations from the root down, and whether it runs. */
+const whereIs = (tree: Tree.SupervisorNode, path: string): { readonly chain: string; readonly runs: boolean } | undefined => {
+  let chain = ""
+  let node: Tree.SupervisorNode | undefined = tree
+  let runs = true
+  for (let at = tree.path.length; at < path.length && node !== undefined;) {
+    const next: number = path.indexOf("/", at + 1)
+    at = next === -1 ? path.length : next
+    const child: Tree.ChildNode | undefined = node.children.find((child) => child.path === path.slice(0, at))
+    if (child === undefined) return undefined
+    chain += `.${child.generation}`
+    runs &&= child.status === "running"
+    node = child.supervisor
+    if (node === undefined && at < path.length) return undefined
+  }
+  return { chain, runs }
+}
+
+const program = Effect.gen(function*() {
+  const { root, runId, tree } = yield* Snakepit.Snakepit
+  yield* Scope.provide(record, yield* Scope.make())
+  const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600), seed)
+  const ended = yield* Deferred.make<void>()
+  const context = yield* Effect.context<never>()
+  let ending = false
+  const busy = new Set<Fiber.Fiber<unknown>>()
+
+  const callers = (count: number, work: Effect.Effect<unknown>) =>
+    Effect.all(Array.from({ length: count }, () => work), { concurrency: "unbounded", discard: true })
+
+  const spend = Effect.fnUntraced(function*({ child, most, supervisor }: Requests["spend"]["ask"]) {
+    const before = whereIs(yield* tree, supervisor)?.chain
+    let failed = 0
+    while (failed < most) {
+      const now = yield* tree
+      if (whereIs(now, supervisor)?.chain !== before) break
+      if (whereIs(now, `${supervisor}/${child}`)?.runs === true) {
+        const handle = yield* root.at(supervisor)
+        yield* handle.failChild(child, new Harmed({ message: `chaos spends the budget of ${supervisor}: ${++failed}` }))
+      }
+      yield* Effect.sleep("5 millis")
+    }
+    return failed
+  })
+
+  const handle = (request: Request): Effect.Effect<unknown, { readonly message: string }> => {
+    switch (request.op) {
+      case "load": {
+        let left = request.calls
+        const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!))
+        return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && !ending, body: () => one, step: () => {} }))
+      }
+      case "keepBusy":
+        return Effect.sync(() => {
+          if (busy.size > 0) return
+          for (const pool of pools) {
+            const forever = Effect.whileLoop({ while: () => !ending, body: () => calls.mixed(pool), step: () => {} })
+            const work = callers(request.callersPerPool, forever)
+            busy.add(Effect.runForkWith(context)(work))
+          }
+        })
+      case "rest":
+        return Effect.sync(() => {
+          ending = true
+        }).pipe(Effect.andThen(Fiber.awaitAll(busy)), Effect.andThen(calls.allOver))
+      case "call":
+        return calls.begin(request)
+      case "outcome":
+        return calls.outcome(request.id)
+      case "tree":
+        return tree
+      case "contract":
+        return Snakepit.contract()
+      case "fail":
+        return Effect.flatMap(
+          root.at(request.supervisor),
+          ({ failChild }) => failChild(request.child, new Harmed({ message: "chaos ended it" }))
+        )
+      case "spend":
+        return spend(request)
+      case "end":
+        return Effect.sync(() => {
+          ending = true
+          if (request.stopAt !== undefined) step = Shutdown.steps({ step: request.stopAt, afterMillis: request.afterMillis ?? 0 })
+          step()
+          Deferred.doneUnsafe(ended, Effect.void)
+        })
+    }
+  }
+  const answer = (request: Request) =>
+    Effect.matchCause(handle(request), {
+      onSuccess: (value) => say({ token: request.token, value: value ?? null }),
+      onFailure: (cause) => say({ token: request.token, refused: String(cause) })
+    })
+
+  const requests = createInterface({ input: process.stdin })
+  requests.on("line", (line) => Effect.runForkWith(context)(answer(JSON.parse(line) as Request)))
+  requests.on("close", () => process.kill(process.pid, "SIGKILL")) // nobody looks after this program any more
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      ending = true
+      ;(process.stdin as NodeJS.ReadStream & { readonly unref: () => void }).unref()
+    })
+  )
+  yield* Effect.sync(() => say({ ready: runId }))
+  yield* Deferred.await(ended)
+})
+
+Effect.scoped(program).pipe(
+  Snakepit.supervised,
+  Effect.provide(Snakepit.layer(config)),
+  Effect.ensuring(Effect.sync(() => {
+    writeSync(eventFile, `${JSON.stringify({ name: "the end of everything", at: Date.now(), measurements: {}, attributes: {} })}\n`)
+    step()
+  })),
+  NodeRuntime.runMain
+)

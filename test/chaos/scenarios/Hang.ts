@@ -1,0 +1,74 @@
+/** Workers that will never answer again, each in its own way. */
+import { check } from "../Check.ts"
+import { type Host, until } from "../Host.ts"
+import { limitMillis } from "../host/Tools.ts"
+import * as Observer from "../Observer.ts"
+import type { Scenario } from "../Session.ts"
+import * as Spread from "../Spread.ts"
+import { plenty, replaced, stopGrace, workerOf } from "./Settings.ts"
+
+const cancelGraceMillis = 500
+const foundMillis = 20_000 // far beyond any threshold: a run that takes longer has found nothing
+const bound = 3000 // what the issue demands of p99
+const kinds = ["SIGSTOP", "deadlock_holding_lock", "deadlock", "endless"] as const
+/** Those that leave the interpreter lock free are found by the call's limit alone: their time counts from there. */
+const afterLimit: ReadonlySet<string> = new Set(["deadlock", "endless"])
+const pools = { default: { size: 5, restart: plenty, stopGrace, cancelGrace: `${cancelGraceMillis} millis` } } as const
+
+interface Begun {
+  readonly worker: Observer.Worker
+  readonly began: number
+}
+
+/** Each kind on a worker of its own. The signal comes last: a stopped worker would be given a call, and never begin it. */
+const begin = async (host: Host, round: ReadonlyArray<typeof kinds[number]>): Promise<ReadonlyMap<string, Begun>> => {
+  await until(() => host.workers().length, (there) => there === pools.default.size, 30_000)
+  const begun = new Map<string, Begun>()
+  for (const tool of round) {
+    if (tool === "SIGSTOP") continue
+    const began = Date.now()
+    begun.set(tool, { worker: await workerOf(host, await host.ask("call", { pool: "default", tool })), began })
+  }
+  if (!round.includes("SIGSTOP")) return begun
+  const hung = new Set([...begun.values()].map(({ worker }) => worker.slot))
+  const worker = host.workers().find(({ slot }) => !hung.has(slot))!
+  begun.set("SIGSTOP", { worker, began: Date.now() })
+  Observer.signal(worker, "SIGSTOP")
+  return begun
+}
+
+export const hang: Scenario = {
+  name: "hang",
+  about:
+    "SIGSTOP, a deadlock holding the interpreter lock; a deadlock and an endless loop, after their limit: all found, p99 of millis ≤ 3 s",
+  runs: 40,
+  shortRuns: 4,
+  run: async (session) => {
+    for (let first = 0; first < session.options.runs && !session.isOver; first += kinds.length) {
+      // seeds follow each other: a round has one of each kind
+      const round = kinds.map((_, offset) => kinds[session.seedOf(first + offset) % kinds.length]!).slice(0, session.options.runs - first)
+      const host = session.shared(pools)
+      const begun = host.then((host) => begin(host, round))
+      begun.catch(() => {}) // each run is told
+      await Promise.all(round.map((kind, offset) =>
+        session.run(first + offset, 60_000, async () => {
+          const { began, worker } = (await begun).get(kind)!
+          const restart = await replaced(await host, worker, began, foundMillis)
+          session.add("found", restart === undefined ? 0 : 1)
+          check(restart !== undefined, () => `${kind} of ${worker.worker} was not found within ${foundMillis} ms`)
+          const took = restart.at - began - (afterLimit.has(kind) ? limitMillis + cancelGraceMillis : 0)
+          session.millis.push(took)
+          const alive = await until(() => Observer.isAlive(worker), (alive) => !alive, 10_000)
+          check(!alive, () => `${kind} of ${worker.worker} was found and its process ${worker.pid} is still there 10 s later`)
+          return `${kind} of ${worker.worker} found ${took} ms after ${afterLimit.has(kind) ? "its limit" : "it began"}: ${
+            restart.attributes["cause"]
+          }`
+        })
+      ))
+    }
+  },
+  together: ({ millis }) => {
+    const p99 = Spread.of(millis)?.p99 ?? 0
+    check(p99 <= bound, () => `the 99th percentile of the times until found is ${p99} ms, and must be at most ${bound} ms`)
+  }
+}
