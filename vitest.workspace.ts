@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
 /** Workspace packages are tested from their sources: no build first. "node" keeps what setting `conditions` would otherwise drop. */
@@ -41,6 +43,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: integration,
+          env: { SNAKEPIT_DATA_DIR: join(tmpdir(), "snakepit-test-data") }, // not the user's own; the next run sweeps what a killed host left
           pool: "forks", // a test that kills processes, changes signals or leaks is alone in its own
           fileParallelism: false, // two files of real processes at once would take each other's CPU and time limits
           testTimeout: 60_000,

@@ -36,7 +36,7 @@ const section = ({ contract, path }: { readonly path: string; readonly contract:
   ].join("\n")
 
 /** The pages by their path from the root of the checkout. */
-export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map(Snakepit.contract, (root) => ({
+export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map(Snakepit.contract(), (root) => ({
   "docs/architecture/supervision.md": [
     note,
     "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,38 @@ def shared_worker() -> Iterator[WorkerProcess]:
 @pytest.fixture
 def stream(shared_worker: WorkerProcess) -> Iterator[Stream]:
     yield from opened(shared_worker.socket)
+
+
+def made_cgroup(roots: list[str], needs: str) -> Iterator[Path]:
+    """A cgroup below one of the roots that has the file `needs`, removed afterwards."""
+    name = f"snakepit-test-{os.getpid()}"
+    for root in roots:
+        made = Path(root, name)
+        try:
+            made.mkdir()
+        except OSError:
+            continue
+        try:
+            if (made / needs).exists():
+                yield made
+                return
+        finally:
+            made.rmdir()
+    pytest.skip(f"none of {roots} lets us make a cgroup with {needs}")
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup of version 2 that is ours to use."""
+    yield from made_cgroup(["/sys/fs/cgroup", "/sys/fs/cgroup/unified"], "cgroup.kill")
+
+
+@pytest.fixture
+def memory_cgroup() -> Iterator[Path]:
+    """A cgroup with at most 64 MiB of memory, and no swap to flee to."""
+    for made in made_cgroup(["/sys/fs/cgroup/memory"], "memory.limit_in_bytes"):
+        (made / "memory.limit_in_bytes").write_text(str(64 << 20))
+        yield made
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from worker_host import TOKEN
+
 REAPER = Path(__file__).resolve().parents[1] / "src" / "snakepit" / "reaper.py"
+ADAPTERS = Path(__file__).resolve().parent / "adapters"
 PATIENCE = 10.0  # seconds for an event that comes in milliseconds; only a failing test waits so long
 
 Event = dict[str, Any]
@@ -21,9 +24,10 @@ Event = dict[str, Any]
 class ReaperHost:
     """A Reaper and the pids that were seen below it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *prefix: str) -> None:
+        """`prefix` is a command that runs the Reaper's."""
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(REAPER)],
+            [*prefix, sys.executable, "-I", "-S", str(REAPER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -40,20 +44,55 @@ class ReaperHost:
     def write(self, line: bytes) -> None:
         self.stdin.write(line + b"\n")
 
-    def spawn(self, id: str, *argv: str, secret: str = "s3cret", **env: str) -> None:
-        environment = {"PATH": os.environ["PATH"], **env}
-        command = {"op": "spawn", "id": id, "argv": argv, "env": environment, "cwd": "/", "secret": secret}
-        self.write(json.dumps(command).encode())
+    def command(self, op: str, id: str, **fields: object) -> None:
+        self.write(json.dumps({"op": op, "id": id, **fields}).encode())
 
-    def python(self, id: str, code: str) -> int:
+    def spawn(self, id: str, *argv: str, settings: object = None, **env: str) -> None:
+        environment = {"PATH": os.environ["PATH"], **env}
+        self.command("spawn", id, argv=argv, env=environment, cwd="/", secret=TOKEN, settings=settings)
+
+    def python(self, id: str, code: str, settings: object = None) -> int:
         """Spawns a worker that runs `code`, and waits for its pid."""
-        self.spawn(id, sys.executable, "-I", "-S", "-c", code)
+        self.spawn(id, sys.executable, "-I", "-S", "-c", code, settings=settings)
+        return self.pid(id)
+
+    def forkserver(self, id: str = "fork", adapter: str = "shelf", **env: str) -> Event:
+        """Starts a forkserver, and waits for its status."""
+        self.command(
+            "forkserver",
+            id,
+            argv=[sys.executable, "-m", "snakepit.forkserver", "--adapter", adapter, "--path", str(ADAPTERS)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REAPER.parents[1]), **env},
+            cwd="/",
+        )
+        self.pid(id)
+        status: Event = self.event("status", id)["status"]
+        return status
+
+    def fork(self, id: str, socket: object, via: str = "fork", settings: object = None) -> None:
+        name = id.partition("#")[0]
+        self.command(
+            "fork", id, via=via, socket=str(socket), name=name, max_payload=1 << 20, secret=TOKEN, settings=settings
+        )
+
+    def forked(self, id: str, socket: object, via: str = "fork", settings: object = None) -> int:
+        """Forks a worker, and waits until it serves."""
+        self.fork(id, socket, via, settings)
+        pid = self.pid(id)
+        assert self.event("status", id)["status"]["status"] == "ready"
+        return pid
+
+    def pid(self, id: str) -> int:
         pid: int = self.event("spawned", id)["pid"]
         self.pids.append(pid)
         return pid
 
+    def children(self) -> list[int]:
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def signal(self, id: str, name: str) -> None:
-        self.write(json.dumps({"op": "signal", "id": id, "signal": name}).encode())
+        self.command("signal", id, signal=name)
 
     def event(self, kind: str, id: str | None = None) -> Event:
         """The first event of this kind (and id), waited for."""
@@ -108,6 +147,12 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def limit(pid: int, name: str) -> list[str]:
+    """Soft and hard limit, by their name in /proc."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line.removeprefix(name).split()[:2] for line in lines if line.startswith(name))
 
 
 def await_dead(pids: list[int]) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import subprocess
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reaper_host import PATIENCE, ReaperHost, alive, await_dead
-from snakepit.reaper import Lines
+from reaper_host import PATIENCE, ReaperHost, alive, await_dead, limit
+from snakepit_reaper.lines import Lines
+from worker_host import TOKEN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is proved here needs /proc and a subreaper")
 
@@ -32,7 +36,12 @@ WAIT_FOR_DAEMON = DAEMON + "time.sleep(1000)\n"
 
 
 def test_says_that_it_is_ready_and_a_subreaper(reaper: ReaperHost) -> None:
-    assert reaper.ready == {"event": "ready", "pid": reaper.process.pid, "subreaper": True}
+    assert reaper.ready == {
+        "event": "ready",
+        "pid": reaper.process.pid,
+        "subreaper": True,
+        "containment": {"subreaper": True, "pdeathsig": True, "pidfd": True, "namespace": False},
+    }
 
 
 def test_gives_a_worker_its_secret_its_status_pipe_and_nothing_else(reaper: ReaperHost) -> None:
@@ -51,13 +60,14 @@ os.write(fd, json.dumps(facts).encode() + b"\\n")
     )
     status = reaper.event("status", "default/0")["status"]
     assert status.pop("fds") == [status.pop("fd")]
-    assert status == {"secret": "s3cret\n", "leader": True, "marker": "default/0", "oom": "500"}
+    assert status == {"secret": f"{TOKEN}\n", "leader": True, "marker": "default/0", "oom": "500"}
 
 
 def test_tells_output_exit_code_and_gone_in_this_order(reaper: ReaperHost) -> None:
     pid = reaper.python("a", "import sys; print('one\\ntwo'); print('three', file=sys.stderr, end=''); sys.exit(7)")
     reaper.event("gone", "a")
-    assert reaper.event("exited", "a") == {"event": "exited", "id": "a", "pid": pid, "code": 7, "signal": None}
+    expected = {"event": "exited", "id": "a", "pid": pid, "code": 7, "signal": None, "sent": None, "oom": None}
+    assert reaper.event("exited", "a") == expected
     outputs = {(event["stream"], event["text"]) for event in reaper.of("output")}
     assert outputs == {("stdout", "one"), ("stdout", "two"), ("stderr", "three")}
     assert [event["event"] for event in reaper.events][-2:] == ["exited", "gone"]
@@ -73,7 +83,8 @@ def test_signals_the_group_of_a_worker(reaper: ReaperHost) -> None:
     reaper.python("a", SLEEP)
     reaper.output("a")
     reaper.signal("a", "TERM")
-    assert reaper.event("exited", "a")["signal"] == "SIGTERM"
+    assert (exited := reaper.event("exited", "a"))["signal"] == "SIGTERM"
+    assert (exited["sent"], exited["oom"]) == ("TERM", None)
     reaper.event("gone", "a")
 
 
@@ -123,7 +134,7 @@ def test_an_id_can_be_used_again_when_it_is_gone_and_not_before(reaper: ReaperHo
 def test_a_program_that_is_not_there_is_a_failed_spawn(reaper: ReaperHost) -> None:
     reaper.spawn("a", "/no/such/program")
     failed = reaper.event("spawn_failed", "a")
-    assert failed["errno"] == 2
+    assert (failed["errno"], failed["forkserver_gone"]) == (2, False)
     assert "/no/such/program" in failed["message"]
     reaper.spawn("a", "nul\0byte")
     reaper.spawn("b", "true")
@@ -141,6 +152,8 @@ def test_a_program_that_is_not_there_is_a_failed_spawn(reaper: ReaperHost) -> No
         b'{"op":"fly"}',
         b'{"op":"spawn","id":"a"}',
         b'{"op":"signal","id":"a","signal":"NAP"}',
+        b'{"op":"fork","id":"a","via":"b"}',
+        b'{"op":"forkserver","id":"a"}',
         b'{"op":"spawn","id":1,"argv":[],"env":{},"cwd":"","secret":""}',
     ],
     ids=lambda line: line[:24].decode(errors="replace"),
@@ -196,6 +209,138 @@ def test_workers_die_with_a_reaper_that_is_killed(reaper: ReaperHost) -> None:
     reaper.output("gil")
     reaper.process.kill()
     await_dead(reaper.pids)
+
+
+def test_a_kill_by_someone_else_is_not_ours(reaper: ReaperHost) -> None:
+    pid = reaper.python("a", SLEEP)
+    os.kill(pid, signal.SIGKILL)
+    exited = reaper.event("exited", "a")
+    assert (exited["signal"], exited["sent"], exited["oom"]) == ("SIGKILL", None, None)
+
+
+def test_settings_hold_before_the_worker_has_its_secret(reaper: ReaperHost) -> None:
+    settings = {"nice": 3, "oom_score_adj": 700, "rlimits": {"NOFILE": 99, "AS": 1 << 30}}
+    reaper.python(
+        "a",
+        """
+import json, os, resource, sys
+sys.stdin.read()
+facts = [os.getpriority(os.PRIO_PROCESS, 0), open("/proc/self/oom_score_adj").read().strip(),
+    resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_AS)]
+os.write(int(os.environ["SNAKEPIT_STATUS_FD"]), json.dumps(facts).encode() + b"\\n")
+""",
+        settings,
+    )
+    assert reaper.event("status", "a")["status"] == [3, "700", [99, 99], [1 << 30, 1 << 30]]
+
+
+def test_a_worker_has_the_file_limit_of_the_host_though_the_reaper_has_raised_its_own() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowered = min(soft, 1000)
+    reaper = ReaperHost("sh", "-c", f'ulimit -S -n {lowered}; exec "$@"', "sh")
+    try:
+        pid = reaper.python("a", SLEEP)
+        assert limit(pid, "Max open files") == [str(lowered), str(hard)]
+        assert limit(reaper.process.pid, "Max open files") == [str(hard), str(hard)]
+    finally:
+        reaper.kill()
+
+
+def test_a_setting_that_cannot_be_had_is_told_and_the_worker_runs(reaper: ReaperHost, folder: Path) -> None:
+    # a plain folder is no cgroup
+    pid = reaper.python("a/1", SLEEP, {"cgroup": str(folder), "oom_score_adj": 5000})
+    told = [event["message"] for event in reaper.of("error") if event["id"] == "a/1"]
+    assert ["oom_score_adj 5000" in told[0], "without a cgroup of its own" in told[1]] == [True, True]
+    assert alive(pid)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([], "settings is an object"),
+        ({"color": 1}, "settings has no color"),
+        ({"nice": "low"}, "settings.nice"),
+        ({"rlimits": {"SPEED": 1}}, "RLIMIT_SPEED is unknown"),
+        ({"rlimits": {"AS": -5}}, "RLIMIT_AS"),
+        ({"rlimits": 5}, "settings.rlimits is an object"),
+        ({"cgroup": "here"}, "settings.cgroup is an absolute folder"),
+    ],
+)
+def test_settings_that_mean_nothing_are_a_failed_spawn(reaper: ReaperHost, settings: object, said: str) -> None:
+    reaper.spawn("a", "true", settings=settings)
+    assert said in reaper.event("spawn_failed", "a")["message"]
+
+
+def test_a_cgroup_of_its_own_holds_even_what_hides(reaper: ReaperHost, cgroup: Path) -> None:
+    code = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.execve("/bin/sleep", ["sleep", "1000"], {})
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+"""
+    reaper.python("pool/1#0", code, {"cgroup": str(cgroup)})
+    hidden = int(reaper.output("pool/1#0"))
+    reaper.pids.append(hidden)
+    (own,) = [folder for folder in cgroup.iterdir() if folder.is_dir()]
+    assert own.name.startswith("pool.1#0.")
+    assert len((own / "cgroup.procs").read_text().split()) == 2
+    reaper.signal("pool/1#0", "TERM")
+    reaper.event("gone", "pool/1#0")
+    assert not alive(hidden)
+    assert not own.exists()
+    assert not reaper.of("error")
+
+
+def test_a_worker_that_the_kernel_killed_for_memory_is_told_from_one_that_someone_killed(memory_cgroup: Path) -> None:
+    reaper = ReaperHost("sh", "-c", f'echo $$ > {memory_cgroup}/cgroup.procs; exec "$@"', "sh")
+    try:
+        bystander = reaper.python("bystander", SLEEP)
+        reaper.output("bystander")
+        reaper.python("greedy", "held = bytearray(1 << 30)")
+        exited = reaper.event("exited", "greedy")
+        assert (exited["signal"], exited["sent"]) == ("SIGKILL", None)
+        assert exited["oom"]["kills"] == 1
+        assert exited["oom"]["evidence"].startswith("cgroup")
+        os.kill(bystander, signal.SIGKILL)
+        assert reaper.event("exited", "bystander")["oom"] is None
+    finally:
+        reaper.kill()
+
+
+def test_as_the_first_process_of_a_namespace_it_reaps_sweeps_and_heeds_signals() -> None:
+    unshare = ("unshare", "--map-current-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets us make no pid namespace")
+    reaper = ReaperHost(*unshare)
+    try:
+        assert (reaper.ready["pid"], reaper.ready["containment"]["namespace"]) == (1, True)
+        reaper.forkserver()
+        reaper.pids.clear()  # they are the namespace's
+        with tempfile.TemporaryDirectory(prefix="sp-") as folder:
+            reaper.forked("forked", f"{folder}/s")
+            reaper.python("daemon", DAEMON)
+            reaper.event("gone", "daemon")
+            reaper.spawn("orphans", "sh", "-c", "for n in 1 2 3; do (sleep 0.01 &) done")
+            reaper.event("gone", "orphans")
+            reaper.signal("forked", "TERM")
+            assert reaper.event("exited", "forked")["code"] == 0
+        reaper.pids.clear()
+        reaper.spawn("b", "sleep", "1000")
+        reaper.event("spawned", "b")
+        host_pid = reaper.children()[0]
+        os.kill(host_pid, signal.SIGTERM)
+        assert reaper.process.wait(PATIENCE) == 0
+        reaper.read_to_end()
+        assert reaper.event("gone", "b")
+    finally:
+        reaper.pids.clear()
+        reaper.kill()
 
 
 @given(chunks=st.lists(st.text("ab\n", max_size=12).map(str.encode)), limit=st.integers(1, 6))

@@ -44,6 +44,6 @@ describe("the reference", () => {
     Effect.gen(function*() {
       const { tree } = yield* Snakepit.Snakepit
       const live = new Set(shape(yield* tree))
-      assert.deepStrictEqual([...live].toSorted(), [...promised(yield* Snakepit.contract)].toSorted())
+      assert.deepStrictEqual([...live].toSorted(), [...promised(yield* Snakepit.contract())].toSorted())
     }).pipe(Effect.provide(Snakepit.layer(config({}, { size: 1 })))))
 })

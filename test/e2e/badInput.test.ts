@@ -40,7 +40,7 @@ const workersOf = (marker: string) =>
 describe("a program with bad input", () => {
   it("says which package an adapter lacks, with the traceback, and how to try it", async () => {
     const { stdout } = await refused([JSON.stringify(config({ adapter: "does_not_import" }))], { MARK: "adapter-lacks" })
-    assert.include(stdout, "snakepit/pools/default/fleet/")
+    assert.include(stdout, "snakepit/pools/default/control/launcher/forkserver")
     assert.include(stdout, `its adapter "does_not_import" does not import`)
     assert.include(stdout, "No module named 'a_package_that_nobody_has'")
     assert.include(stdout, "does_not_import.py\", line 3")

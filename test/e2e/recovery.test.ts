@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { type Event, EventBus, EventLog, Pool, Snakepit, SnakepitEvent, Survivors } from "snakepit"
-import { config } from "./fixtures/Program.ts"
+import { config, workerOf } from "./fixtures/Program.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
 const quick = { heartbeat: { interval: "100 millis", timeout: "100 millis", maxMissed: 3 }, stopGrace: "300 millis" }
@@ -39,8 +39,7 @@ const recorder = (slot: number) =>
 const pidOf = (slot: number) =>
   Effect.gen(function*() {
     const survivors = yield* Survivors.of((yield* Snakepit.Snakepit).runId)
-    const worker = survivors.find(({ command }) => command.includes("snakepit.worker") && command.includes(`default/${slot} `))
-    return worker!.pid
+    return workerOf(survivors, `default/${slot}`)!.pid
   })
 
 const names = (events: ReadonlyArray<Event.Event>) => events.map(({ name }) => name)
@@ -60,21 +59,21 @@ describe("a worker of a pool of real Python processes", () => {
       assert.deepStrictEqual(yield* Fiber.join(naps), ["rested", "rested"])
       yield* awaitEvent("snakepit.worker_supervisor.recover")
       assert.deepStrictEqual(names(events), [
+        "snakepit.process.exit",
         "snakepit.worker.detach",
         "snakepit.call.retry",
-        "snakepit.process.exit",
         "snakepit.worker_supervisor.restart",
         "snakepit.process.start",
         "snakepit.worker.attach",
         "snakepit.worker_supervisor.recover"
       ])
-      const [detach, retry, exit, restart, start, attach, recover] = events
+      const [exit, detach, retry, restart, start, attach, recover] = events
       assert.include(detach!.attributes, { generation: 0, cause: "its process was ended by SIGKILL" })
       assert.include(retry!.attributes, { tool: "nap" })
-      assert.include(exit!.attributes, { pid, planned: false, signal: "SIGKILL", generation: 0 })
+      assert.include(exit!.attributes, { pid, planned: false, signal: "SIGKILL", exitClass: "KilledBySomeone", generation: 0 })
       assert.include(restart!.attributes, { child: "process", pool: "default", slot: 0, generation: 0, reason: "Failed" })
       assert.include(restart!.attributes["cause"], `process ${pid} of worker default/0 ended by SIGKILL`)
-      assert.deepInclude(restart!.measurements, { delayMillis: 50, budgetLeft: 2, victims: 3 })
+      assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 3 })
       assert.strictEqual(start!.attributes["generation"], 1)
       assert.strictEqual(attach!.attributes["generation"], 1)
       assert.strictEqual(recover!.attributes["incident"], restart!.attributes["incident"])

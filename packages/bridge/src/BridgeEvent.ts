@@ -2,22 +2,72 @@
 import { Event } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 
-const worker = { pool: Schema.String, slot: Schema.Int, generation: Schema.Int, pid: Schema.Int }
+const pool = { pool: Schema.String }
+const worker = { ...pool, slot: Schema.Int, generation: Schema.Int, pid: Schema.Int }
+const end = {
+  planned: Schema.Boolean,
+  code: Schema.UndefinedOr(Schema.Int),
+  signal: Schema.UndefinedOr(Schema.String),
+  /** A tag of `ExitClass`: `Segfault`, `OutOfMemory`, `KilledByUs` … */
+  exitClass: Schema.String,
+  /** Why, in words, with the evidence. */
+  cause: Schema.String,
+  /** The last lines that it wrote. */
+  output: Schema.String
+}
 
 export const reaper_start = Event.declare({
   name: "snakepit.reaper.start",
   layer: "control",
   when: "a pool's Reaper is up; `subreaper` says whether it keeps orphans",
   measurements: {},
-  attributes: { pool: Schema.String, pid: Schema.Int, subreaper: Schema.Boolean }
+  attributes: { ...pool, pid: Schema.Int, subreaper: Schema.Boolean }
+})
+
+export const reaper_complain = Event.declare({
+  name: "snakepit.reaper.complain",
+  layer: "control",
+  when:
+    "a pool's Reaper could not do something and goes on without: a setting that a worker runs without, a line that it did not understand",
+  measurements: {},
+  attributes: { ...pool, message: Schema.String }
+})
+
+export const forkserver_start = Event.declare({
+  name: "snakepit.forkserver.start",
+  layer: "control",
+  when: "a pool's forkserver has imported the adapter and forks its workers (`mode` is fork), or workers are spawned, and `why`",
+  measurements: { tookMillis: Schema.Finite },
+  attributes: {
+    ...pool,
+    mode: Schema.Literals(["fork", "spawn"]),
+    why: Schema.String,
+    pid: Schema.UndefinedOr(Schema.Int)
+  }
+})
+
+export const forkserver_exit = Event.declare({
+  name: "snakepit.forkserver.exit",
+  layer: "control",
+  when: "a pool's forkserver ended, asked for (`planned`) or not; its workers live on",
+  measurements: {},
+  attributes: { ...pool, pid: Schema.Int, ...end }
+})
+
+export const spare_exit = Event.declare({
+  name: "snakepit.spare.exit",
+  layer: "execution",
+  when: "a spare ended before a slot needed it, asked for (`planned`) or not",
+  measurements: {},
+  attributes: { ...pool, pid: Schema.Int, ...end }
 })
 
 export const process_start = Event.declare({
   name: "snakepit.process.start",
   layer: "execution",
-  when: "a worker's process has imported its adapter and listens",
+  when: "a slot has a process that has imported its adapter and listens; `start` says how it came: forked, spawned, or a spare",
   measurements: { tookMillis: Schema.Finite },
-  attributes: worker
+  attributes: { ...worker, start: Schema.Literals(["fork", "spawn", "spare"]) }
 })
 
 export const process_exit = Event.declare({
@@ -25,21 +75,71 @@ export const process_exit = Event.declare({
   layer: "execution",
   when: "a worker's process ended, asked for (`planned`) or not",
   measurements: {},
-  attributes: {
-    ...worker,
-    planned: Schema.Boolean,
-    code: Schema.UndefinedOr(Schema.Int),
-    signal: Schema.UndefinedOr(Schema.String)
-  }
+  attributes: { ...worker, ...end }
 })
 
 export const process_leak = Event.declare({
   name: "snakepit.process.leak",
   layer: "execution",
-  when: "a worker's process is still there after SIGKILL and a wait; it is likely stuck in the kernel",
+  when: "a process, or one that it started, is still there after SIGKILL and a wait; it is likely stuck in the kernel",
   measurements: {},
-  attributes: worker
+  attributes: { ...pool, worker: Schema.String, pid: Schema.Int, state: Schema.String }
+})
+
+export const containment_report = Event.declare({
+  name: "snakepit.containment.report",
+  layer: "control",
+  when:
+    "a pool's Reaper is up: which layers of containment hold (`active`), which do not (`missing`), and what could still outlive the host",
+  measurements: {},
+  attributes: { pool: Schema.String, active: Schema.String, missing: Schema.String, leaks: Schema.String }
+})
+
+export const process_registry_sweep = Event.declare({
+  name: "snakepit.process_registry.sweep",
+  layer: "foundation",
+  when: "at the start, the journals of other runs were looked through, and what the dead ones left behind was killed",
+  measurements: {
+    living: Schema.Int,
+    foreign: Schema.Int,
+    rebooted: Schema.Int,
+    dead: Schema.Int,
+    unreadable: Schema.Int,
+    killed: Schema.Int,
+    left: Schema.Int,
+    tookMillis: Schema.Finite
+  },
+  attributes: { folder: Schema.String }
+})
+
+export const process_registry_set_aside = Event.declare({
+  name: "snakepit.process_registry.set_aside",
+  layer: "foundation",
+  when: "the journal of another run could not be read whole, and was renamed to `file`",
+  measurements: {},
+  attributes: { file: Schema.String, why: Schema.String }
+})
+
+export const process_registry_write_failed = Event.declare({
+  name: "snakepit.process_registry.write_failed",
+  layer: "foundation",
+  when: "the journal of this run cannot be written; it is written anew at the next change that can be",
+  measurements: {},
+  attributes: { file: Schema.String, detail: Schema.String }
 })
 
 /** Everything this package emits. */
-export const declarations: ReadonlyArray<Event.Declaration> = [reaper_start, process_start, process_exit, process_leak]
+export const declarations: ReadonlyArray<Event.Declaration> = [
+  reaper_start,
+  reaper_complain,
+  forkserver_start,
+  forkserver_exit,
+  spare_exit,
+  process_start,
+  process_exit,
+  process_leak,
+  containment_report,
+  process_registry_sweep,
+  process_registry_set_aside,
+  process_registry_write_failed
+]

@@ -1,6 +1,9 @@
 /** The settings of the Python side of one pool: a Schema that holds every default and its reason. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { Settings } from "./process/ReaperProtocol.ts"
+
+const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
 export const PythonConfig = Schema.Struct({
   /** The module whose `@tool` functions are served, as Python imports it: `"app.tools"`. */
@@ -17,9 +20,33 @@ export const PythonConfig = Schema.Struct({
    * Threads that numeric libraries may use in each worker (`OMP_NUM_THREADS` and its kind). 1: the pool is the parallelism; with the
    * libraries' own defaults every worker would start one thread a core.
    */
-  threads: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 })).pipe(
-    Schema.withDecodingDefault(Effect.succeed(1))
-  )
+  threads: int(1, 1024).pipe(Schema.withDecodingDefault(Effect.succeed(1))),
+  /**
+   * `"fork"`: one process imports the adapter and is forked for each worker, which takes milliseconds and shares its memory. Where that is not
+   * safe (the import starts threads) or not possible (no Linux) workers are spawned, and `snakepit.forkserver.start` says why.
+   * `"spawn"`: each worker imports for itself; for adapters that open devices or connections when they are imported.
+   */
+  start: Schema.Literals(["fork", "spawn"]).pipe(Schema.withDecodingDefault(Effect.succeed("fork" as const))),
+  /** The nice level of workers, absolute. The host's own when left out; 5 to 10 keeps a host that also serves requests responsive. */
+  nice: Schema.optional(int(-20, 19)),
+  /** How gladly the kernel ends a worker when memory runs out. 500: before the host (0), after whatever offers itself (1000). */
+  oomScoreAdj: int(0, 1000).pipe(Schema.withDecodingDefault(Effect.succeed(500))),
+  /** Limits that the kernel holds each worker to; none by default but for core dumps, since what is enough only the adapter's author knows. */
+  limits: Schema.Struct({
+    /** Bytes of address space: allocations beyond it raise `MemoryError`. Libraries reserve far more than they use: measure first. */
+    addressSpace: Schema.optional(int(1 << 26, Number.MAX_SAFE_INTEGER)), // 64 MiB: below it no interpreter with gRPC starts
+    /** Seconds of CPU time in a worker's whole life; the kernel then ends it with SIGKILL. */
+    cpuSeconds: Schema.optional(int(1, 4_294_967_295)),
+    /** Open files and sockets. */
+    openFiles: Schema.optional(int(64, 1_048_576)), // 64: a worker's own pipes, sockets and modules need about 30
+    /** Bytes of a core dump. 0: a worker that holds a model of gigabytes would write them all for each crash. */
+    coreBytes: int(0, Number.MAX_SAFE_INTEGER).pipe(Schema.withDecodingDefault(Effect.succeed(0)))
+  }).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  /**
+   * What holds the pool's processes beyond Reaper, process groups and parent-death signals. `"namespace"`: a pid namespace (Linux), which nothing
+   * can leave; the pool does not start where none can be made.
+   */
+  containment: Schema.Literals(["process", "namespace"]).pipe(Schema.withDecodingDefault(Effect.succeed("process" as const)))
 })
 
 /** The settings of the Python side of one pool, decoded. */
@@ -30,11 +57,15 @@ export const executable = (config: PythonConfig): string => config.executable ??
 
 /** The variables that numeric libraries read their thread count from. */
 const threadVariables = [
-  "OMP_NUM_THREADS",
-  "OPENBLAS_NUM_THREADS",
-  "MKL_NUM_THREADS",
-  "NUMEXPR_NUM_THREADS",
-  "VECLIB_MAXIMUM_THREADS"
+  "OMP_NUM_THREADS", // OpenMP: PyTorch, scikit-learn, XGBoost, LightGBM
+  "OPENBLAS_NUM_THREADS", // numpy and scipy as they are published
+  "MKL_NUM_THREADS", // numpy of conda, PyTorch on Intel
+  "BLIS_NUM_THREADS", // numpy on AMD's libraries
+  "VECLIB_MAXIMUM_THREADS", // numpy on Apple's Accelerate
+  "NUMEXPR_NUM_THREADS", // pandas.eval
+  "NUMBA_NUM_THREADS", // Numba's parallel loops
+  "RAYON_NUM_THREADS", // tokenizers and other packages in Rust
+  "POLARS_MAX_THREADS" // Polars has a pool of its own
 ]
 
 /** The whole environment of a worker. */
@@ -43,3 +74,16 @@ export const environment = (config: PythonConfig, more: Record<string, string>):
   const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return { ...Object.fromEntries(inherited), ...threads, PYTHONUNBUFFERED: "1", ...config.env, ...more }
 }
+
+/** What is applied to each worker before its code runs. `cgroup`: the folder in which the Reaper makes one for it. */
+export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: string | undefined): Settings => ({
+  ...cgroup === undefined ? {} : { cgroup },
+  ...nice === undefined ? {} : { nice },
+  oom_score_adj: oomScoreAdj,
+  rlimits: {
+    ...limits.addressSpace === undefined ? {} : { AS: limits.addressSpace },
+    ...limits.cpuSeconds === undefined ? {} : { CPU: limits.cpuSeconds },
+    ...limits.openFiles === undefined ? {} : { NOFILE: limits.openFiles },
+    CORE: limits.coreBytes
+  }
+})

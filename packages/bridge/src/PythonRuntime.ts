@@ -6,15 +6,19 @@
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
 import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig, WorkerRuntime } from "@snakepit/pool"
+import { PoolConfig, type WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import * as Schema from "effect/Schema"
 import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
+import * as Forkserver from "./process/Forkserver.ts"
+import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
 import * as Reaper from "./process/Reaper.ts"
-import type { PythonConfig } from "./PythonConfig.ts"
+import * as Spares from "./process/Spares.ts"
+import { PythonConfig } from "./PythonConfig.ts"
 
 /** What the runtime needs of the application's configuration. */
 export interface PythonSettings {
@@ -22,7 +26,10 @@ export interface PythonSettings {
 }
 
 /** Stands in for the settings of a pool before there is a configuration, when only the shape of the tree is asked for. */
-const nowhere: PythonConfig = { adapter: "?", path: [], env: {}, threads: 1 }
+const nowhere = {
+  ...Schema.decodeUnknownSync(PoolConfig.PoolConfig)({}),
+  python: Schema.decodeUnknownSync(PythonConfig)({ adapter: "?" })
+}
 
 /** The runtime of one run. */
 export const make = (
@@ -30,21 +37,34 @@ export const make = (
   config: RegisteredName.RegisteredName<PythonSettings>
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
-    const python = (pool: string) => config.latest?.pools[pool]?.python ?? nowhere
+    const settings = (pool: string) => config.latest?.pools[pool] ?? nowhere
     const reapers = named<Reaper.Reaper>("reaper")
+    const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
+    const spares = new Map<string, Spares.Spares>()
+    const sparesOf = (pool: string) => {
+      const present = spares.get(pool) ?? Spares.make()
+      spares.set(pool, present)
+      return present
+    }
+    const launcher = (pool: string): Launcher => {
+      const { python, ...config } = settings(pool)
+      return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool) }
+    }
     return {
       codec: Msgpack,
-      reaper: (pool) => Reaper.child({ pool, runId: run.runId, config: python(pool), name: reapers(pool), spawner }),
+      reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
+      forkserver: (pool) => Forkserver.child(() => launcher(pool)),
+      spare: (pool) => Effect.suspend(() => Spares.start(sparesOf(pool), launcher(pool))),
       process: (seat) =>
         PythonProcess.child({
           seat,
-          config: python(seat.pool),
-          reaper: reapers(seat.pool),
-          registry: run.registry,
+          launcher: () => launcher(seat.pool),
+          spares: sparesOf(seat.pool),
           name: processes(seat.name)
         }),
-      channel: (seat) => Channel.child({ seat, process: processes(seat.name) })
+      channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
+      evidence: () => undefined
     }
   })
 

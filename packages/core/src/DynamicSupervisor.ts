@@ -78,11 +78,16 @@ type CheckTemplate<O extends Options> = TemplateOf<O> extends Child.Child<any, a
   : { readonly child: CompileError<`the template belongs to the ${CP} plane, this supervisor to the ${O["plane"]} plane`> }
   : unknown
 
+/** How its start can fail: as its template's, or not at all when it starts empty. */
+type FirstOf<Id extends string, O extends Options> = O extends { readonly initial: unknown } ?
+  Supervisor.Under<Id, Supervisor.StartOf<TemplateOf<O>>>
+  : never
+
 /** Makes a dynamic supervisor. Throws an `InvalidSpec` for what types cannot see. */
 export const make = <const Id extends string, const O extends Options>(
   id: Id,
   options: O & CheckTemplate<O> & Supervisor.CheckCommon<Id, O, keyof Options, "DynamicSupervisor.make">
-): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>> => {
+): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>, FirstOf<Id, O>> => {
   const shown = checkDynamic(id, options)
   const { child, initial, maxChildren }: Options = options
   return Supervisor.fromSpec(id, options, [shown], {

@@ -214,7 +214,7 @@ export type Made<
 >
 
 /** A child's origins and needs. */
-export type { LifeOf, NeedOf, StartOf }
+export type { LifeOf, NeedOf, StartOf, Under }
 
 /** Whether the id is one text, not any of several. */
 type IsLiteral<Id extends string> = {} extends Record<Id, true> ? false : true

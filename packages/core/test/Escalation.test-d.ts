@@ -220,9 +220,19 @@ describe("a dynamic supervisor escalates", () => {
     expectTypeOf<Supervisor.Escalation<typeof fleet>>().toEqualTypeOf<
       GaveUp<"fleet", At<`fleet/${string}`, ImportFailed | Oom | Always>>
     >()
-    expectTypeOf<Supervisor.StartError<typeof fleet>>().toEqualTypeOf<
+    const begun = DynamicSupervisor.make("fleet", {
+      ...dynamic,
+      initial: Effect.succeed(["a"]),
+      child: (key) => Child.make(key, { start: python })
+    })
+    expectTypeOf<Supervisor.StartError<typeof begun>>().toEqualTypeOf<
       SupervisorError.StartFailed<At<`fleet/${string}`, ImportFailed>>
     >()
+  })
+
+  it("no start of its own when it starts empty", () => {
+    const fleet = DynamicSupervisor.make("fleet", { ...dynamic, child: (key) => Child.make(key, { start: python }) })
+    expectTypeOf<Supervisor.StartError<typeof fleet>>().toBeNever()
   })
 
   it("through nested supervisors and further templates", () => {

@@ -56,6 +56,15 @@ export const PoolConfig = Schema.Struct({
   }, {}),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
   startTimeout: duration("60 seconds"),
+  launch: section({
+    /** Processes that may be starting at a time, warm spares included. 8: a storm of restarts must leave the living workers their cores. */
+    concurrency: count(1, 1024, 8),
+    /**
+     * Warm processes kept ready to fill a slot whose worker has died. 0: each holds its memory all the time, and a fork takes only some ten
+     * milliseconds; one makes a restart all but free.
+     */
+    spares: count(0, 64, 0)
+  }, {}),
   /** Between SIGTERM and SIGKILL. */
   stopGrace: duration("3 seconds"),
   restart: section({

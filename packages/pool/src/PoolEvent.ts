@@ -11,6 +11,7 @@ const worker = { ...pool, slot: Schema.Int, generation: Schema.Int }
 export const pools_supervisor = SupervisorEvent.of("pools_supervisor", "control")
 export const pool_supervisor = SupervisorEvent.of("pool_supervisor", "control")
 export const control_supervisor = SupervisorEvent.of("control_supervisor", "control")
+export const launcher_supervisor = SupervisorEvent.of("launcher_supervisor", "control")
 export const fleet_supervisor = SupervisorEvent.of("fleet_supervisor", "execution")
 export const worker_supervisor = SupervisorEvent.of("worker_supervisor", "execution")
 
@@ -36,6 +37,38 @@ export const pool_close = Event.declare({
     twice: Schema.Int
   },
   attributes: pool
+})
+
+export const worker_starter_fill = Event.declare({
+  name: "snakepit.worker_starter.fill",
+  layer: "control",
+  when: "the fleet is whole: slots that it had and that were left alone, and slots that it was given, whose workers are up",
+  measurements: { present: Schema.Int, given: Schema.Int },
+  attributes: pool
+})
+
+export const spare_ready = Event.declare({
+  name: "snakepit.spare.ready",
+  layer: "control",
+  when: "a warm process is ready and waits to be taken",
+  measurements: {},
+  attributes: { ...pool, pid: Schema.Int }
+})
+
+export const spare_leave = Event.declare({
+  name: "snakepit.spare.leave",
+  layer: "control",
+  when: "a warm process waits no more: a worker has taken it, or it has died. Another is started",
+  measurements: {},
+  attributes: { ...pool, pid: Schema.Int, how: Schema.Literals(["taken", "died"]) }
+})
+
+export const spare_fail = Event.declare({
+  name: "snakepit.spare.fail",
+  layer: "control",
+  when: "a warm process did not come up; it is tried again after the delay, and workers are launched without it meanwhile",
+  measurements: { delayMillis: Schema.Finite },
+  attributes: { ...pool, cause: Schema.String }
 })
 
 export const worker_attach = Event.declare({
@@ -104,11 +137,15 @@ export const watchdog_bite = Event.declare({
 
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
-  ...[pools_supervisor, pool_supervisor, control_supervisor, fleet_supervisor, worker_supervisor].flatMap((events) =>
+  ...[pools_supervisor, pool_supervisor, control_supervisor, launcher_supervisor, fleet_supervisor, worker_supervisor].flatMap((events) =>
     Object.values(events)
   ),
   pool_open,
   pool_close,
+  worker_starter_fill,
+  spare_ready,
+  spare_leave,
+  spare_fail,
   worker_attach,
   worker_detach,
   call_retry,

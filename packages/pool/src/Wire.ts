@@ -20,6 +20,8 @@ export interface WireCall {
 
 /** What the pool can do with an attached worker. All but `probe` are synchronous and never throw; what is said in one tick leaves together. */
 export interface Wire {
+  /** The worker's process, by the host's number. */
+  readonly pid: number
   /** Tools that the worker serves. */
   readonly tools: ReadonlySet<string>
   readonly submit: (call: WireCall) => void

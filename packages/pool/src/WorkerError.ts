@@ -1,5 +1,7 @@
 /** What ends the parts of a worker: the reasons that stand in restarts, escalations and start failures. */
+import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
+import * as ExitClass from "./ExitClass.ts"
 
 const worker = { /** `default/3`. */ worker: Schema.String }
 
@@ -12,7 +14,7 @@ const tail = (lines: ReadonlyArray<string>): string => lines.length === 0 ? "" :
 export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
   ...worker,
   /** How far it came: the process could not be made, the adapter not imported, … */
-  stage: Schema.Literals(["spawn", "import", "catalogue", "bind", "exit", "timeout"]),
+  stage: Schema.Literals(["spawn", "import", "catalogue", "bind", "handshake", "exit", "timeout"]),
   adapter: Schema.String,
   detail: Schema.String,
   output
@@ -30,6 +32,8 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
         return `the tools of its adapter "${this.adapter}" cannot be served`
       case "bind":
         return "it could not listen on its socket"
+      case "handshake":
+        return "it listens and did not shake hands"
       case "exit":
         return "its process ended before it was ready"
       case "timeout":
@@ -45,6 +49,8 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
         return `Try it: python -c "import ${this.adapter}" with the same environment; python.path lists the folders it is looked for in`
       case "bind":
         return "Check that the folder of the sockets is on a local file system and writable"
+      case "handshake":
+        return "Host and Python package of different versions are the likely cause: install matching ones"
       case "exit":
         return "Its output above says why; a missing package and a crash in native code are the usual causes"
       case "timeout":
@@ -59,11 +65,28 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
   pid: Schema.Int,
   code: Schema.NullOr(Schema.Int),
   signal: Schema.NullOr(Schema.String),
+  exitClass: ExitClass.ExitClass,
   output
 }) {
   override get message(): string {
     const how = this.signal === null ? `with code ${this.code}` : `by ${this.signal}`
-    return `process ${this.pid} of worker ${this.worker} ended ${how}${tail(this.output)}`
+    return `process ${this.pid} of worker ${this.worker} ended ${how}: ${ExitClass.cause(this.exitClass)}${tail(this.output)}\n` +
+      ExitClass.next(this.exitClass)
+  }
+}
+
+/** The worker's process is still there after SIGKILL and a wait. Its slot is filled anew; the Reaper goes on trying. */
+export class ProcessLeaked extends Schema.TaggedError<ProcessLeaked>()("ProcessLeaked", {
+  ...worker,
+  pid: Schema.Int,
+  /** As `/proc/<pid>/status` has it: `D (disk sleep)`; "gone" when only processes that it had started are left; "unknown" without `/proc`. */
+  state: Schema.String,
+  waitedMillis: Schema.Finite
+}) {
+  override get message(): string {
+    return `process ${this.pid} of worker ${this.worker} is not gone ${this.waitedMillis} ms after SIGKILL; its state is ${this.state}. ` +
+      "State D is a system call that cannot be interrupted: a network file system or a device that does not answer is the likely cause. " +
+      "It ends when that call returns; the Reaper waits for it"
   }
 }
 
@@ -121,9 +144,68 @@ export class ChannelLost extends Schema.TaggedError<ChannelLost>()("ChannelLost"
   }
 }
 
+/** The pool asks for a containment that cannot be had here. It is not started with less. */
+export class ContainmentUnavailable extends Schema.TaggedError<ContainmentUnavailable>()("ContainmentUnavailable", {
+  pool: Schema.String,
+  containment: Schema.String,
+  detail: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message(): string {
+    return `pool "${this.pool}" asks for containment "${this.containment}", which is not to be had here: ${this.detail}. ` +
+      `To enable it, ${this.remedy}. Or ask for less: containment "process"`
+  }
+}
+
 /** The pool's Reaper did not start or ended; its workers end with it. */
 export class ReaperLost extends Schema.TaggedError<ReaperLost>()("ReaperLost", { pool: Schema.String, detail: Schema.String }) {
   override get message(): string {
     return `the Reaper of pool "${this.pool}" is gone: ${this.detail}`
+  }
+}
+
+/** The pool's Forkserver ended. Its workers live on; new ones start without it until it is up again. */
+export class ForkserverLost extends Schema.TaggedError<ForkserverLost>()("ForkserverLost", {
+  pool: Schema.String,
+  detail: Schema.String,
+  output
+}) {
+  override get message(): string {
+    return `the Forkserver of pool "${this.pool}" is gone: ${this.detail}. Its workers go on${tail(this.output)}`
+  }
+}
+
+/** The pool's fleet ended while workers were given to it: those that had come up kept failing. */
+export class FleetLost extends Schema.TaggedError<FleetLost>()("FleetLost", { pool: Schema.String, detail: Schema.String }) {
+  override get message(): string {
+    return `the fleet of pool "${this.pool}" ended before all its workers were up: ${this.detail}`
+  }
+}
+
+/** The refusal of a restart that would fail as the start before it did: the adapter does not import, or cannot be served. */
+export class DeterministicBootFailure extends Schema.TaggedError<DeterministicBootFailure>()("DeterministicBootFailure", {
+  ...worker,
+  adapter: Schema.String
+}) {
+  override get message(): string {
+    return `starting worker ${this.worker} again does not cure what is wrong with its adapter "${this.adapter}". ` +
+      "Correct it; the pool is tried again by itself"
+  }
+}
+
+/** A child that the application has placed under the workers did not start. */
+export class PerWorkerFailed<out Child extends string = string, out E = unknown> extends Data.TaggedError("PerWorkerFailed")<{
+  /** `default/3`. */
+  readonly worker: string
+  /** Its path below the worker. */
+  readonly child: string
+  readonly error: unknown
+}> {
+  declare readonly child: Child
+  declare readonly error: E
+  override get message(): string {
+    return `"${this.child}", a perWorker child of worker ${this.worker}, did not start: ${
+      this.error instanceof Error ? this.error.message : String(this.error)
+    }`
   }
 }

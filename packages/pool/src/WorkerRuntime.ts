@@ -3,12 +3,16 @@
  * Python over gRPC; `@snakepit/pool/testing` has one that follows a script.
  */
 import type { Child, SupervisorError } from "@snakepit/core"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { WireSink } from "./Wire.ts"
 import type {
   BootFailed,
   CallOverran,
   ChannelLost,
+  ContainmentUnavailable,
+  ForkserverLost,
   HandshakeFailed,
   HandshakeTimeout,
   HeartbeatLost,
@@ -39,6 +43,29 @@ export interface WorkerSeat {
   readonly fill: () => number
   /** The pool takes in here what the worker says. */
   readonly sink: WireSink
+  /**
+   * Launches a process within `launch.concurrency` of the pool's settings: waits for one of its permits and gives it back when `launch` is
+   * over, however it ends. For what costs processor time and memory; a spare is taken without it.
+   */
+  readonly governed: <A, E, R>(launch: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/** A warm process that waits to be taken. */
+export interface Spare {
+  readonly pid: number
+  /** Returns when it waits no more: a worker has taken it, or it has died. */
+  readonly gone: Effect.Effect<"taken" | "died">
+}
+
+/** What the kernel says of a process. */
+export interface Evidence {
+  readonly pid: number
+  /** `disk`: it waits in the kernel and takes no signal. `traced`: a debugger holds it. */
+  readonly state: "running" | "sleeping" | "disk" | "stopped" | "traced" | "zombie" | "other"
+  /** User and system time of all its threads since its start, in milliseconds. */
+  readonly cpuMillis: number
+  /** One of its threads runs, or would if it were its turn. */
+  readonly runnable: boolean
 }
 
 /** How values travel: the arguments, results and elements that a contract's schemas have encoded. */
@@ -54,11 +81,23 @@ export type Imposed = HeartbeatLost | HandshakeTimeout | CallOverran
 export interface WorkerRuntime {
   readonly codec: PayloadCodec
   /** What all workers of a pool belong to: when it ends, they end. */
-  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost, never, "control">
-  /** The external process of one worker. Its channel and its monitors end it with {@link Imposed}. */
+  readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost | ContainmentUnavailable, never, "control">
+  /** What new processes of a pool come from while it is up. When it ends, living ones go on and new ones start without it. */
+  readonly forkserver: (pool: string) => PortChild<"forkserver", BootFailed, ForkserverLost, "control">
+  /**
+   * Starts a process that is ready and connected, and puts it where the next {@link process} of the pool takes it. It ends with the scope,
+   * unless it was taken. Its caller asks the launch governor; the runtime does not.
+   */
+  readonly spare: (pool: string) => Effect.Effect<Spare, BootFailed, Scope.Scope>
+  /**
+   * The external process of one worker: takes a spare if one waits, else launches under `seat.governed`. Its channel and its monitors end it with
+   * {@link Imposed}.
+   */
   readonly process: (
     seat: WorkerSeat
   ) => PortChild<"process", BootFailed, ProcessExited | Imposed, "execution">
   /** The connection to that process: attaches a wire to the seat's sink. */
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
+  /** What the kernel says of the slot's process now; `undefined` where it says nothing, or there is no process. Synchronous; never throws. */
+  readonly evidence: (seat: WorkerSeat) => Evidence | undefined
 }

@@ -2,6 +2,8 @@
 export * as CallError from "./CallError.ts"
 export * as ConfigServer from "./control/ConfigServer.ts"
 export * as PoolsSupervisor from "./control/PoolsSupervisor.ts"
+export * as ExitClass from "./ExitClass.ts"
+export * as PerWorker from "./PerWorker.ts"
 export * as Pool from "./Pool.ts"
 export * as PoolConfig from "./PoolConfig.ts"
 export * as PoolDirectory from "./PoolDirectory.ts"

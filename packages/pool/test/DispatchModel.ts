@@ -93,6 +93,7 @@ const slots = 3
 
 /** All that the machine reads of a wire is which tools it serves. */
 const wire = (tools: ReadonlySet<string>): Wire => ({
+  pid: 1000,
   tools,
   submit: () => assert.fail("the machine uses a wire"),
   cancel: () => assert.fail("the machine uses a wire"),

@@ -3,7 +3,7 @@ import { Tree } from "@snakepit/core"
 import type { Event } from "@snakepit/core"
 import { Effect, Fiber, Stream } from "effect"
 import { ScriptedRuntime } from "../src/testing/index.ts"
-import { after, begin, errorOf, openPools, tools as scriptedTools } from "./OpenPools.ts"
+import { after, begin, errorOf, openPools, scoped, tools as scriptedTools } from "./OpenPools.ts"
 
 /** Where every process stands: what a failure must not change of others. */
 const generations = (tree: Tree.SupervisorNode) =>
@@ -157,7 +157,7 @@ describe("a worker that crashes", () => {
       assert.deepInclude(detach, { measurements: { calls: 1 } })
       assert.deepInclude(detach!.attributes, { pool: "default", generation: 0, cause: "its process was ended by SIGSEGV" })
       assert.deepInclude(retry!.attributes, { pool: "default", tool: "again" })
-      assert.deepInclude(restart, { measurements: { delayMillis: 50, budgetLeft: 2, victims: 3 } })
+      assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
       assert.deepInclude(restart!.attributes, {
         "snakepit.layer": "execution",
         path: "pools/default/fleet/0",
@@ -167,7 +167,7 @@ describe("a worker that crashes", () => {
         reason: "Failed"
       })
       assert.deepInclude(attach!.attributes, { pool: "default", generation: 1 })
-      assert.deepInclude(recover, { measurements: { tookMillis: 50 } })
+      assert.deepInclude(recover, { measurements: { tookMillis: 0 } })
       assert.deepInclude(recover!.attributes, { pool: "default", child: "process", generation: 1 })
       assert.isString(restart!.attributes["incident"])
       assert.strictEqual(restart!.attributes["incident"], recover!.attributes["incident"])
@@ -204,9 +204,9 @@ describe("a worker that freezes", () => {
       assert.deepStrictEqual(recorded.ofVerb("lose"), [])
       yield* after("100 millis")
       assert.strictEqual(recorded.ofVerb("lose").length, 1)
-      yield* after("4 seconds") // stopGrace, then the delay
+      yield* after("4 seconds") // stopGrace
       const restart = recorded.ofVerb("restart")[0]!
-      assert.deepInclude(restart, { measurements: { delayMillis: 50, budgetLeft: 2, victims: 3 } })
+      assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
       assert.include(restart.attributes["cause"], "HeartbeatLost")
       assert.strictEqual(scripted.worker("default/0").generation(), 1)
       assert.strictEqual(scripted.worker("default/1").generation(), 0)
@@ -519,22 +519,62 @@ describe("a pool that gives up", () => {
     Effect.gen(function*() {
       const { client, recorded, scripted, tools } = yield* openPools({ pools: { a: {}, b: {} } })
       const b = yield* client("b")
-      yield* scripted.worker("a/0").refuseBoots(Number.POSITIVE_INFINITY)
+      yield* scripted.worker("a/0").refuseBoots(Number.POSITIVE_INFINITY, "exit")
       yield* scripted.worker("a/0").crash()
       yield* after("60 seconds")
       const error = yield* Effect.flip(tools.add({ a: 1, b: 1 }))
       assert.strictEqual(error._tag, "PoolDown")
-      assert.include(error.message, "pools/a/fleet/0/process")
-      assert.include(error.message, "does not import")
+      assert.include(error.message, "worker a/0 did not come up")
       assert.strictEqual(yield* b.add({ a: 1, b: 1 }), 2)
       assert.strictEqual(scripted.worker("b/0").generation(), 0)
-      assert.isTrue(recorded.names().includes("snakepit.pool_supervisor.give_up"))
-      const incidents = recorded.ofVerb("give_up").map(({ attributes }) => attributes["incident"])
-      assert.strictEqual(new Set(incidents.slice(0, 3)).size, 1, "one chain, one incident")
+      const gaveUp = recorded.ofVerb("give_up").slice(0, 3)
+      assert.deepStrictEqual(gaveUp.map(({ attributes }) => attributes["path"]), ["pools/a/fleet/0", "pools/a/fleet", "pools/a"])
+      assert.strictEqual(new Set(gaveUp.map(({ attributes }) => attributes["incident"])).size, 1, "one chain, one incident")
 
       yield* scripted.worker("a/0").refuseBoots(0)
       yield* after("10 seconds")
       assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
+    }))
+
+  it.effect("because its adapter does not import is down at once, tells the chain, and comes back by itself", () =>
+    scoped(Effect.gen(function*() {
+      const { client, recorded, scripted, tools } = yield* openPools({ pools: { a: {}, b: {} } })
+      const b = yield* client("b")
+      const other = yield* begin(b.record({ n: 1 }))
+      yield* scripted.worker("a/0").refuseBoots(1, "import")
+      yield* scripted.worker("a/0").crash()
+      yield* after("30 millis") // Pools waits 50 ms before it tries again
+      const error = yield* Effect.flip(tools.add({ a: 1, b: 1 }))
+      assert.isTrue(error._tag === "PoolDown")
+      assert.include(error.message, "pools/a/fleet/0/process")
+      assert.include(error.message, "pools/a/fleet/0, pools/a/fleet")
+      assert.include(error.message, "does not import")
+      assert.include(error.message, "starting worker a/0 again does not cure")
+      const incidents = recorded.ofVerb("give_up").map(({ attributes }) => [attributes["path"], attributes["incident"]])
+      assert.deepStrictEqual(incidents.map(([path]) => path), ["pools/a/fleet/0", "pools/a/fleet", "pools/a"])
+      assert.strictEqual(new Set(incidents.map(([, incident]) => incident)).size, 1, "one chain, one incident")
+      assert.strictEqual(
+        recorded.ofVerb("restart").filter(({ attributes }) => attributes["pool"] === "a").length,
+        1,
+        "the crash's own alone"
+      )
+
+      yield* after("1 second")
+      assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
+      assert.strictEqual(yield* Fiber.join(other), 1)
+      assert.deepStrictEqual([0, 1].map((slot) => scripted.worker(`b/${slot}`).generation()), [0, 0])
+    })))
+
+  it.effect("because its tools cannot be served, found when its Reaper was replaced, is down until a later attempt", () =>
+    Effect.gen(function*() {
+      const { scripted, tools } = yield* openPools()
+      yield* scripted.worker("default/1").refuseBoots(2, "catalogue")
+      yield* scripted.endReaper("default")
+      yield* after("50 millis") // the pool's own delay
+      assert.strictEqual((yield* Effect.flip(tools.add({ a: 1, b: 1 })))._tag, "PoolDown")
+      yield* after("1 second")
+      assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
+      assert.deepStrictEqual(scripted.alive(), ["default/0", "default/1"])
     }))
 
   it.effect("ends the calls that wait in it", () =>
@@ -556,8 +596,8 @@ describe("a worker that does not boot", () => {
       const error = yield* Effect.flip(openPools({ scripted }))
       assert.isTrue(error._tag === "StartFailed")
       if (error._tag !== "StartFailed") return
-      assert.strictEqual(error.at.path, "pools/default/fleet/1/process")
-      assert.strictEqual(error.at.error._tag, "BootFailed")
+      assert.strictEqual(error.at.path, "pools/default/control/launcher/worker_starter")
+      assert.isTrue(error.at.error._tag === "BootFailed" && error.at.error.worker === "default/1")
       assert.deepStrictEqual(scripted.alive(), [])
     }))
 
@@ -574,7 +614,7 @@ describe("a worker that does not boot", () => {
   it.effect("beside another, after their Reaper ended, is tried again", () =>
     Effect.gen(function*() {
       const { scripted, tools } = yield* openPools()
-      yield* Effect.forEach(["default/0", "default/1"], (name) => scripted.worker(name).refuseBoots(1))
+      yield* Effect.forEach(["default/0", "default/1"], (name) => scripted.worker(name).refuseBoots(1, "exit"))
       yield* scripted.endReaper("default")
       yield* after("10 seconds")
       const call = yield* begin(tools.add({ a: 1, b: 1 }))

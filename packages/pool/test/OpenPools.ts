@@ -1,11 +1,11 @@
 /** Pools as an application has them, on scripted workers and the clock of the test, with a record of every event. */
 import { assert } from "@effect/vitest"
-import { DynamicSupervisor, Event, RegisteredName, Tree } from "@snakepit/core"
+import { type Child, DynamicSupervisor, Event, RegisteredName, Tree } from "@snakepit/core"
 import { RecordedEvents } from "@snakepit/core/testing"
 import { Effect, Fiber, Schema, Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { TestClock } from "effect/testing"
-import { Pool, PoolConfig, PoolDirectory, PoolEvent, PoolsSupervisor, Tool } from "../src/index.ts"
+import { type PerWorker, Pool, PoolConfig, PoolDirectory, PoolEvent, PoolsSupervisor, Tool } from "../src/index.ts"
 import { ScriptedRuntime, ScriptedTool } from "../src/testing/index.ts"
 
 const n = { n: Schema.Int }
@@ -71,13 +71,16 @@ export const tools = {
 } satisfies Record<string, ScriptedTool.ScriptedTool>
 
 /** What {@link openPools} takes. */
-export interface Options {
+export interface Options<C extends Child.Any> {
   readonly pools?: { readonly [pool: string]: PoolConfig.PoolConfigInput } | undefined
   readonly scripted?: ScriptedRuntime.ScriptedRuntime | undefined
+  readonly perWorker?: PerWorker.PerWorker<C> | undefined
 }
 
 /** Starts the pools; they stop, and their events are checked against the declarations, when the scope closes. */
-export const openPools = Effect.fnUntraced(function*({ pools = { default: {} }, scripted: given }: Options = {}) {
+export const openPools = Effect.fnUntraced(function*<C extends Child.Any = never>(
+  { perWorker, pools = { default: {} }, scripted: given }: Options<C> = {}
+) {
   const scripted = given ?? ScriptedRuntime.make({ tools })
   const recorded = RecordedEvents.make()
   yield* Effect.addFinalizer(() => Effect.sync(() => assertDeclared(recorded.events)))
@@ -86,7 +89,7 @@ export const openPools = Effect.fnUntraced(function*({ pools = { default: {} }, 
   yield* RegisteredName.register(config, { pools: decoded })
   const directory = PoolDirectory.make(config)
   const running = yield* Effect.provideService(
-    DynamicSupervisor.start(PoolsSupervisor.make(directory, scripted.runtime)),
+    DynamicSupervisor.start(PoolsSupervisor.make(directory, scripted.runtime, perWorker)),
     Event.EventSink,
     recorded.sink
   )
@@ -102,6 +105,13 @@ export const openPools = Effect.fnUntraced(function*({ pools = { default: {} }, 
     tools: yield* client(Object.keys(pools)[0]),
     roster: (pool = "default") => directory.entry(pool).roster.current!,
     ledger: (pool = "default") => Pool.ledger(pool).pipe(provided),
+    /** Ends the child at a path below `pools`, as its own crash would. */
+    kill: (path: string) =>
+      Effect.gen(function*() {
+        const at = path.lastIndexOf("/")
+        const supervisor = yield* running.at(`pools/${path.slice(0, at)}`)
+        yield* supervisor.failChild(path.slice(at + 1), new Error("the test ends it"))
+      }),
     /** The child at a path below `pools`. */
     node: (path: string) =>
       Effect.map(running.tree, (tree) => {

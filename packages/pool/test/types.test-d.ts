@@ -1,4 +1,4 @@
-import type { Supervisor, SupervisorError } from "@snakepit/core"
+import type { RestartPolicy, Supervisor, SupervisorError } from "@snakepit/core"
 import type { Effect, Stream } from "effect"
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
@@ -58,25 +58,44 @@ describe("a client", () => {
 
 const pool = () => PoolSupervisor.make("gpu", config, runtime, roster)
 const pools = () => PoolsSupervisor.make(directory, runtime)
-type StartFailure = Supervisor.StartError<ReturnType<typeof pool>>
 type From<T> = T extends SupervisorError.StartFailed<infer F> ? F : never
-type Because<T> = T extends SupervisorError.GaveUp<string, infer F> ? F : never
+type Because<T> = T extends SupervisorError.GaveUp<string, infer F, unknown> ? F : never
+type At<Path extends string, E> = SupervisorError.Origin<Path, E>
+type Always = SupervisorError.Defect | SupervisorError.Ended
+type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
 
 describe("the tree of a pool", () => {
-  it("does not start with the path and the error of the child that did not", () => {
-    expectTypeOf<SupervisorError.Origin<`gpu/fleet/${string}/process`, WorkerError.BootFailed>>().toExtend<From<StartFailure>>()
-    expectTypeOf<SupervisorError.Origin<"gpu/reaper", WorkerError.ReaperLost>>().toExtend<From<StartFailure>>()
-    expectTypeOf<
-      Extract<From<StartFailure>, { readonly error: WorkerError.BootFailed }>["path"]
-    >().toEqualTypeOf<`gpu/fleet/${string}/process`>()
+  it("does not start with the path and the error of the child that did not: a worker's stands in who started it", () => {
+    expectTypeOf<From<Supervisor.StartError<ReturnType<typeof pool>>>>().toEqualTypeOf<
+      | At<"gpu/reaper", WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
+      | At<"gpu/control/launcher/forkserver", WorkerError.BootFailed>
+      | At<"gpu/control/launcher/worker_starter", NotUp>
+    >()
   })
 
   it("escalates with the path and the error of the child that set it off", () => {
-    type Escalated = Because<Supervisor.Escalation<ReturnType<typeof pool>>>
+    type Worker = `gpu/fleet/${string}`
     expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["path"]>().toEqualTypeOf<"gpu">()
-    expectTypeOf<
-      SupervisorError.Origin<`gpu/fleet/${string}/process`, WorkerError.HeartbeatLost>
-    >().toExtend<Escalated>()
+    expectTypeOf<Because<Supervisor.Escalation<ReturnType<typeof pool>>>>().toEqualTypeOf<
+      | At<"gpu/roster", Always>
+      | At<"gpu/reaper", WorkerError.ReaperLost | WorkerError.ContainmentUnavailable | Always>
+      | At<"gpu/fleet", SupervisorError.Defect>
+      | At<Worker, SupervisorError.Defect>
+      | At<`${Worker}/process`, WorkerError.BootFailed | WorkerError.ProcessExited | WorkerRuntime.Imposed | Always>
+      | At<`${Worker}/channel`, WorkerError.HandshakeFailed | WorkerError.ChannelLost | Always>
+      | At<`${Worker}/heartbeat`, Always>
+      | At<`${Worker}/watchdog`, Always>
+      | At<"gpu/control", SupervisorError.Defect>
+      | At<"gpu/control/dispatcher", Always>
+      | At<"gpu/control/launcher/forkserver", WorkerError.BootFailed>
+      | At<"gpu/control/launcher/worker_starter", NotUp>
+    >()
+  })
+
+  it("gives up with its budget, or because a boot would fail again", () => {
+    expectTypeOf<Supervisor.Escalation<ReturnType<typeof pool>>["limit"]>().toEqualTypeOf<
+      WorkerError.DeterministicBootFailure | RestartPolicy.IntensityExceeded | RestartPolicy.DelayEnded
+    >()
   })
 
   it("needs nothing from the context", () => {
@@ -90,8 +109,10 @@ describe("the tree of all pools", () => {
   })
 
   it("does not start with the path and the error of the child that did not", () => {
-    expectTypeOf<
-      SupervisorError.Origin<`pools/${string}/fleet/${string}/process`, WorkerError.BootFailed>
-    >().toExtend<From<Supervisor.StartError<ReturnType<typeof pools>>>>()
+    expectTypeOf<From<Supervisor.StartError<ReturnType<typeof pools>>>>().toEqualTypeOf<
+      | At<`pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
+      | At<`pools/${string}/control/launcher/forkserver`, WorkerError.BootFailed>
+      | At<`pools/${string}/control/launcher/worker_starter`, NotUp>
+    >()
   })
 })

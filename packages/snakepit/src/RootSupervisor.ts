@@ -9,36 +9,49 @@
  * ```
  */
 import type { ProcessRegistry } from "@snakepit/bridge"
-import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
-import { type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
+import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { type PerWorker, type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
 import { TelemetrySupervisor } from "@snakepit/telemetry"
 import * as FoundationSupervisor from "./FoundationSupervisor.ts"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
 
 /** What {@link make} takes. */
-export interface Options {
+export interface Options<C extends Child.Any> {
   readonly input: unknown
   readonly eventLog: string | undefined
   readonly config: RegisteredName.RegisteredName<SnakepitConfig>
   readonly run: ProcessRegistry.Run
   readonly directory: PoolDirectory.PoolDirectory
   readonly runtime: WorkerRuntime.WorkerRuntime
+  readonly perWorker: PerWorker.PerWorker<C>
 }
 
-export const make = ({ config, directory, eventLog, input, run, runtime }: Options) =>
-  Supervisor.make("snakepit", {
-    plane: "control",
-    strategy: "one_for_one",
-    restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
-    because: "its children find each other by registered names, so one can be replaced beneath the others",
-    events: SnakepitEvent.root_supervisor,
+const flags = {
+  plane: "control",
+  strategy: "one_for_one",
+  restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
+  because: "its children find each other by registered names, so one can be replaced beneath the others",
+  events: SnakepitEvent.root_supervisor
+} as const
+
+/** The tree of an application whose workers have the children `C` beside their own, for its contract and its escalation. */
+export type RootSupervisor<C extends Child.Any> = Supervisor.Made<
+  "snakepit",
+  | ReturnType<typeof FoundationSupervisor.make>
+  | ReturnType<typeof TelemetrySupervisor.make>
+  | PoolsSupervisor.PoolsSupervisor<C>,
+  typeof flags
+>
+
+export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C> => {
+  const { config, directory, eventLog, input, perWorker, run, runtime } = options
+  return Supervisor.make("snakepit", {
+    ...flags,
     children: [
       FoundationSupervisor.make({ input, config, run }),
       TelemetrySupervisor.make({ eventLog }),
-      PoolsSupervisor.make(directory, runtime)
+      PoolsSupervisor.make(directory, runtime, perWorker)
     ]
   })
-
-/** The tree, for its contract and its escalation. */
-export type RootSupervisor = ReturnType<typeof make>
+}

@@ -36,8 +36,8 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
-import { type Contract, RegisteredName, Supervisor, SupervisorError, type SupervisorHandle, type Tree } from "@snakepit/core"
-import { Pool, PoolDirectory } from "@snakepit/pool"
+import { type Child, type Contract, RegisteredName, Supervisor, SupervisorError, type SupervisorHandle, type Tree } from "@snakepit/core"
+import { type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -46,11 +46,14 @@ import * as Runtime from "effect/Runtime"
 import * as RootSupervisor from "./RootSupervisor.ts"
 import type { SnakepitConfig, SnakepitConfigInput } from "./SnakepitConfig.ts"
 
-/** How the tree can refuse to start: with the path and the typed reason of the child that did. */
-export type StartError = Supervisor.StartError<RootSupervisor.RootSupervisor>
+/**
+ * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
+ * each worker. What keeps a worker from coming up stands at the path of the worker_starter, and names the worker.
+ */
+export type StartError<C extends Child.Any = never> = Supervisor.StartError<RootSupervisor.RootSupervisor<C>>
 
 /** How the running tree can fail. Pools and telemetry never escalate, so it comes from Foundation alone. */
-export type Escalation = Supervisor.Escalation<RootSupervisor.RootSupervisor>
+export type Escalation = Supervisor.Escalation<RootSupervisor.RootSupervisor<never>>
 
 /** The tree gave up. Ends a `NodeRuntime.runMain` program with code 70 (`EX_SOFTWARE`). */
 export class TreeGaveUp extends Error {
@@ -78,29 +81,56 @@ export class Snakepit extends Context.Service<Snakepit, {
 /** What the layer provides. */
 export type Services = Snakepit | Pool.Pools | EventLog.EventLog | EventBus.EventBus
 
+/** What {@link layer} and {@link contract} take beside the configuration, because it is code. */
+export interface Options {
+  /**
+   * The application's own children under each worker's supervisor, by pool. One that belongs to the control plane, or that has the id of
+   * another, does not compile. See `PerWorker`.
+   */
+  readonly perWorker?: PerWorker.PerWorker | undefined
+}
+
+/** What the options are taken for when there are none: nothing else has its key. */
+interface NoOptions extends Options {
+  readonly "~snakepit/NoOptions"?: never
+}
+
+type PerWorkerOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { readonly perWorker?: infer P } ? NonNullable<P> : {}
+type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
+type NeedOf<O> = Exclude<Supervisor.NeedOf<ChildOf<O>>, EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices>
+type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
+  : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
+
 /** The parts of an application, put together and not yet started. */
-const assemble = Effect.fnUntraced(function*(input: SnakepitConfigInput) {
+const assemble = Effect.fnUntraced(function*(input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) {
   const run = yield* ProcessRegistry.makeRun
   const config = RegisteredName.make<SnakepitConfig>("config_server")
   const directory = PoolDirectory.make(config)
   const runtime = yield* PythonRuntime.make(run, config)
-  const root = RootSupervisor.make({ input, config, directory, run, runtime, eventLog: input.telemetry?.eventLog })
+  const root = RootSupervisor.make({ input, config, directory, run, runtime, perWorker, eventLog: input.telemetry?.eventLog })
   return { run, directory, runtime, root }
 })
 
 /** What the tree promises, as data: every supervisor with its children, strategy, limits and reasons. */
-export const contract: Effect.Effect<Contract.Contract> = assemble({ pools: {} }).pipe(
-  Effect.map(({ root }) => root.contract),
-  Effect.scoped,
-  Effect.provide(NodeServices.layer)
-)
+export const contract = <const O extends NoOptions>(options?: O & CheckOptions<O>): Effect.Effect<Contract.Contract> =>
+  assemble({ pools: {} }, options?.perWorker ?? {}).pipe(
+    Effect.map(({ root }) => root.contract),
+    Effect.scoped,
+    Effect.provide(NodeServices.layer)
+  )
 
-const tree = (input: SnakepitConfigInput) =>
+const tree = (input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) =>
   Layer.effectContext(Effect.gen(function*() {
-    const { directory, root, run, runtime } = yield* assemble(input)
+    for (const pool of Object.keys(perWorker)) {
+      if (pool in input.pools) continue
+      return yield* Effect.die(
+        new RangeError(`perWorker names a pool "${pool}", and there is ${Object.keys(input.pools).join(", ") || "none"}`)
+      )
+    }
+    const { directory, root, run, runtime } = yield* assemble(input, perWorker)
     const running = yield* Supervisor.start(root)
     const gaveUp = running.life.pipe(
-      Effect.mapError((error) => SupervisorError.withoutStack(new TreeGaveUp(error))),
+      Effect.mapError((error: Escalation) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(Effect.never)
     )
     return Context.make(Snakepit, { runId: run.runId, tree: running.tree, root: running, gaveUp }).pipe(
@@ -108,13 +138,36 @@ const tree = (input: SnakepitConfigInput) =>
     )
   }))
 
-/** The application's pools, started. */
-export const layer = (config: SnakepitConfigInput): Layer.Layer<Services, StartError> =>
-  tree(config).pipe(
+/**
+ * The application's pools, started.
+ *
+ * **Example** (A child of the application's own under each worker)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Child, Snakepit } from "snakepit"
+ *
+ * const layer = Snakepit.layer({ pools: { default: { python: { adapter: "tools" } } } }, {
+ *   perWorker: {
+ *     default: (worker) => [
+ *       Child.make("greeter", {
+ *         plane: "execution",
+ *         start: Effect.as(Effect.log(`process ${worker.pid()} fills ${worker.name}`), Effect.never)
+ *       })
+ *     ]
+ *   }
+ * })
+ * ```
+ */
+export const layer = <const O extends NoOptions>(
+  config: SnakepitConfigInput,
+  options?: O & CheckOptions<O>
+): Layer.Layer<Services, StartError<ChildOf<O>>, NeedOf<O>> =>
+  tree(config, options?.perWorker ?? {}).pipe(
     Layer.provideMerge(EventLog.EventLog.layer),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide(NodeServices.layer)
-  )
+  ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>>, NeedOf<O>> // which children there are, only the types of the options know
 
 /** Runs a program for as long as the tree stands: should the tree give up, the program is interrupted and fails with {@link TreeGaveUp}. */
 export const supervised = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | TreeGaveUp, R | Snakepit> =>

@@ -13,6 +13,13 @@ const PoolName = Schema.String.check(
 
 export const SnakepitConfig = Schema.Struct({
   pools: Schema.Record(PoolName, Schema.Struct({ ...PoolConfig.PoolConfig.fields, python: PythonConfig.PythonConfig })),
+  /**
+   * Where the registry of processes is kept, for the next start to find what a killed host left behind. When left out: `$SNAKEPIT_DATA_DIR`, else
+   * `$XDG_STATE_HOME/snakepit` or `~/.local/state/snakepit`, else a folder in the temporary folder. Hosts may share it.
+   */
+  dataFolder: Schema.optional(Schema.NonEmptyString),
+  /** `"auto"`: workers are put into cgroups (Linux, version 2) where this process may make some. */
+  cgroup: Schema.Literals(["auto", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
   telemetry: Schema.Struct({
     /** Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. */
     eventLog: Schema.optional(Schema.NonEmptyString)

@@ -1,12 +1,26 @@
 /** What an application must handle, inferred from the tree by path. */
-import type { RunFolder } from "@snakepit/bridge"
-import type { SupervisorError } from "@snakepit/core"
-import type { ConfigServer, WorkerError } from "@snakepit/pool"
+import type { DataFolder, RunFolder } from "@snakepit/bridge"
+import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
+import type { ConfigServer, PerWorker, WorkerError } from "@snakepit/pool"
+import { Context, Data, Effect, type Layer } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
-import type * as Snakepit from "../src/Snakepit.ts"
+import type * as RootSupervisor from "../src/RootSupervisor.ts"
+import * as Snakepit from "../src/Snakepit.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
+type RegistryFailed = DataFolder.DataFolderFailed | RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed
 type At<Path extends string, E> = SupervisorError.Origin<Path, E>
+
+type Starter = `snakepit/pools/${string}/control/launcher/worker_starter`
+type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
+type Refusal<More = never> =
+  | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
+  | At<"snakepit/foundation/process_registry", RegistryFailed>
+  | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
+  | At<`snakepit/pools/${string}/control/launcher/forkserver`, WorkerError.BootFailed>
+  | At<Starter, NotUp | More>
+
+type Mistake<Cs> = PerWorker.Check<{ readonly default: () => Cs }> extends { readonly default: { readonly "✗": infer M } } ? M : never
 
 describe("the tree of an application", () => {
   it("escalates only what Foundation cannot cure: pools and telemetry never do", () => {
@@ -15,21 +29,86 @@ describe("the tree of an application", () => {
         "snakepit",
         | At<"snakepit/foundation", SupervisorError.Defect>
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
-        | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed | Always>
+        | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
       >
     >()
   })
 
   it("names every way it can refuse to start, with its path", () => {
-    type Worker = `snakepit/pools/${string}/fleet/${string}`
-    expectTypeOf<Snakepit.StartError>().toEqualTypeOf<
-      SupervisorError.StartFailed<
-        | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
-        | At<"snakepit/foundation/process_registry", RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed>
-        | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost>
-        | At<`${Worker}/process`, WorkerError.BootFailed>
-        | At<`${Worker}/channel`, WorkerError.HandshakeFailed | WorkerError.ChannelLost>
-      >
+    expectTypeOf<Snakepit.StartError>().toEqualTypeOf<SupervisorError.StartFailed<Refusal>>()
+    expectTypeOf<Layer.Error<ReturnType<typeof plain>>>().toEqualTypeOf<Snakepit.StartError>()
+    expectTypeOf<Layer.Services<ReturnType<typeof plain>>>().toBeNever()
+  })
+})
+
+const plain = () => Snakepit.layer({ pools: {} })
+
+class NoLicence extends Data.TaggedError("NoLicence")<{}> {}
+class Licences extends Context.Service<Licences, { readonly take: Effect.Effect<void, NoLicence> }>()("test/Licences") {}
+const licence = Child.make("licence", {
+  plane: "execution",
+  start: Effect.as(Effect.flatMap(Licences, ({ take }) => take), Effect.never as Effect.Effect<never, "expired">)
+})
+const gauge = Child.make("gauge", { start: Effect.succeed(Effect.never) })
+const one = { pools: { default: { python: { adapter: "tools" } } } } as const
+
+describe("an application with children of its own under each worker", () => {
+  it("can refuse to start because of them, and needs what they need", () => {
+    const layer = Snakepit.layer(one, { perWorker: { default: () => [licence, gauge] } })
+    expectTypeOf<Layer.Error<typeof layer>>().toEqualTypeOf<
+      SupervisorError.StartFailed<Refusal<WorkerError.PerWorkerFailed<"licence", NoLicence>>>
     >()
+    expectTypeOf<Layer.Services<typeof layer>>().toEqualTypeOf<Licences>()
+  })
+
+  it("escalates no further for them", () => {
+    expectTypeOf<Supervisor.Escalation<RootSupervisor.RootSupervisor<typeof licence>>>().toEqualTypeOf<Snakepit.Escalation>()
+  })
+
+  it("gives each the worker that it is placed under", () => {
+    void (() =>
+      Snakepit.layer(one, {
+        perWorker: {
+          default: (worker) => {
+            expectTypeOf(worker).toEqualTypeOf<PerWorker.Worker>()
+            return [gauge]
+          }
+        }
+      }))
+  })
+
+  it("may have them in some pools only, and in a number that is not known", () => {
+    void (() => Snakepit.layer(one, { perWorker: { default: () => [] } }))
+    void (() => Snakepit.layer(one, { perWorker: { default: () => [gauge] as ReadonlyArray<typeof gauge>, gpu: () => [licence] } }))
+    void (() => Snakepit.contract({ perWorker: { default: () => [gauge] } }))
+  })
+
+  it("does not compile with one of the control plane", () => {
+    const control = Child.make("planner", { plane: "control", start: Effect.succeed(Effect.never) })
+    expectTypeOf<Mistake<readonly [typeof control]>>().toEqualTypeOf<
+      `child "planner" belongs to the control plane, a worker's children to the execution plane`
+    >()
+    // @ts-expect-error: child "planner" belongs to the control plane, a worker's children to the execution plane
+    void (() => Snakepit.layer(one, { perWorker: { default: () => [control] } }))
+    // @ts-expect-error: a child of perWorker belongs to the control plane, a worker's children to the execution plane
+    void (() => Snakepit.layer(one, { perWorker: { default: () => [control] as ReadonlyArray<typeof control> } }))
+  })
+
+  it("does not compile with one id twice, or with an id that every worker has", () => {
+    const channel = Child.make("channel", { start: Effect.succeed(Effect.never) })
+    expectTypeOf<Mistake<readonly [typeof gauge, typeof licence, typeof gauge]>>().toEqualTypeOf<`duplicate child id "gauge"`>()
+    expectTypeOf<Mistake<readonly [typeof channel]>>().toEqualTypeOf<
+      `child id "channel" is taken: every worker has a channel of its own`
+    >()
+    // @ts-expect-error: duplicate child id "gauge"
+    void (() => Snakepit.layer(one, { perWorker: { default: () => [gauge, gauge] } }))
+    // @ts-expect-error: child id "channel" is taken: every worker has a channel of its own
+    void (() => Snakepit.contract({ perWorker: { default: () => [channel] } }))
+  })
+
+  it("does not compile with one that is significant", () => {
+    const last = Child.make("last", { start: Effect.succeed(Effect.void), restart: "transient", significant: true })
+    // @ts-expect-error: child "last" is significant, but a worker never shuts itself down
+    void (() => Snakepit.layer(one, { perWorker: { default: () => [last] } }))
   })
 })

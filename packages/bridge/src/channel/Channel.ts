@@ -11,36 +11,18 @@ import { Child, RegisteredName, Supervisor } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import type { Wire, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Welcome, WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
-import type { ProcessExit, PythonProcess } from "../process/PythonProcess.ts"
-import * as Connection from "./Connection.ts"
+import type { WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
+import type { PythonProcess } from "../process/PythonProcess.ts"
 import * as Exception from "./Exception.ts"
-import * as Outbox from "./Outbox.ts"
-
-/** The version of the wire that this host speaks. */
-export const protocol = 1
+import * as Session from "./Session.ts"
 
 /** What {@link child} takes. */
 export interface Options {
   readonly seat: WorkerRuntime.WorkerSeat
   readonly process: RegisteredName.RegisteredName<PythonProcess>
 }
-
-/** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
-const verdict = Duration.millis(250)
-
-/**
- * How long a worker may take to shake hands: as long as it may miss heartbeats, which begin only then. It answers when no call of a lost
- * connection is running any more, so one that is frozen or still busy after that is failed like one that misses its beats.
- */
-const patience = ({ heartbeat }: WorkerRuntime.WorkerSeat["config"]): Duration.Duration =>
-  Duration.max(Duration.times(heartbeat.interval, heartbeat.maxMissed), Duration.seconds(2)) // 2 s: a connection on a loaded machine
-
-const howItEnded = ({ code, signal }: ProcessExit): string =>
-  signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
 /** The channel of one worker as a supervised child. */
 export const child = ({ process: processName, seat }: Options): WorkerRuntime.PortChild<
@@ -55,8 +37,7 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
       const supervisor = yield* Supervisor.CurrentSupervisor
       const lost = (detail: string) => new WorkerError.ChannelLost({ worker: seat.name, detail })
       const python = yield* Effect.mapError(RegisteredName.whereis(processName), (error) => lost(error.message))
-      const welcomed = yield* Deferred.make<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>()
-      const broken = yield* Deferred.make<string>()
+      const { exited, known } = python.reaped
       const probes = new Map<bigint, () => void>()
       let attached = false
       const detach = (reason: string, ended: boolean) => {
@@ -64,16 +45,8 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
         attached = false
         seat.sink.detached(reason, ended)
       }
-
-      const hear = ({ frame }: WorkerFrame): void => {
+      const hear = (frame: WorkerFrame["frame"]): void => {
         switch (frame.case) {
-          case "welcome":
-            return void Deferred.doneUnsafe(welcomed, Effect.succeed(frame.value))
-          case "refused": {
-            const { expected, field, received } = frame.value
-            const refused = new WorkerError.HandshakeFailed({ worker: seat.name, field, expected, received })
-            return void Deferred.doneUnsafe(welcomed, Effect.fail(refused))
-          }
           case "started":
             return seat.sink.started(Number(frame.value.id))
           case "item":
@@ -86,74 +59,39 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
           }
           case "pong":
             return probes.get(frame.value.id)?.()
+          case "welcome":
+          case "refused":
           case undefined:
-            return // a frame of a newer worker
+            return // a second handshake, which this host has not asked for, or a frame of a newer worker
         }
       }
-      const connection = yield* Effect.acquireRelease(
+
+      yield* Effect.addFinalizer(() =>
         Effect.sync(() =>
-          Connection.open(python.socket, {
-            message: ({ frames, read }) => {
-              outbox.read(read)
-              for (const frame of frames) hear(frame)
-            },
-            end: (detail) => {
-              if (attached) seat.sink.broken()
-              Deferred.doneUnsafe(broken, Effect.succeed(detail))
-            }
-          })
-        ),
-        (connection) =>
-          Effect.gen(function*() {
-            outbox.close()
-            connection.close()
-            if (Deferred.isDoneUnsafe(python.exited)) detach(howItEnded(yield* Deferred.await(python.exited)), true)
-            else detach("its supervisor stopped it", false)
-          })
+          known.exit === undefined ? detach("its supervisor stopped it", false) : detach(Session.howItEnded(known.exit), true)
+        )
       )
-      const outbox: Outbox.Outbox = Outbox.make((request) => connection.write(request))
-      outbox.say({
-        case: "hello",
-        value: {
-          $typeName: "snakepit.v1.Hello",
-          protocol,
-          token: python.token,
-          maxPayload: seat.config.maxPayload
+      const dial = Session.open({ worker: seat.name, process: python, config: seat.config }).pipe(
+        Effect.catchTag("HandshakeTimeout", (silent) =>
+          Effect.andThen(Effect.orDie(supervisor.failChild("process", silent)), Effect.fail(lost(silent.message))))
+      )
+      const waiting = yield* Effect.acquireRelease(Effect.sync(python.takeSession), (session) =>
+        Effect.sync(() => session?.close()))
+      const session = waiting ?? (yield* dial)
+      session.listen({
+        frame: hear,
+        broken: () => {
+          if (attached) seat.sink.broken()
         }
       })
-      const brokenEarly = Effect.gen(function*() {
-        const detail = yield* Deferred.await(broken)
-        const exit = yield* Effect.timeoutOption(Deferred.await(python.exited), verdict)
-        return yield* lost(Option.match(exit, {
-          onNone: () => `it broke before the handshake (${detail})`,
-          onSome: (exit) => `${howItEnded(exit)}, before the handshake`
-        }))
-      })
-      const late = Effect.gen(function*() {
-        const waited = Duration.toMillis(patience(seat.config))
-        const silent = new WorkerError.HandshakeTimeout({ worker: seat.name, waitedMillis: waited })
-        yield* Effect.orDie(supervisor.failChild("process", silent))
-        return yield* lost(silent.message)
-      })
-      const welcome = yield* Effect.raceFirst(Deferred.await(welcomed), brokenEarly).pipe(
-        Effect.timeoutOrElse({ duration: patience(seat.config), orElse: () => late })
-      )
-      if (welcome.protocol !== protocol) {
-        return yield* new WorkerError.HandshakeFailed({
-          worker: seat.name,
-          field: "protocol",
-          expected: String(protocol),
-          received: String(welcome.protocol)
-        })
-      }
       attached = true
-      seat.sink.attached(wire(outbox, welcome, probes))
+      seat.sink.attached(wire(python.pid, session, probes))
       // whichever is heard first, end of file or the exit: the calls are settled when the exit is known
-      yield* Effect.forkScoped(Effect.map(Deferred.await(python.exited), (exit) => detach(howItEnded(exit), true)))
+      yield* Effect.forkScoped(Effect.map(Deferred.await(exited), (exit) => detach(Session.howItEnded(exit), true)))
 
       return Effect.gen(function*() {
-        const detail = yield* Deferred.await(broken)
-        const exit = yield* Effect.timeoutOption(Deferred.await(python.exited), verdict)
+        const detail = yield* Deferred.await(session.broken)
+        const exit = yield* Session.exitAfterBreak(python)
         if (Option.isSome(exit)) return yield* Effect.never // the process's own exit is what its supervisor decides on
         detach(`the channel broke (${detail})`, false)
         return yield* lost(detail)
@@ -178,13 +116,14 @@ const failureOf = (
   }
 }
 
-const wire = (outbox: Outbox.Outbox, welcome: Welcome, probes: Map<bigint, () => void>): Wire.Wire => {
+const wire = (pid: number, { say, welcome }: Session.Session, probes: Map<bigint, () => void>): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
   let pings = 0n
   return {
+    pid,
     tools: new Set(ids.keys()),
     submit: ({ credit, deadlineMillis, id, payload, skip, tool }) =>
-      outbox.say({
+      say({
         case: "call",
         value: {
           $typeName: "snakepit.v1.Call",
@@ -196,15 +135,15 @@ const wire = (outbox: Outbox.Outbox, welcome: Welcome, probes: Map<bigint, () =>
           skip: BigInt(skip)
         }
       }),
-    cancel: (id) => outbox.say({ case: "cancel", value: { $typeName: "snakepit.v1.Cancel", id: BigInt(id) } }),
-    credit: (id, elements) => outbox.say({ case: "credit", value: { $typeName: "snakepit.v1.Credit", id: BigInt(id), elements } }),
+    cancel: (id) => say({ case: "cancel", value: { $typeName: "snakepit.v1.Cancel", id: BigInt(id) } }),
+    credit: (id, elements) => say({ case: "credit", value: { $typeName: "snakepit.v1.Credit", id: BigInt(id), elements } }),
     probe: Effect.callback<void>((resume) => {
       const id = ++pings
       probes.set(id, () => {
         probes.delete(id)
         resume(Effect.void)
       })
-      outbox.say({ case: "ping", value: { $typeName: "snakepit.v1.Ping", id } })
+      say({ case: "ping", value: { $typeName: "snakepit.v1.Ping", id } })
       return Effect.sync(() => probes.delete(id))
     })
   }

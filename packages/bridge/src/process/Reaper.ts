@@ -4,35 +4,49 @@
  * **Details**
  *
  * Every worker belongs to the Reaper process; when its pipe to the host closes, for whatever reason, it kills everything below it until
- * nothing is left. So a host that is killed leaves nothing behind.
+ * nothing is left. So a host that is killed leaves nothing behind. With `containment: "namespace"` it is the first process of a pid namespace,
+ * and the pids it tells are turned into the host's before anybody hears them.
  */
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
+import * as Cgroup from "./Cgroup.ts"
+import * as Containment from "./Containment.ts"
+import * as PidNamespace from "./PidNamespace.ts"
+import type { ProcessRegistry } from "./ProcessRegistry.ts"
+import * as ProcessTable from "./ProcessTable.ts"
 import { reaperArguments } from "./PythonPackage.ts"
 import * as Protocol from "./ReaperProtocol.ts"
 import * as Survivors from "./Survivors.ts"
 
 /** A Reaper that runs. All of it is synchronous; what is said in order arrives in order. */
 export interface Reaper {
+  /** As the host counts. */
   readonly pid: number
   readonly send: (command: Protocol.Command) => void
-  /** Who hears what becomes of a worker, by its id. */
+  /** Who hears what becomes of a process, by its id. */
   readonly listeners: Map<string, (event: Protocol.Event) => void>
+  /** Whether a process that outlives its parent becomes a child of the Reaper: without it, forked workers would not belong to it. */
+  readonly subreaper: boolean
+  /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
+  readonly scope: Scope.Scope
 }
 
 /** What {@link child} takes. */
 export interface Options {
   readonly pool: string
-  readonly runId: string
+  readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
   readonly config: PythonConfig
   readonly name: RegisteredName.RegisteredName<Reaper>
   readonly spawner: ChildProcessSpawner["Service"]
@@ -41,25 +55,46 @@ export interface Options {
 /** How many last lines of the Reaper's own errors stand in its exit. */
 const errorLines = 8
 
+/** For its sweep, which takes milliseconds; only a process stuck in the kernel takes longer. */
+const sweepWait = Duration.seconds(4)
+
 /** The Reaper as the supervised child that all workers of the pool come after. */
-export const child = ({ config, name, pool, runId, spawner }: Options) =>
+export const child = ({ config, name, pool, registry: registryName, spawner }: Options) =>
   Child.make("reaper", {
     plane: "control",
     shutdown: "10 seconds", // its sweep, then SIGKILL after 5
     start: Effect.gen(function*() {
+      // its last value too: the entries belong to the run, and a registry that is being replaced is no reason not to start
+      const registry = registryName.latest
+      if (registry === undefined) return yield* new WorkerError.ReaperLost({ pool, detail: "its application has not started its registry" })
+      const isolated = config.containment === "namespace"
+      if (isolated) yield* PidNamespace.demand(pool)
+      const id = `${pool}/reaper`
+      const cgroup = registry.cgroup(pool)
       const commands = yield* Queue.unbounded<Uint8Array, Cause.Done>()
       const python = executable(config)
+      const sink = yield* Event.EventSink
+      const clock = yield* Clock.Clock
       const complaints: Array<string> = []
       const lost = (detail: string) => new WorkerError.ReaperLost({ pool, detail: [detail, ...complaints].join("\n  ") })
 
-      yield* Effect.addFinalizer(() => Survivors.sweep(runId, pool)) // runs when the process below is gone
-      const handle = yield* ChildProcess.make(python, [...reaperArguments], {
+      yield* Effect.acquireRelease(
+        Effect.sync(() => registry.reserve(id, pool)),
+        () =>
+          // when the process below is gone
+          Survivors.sweep(registry.runId, pool).pipe(
+            Effect.andThen("folder" in cgroup ? Cgroup.empty(cgroup.folder) : Effect.void),
+            Effect.andThen(Effect.sync(() => registry.gone(id)))
+          )
+      )
+      const [program, ...words] = isolated ? ["unshare", ...PidNamespace.flags, python] as const : [python] as const
+      const handle = yield* ChildProcess.make(program, [...words, ...reaperArguments], {
         stdin: Stream.fromQueue(commands),
         stdout: "pipe",
         stderr: "pipe",
-        env: { [Survivors.runMark]: runId },
+        env: { [Survivors.runMark]: registry.runId },
         extendEnv: true,
-        forceKillAfter: "5 seconds" // its sweep takes milliseconds; only a process stuck in the kernel takes longer
+        forceKillAfter: "1 second" // after sweepWait, below
       }).pipe(
         Effect.provideService(ChildProcessSpawner, spawner),
         Effect.mapError((error) =>
@@ -70,17 +105,33 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
           )
         )
       )
-      const ready = yield* Deferred.make<boolean, WorkerError.ReaperLost>()
+      // the end of its pipe, as when the host is killed; unshare would not pass a signal on
+      yield* Effect.addFinalizer(() =>
+        Queue.end(commands).pipe(Effect.andThen(Effect.timeoutOption(Effect.exit(handle.exitCode), sweepWait)))
+      )
+      const leader = ProcessTable.look(handle.pid)
+      if (leader !== undefined) registry.started(id, leader.pid, leader.startTicks)
+      const ready = yield* Deferred.make<Protocol.Containment, WorkerError.ReaperLost>()
+      let pid: number = handle.pid
       const listeners: Reaper["listeners"] = new Map()
       const complain = (line: string) => {
         complaints.push(line)
         if (complaints.length > errorLines) complaints.shift()
       }
+      const onHost = isolated ? PidNamespace.translator((inside) => PidNamespace.findBelow(pid, inside)) : (event: Protocol.Event) => event
       const take = (line: string) => {
-        const event = Protocol.decode(line)
-        if (event === undefined) return
-        if (event.event === "ready") return void Deferred.doneUnsafe(ready, Effect.succeed(event.subreaper))
-        if (event.event === "error") return complain(event.message)
+        const said = Protocol.decode(line)
+        if (said === undefined) return
+        const event = onHost(said)
+        if (event.event === "ready") {
+          if (isolated) pid = PidNamespace.reaperOf(handle.pid) ?? handle.pid
+          return void Deferred.doneUnsafe(ready, Effect.succeed(event.containment))
+        }
+        if (event.event === "error") {
+          complain(event.message)
+          const at = clock.currentTimeMillisUnsafe()
+          return Event.tell(sink, Event.make(BridgeEvent.reaper_complain, at, {}, { pool, message: event.message }))
+        }
         if ("id" in event) listeners.get(event.id)?.(event)
       }
       const lines = (bytes: typeof handle.stdout, use: (line: string) => void) =>
@@ -93,15 +144,31 @@ export const child = ({ config, name, pool, runId, spawner }: Options) =>
           how._tag === "Success" ? `it ended with code ${how.value}` : Cause.pretty(how.cause).split("\n")[0] ?? "it ended"
         )
       })
-      yield* Effect.raceFirst(Deferred.await(ready), ended).pipe(
-        Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.fail(lost("it was not ready within 20 s")) }),
-        Effect.flatMap((subreaper) => Event.emit(BridgeEvent.reaper_start, {}, { pool, pid: handle.pid, subreaper }))
+      const abilities = yield* Effect.raceFirst(Deferred.await(ready), ended).pipe(
+        Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.fail(lost("it was not ready within 20 s")) })
       )
+      yield* Event.emit(BridgeEvent.reaper_start, {}, { pool, pid, subreaper: abilities.subreaper })
+      yield* tellContainment(pool, {
+        platform: process.platform,
+        proc: leader !== undefined,
+        containment: config.containment,
+        reaper: abilities,
+        cgroup,
+        journal: registry.journal
+      })
       yield* RegisteredName.register(name, {
-        pid: handle.pid,
+        pid,
+        subreaper: abilities.subreaper,
+        scope: yield* Effect.scope,
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })
       return ended
     })
   })
+
+const tellContainment = (pool: string, probe: Containment.Probe) => {
+  const { layers, leaks } = Containment.report(probe)
+  const named = (active: boolean) => layers.filter((layer) => layer.active === active).map(({ name }) => name).join(", ")
+  return Event.emit(BridgeEvent.containment_report, {}, { pool, active: named(true), missing: named(false), leaks: leaks.join(" ") })
+}

@@ -49,8 +49,8 @@ export const base = (env: Record<string, string | undefined>): string => {
   return runtime !== undefined && runtime !== "" && isWritable(runtime) ? runtime : tmpdir()
 }
 
-/** The socket of one generation of a worker. */
-export const socketPath = (folder: string, pool: string, slot: number, generation: number): string =>
+/** The socket of one generation of a worker, or of the pool's next spare (`"s"`: no longer than the number of a slot). */
+export const socketPath = (folder: string, pool: string, slot: number | "s", generation: number): string =>
   join(folder, `${pool}.${slot}.${generation}`)
 
 /** Makes the folder in the current scope, after checking that the longest socket path of `pools` fits. */

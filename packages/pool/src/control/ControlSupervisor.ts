@@ -3,23 +3,42 @@
  *
  * ```text
  * control        one_for_one
- * └─ dispatcher  which call goes to which worker   crash ⇒ calls wait in the Roster, no worker is touched
+ * ├─ dispatcher  which call goes to which worker       crash ⇒ calls wait in the Roster, no worker is touched
+ * └─ launcher    forkserver and worker_starter         crash ⇒ no worker is touched
  * ```
  *
- * Escalates to the pool. Stopped by: the pool.
+ * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool.
  */
-import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Dispatcher from "./Dispatcher.ts"
-import type { Roster } from "./Roster.ts"
+import * as LauncherSupervisor from "./LauncherSupervisor.ts"
+import type * as WorkerStarter from "./WorkerStarter.ts"
 
-export const make = (config: PoolConfig, roster: RegisteredName.RegisteredName<Roster>) =>
-  Supervisor.make("control", {
+const flagsOf = ({ restart }: PoolConfig) =>
+  ({
     plane: "control",
     strategy: "one_for_one",
-    restart: RestartPolicy.make({ intensity: config.restart.pool }),
-    because: "its children share nothing but the Roster, which outlives them",
-    events: PoolEvent.control_supervisor,
-    children: [Dispatcher.child(roster)]
+    restart: RestartPolicy.make({ intensity: restart.pool }),
+    because: "its children share nothing but the Roster and the fleet, which outlive them",
+    events: PoolEvent.control_supervisor
+  }) as const
+
+/** The control plane of a pool whose workers have the children `C` beside their own. */
+export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
+  "control",
+  ReturnType<typeof Dispatcher.child> | LauncherSupervisor.LauncherSupervisor<C>,
+  ReturnType<typeof flagsOf>
+>
+
+export const make = <C extends Child.Any>(
+  config: PoolConfig,
+  runtime: WorkerRuntime,
+  options: WorkerStarter.Options
+): ControlSupervisor<C> =>
+  Supervisor.make("control", {
+    ...flagsOf(config),
+    children: [Dispatcher.child(options.roster), LauncherSupervisor.make<C>(runtime, options)]
   })

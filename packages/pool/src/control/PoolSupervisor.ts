@@ -6,36 +6,56 @@
  * ├─ roster    queue, calls in flight, slots   crash ⇒ everything below, each open call ended with a typed error
  * ├─ reaper    what the processes belong to    crash ⇒ all workers of this pool, none of another
  * ├─ fleet     one supervisor a slot           a worker's crash stays there until its budget is spent
- * └─ control   dispatch                        crash ⇒ touches no worker
+ * └─ control   dispatch, launching             crash ⇒ touches no worker
  * ```
  *
  * Escalates to Pools, which tries again with backoff; until then the pool is down and calls fail at once with `PoolDown`. Stopped by: Pools.
  */
-import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { type Child, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as FleetSupervisor from "../execution/FleetSupervisor.ts"
+import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ControlSupervisor from "./ControlSupervisor.ts"
 import * as Roster from "./Roster.ts"
 
-export const make = <const Pool extends string>(
+const flagsOf = ({ restart }: PoolConfig) =>
+  ({
+    plane: "control",
+    strategy: "rest_for_one",
+    restart: RestartPolicy.make({ intensity: restart.pool, delay: RestartDelay.subtree }),
+    because: "each child uses those before it: workers belong to the Reaper, and all work on the Roster",
+    events: PoolEvent.pool_supervisor
+  }) as const
+
+/** A pool whose workers have the children `C` beside their own. */
+export type PoolSupervisor<Pool extends string, C extends Child.Any> = Supervisor.Made<
+  Pool,
+  | ReturnType<typeof Roster.child>
+  | ReturnType<WorkerRuntime["reaper"]>
+  | FleetSupervisor.FleetSupervisor<C>
+  | ControlSupervisor.ControlSupervisor<C>,
+  ReturnType<typeof flagsOf>
+>
+
+export const make = <const Pool extends string, C extends Child.Any = never>(
   pool: Pool,
   config: PoolConfig,
   runtime: WorkerRuntime,
-  roster: RegisteredName.RegisteredName<Roster.Roster>
-) =>
-  Supervisor.make(pool, {
-    plane: "control",
-    strategy: "rest_for_one",
-    restart: RestartPolicy.make({ intensity: config.restart.pool }),
-    because: "each child uses those before it: workers belong to the Reaper, and all work on the Roster",
-    events: PoolEvent.pool_supervisor,
+  roster: RegisteredName.RegisteredName<Roster.Roster>,
+  perWorker: PerWorker.Make<C> = () => []
+): PoolSupervisor<Pool, C> => {
+  const fleet = RegisteredName.make<FleetSupervisor.Fleet>(`pools/${pool}/fleet`)
+  return Supervisor.make(pool, {
+    ...flagsOf(config),
     labels: { pool },
     children: [
       Roster.child(pool, config, roster),
       runtime.reaper(pool),
-      FleetSupervisor.make(pool, config, runtime, roster),
-      ControlSupervisor.make(config, roster)
+      FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
+      ControlSupervisor.make<C>(config, runtime, { pool, roster, fleet, spare: runtime.spare })
     ]
   })
+}

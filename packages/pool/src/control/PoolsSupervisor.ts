@@ -10,23 +10,41 @@
  * Never escalates: a pool that gave up is down until its next attempt, and the others go on. At boot the first pool that does not start
  * fails the start of all. Stopped by: Root.
  */
-import { DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { type Child, DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as Effect from "effect/Effect"
+import * as PerWorker from "../PerWorker.ts"
 import type { PoolDirectory } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as PoolSupervisor from "./PoolSupervisor.ts"
 
-export const make = (directory: PoolDirectory, runtime: WorkerRuntime) =>
+const flags = {
+  plane: "control",
+  restart: RestartPolicy.make({ intensity: "unlimited" }),
+  because: "a pool that keeps failing is an outage of that pool, not of the application",
+  events: PoolEvent.pools_supervisor
+} as const
+
+/** All pools, whose workers have the children `C` beside their own. */
+export type PoolsSupervisor<C extends Child.Any> = Supervisor.Made<
+  "pools",
+  PoolSupervisor.PoolSupervisor<string, C>,
+  typeof flags,
+  PoolSupervisor.PoolSupervisor<string, C>
+>
+
+export const make = <C extends Child.Any = never>(
+  directory: PoolDirectory,
+  runtime: WorkerRuntime,
+  perWorker: PerWorker.PerWorker<C> = {}
+): PoolsSupervisor<C> =>
   DynamicSupervisor.make("pools", {
-    plane: "control",
-    restart: RestartPolicy.make({ intensity: "unlimited" }),
-    because: "a pool that keeps failing is an outage of that pool, not of the application",
-    events: PoolEvent.pools_supervisor,
+    ...flags,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
     child: (pool) => {
       const entry = directory.entry(pool)
-      return Supervisor.watched(PoolSupervisor.make(pool, entry.config(), runtime, entry.roster), {
+      const supervisor = PoolSupervisor.make(pool, entry.config(), runtime, entry.roster, PerWorker.of(perWorker, pool))
+      return Supervisor.watched(supervisor, {
         up: Effect.sync(entry.isUp),
         down: (error) => Effect.sync(() => entry.isDown(error.message))
       })

@@ -11,6 +11,7 @@ import { Child, Event, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
@@ -40,6 +41,10 @@ export interface Roster {
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
+  /** The processes of the workers that are attached, by slot. */
+  readonly pids: Map<number, number>
+  /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
+  readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly overruns: Map<number, (tool: string) => void>
   /** Events that are still to be applied: those that came while there was no Dispatcher, or while it was at another. */
@@ -61,6 +66,8 @@ export const make = (pool: string, config: PoolConfig): Roster => ({
   wires: new Map(),
   probes: new Map(),
   generations: new Map(),
+  pids: new Map(),
+  launches: Semaphore.makeUnsafe(config.launch.concurrency),
   overruns: new Map(),
   inbox: [],
   outbox: [],
@@ -170,6 +177,7 @@ export const seat = (
     sink: {
       attached: (wire) => {
         name.current?.probes.set(slot, wire.probe)
+        name.current?.pids.set(slot, wire.pid)
         say(Dispatch.Event.Attached({ slot, wire }))
       },
       started: (id) => say(Dispatch.Event.Started({ slot, id: callOf(id) })),
@@ -179,9 +187,12 @@ export const seat = (
       broken: () => say(Dispatch.Event.Broken({ slot })),
       detached: (reason, ended) => {
         name.current?.probes.delete(slot)
+        name.current?.pids.delete(slot)
         say(Dispatch.Event.Detached({ slot, reason, ended }))
       }
-    }
+    },
+    governed: (launch) =>
+      Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), ({ launches }) => Semaphore.withPermit(launches, launch))
   }
 }
 

@@ -2,34 +2,61 @@
  * Supervises the workers of one pool, one supervisor a slot.
  *
  * ```text
- * fleet   dynamic
+ * fleet   dynamic, starts empty
  * ├─ 0    the worker in slot 0 ─┐
- * ├─ 1    the worker in slot 1  ├─ started at once, restarted each by itself
+ * ├─ 1    the worker in slot 1  ├─ given to it by the worker_starter, restarted each by itself
  * └─ …    size of the pool     ─┘
  * ```
  *
- * Escalates to the pool when its slots need more restarts than `restart.fleet` allows. Stopped by: the pool.
+ * It outlives whoever starts its workers, so a crash of that touches none of them. Escalates to the pool when its slots need more restarts
+ * than `restart.fleet` allows, or at once when an adapter cannot be served. Stopped by: the pool.
  */
-import { DynamicSupervisor, RegisteredName, RestartPolicy } from "@snakepit/core"
-import * as Effect from "effect/Effect"
+import { type Child, DynamicSupervisor, type RegisteredName, RestartPolicy, Supervisor, type SupervisorHandle } from "@snakepit/core"
 import * as Roster from "../control/Roster.ts"
+import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as WorkerSupervisor from "./WorkerSupervisor.ts"
 
-export const make = (
-  pool: string,
-  config: PoolConfig,
-  runtime: WorkerRuntime,
-  roster: RegisteredName.RegisteredName<Roster.Roster>
-) =>
-  DynamicSupervisor.make("fleet", {
+/** The fleet as the worker_starter knows it: it takes slots, and may give up. */
+export type Fleet = Supervisor.Running<{ readonly message: string }> & SupervisorHandle.AddsChildren<never>
+
+/** What {@link make} takes. */
+export interface Options<C extends Child.Any> {
+  readonly pool: string
+  readonly config: PoolConfig
+  readonly runtime: WorkerRuntime
+  readonly roster: RegisteredName.RegisteredName<Roster.Roster>
+  readonly perWorker: PerWorker.Make<C>
+  /** Where the worker_starter finds it. */
+  readonly name: RegisteredName.RegisteredName<Fleet>
+}
+
+const flagsOf = ({ restart }: PoolConfig) =>
+  ({
     plane: "execution",
     mountOn: "control",
-    restart: RestartPolicy.make({ intensity: config.restart.fleet }),
+    restart: RestartPolicy.make({ intensity: restart.fleet, delay: RestartDelay.subtree }),
     because: "workers are independent; one that keeps failing must not take the others along before the budget of all is spent",
-    events: PoolEvent.fleet_supervisor,
-    initial: Effect.map(Effect.orDie(RegisteredName.whereis(roster)), ({ state }) => [...state.slots.keys()].map(String)),
-    child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster)
+    events: PoolEvent.fleet_supervisor
+  }) as const
+
+/** The fleet of workers that have the children `C` beside their own. It starts empty, so its start cannot fail. */
+export type FleetSupervisor<C extends Child.Any> = Supervisor.Made<
+  "fleet",
+  WorkerSupervisor.WorkerSupervisor<C>,
+  ReturnType<typeof flagsOf>,
+  WorkerSupervisor.WorkerSupervisor<C>,
+  never
+>
+
+export const make = <C extends Child.Any>(options: Options<C>): FleetSupervisor<C> => {
+  const { config, name, perWorker, pool, roster, runtime } = options
+  const fleet = DynamicSupervisor.make("fleet", {
+    ...flagsOf(config),
+    child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster, perWorker)
   })
+  return Supervisor.registered(fleet, name as RegisteredName.RegisteredName<Fleet & Supervisor.RunningOf<typeof fleet>>)
+}

@@ -6,31 +6,61 @@
  * ├─ process   the external process            ends ⇒ all below go with it
  * ├─ channel   the stream to it                ends ⇒ the process lives on; a new stream is opened
  * ├─ heartbeat asks whether it answers         fails `process` when it does not
- * └─ watchdog  minds cancelled calls           fails `process` when one does not stop
+ * ├─ watchdog  minds cancelled calls           fails `process` when one does not stop
+ * └─ …         the application's own           `perWorker`; ends ⇒ those after it, no other part of the worker
  * ```
  *
- * Escalates to the fleet when it needs more restarts than `restart.worker` allows. Stopped by: the fleet. Never by a heartbeat, a watchdog
- * or the channel: they ask it with `failChild`.
+ * Escalates to the fleet when it needs more restarts than `restart.worker` allows, or at once when its adapter cannot be served. Stopped by:
+ * the fleet. Never by a heartbeat, a watchdog or the channel: they ask it with `failChild`.
  */
-import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { Roster } from "../control/Roster.ts"
+import type * as PerWorker from "../PerWorker.ts"
+import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as Watchdog from "./Watchdog.ts"
 
-export const make = (slot: string, seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.RegisteredName<Roster>) =>
-  Supervisor.make(slot, {
+const flagsOf = ({ restart }: PoolConfig) =>
+  ({
     plane: "execution",
     strategy: "rest_for_one",
-    restart: RestartPolicy.make({ intensity: seat.config.restart.worker }),
-    because: "a channel is meaningless without its process, a heartbeat without its channel",
-    events: PoolEvent.worker_supervisor,
-    labels: { pool: seat.pool, slot: seat.slot },
-    children: [
-      runtime.process(seat),
-      runtime.channel(seat),
-      Heartbeat.child(seat, roster),
-      Watchdog.child(seat, roster)
-    ]
+    restart: RestartPolicy.make({ intensity: restart.worker, delay: RestartDelay.worker }),
+    because: "a channel is meaningless without its process, a heartbeat without its channel; a boot that cannot succeed is not tried again",
+    events: PoolEvent.worker_supervisor
+  }) as const
+
+const ownOf = (seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.RegisteredName<Roster>) =>
+  [runtime.process(seat), runtime.channel(seat), Heartbeat.child(seat, roster), Watchdog.child(seat, roster)] as const
+
+/** The children that a worker has in every pool. */
+export type OwnChild = ReturnType<typeof ownOf>[number]
+
+/** The supervisor of a worker that has the children `C` beside its own. */
+export type WorkerSupervisor<C extends Child.Any> = Supervisor.Made<string, OwnChild | C, ReturnType<typeof flagsOf>>
+
+export const make = <C extends Child.Any>(
+  slot: string,
+  seat: WorkerSeat,
+  runtime: WorkerRuntime,
+  roster: RegisteredName.RegisteredName<Roster>,
+  perWorker: PerWorker.Make<C>
+): WorkerSupervisor<C> => {
+  const { name, pool } = seat
+  const worker: PerWorker.Worker = {
+    pool,
+    slot: seat.slot,
+    name,
+    generation: () => roster.current?.generations.get(seat.slot) ?? -1,
+    pid: () => roster.current?.pids.get(seat.slot)
+  }
+  const more = perWorker(worker) as ReadonlyArray<Child.Child<string, never, never, never, "execution", false>> // `PerWorker.Check` has seen them
+  const made: Supervisor.Any = Supervisor.make(slot, {
+    ...flagsOf(seat.config),
+    labels: { pool, slot: seat.slot },
+    children: [...ownOf(seat, runtime, roster), ...more]
   })
+  return made as WorkerSupervisor<C>
+}

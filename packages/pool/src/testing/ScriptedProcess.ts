@@ -57,7 +57,8 @@ interface Channel {
 
 export interface ScriptedProcess {
   readonly pid: number
-  readonly generation: number
+  /** Which slot it fills; a spare fills none yet. */
+  readonly fill: (seat: WorkerSeat, generation: number) => void
   readonly ended: Deferred.Deferred<ProcessEnd>
   /** Set a moment before `ended`: its channel is told first. */
   over: boolean
@@ -65,6 +66,8 @@ export interface ScriptedProcess {
   readonly thawed: Latch.Latch
   /** Opens while no tool runs. */
   readonly idle: Latch.Latch
+  /** Processor time at `now`: it computes while a tool runs, and does nothing else. */
+  readonly cpuMillis: (now: number) => number
   /** Set by the test: what the next `submit` throws. */
   broken: unknown
   /** The thread that runs tools. */
@@ -78,9 +81,7 @@ export interface ScriptedProcess {
 
 /** What {@link make} takes. */
 export interface Options {
-  readonly seat: WorkerSeat
   readonly pid: number
-  readonly generation: number
   readonly tools: { readonly [name: string]: ScriptedTool.ScriptedTool }
   readonly codec: PayloadCodec
   readonly journal: Array<Execution>
@@ -89,14 +90,16 @@ export interface Options {
 export const howItEnded = ({ code, signal }: ProcessEnd): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
-export const make = ({ codec, generation, journal, pid, seat, tools }: Options): ScriptedProcess => {
+export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess => {
   const jobs = new Map<number, Job>()
   const started = new Set<number>()
   const queue = Effect.runSync(Queue.unbounded<Job>())
   const thawed = Latch.makeUnsafe(true)
   const idle = Latch.makeUnsafe(true)
   const ended = Deferred.makeUnsafe<ProcessEnd>()
+  let place: { readonly seat: WorkerSeat; readonly generation: number } | undefined
   let channel: Channel | undefined
+  let computedMillis = 0
   let current: Execution | undefined
   let draining = false
 
@@ -147,6 +150,7 @@ export const make = ({ codec, generation, journal, pid, seat, tools }: Options):
     const written = tools[job.tool]!
     const tool: ScriptedTool.Timed = typeof written === "function" ? { run: written } : written
     const args = codec.decode(job.payload)
+    const { generation, seat } = place! // a call has come, so it fills one
     job.running = true
     started.add(job.id)
     idle.closeUnsafe()
@@ -179,6 +183,7 @@ export const make = ({ codec, generation, journal, pid, seat, tools }: Options):
       outcome = { failure: { _tag: "TooLarge", bytes: outcome.payload.byteLength } }
     }
     yield* thawed.await
+    computedMillis += (yield* Clock.currentTimeMillis) - execution.at
     jobs.delete(job.id)
     idle.openUnsafe()
     current = undefined
@@ -193,12 +198,15 @@ export const make = ({ codec, generation, journal, pid, seat, tools }: Options):
 
   const self: ScriptedProcess = {
     pid,
-    generation,
+    fill: (seat, generation) => {
+      place = { seat, generation }
+    },
     ended,
     thawed,
     idle,
     over: false,
     broken: undefined,
+    cpuMillis: (now) => computedMillis + (current === undefined ? 0 : now - current.at),
     thread: Effect.forever(Effect.flatMap(Queue.take(queue), perform)),
     drain: () => {
       draining = true
@@ -215,7 +223,7 @@ export const make = ({ codec, generation, journal, pid, seat, tools }: Options):
       Deferred.doneUnsafe(ended, Effect.succeed(end))
     },
     connect: () => {
-      const opened: Channel = { sink: seat.sink, lost: Deferred.makeUnsafe<string>(), open: true }
+      const opened: Channel = { sink: place!.seat.sink, lost: Deferred.makeUnsafe<string>(), open: true }
       channel = opened
       opened.sink.attached(wire(opened))
       return opened
@@ -235,6 +243,7 @@ export const make = ({ codec, generation, journal, pid, seat, tools }: Options):
   }
 
   const wire = (opened: Channel): Wire => ({
+    pid,
     tools: new Set(Object.keys(tools)),
     submit: ({ credit, id, payload, skip, tool }) => {
       if (self.broken !== undefined) {

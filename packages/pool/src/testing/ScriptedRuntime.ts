@@ -52,12 +52,14 @@
  * @see {@link ../WorkerRuntime.ts} for the port
  */
 import { Child, Supervisor } from "@snakepit/core"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ExitClass from "../ExitClass.ts"
 import * as WorkerError from "../WorkerError.ts"
-import type { Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
+import type { Evidence, Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
 import * as ScriptedProcess from "./ScriptedProcess.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
@@ -69,7 +71,7 @@ export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool }
   /** `ScriptedCodec.json` by default. */
   readonly codec?: PayloadCodec | undefined
-  /** From a process's start to its ready line; no time by default. */
+  /** From a process's start to its ready line, of workers and spares alike; no time by default. */
   readonly bootTakes?: Duration.Input | undefined
 }
 
@@ -77,6 +79,8 @@ export interface Options {
 export interface ScriptedWorker {
   /** Of the process that fills it; -1 before the first. */
   readonly generation: () => number
+  /** Of the process that fills it; `undefined` when none does. */
+  readonly pid: () => number | undefined
   /** The process ends by a signal, SIGKILL by default, in the middle of whatever it does. */
   readonly crash: (signal?: string) => Effect.Effect<void>
   /** The process ends with a code. */
@@ -92,40 +96,81 @@ export interface ScriptedWorker {
   readonly throwAtSubmit: (defect: unknown) => Effect.Effect<void>
 }
 
+/** The warm processes of one pool. */
+export interface ScriptedSpares {
+  /** Those that wait to be taken, the next one first. */
+  readonly waiting: () => ReadonlyArray<number>
+  /** The one that would be taken next ends. */
+  readonly crash: Effect.Effect<void>
+  /** Their next boots fail with `BootFailed`. */
+  readonly refuseBoots: (times: number, stage?: WorkerError.BootFailed["stage"]) => Effect.Effect<void>
+}
+
 /** A runtime that obeys. */
 export interface ScriptedRuntime {
   readonly runtime: WorkerRuntime
   /** Every start of a tool, oldest first. */
   readonly journal: ReadonlyArray<ScriptedProcess.Execution>
   readonly worker: (name: string) => ScriptedWorker
+  readonly spares: (pool: string) => ScriptedSpares
   /** The Reaper of the pool ends, and all its workers with it. */
   readonly endReaper: (pool: string, detail?: string) => Effect.Effect<void>
+  /** The Forkserver of the pool ends, and nothing with it. */
+  readonly endForkserver: (pool: string, detail?: string) => Effect.Effect<void>
+  /** The Forkserver's next starts fail with `BootFailed`. */
+  readonly refuseForkserver: (pool: string, times: number, stage?: WorkerError.BootFailed["stage"]) => Effect.Effect<void>
+  /** Processes of the pool that are starting, and the most that ever were at a time. */
+  readonly launching: (pool: string) => { readonly now: number; readonly most: number }
   /** Processes that live, by worker. */
   readonly alive: () => ReadonlyArray<string>
+}
+
+interface Refusals {
+  left: number
+  stage: WorkerError.BootFailed["stage"]
 }
 
 interface Bench {
   process: ScriptedProcess.ScriptedProcess | undefined
   lose: ((detail: string) => void) | undefined
   generation: number
-  refusals: number
-  stage: WorkerError.BootFailed["stage"]
+  readonly refusals: Refusals
+}
+
+interface Waiting {
+  readonly process: ScriptedProcess.ScriptedProcess
+  readonly gone: Deferred.Deferred<"taken" | "died">
+}
+
+/** What belongs to a pool and to none of its workers. */
+interface Hall {
+  endReaper: ((detail: string) => void) | undefined
+  endForkserver: ((detail: string) => void) | undefined
+  readonly forkserverRefusals: Refusals
+  readonly spareRefusals: Refusals
+  readonly spares: Array<Waiting>
+  readonly launching: { now: number; most: number }
 }
 
 /** A runtime whose workers serve `tools`. */
 export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options): ScriptedRuntime => {
   const journal: Array<ScriptedProcess.Execution> = []
   const benches = new Map<string, Bench>()
-  const reapers = new Map<string, (detail: string) => void>()
+  const halls = new Map<string, Hall>()
+  let clock: Clock.Clock | undefined
   let pids = 1000 // as if others had been started before
 
-  const bench = (name: string): Bench => {
-    const present = benches.get(name)
-    if (present !== undefined) return present
-    const made: Bench = { process: undefined, lose: undefined, generation: -1, refusals: 0, stage: "import" }
-    benches.set(name, made)
-    return made
-  }
+  const bench = (name: string): Bench =>
+    getOrMake(benches, name, () => ({ process: undefined, lose: undefined, generation: -1, refusals: { left: 0, stage: "import" } }))
+  const hall = (pool: string): Hall =>
+    getOrMake(halls, pool, () => ({
+      endReaper: undefined,
+      endForkserver: undefined,
+      forkserverRefusals: { left: 0, stage: "import" },
+      spareRefusals: { left: 0, stage: "import" },
+      spares: [],
+      launching: { now: 0, most: 0 }
+    }))
   const living = (name: string): Effect.Effect<ScriptedProcess.ScriptedProcess> =>
     Effect.suspend(() => {
       const { process } = bench(name)
@@ -133,27 +178,58 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
         ? Effect.die(new Error(`worker ${name} has no process now: wait until it is up`))
         : Effect.succeed(process)
     })
+  const refuse = (refusals: Refusals) => (times: number, stage: WorkerError.BootFailed["stage"] = "import") =>
+    Effect.sync(() => void Object.assign(refusals, { left: times, stage }))
+  const orNone = (end: (() => void) | undefined, what: string): Effect.Effect<void> =>
+    end === undefined ? Effect.die(new Error(`there is no ${what} now`)) : Effect.sync(end)
+  const bootFailed = (worker: string, stage: WorkerError.BootFailed["stage"], detail: string) =>
+    new WorkerError.BootFailed({ worker, stage, adapter: "scripted", detail, output: [] })
+
+  /** Uses up one refusal, if there is one. */
+  const refused = (refusals: Refusals, worker: string): Effect.Effect<void, WorkerError.BootFailed> =>
+    Effect.suspend(() => {
+      if (refusals.left === 0) return Effect.void
+      refusals.left--
+      return Effect.fail(bootFailed(worker, refusals.stage, "the script refuses it"))
+    })
+
+  const launch = (pool: string, worker: string, refusals: Refusals, limit: Duration.Duration) =>
+    Effect.gen(function*() {
+      if (bootTakes !== undefined) {
+        const slept = yield* Effect.timeoutOption(Effect.sleep(bootTakes), limit)
+        if (Option.isNone(slept)) return yield* bootFailed(worker, "timeout", "nothing was heard of it")
+      }
+      yield* refused(refusals, worker)
+      if (hall(pool).endReaper === undefined) return yield* bootFailed(worker, "spawn", "there is no Reaper")
+      return ScriptedProcess.make({ pid: ++pids, tools, codec, journal })
+    }).pipe((start) => {
+      const { launching } = hall(pool)
+      const begin = Effect.sync(() => {
+        launching.most = Math.max(launching.most, ++launching.now)
+      })
+      return Effect.acquireUseRelease(begin, () => start, () => Effect.sync(() => void launching.now--))
+    })
+
+  const takeSpare = (pool: string): ScriptedProcess.ScriptedProcess | undefined => {
+    const { spares } = hall(pool)
+    const index = spares.findIndex(({ process }) => !process.over) // one that has died may not have left yet
+    if (index < 0) return undefined
+    const [{ gone, process }] = spares.splice(index, 1) as [Waiting]
+    Deferred.doneUnsafe(gone, Effect.succeed("taken"))
+    return process
+  }
 
   const process = (seat: WorkerSeat) =>
     Child.make("process", {
       plane: "execution",
       shutdown: Duration.sum(seat.config.stopGrace, Duration.seconds(6)), // as in the bridge
       start: Effect.gen(function*() {
+        clock = yield* Clock.Clock
         const at = bench(seat.name)
         const generation = seat.fill()
         at.generation = generation
-        const failed = (stage: WorkerError.BootFailed["stage"], detail: string) =>
-          new WorkerError.BootFailed({ worker: seat.name, stage, adapter: "scripted", detail, output: [] })
-        if (bootTakes !== undefined) {
-          const slept = yield* Effect.timeoutOption(Effect.sleep(bootTakes), seat.config.startTimeout)
-          if (Option.isNone(slept)) return yield* failed("timeout", "nothing was heard of it")
-        }
-        if (at.refusals > 0) {
-          at.refusals--
-          return yield* failed(at.stage, "the script refuses it")
-        }
-        if (!reapers.has(seat.pool)) return yield* failed("spawn", "there is no Reaper")
-        const started = ScriptedProcess.make({ seat, pid: ++pids, generation, tools, codec, journal })
+        const started = takeSpare(seat.pool) ?? (yield* seat.governed(launch(seat.pool, seat.name, at.refusals, seat.config.startTimeout)))
+        started.fill(seat, generation)
         at.process = started
         yield* Effect.forkScoped(Effect.raceFirst(started.thread, Deferred.await(started.ended)), { startImmediately: true })
         yield* Effect.addFinalizer(() =>
@@ -177,11 +253,53 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
           WorkerError.ProcessExited | Imposed
         > = Effect.flatMap(
           Deferred.await(started.ended),
-          ({ code, signal }) => new WorkerError.ProcessExited({ worker: seat.name, pid: started.pid, code, signal, output: [] })
+          ({ code, signal }) =>
+            new WorkerError.ProcessExited({
+              worker: seat.name,
+              pid: started.pid,
+              code,
+              signal,
+              exitClass: ExitClass.ofEnd({ code, signal }),
+              output: []
+            })
         )
         return life
       })
     })
+
+  const spare = (pool: string) =>
+    Effect.gen(function*() {
+      const { spareRefusals, spares } = hall(pool)
+      const warm = yield* launch(pool, `${pool}/spare`, spareRefusals, Duration.infinity)
+      const waiting: Waiting = { process: warm, gone: yield* Deferred.make<"taken" | "died">() }
+      const leave = () => {
+        const index = spares.indexOf(waiting)
+        if (index >= 0) spares.splice(index, 1)
+        return index >= 0
+      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => spares.push(waiting)),
+        () => Effect.sync(() => leave() && warm.end({ code: 0, signal: null }))
+      )
+      const died = Effect.map(Deferred.await(warm.ended), () => {
+        leave()
+        return "died" as const
+      })
+      return { pid: warm.pid, gone: Effect.raceFirst(Deferred.await(waiting.gone), died) }
+    })
+
+  const evidence = (seat: WorkerSeat): Evidence | undefined => {
+    const { process } = bench(seat.name)
+    if (process === undefined || clock === undefined) return undefined
+    const frozen = !process.thawed.isOpen()
+    const runnable = !frozen && !process.idle.isOpen()
+    return {
+      pid: process.pid,
+      state: frozen ? "stopped" : runnable ? "running" : "sleeping",
+      cpuMillis: process.cpuMillis(clock.currentTimeMillisUnsafe()),
+      runnable
+    }
+  }
 
   const channel = (seat: WorkerSeat) =>
     Child.make("channel", {
@@ -229,25 +347,41 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
     Child.make("reaper", {
       plane: "control",
       start: Effect.gen(function*() {
+        const at = hall(pool)
         const ended = yield* Deferred.make<never, WorkerError.ReaperLost>()
         const end = (detail: string) => {
-          if (reapers.get(pool) === end) reapers.delete(pool)
-          for (const [name, { process }] of benches) {
-            if (name.startsWith(`${pool}/`)) process?.end({ code: null, signal: "SIGKILL" })
-          }
+          if (at.endReaper === end) at.endReaper = undefined
+          const workers = [...benches].flatMap(([name, { process }]) => name.startsWith(`${pool}/`) ? process ?? [] : [])
+          for (const process of [...workers, ...at.spares.map(({ process }) => process)]) process.end({ code: null, signal: "SIGKILL" })
           Deferred.doneUnsafe(ended, Effect.fail(new WorkerError.ReaperLost({ pool, detail })))
         }
-        reapers.set(pool, end)
+        at.endReaper = end
         yield* Effect.addFinalizer(() => Effect.sync(() => end("its supervisor stopped it")))
         return Deferred.await(ended)
       })
     })
 
+  const forkserver = (pool: string) =>
+    Child.make("forkserver", {
+      plane: "control",
+      start: Effect.gen(function*() {
+        const at = hall(pool)
+        yield* refused(at.forkserverRefusals, `${pool}/forkserver`)
+        const ended = yield* Deferred.make<never, WorkerError.ForkserverLost>()
+        const end = (detail: string) =>
+          Deferred.doneUnsafe(ended, Effect.fail(new WorkerError.ForkserverLost({ pool, detail, output: [] })))
+        at.endForkserver = end
+        yield* Effect.addFinalizer(() => Effect.sync(() => at.endForkserver === end && (at.endForkserver = undefined)))
+        return Deferred.await(ended)
+      })
+    })
+
   return {
-    runtime: { codec, reaper, process, channel },
+    runtime: { codec, reaper, forkserver, spare, process, channel, evidence },
     journal,
     worker: (name) => ({
       generation: () => bench(name).generation,
+      pid: () => bench(name).process?.pid,
       crash: (signal = "SIGKILL") => Effect.map(living(name), (process) => process.end({ code: null, signal })),
       exit: (code) => Effect.map(living(name), (process) => process.end({ code, signal: null })),
       freeze: Effect.map(living(name), (process) => void process.thawed.closeUnsafe()),
@@ -255,21 +389,40 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
       loseChannel: (detail = "as scripted") =>
         Effect.suspend(() => {
           const { lose } = bench(name)
-          return lose === undefined ? Effect.die(new Error(`worker ${name} has no channel now`)) : Effect.sync(() => lose(detail))
+          return orNone(lose && (() => lose(detail)), `channel of worker ${name}`)
         }),
-      refuseBoots: (times, stage = "import") =>
-        Effect.sync(() => {
-          bench(name).refusals = times
-          bench(name).stage = stage
-        }),
+      refuseBoots: refuse(bench(name).refusals),
       throwAtSubmit: (defect) => Effect.map(living(name), (process) => void (process.broken = defect))
+    }),
+    spares: (pool) => ({
+      waiting: () => hall(pool).spares.flatMap(({ process }) => process.over ? [] : [process.pid]),
+      crash: Effect.suspend(() => {
+        const next = hall(pool).spares[0]?.process
+        return orNone(next && (() => next.end({ code: null, signal: "SIGKILL" })), `spare in pool ${pool}`)
+      }),
+      refuseBoots: refuse(hall(pool).spareRefusals)
     }),
     endReaper: (pool, detail = "as scripted") =>
       Effect.suspend(() => {
-        const end = reapers.get(pool)
-        return end === undefined ? Effect.die(new Error(`pool ${pool} has no Reaper now`)) : Effect.sync(() => end(detail))
+        const { endReaper } = hall(pool)
+        return orNone(endReaper && (() => endReaper(detail)), `Reaper of pool ${pool}`)
       }),
+    endForkserver: (pool, detail = "as scripted") =>
+      Effect.suspend(() => {
+        const { endForkserver } = hall(pool)
+        return orNone(endForkserver && (() => endForkserver(detail)), `Forkserver of pool ${pool}`)
+      }),
+    refuseForkserver: (pool, times, stage) => refuse(hall(pool).forkserverRefusals)(times, stage),
+    launching: (pool) => ({ ...hall(pool).launching }),
     alive: () =>
       [...benches].flatMap(([name, { process }]) => process === undefined || Deferred.isDoneUnsafe(process.ended) ? [] : [name]).toSorted()
   }
+}
+
+const getOrMake = <A>(map: Map<string, A>, key: string, make: () => A): A => {
+  const present = map.get(key)
+  if (present !== undefined) return present
+  const made = make()
+  map.set(key, made)
+  return made
 }

@@ -1,0 +1,125 @@
+/**
+ * The process that a pool's workers are forked from, as a supervised child of the control plane.
+ *
+ * **Details**
+ *
+ * It imports the adapter once; its child is up when that is done. It belongs to the Reaper, as workers do, and workers do not belong to it:
+ * when it ends they live on, and new ones are spawned until it is up again. Where workers cannot be forked it is up without a process,
+ * and `snakepit.forkserver.start` says why.
+ *
+ * ```text
+ *  python.start is "spawn" ─────────────┐
+ *  the Reaper is no subreaper ──────────┤
+ *  spawn ─▶ import ─┬─ threads run ─────┴─▶ stopped; no name, nothing to watch
+ *                   └─ one thread ──────▶ registered; its life ends with ForkserverLost
+ * ```
+ */
+import { Child, Event, RegisteredName } from "@snakepit/core"
+import { ExitClass, WorkerError } from "@snakepit/pool"
+import type { WorkerRuntime } from "@snakepit/pool"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as BridgeEvent from "../BridgeEvent.ts"
+import type { Launcher } from "./Launch.ts"
+import * as PythonProgram from "./PythonProgram.ts"
+import * as ReapedProcess from "./ReapedProcess.ts"
+import type { Reaper } from "./Reaper.ts"
+
+/** A forkserver that is up. */
+export interface Forkserver {
+  readonly id: string
+  /** Another Reaper knows nothing of it. */
+  readonly reaper: Reaper
+}
+
+/** It has no work of its own that could need a grace: it forks in a millisecond, and nothing waits for it. */
+const grace = Duration.millis(500)
+
+/** The forkserver of one pool. */
+export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
+  "forkserver",
+  WorkerError.BootFailed,
+  WorkerError.ForkserverLost,
+  "control"
+> =>
+  Child.make("forkserver", {
+    plane: "control",
+    shutdown: Duration.sum(grace, Duration.sum(ReapedProcess.killWait, Duration.seconds(1))),
+    start: Effect.gen(function*() {
+      const { config, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher()
+      const { generation } = yield* Child.CurrentChild
+      const began = yield* Clock.currentTimeMillis
+      const worker = `${pool}/forkserver`
+      let process: ReapedProcess.ReapedProcess | undefined
+      const failed = ReapedProcess.bootFailed(worker, python.adapter, () => process)
+      const started = (mode: "fork" | "spawn", why: string, pid: number | undefined) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Event.emit(BridgeEvent.forkserver_start, { tookMillis: now - began }, { pool, mode, why, pid }))
+      const spawning = (why: string) =>
+        Effect.as(started("spawn", why, undefined), idle)
+
+      if (python.start === "spawn") return yield* spawning("python.start is \"spawn\"")
+      const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
+      const registry = registryName.latest // a registry that is being replaced is no reason not to start
+      if (registry === undefined) return yield* failed("spawn", "its application has not started its registry")
+      if (!reaper.subreaper) {
+        return yield* spawning(
+          "this system lets no process adopt what others leave (Linux does): a forked worker would not belong to the Reaper"
+        )
+      }
+
+      const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+      const told = ({ code, exitClass, output, pid, planned, signal }: ReapedProcess.ProcessEnd) =>
+        Event.emit(BridgeEvent.forkserver_exit, {}, { pool, pid, ...ReapedProcess.facts({ code, exitClass, output, planned, signal }) })
+      const begun = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          process = ReapedProcess.begin({
+            pool,
+            worker,
+            reaper,
+            registry,
+            command: {
+              op: "forkserver",
+              id: `${worker}#${generation}`,
+              ...PythonProgram.make("snakepit.forkserver", python, registry.runId, []),
+              settings: { oom_score_adj: python.oomScoreAdj } // the rest is each worker's own: what it cannot do, it could not lift
+            }
+          })
+        ),
+        (begun) => ReapedProcess.end(begun, reaperName, grace, told)
+      ).pipe(Scope.provide(scope))
+      const { pid, said } = yield* ReapedProcess.ready(begun, python.adapter).pipe(
+        Effect.catchTag("SpawnRefused", ({ detail }) => Effect.fail(failed("spawn", detail))),
+        Effect.timeoutOrElse({
+          duration: config.startTimeout,
+          orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`))
+        })
+      )
+      const threads = said.threads ?? 1
+      if (threads > 1) {
+        yield* Scope.close(scope, Exit.void)
+        return yield* spawning(
+          `importing "${python.adapter}" left ${
+            threads - 1
+          } threads running, and a fork copies only the one that calls it: what the others ` +
+            "hold would stay locked. Start them at the first call instead"
+        )
+      }
+      yield* RegisteredName.register(forkserver, { id: begun.id, reaper })
+      yield* started("fork", `"${python.adapter}" is imported`, pid)
+
+      const life: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.flatMap(Deferred.await(begun.exited), (exit) => {
+        const how = exit.signal === null ? `with code ${exit.code}` : `by ${exit.signal}`
+        const detail = `process ${pid} ended ${how}: ${ExitClass.cause(ReapedProcess.classOf(begun, exit))}`
+        return Effect.fail(new WorkerError.ForkserverLost({ pool, detail, output: [...begun.output] }))
+      })
+      return life
+    })
+  })
+
+/** Up, with nothing that could end. */
+const idle: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.never

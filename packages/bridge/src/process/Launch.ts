@@ -1,0 +1,109 @@
+/**
+ * How a process comes to be, for slots and spares alike: one place, so that none starts without its place in the registry.
+ *
+ * ```text
+ *  reserve ─▶ fork by the forkserver, if it is up ─▶ wait for its status line ─▶ ready to be dialled
+ *                 │ it died meanwhile                    ▲
+ *                 └─▶ spawn through the Reaper ──────────┘
+ *  scope closes: SIGTERM to its group ─ stopGrace ─ SIGKILL to all that is its ─ gone, verified in /proc by the Reaper
+ * ```
+ */
+import { RegisteredName } from "@snakepit/core"
+import type { PoolConfig } from "@snakepit/pool"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { randomBytes } from "node:crypto"
+import { rmSync } from "node:fs"
+import { type PythonConfig, settings } from "../PythonConfig.ts"
+import type { Forkserver } from "./Forkserver.ts"
+import type { ProcessRegistry } from "./ProcessRegistry.ts"
+import * as PythonProgram from "./PythonProgram.ts"
+import * as ReapedProcess from "./ReapedProcess.ts"
+import type { Reaper } from "./Reaper.ts"
+import type * as Protocol from "./ReaperProtocol.ts"
+import * as RunFolder from "./RunFolder.ts"
+
+/** What processes of one pool are started with. */
+export interface Launcher {
+  readonly pool: string
+  readonly python: PythonConfig
+  readonly config: Pick<PoolConfig.PoolConfig, "maxPayload" | "startTimeout" | "stopGrace" | "heartbeat">
+  readonly reaper: RegisteredName.RegisteredName<Reaper>
+  readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
+  readonly forkserver: RegisteredName.RegisteredName<Forkserver>
+}
+
+/** What a process is started as. */
+export interface Place {
+  /** `default/3`, or `default/spare`. */
+  readonly worker: string
+  /** `"s"`: it has no slot yet. */
+  readonly slot: number | "s"
+  readonly generation: number
+  /** Hears of its end, after its stop. */
+  readonly told: (end: ReapedProcess.ProcessEnd) => Effect.Effect<void>
+}
+
+/** A process that is ready to be dialled. */
+export interface LaunchedProcess {
+  readonly pid: number
+  readonly start: "fork" | "spawn"
+  readonly socket: string
+  readonly token: string
+  /** What is heard of it: its exit, its output. */
+  readonly reaped: ReapedProcess.ReapedProcess
+}
+
+/** Starts a process that ends with the scope. */
+export const launch = Effect.fnUntraced(function*(launcher: Launcher, { generation, slot, told, worker }: Place) {
+  const { config, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher
+  let process: ReapedProcess.ReapedProcess | undefined
+  const failed = ReapedProcess.bootFailed(worker, python.adapter, () => process)
+  const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
+  const registry = registryName.latest // a registry that is being replaced is no reason not to start
+  if (registry === undefined) return yield* failed("spawn", "its application has not started its registry")
+  const socket = RunFolder.socketPath(registry.folder, pool, slot, generation)
+  const secret = randomBytes(32).toString("hex")
+  const cgroup = registry.cgroup(pool)
+  const about = {
+    id: `${worker}#${generation}`,
+    secret,
+    settings: settings(python, "folder" in cgroup ? cgroup.folder : undefined)
+  }
+  yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(socket, { force: true })))
+
+  const attempt = Effect.fnUntraced(function*(start: "fork" | "spawn", command: Protocol.Command) {
+    const begun = yield* Effect.acquireRelease(
+      Effect.sync(() => process = ReapedProcess.begin({ pool, worker, reaper, registry, command })),
+      (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, told)
+    )
+    const { pid } = yield* ReapedProcess.ready(begun, python.adapter)
+    const launched: LaunchedProcess = { pid, start, socket, token: secret, reaped: begun }
+    return launched
+  })
+  const spawn = Effect.suspend(() =>
+    attempt("spawn", {
+      op: "spawn",
+      ...about,
+      ...PythonProgram.make("snakepit.worker", python, registry.runId, [
+        ...["--socket", socket, "--name", worker],
+        ...["--max-payload", String(config.maxPayload)]
+      ])
+    })
+  )
+  const fork = (via: string) => attempt("fork", { op: "fork", ...about, via, socket, name: worker, max_payload: config.maxPayload })
+
+  const server = forkserver.current
+  const started = server?.reaper !== reaper ? spawn : Effect.catchTag(
+    fork(server.id),
+    "SpawnRefused",
+    (refused) => refused.forkserverGone ? spawn : Effect.fail(refused)
+  )
+  return yield* started.pipe(
+    Effect.catchTag("SpawnRefused", ({ detail }) => Effect.fail(failed("spawn", detail))),
+    Effect.timeoutOrElse({
+      duration: config.startTimeout,
+      orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`))
+    })
+  )
+})

@@ -1,0 +1,245 @@
+/**
+ * A process that the Reaper holds, followed by its id: reserved before it starts, heard event by event, ended in order.
+ *
+ * ```text
+ *  begin    reserved in the registry ─ the command goes to the Reaper
+ *  spawned  the pid is known and stands in the registry
+ *  status   ready, or why not
+ *  exited   its first process was reaped; the Reaper goes on with whatever that left behind
+ *  gone     nothing of it is left in /proc; taken out of the registry
+ * ```
+ */
+import { Event, type RegisteredName } from "@snakepit/core"
+import { ExitClass, WorkerError } from "@snakepit/pool"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { readFileSync } from "node:fs"
+import * as BridgeEvent from "../BridgeEvent.ts"
+import * as ExitEvidence from "./ExitEvidence.ts"
+import type { ProcessRegistry } from "./ProcessRegistry.ts"
+import type { Reaper } from "./Reaper.ts"
+import type * as Protocol from "./ReaperProtocol.ts"
+
+/** How a process ended, as the Reaper tells it. */
+export type ProcessExit = Pick<Extract<Protocol.Event, { event: "exited" }>, "code" | "signal" | "sent" | "oom">
+
+/** A process that the Reaper holds. */
+export interface ReapedProcess {
+  /** `default/3#0`: what Reaper and registry know it by. */
+  readonly id: string
+  readonly pool: string
+  /** Its name in errors and events: `default/3`. */
+  readonly worker: string
+  readonly reaper: Reaper
+  readonly registry: ProcessRegistry
+  /** The last lines that it wrote, oldest first. */
+  readonly output: Array<string>
+  readonly spawned: Deferred.Deferred<number, SpawnRefused>
+  readonly status: Deferred.Deferred<Protocol.Status>
+  readonly exited: Deferred.Deferred<ProcessExit>
+  readonly gone: Deferred.Deferred<void>
+  /** Takes it out of the registry, and hears no more of it. */
+  readonly forget: () => void
+  /** What is known of it by now. */
+  readonly known: {
+    pid: number | undefined
+    status: Protocol.Status | undefined
+    exit: ProcessExit | undefined
+  }
+}
+
+/** The Reaper's answer when it could not start a process. */
+export class SpawnRefused extends Data.TaggedError("SpawnRefused")<{ readonly detail: string; readonly forkserverGone: boolean }> {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** The last lines of output kept. 20: a Python traceback of usual depth. */
+const outputLines = 20
+
+/** After SIGKILL. Only a process in an uninterruptible system call takes longer. */
+export const killWait = Duration.seconds(5)
+
+/** What {@link begin} takes. */
+export interface Options {
+  readonly pool: string
+  readonly worker: string
+  readonly reaper: Reaper
+  readonly registry: ProcessRegistry
+  readonly command: Protocol.Command
+}
+
+/** Reserves a place in the registry and has the Reaper start the process. */
+export const begin = ({ command, pool, reaper, registry, worker }: Options): ReapedProcess => {
+  const { id } = command
+  const process: ReapedProcess = {
+    id,
+    pool,
+    worker,
+    reaper,
+    registry,
+    output: [],
+    spawned: Deferred.makeUnsafe(),
+    status: Deferred.makeUnsafe(),
+    exited: Deferred.makeUnsafe(),
+    gone: Deferred.makeUnsafe(),
+    forget: () => {
+      if (reaper.listeners.get(id) === hear) reaper.listeners.delete(id)
+      registry.gone(id)
+      Deferred.doneUnsafe(process.gone, Exit.void)
+    },
+    known: { pid: undefined, status: undefined, exit: undefined }
+  }
+  const hear = (event: Protocol.Event): void => {
+    switch (event.event) {
+      case "spawned":
+        process.known.pid = event.pid
+        registry.started(id, event.pid, event.started)
+        return void Deferred.doneUnsafe(process.spawned, Exit.succeed(event.pid))
+      case "spawn_failed":
+        process.forget()
+        return void Deferred.doneUnsafe(
+          process.spawned,
+          Exit.fail(new SpawnRefused({ detail: event.message, forkserverGone: event.forkserver_gone === true }))
+        )
+      case "status":
+        process.known.status ??= event.status
+        return void Deferred.doneUnsafe(process.status, Exit.succeed(event.status))
+      case "output":
+        process.output.push(event.text)
+        if (process.output.length > outputLines) process.output.shift()
+        return
+      case "exited":
+        process.known.exit = event
+        return void Deferred.doneUnsafe(process.exited, Exit.succeed(event))
+      case "gone":
+        return process.forget()
+    }
+  }
+  registry.reserve(id, pool)
+  reaper.listeners.set(id, hear)
+  reaper.send(command)
+  return process
+}
+
+/** Makes the errors of a process that does not come up. */
+export const bootFailed =
+  (worker: string, adapter: string, process: () => ReapedProcess | undefined) =>
+  (stage: WorkerError.BootFailed["stage"], detail: string): WorkerError.BootFailed =>
+    new WorkerError.BootFailed({ worker, stage, adapter, detail, output: [...process()?.output ?? []] })
+
+/** Waits until it says that it is ready. */
+export const ready = (process: ReapedProcess, adapter: string) =>
+  Effect.gen(function*() {
+    const { exited, output, spawned, status, worker } = process
+    const failed = bootFailed(worker, adapter, () => process)
+    const pid = yield* Deferred.await(spawned)
+    const ended = Effect.flatMap(Deferred.await(exited), (exit) => {
+      const how = exit.signal === null ? `it ended with code ${exit.code}` : `it was ended by ${exit.signal}`
+      return Effect.fail(failed("exit", `${how}: ${ExitClass.cause(classOf(process, exit))}`))
+    })
+    const said = yield* Effect.raceFirst(Deferred.await(status), ended)
+    if (said.status === "ready") return { pid, said }
+    const { message, traceback, type } = said.exception
+    if (output.length === 0) output.push(...traceback.trimEnd().split("\n")) // else the process has printed it
+    return yield* failed(said.stage, `${type}: ${message}`)
+  })
+
+/** The class of its exit, by all that is known of it. */
+export const classOf = ({ known: { status }, output }: ReapedProcess, exit: ProcessExit): ExitClass.ExitClass => {
+  const stage = status === undefined ? "starting" : status.status === "ready" ? "serving" : status.stage === "bind" ? "starting" : "import"
+  return ExitEvidence.classify({ ...exit, output, stage })
+}
+
+/** What is to be told of the end of a process. */
+export interface ProcessEnd {
+  readonly pid: number
+  /** It was asked to. */
+  readonly planned: boolean
+  readonly code: number | null
+  readonly signal: string | null
+  readonly exitClass: ExitClass.ExitClass
+  readonly output: ReadonlyArray<string>
+}
+
+/**
+ * Ends the process and all that is its: SIGTERM to its group, the grace, SIGKILL, and then it is verified to be gone. Returns at once when it has
+ * ended by itself: the Reaper goes on with what it left behind, and the registry's entry stays until nothing is. A Reaper that is gone
+ * has taken all of its own along. `told` hears of the end once it is known.
+ */
+export const end = (
+  process: ReapedProcess,
+  reaperName: RegisteredName.RegisteredName<Reaper>,
+  grace: Duration.Duration,
+  told: (end: ProcessEnd) => Effect.Effect<void>
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { gone, id, known, reaper } = process
+    const planned = known.exit === undefined
+    const tell = Effect.suspend(() => {
+      const { exit, pid } = known
+      const exitClass: ExitClass.ExitClass = exit === undefined ? { _tag: "KilledByUs", signal: "SIGKILL" } : classOf(process, exit)
+      const { code, signal } = exit ?? { code: null, signal: null }
+      return pid === undefined ? Effect.void : told({ pid, planned, code, signal, exitClass, output: [...process.output] })
+    })
+    const isDone = () => {
+      if (!Deferred.isDoneUnsafe(gone) && reaperName.current !== reaper) process.forget()
+      return Deferred.isDoneUnsafe(gone)
+    }
+    const wait = (duration: Duration.Duration) => Effect.timeoutOption(Deferred.await(gone), duration)
+    const leak = Effect.suspend(() => isDone() ? Effect.void : tellLeak(process))
+
+    if (!planned) {
+      yield* tell
+      if (!isDone()) yield* Effect.forkIn(Effect.andThen(wait(killWait), leak), reaper.scope)
+      return
+    }
+    if (!isDone()) {
+      reaper.send({ op: "signal", id, signal: "TERM" })
+      if (Option.isNone(yield* wait(grace))) {
+        reaper.send({ op: "signal", id, signal: "KILL" })
+        yield* wait(killWait)
+      }
+    }
+    if (isDone()) return yield* tell
+    yield* leak
+    yield* Effect.forkIn(Effect.andThen(Deferred.await(gone), tell), reaper.scope)
+  })
+
+const tellLeak = ({ id, known, pool, registry, worker }: ReapedProcess) =>
+  Effect.gen(function*() {
+    registry.leaked(id)
+    const pid = known.pid ?? 0
+    const state = stateOf(pid)
+    yield* Event.emit(BridgeEvent.process_leak, {}, { pool, worker, pid, state })
+    const leaked = new WorkerError.ProcessLeaked({ worker, pid, state, waitedMillis: Duration.toMillis(killWait) })
+    yield* Effect.logError(leaked.message)
+  })
+
+/** What the kernel says a process does. */
+const stateOf = (pid: number): string => {
+  try {
+    return /^State:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "unknown"
+  } catch (error) {
+    return globalThis.process.platform === "linux" && error instanceof Error ? "gone" : "unknown"
+  }
+}
+
+/** The end as attributes of an event. */
+export const facts = ({ code, exitClass, output, planned, signal }: Omit<ProcessEnd, "pid">) => ({
+  planned,
+  code: code ?? undefined,
+  signal: signal ?? undefined,
+  exitClass: exitClass._tag,
+  cause: ExitClass.cause(exitClass),
+  output: output.slice(-eventLines).join("\n").slice(-eventCharacters)
+})
+
+/** The last lines that an event carries. 8 lines of at most 2000 characters: the end of a traceback, where its cause is; events are kept. */
+const eventLines = 8
+const eventCharacters = 2000

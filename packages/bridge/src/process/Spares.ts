@@ -1,0 +1,101 @@
+/**
+ * Processes that are ready, connected and without a slot: what a worker that died is replaced by without waiting.
+ *
+ * ```text
+ *  start ─▶ launch ─▶ hands shaken ─▶ on the shelf ──┬─ taken: it ends with whoever took it
+ *                                                    ├─ died:  off the shelf; its caller starts another
+ *                                                    └─ its caller's scope closes: it is stopped
+ * ```
+ */
+import { Event } from "@snakepit/core"
+import type { WorkerRuntime } from "@snakepit/pool"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as BridgeEvent from "../BridgeEvent.ts"
+import * as Session from "../channel/Session.ts"
+import * as Launch from "./Launch.ts"
+import * as ReapedProcess from "./ReapedProcess.ts"
+
+type Told = Launch.Place["told"]
+
+/** One that waits. */
+interface Waiting {
+  readonly launched: Launch.LaunchedProcess
+  readonly session: Session.Session
+  readonly taken: (told: Told) => Scope.Closeable
+}
+
+/** The spares of one pool. */
+export interface Spares {
+  readonly shelf: Array<Waiting>
+  /** Counts the spares of the pool, from 0. */
+  count: number
+}
+
+export const make = (): Spares => ({ shelf: [], count: 0 })
+
+/** A spare that was taken. Whoever took it closes the scope. */
+export interface Taken {
+  readonly launched: Launch.LaunchedProcess
+  readonly session: Session.Session
+  readonly scope: Scope.Closeable
+}
+
+const isGood = ({ launched, session }: Waiting): boolean =>
+  launched.reaped.known.exit === undefined && !Deferred.isDoneUnsafe(session.broken)
+
+/** Takes one that lives, oldest first. Synchronous: two slots never get the same. `told` hears of its end from now on. */
+export const take = ({ shelf }: Spares, told: Told): Taken | undefined => {
+  while (shelf.length > 0) {
+    const spare = shelf.shift()!
+    if (isGood(spare)) return { launched: spare.launched, session: spare.session, scope: spare.taken(told) }
+  }
+  return undefined
+}
+
+/** Starts one and puts it on the shelf. */
+export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launch.Launcher, dial: typeof Session.open = Session.open) {
+  const { config, pool, python } = launcher
+  const worker = `${pool}/spare`
+  const over = yield* Deferred.make<"taken" | "died">()
+  let told: Told = ({ pid, ...end }) => Event.emit(BridgeEvent.spare_exit, {}, { pool, pid, ...ReapedProcess.facts(end) })
+  let owner: "caller" | "taker" = "caller"
+  const scope = yield* Effect.acquireRelease(
+    Scope.make(),
+    (scope) => owner === "caller" ? Scope.close(scope, Exit.void) : Effect.void
+  )
+
+  const launched = yield* Launch.launch(launcher, {
+    worker,
+    slot: "s",
+    generation: spares.count++,
+    told: (end) => Effect.suspend(() => told(end))
+  }).pipe(Scope.provide(scope))
+  const session = yield* dial({ worker, process: launched, config }).pipe(
+    Effect.mapError((error) => ReapedProcess.bootFailed(worker, python.adapter, () => launched.reaped)("handshake", error.message)),
+    Scope.provide(scope)
+  )
+  const spare: Waiting = {
+    launched,
+    session,
+    taken: (takerTold) => {
+      told = takerTold
+      owner = "taker"
+      Deferred.doneUnsafe(over, Exit.succeed("taken"))
+      return scope
+    }
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => void spares.shelf.push(spare)),
+    () =>
+      Effect.sync(() => {
+        const at = spares.shelf.indexOf(spare)
+        if (at >= 0) spares.shelf.splice(at, 1)
+      })
+  )
+  const ended = Effect.raceFirst(Deferred.await(launched.reaped.exited), Deferred.await(session.broken))
+  yield* Effect.forkScoped(Effect.tap(ended, () => Deferred.succeed(over, "died")))
+  return { pid: launched.pid, gone: Deferred.await(over) } satisfies WorkerRuntime.Spare
+})

@@ -1,0 +1,110 @@
+/** Real files, in a folder of the test's own. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit } from "effect"
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as DataFolder from "../src/process/DataFolder.ts"
+import * as JournalFile from "../src/process/JournalFile.ts"
+import * as RunJournal from "../src/process/RunJournal.ts"
+
+const header: RunJournal.Header = { runId: "run-1", machine: "", bootId: "b", pidNamespace: "n", pid: 1, startTicks: 2 }
+
+const opened = (
+  use: (journal: JournalFile.JournalFile, say: (line: RunJournal.Line) => void, troubles: Array<string>, folder: string) => void
+) => {
+  const folder = mkdtempSync(join(tmpdir(), "snakepit-journal-"))
+  const entries = new Map<string, RunJournal.ProcessEntry>()
+  const troubles: Array<string> = []
+  const journal = JournalFile.make({ folder, header, entries, onTrouble: (detail) => troubles.push(detail) })
+  try {
+    use(
+      journal,
+      (line) => {
+        RunJournal.apply(entries, line)
+        journal.append(line)
+      },
+      troubles,
+      folder
+    )
+  } finally {
+    journal.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const idsIn = (path: string) => [...(RunJournal.parse(readFileSync(path, "utf8")) as RunJournal.RunJournal).entries.keys()]
+
+describe("JournalFile", () => {
+  it("is written with each change, for this user alone", () =>
+    opened((journal, say) => {
+      say({ reserved: "a", pool: "p" })
+      assert.deepStrictEqual(idsIn(journal.path), ["a"])
+      assert.strictEqual(statSync(journal.path).mode & 0o077, 0)
+    }))
+
+  it("does not grow over months of recycling", () =>
+    opened((journal, say) => {
+      for (let generation = 0; generation < 20_000; generation++) {
+        say({ reserved: `a#${generation}`, pool: "p" })
+        say({ started: `a#${generation}`, pid: generation + 1, startTicks: generation })
+        say({ gone: `a#${generation}` })
+      }
+      say({ reserved: "last", pool: "p" })
+      assert.isBelow(statSync(journal.path).size, 32_768) // 260 lines of at most 100 bytes
+      assert.deepStrictEqual(idsIn(journal.path), ["last"])
+    }))
+
+  it("that somebody deleted is written anew with all that the run knows", () =>
+    opened((journal, say) => {
+      say({ reserved: "a", pool: "p" })
+      rmSync(journal.path)
+      say({ reserved: "b", pool: "p" })
+      assert.deepStrictEqual(idsIn(journal.path), ["a", "b"])
+    }))
+
+  it("that cannot be written is told once, and heals", () =>
+    opened((journal, say, troubles, folder) => {
+      say({ reserved: "a", pool: "p" })
+      rmSync(join(folder, "runs"), { recursive: true })
+      writeFileSync(join(folder, "runs"), "in the way")
+      say({ reserved: "b", pool: "p" })
+      say({ reserved: "c", pool: "p" })
+      assert.lengthOf(troubles, 1)
+      rmSync(join(folder, "runs"))
+      say({ reserved: "d", pool: "p" })
+      assert.deepStrictEqual(idsIn(journal.path), ["a", "b", "c", "d"])
+      journal.remove()
+      assert.deepStrictEqual(readdirSync(join(folder, "runs")), [])
+    }))
+})
+
+describe("DataFolder", () => {
+  const surroundings = { env: {}, home: "/home/ada", temporary: "/tmp", uid: 7 }
+
+  it("is what was asked for alone, else in the state folder, else in the temporary one", () => {
+    const env = { SNAKEPIT_DATA_DIR: "/data", XDG_STATE_HOME: "/state" }
+    assert.deepStrictEqual(DataFolder.candidates("/mine", { ...surroundings, env }), ["/mine"])
+    assert.deepStrictEqual(DataFolder.candidates(undefined, { ...surroundings, env }), ["/data"])
+    assert.deepStrictEqual(DataFolder.candidates(undefined, { ...surroundings, env: { XDG_STATE_HOME: "/state" } }), [
+      "/state/snakepit",
+      "/tmp/snakepit-data-7"
+    ])
+    assert.deepStrictEqual(DataFolder.candidates(undefined, surroundings), ["/home/ada/.local/state/snakepit", "/tmp/snakepit-data-7"])
+  })
+
+  it("that was asked for and cannot be used is an error with the folder and a next step", () => {
+    const parent = mkdtempSync(join(tmpdir(), "snakepit-data-"))
+    try {
+      writeFileSync(join(parent, "file"), "")
+      const exit = Effect.runSyncExit(DataFolder.make(join(parent, "file", "below")))
+      assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("SNAKEPIT_DATA_DIR"))
+      mkdirSync(join(parent, "open", "runs"), { recursive: true })
+      chmodSync(join(parent, "open", "runs"), 0o777)
+      assert.isTrue(Exit.isFailure(Effect.runSyncExit(DataFolder.make(join(parent, "open")))))
+      assert.deepStrictEqual(Effect.runSync(DataFolder.make(join(parent, "good"))), { folder: join(parent, "good") })
+    } finally {
+      rmSync(parent, { recursive: true, force: true })
+    }
+  })
+})

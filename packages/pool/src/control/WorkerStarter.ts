@@ -1,0 +1,134 @@
+/**
+ * Brings a pool's workers into being: gives the fleet the slots that it lacks, then keeps warm processes ready.
+ *
+ * ```text
+ *  start   look at the fleet ─▶ give it what it lacks, all at once ─▶ all up: acknowledge
+ *                                       │                              one that does not come up: fail with its error
+ *  life    a lane for each spare:  launch ─▶ wait until it is taken or dies ─▶ launch …
+ *                                       └─ does not come up: wait, 50 ms doubling to 5 s, and again
+ * ```
+ *
+ * **Details**
+ *
+ * A slot that the fleet has is left alone, whatever state it is in: its supervisor minds it. So a WorkerStarter that was restarted adopts
+ * the workers as they are. How many processes start at a time is the launch governor's matter (`WorkerSeat.governed`), not this file's.
+ *
+ * **Gotchas**
+ *
+ * A slot that was given and did not come up is forgotten by the fleet. One that an interrupted WorkerStarter has left starting is waited for,
+ * and given again if it is forgotten.
+ */
+import { Child, Event, ExitReason, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { Fleet } from "../execution/FleetSupervisor.ts"
+import type * as PerWorker from "../PerWorker.ts"
+import * as PoolEvent from "../PoolEvent.ts"
+import { BootFailed, ChannelLost, FleetLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
+import type { WorkerRuntime } from "../WorkerRuntime.ts"
+import type { Roster } from "./Roster.ts"
+
+/** What {@link child} takes. */
+export interface Options {
+  readonly pool: string
+  readonly spare: WorkerRuntime["spare"]
+  readonly roster: RegisteredName.RegisteredName<Roster>
+  readonly fleet: RegisteredName.RegisteredName<Fleet>
+}
+
+/** How a worker can fail to come up, `C` being the application's own children of it. */
+export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | ChannelLost | FleetLost | PerWorker.StartErrorOf<C>
+
+/** The starter of workers that have the children `C` beside their own. */
+export type WorkerStarter<C extends Child.Any> = ReturnType<typeof child<C>>
+
+export const child = <C extends Child.Any>({ fleet: fleetName, pool, roster: rosterName, spare }: Options) =>
+  Child.make("worker_starter", {
+    plane: "control",
+    start: Effect.gen(function*() {
+      const fleet = yield* Effect.orDie(RegisteredName.whereis(fleetName))
+      const { config, launches, state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
+      const slots = [...state.slots.keys()].map(String)
+      const present = new Set((yield* fleet.tree).children.map(({ id }) => id))
+      const failed = (error: unknown) => error as Failure<C> // the fleet's template has no other
+      yield* Effect.mapError(fill(fleet, pool, slots), failed)
+      const given = slots.filter((slot) => !present.has(slot)).length
+      yield* Event.emit(PoolEvent.worker_starter_fill, { present: present.size, given }, { pool })
+      const lane = keepSpare(pool, Semaphore.withPermit(launches, spare(pool)))
+      return Effect.andThen(
+        Effect.forEach(Array.from({ length: config.launch.spares }), () => lane, { concurrency: "unbounded", discard: true }),
+        Effect.never
+      )
+    })
+  })
+
+/** Returns when the fleet has every slot, and those that were given to it have come up. */
+const fill = Effect.fnUntraced(function*(fleet: Fleet, pool: string, slots: ReadonlyArray<string>) {
+  while (true) {
+    const { children } = yield* fleet.tree
+    const lacking = slots.filter((slot) => !children.some(({ id }) => id === slot))
+    yield* Effect.forEach(lacking, (slot) => give(fleet, pool, slot), { concurrency: "unbounded", discard: true })
+    const settled = yield* Stream.runHead(Stream.filter(fleet.changes, (tree) => !tree.children.some(isFirstStart)))
+    if (settled._tag === "None") return yield* lost(fleet, pool)
+    if (slots.every((slot) => settled.value.children.some(({ id }) => id === slot))) return
+  }
+})
+
+/** It was given, and has not come up yet: it may still be forgotten. */
+const isFirstStart = ({ generation, restarts, status }: Tree.ChildNode): boolean =>
+  status === "starting" && generation === 0 && restarts === 0
+
+/** Fails with what kept the worker from coming up, where it happened. */
+const give = (fleet: Fleet, pool: string, slot: string): Effect.Effect<void, unknown> =>
+  Effect.catchTags(fleet.startChild(slot), {
+    ChildPresent: () => Effect.void, // somebody else has given it
+    SupervisorStopping: () => lost(fleet, pool),
+    MaxChildren: Effect.die,
+    ChildStartFailed: ({ child, reason, supervisor }) => {
+      if (reason._tag === "Defect") return Effect.die(reason.defect)
+      if (reason._tag !== "Failed") return Effect.void // it was stopped on request
+      if (!(reason.error instanceof SupervisorError.StartFailed)) return Effect.fail(reason.error)
+      const { error, path }: SupervisorError.Origin<string, unknown> = reason.error.at
+      const below = path.slice(`${supervisor}/${child}/`.length)
+      return Effect.fail(isOwn(error) ? error : new PerWorkerFailed({ worker: `${pool}/${slot}`, child: below, error }))
+    }
+  }).pipe(Effect.asVoid)
+
+/** Why there is no fleet any more. The pool replaces it, and this child with it, once this start is over. */
+const lost = (fleet: Fleet, pool: string): Effect.Effect<never, FleetLost> =>
+  Effect.matchEffect(fleet.life, {
+    onFailure: ({ message }) => Effect.fail(new FleetLost({ pool, detail: message })),
+    onSuccess: () => Effect.fail(new FleetLost({ pool, detail: "it was stopped" }))
+  })
+
+const isOwn = (error: unknown): boolean => error instanceof BootFailed || error instanceof HandshakeFailed || error instanceof ChannelLost
+
+/** 50 ms doubling to 5 s, from the first again after a minute: a spare that does not come up is no worker's loss, and must not cost a core. */
+const spareRestart = RestartPolicy.make({ intensity: "unlimited" })
+
+/** Keeps one warm process ready. Never fails: whatever happens to spares, workers are launched without them. */
+const keepSpare = (pool: string, launch: ReturnType<WorkerRuntime["spare"]>): Effect.Effect<never> =>
+  Effect.suspend(() => {
+    const delay = RestartPolicy.delayStep(spareRestart)
+    const one = Effect.gen(function*() {
+      const { gone, pid } = yield* launch
+      yield* Event.emit(PoolEvent.spare_ready, {}, { pool, pid })
+      const how = yield* gone
+      yield* Event.emit(PoolEvent.spare_leave, {}, { pool, pid, how })
+      return how
+    })
+    return Effect.forever(Effect.gen(function*() {
+      const exit = yield* Effect.exit(Effect.scoped(one))
+      if (Exit.isSuccess(exit) && exit.value === "taken") return
+      const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
+      const delayMillis = yield* Effect.orDie(delay(yield* Clock.currentTimeMillis, { id: "spare", reason }))
+      if (Exit.isFailure(exit)) {
+        const cause = ExitReason.describe(reason)
+        yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
+      }
+      yield* Effect.sleep(delayMillis)
+    }))
+  })

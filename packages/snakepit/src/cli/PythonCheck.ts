@@ -1,0 +1,89 @@
+/** Whether a pool's Python runs, is new enough, and imports what a worker needs. */
+import * as PythonPackage from "@snakepit/bridge/process/PythonPackage"
+import { environment, executable, type PythonConfig } from "@snakepit/bridge/PythonConfig"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { delimiter } from "node:path"
+import * as Finding from "./Finding.ts"
+import * as Program from "./Program.ts"
+
+/** Runs under every Python 3, or an old one could not be told so. The adapter is looked for, not imported: that would run its code. */
+const script = `
+import importlib, importlib.util, json, sys
+found = {"version": ".".join(map(str, sys.version_info[:3])), "executable": sys.executable, "modules": {}, "adapter": None}
+for name in ("grpc", "google.protobuf", "msgspec", "snakepit"):
+    try:
+        found["modules"][name] = str(getattr(importlib.import_module(name), "__version__", ""))
+    except BaseException as problem:
+        found["modules"][name] = {"problem": type(problem).__name__ + ": " + str(problem)}
+sys.path[:0] = sys.argv[2:]
+if sys.argv[1]:
+    found["adapter"] = importlib.util.find_spec(sys.argv[1].split(".")[0]) is not None
+print(json.dumps(found))
+`
+
+const Answer = Schema.fromJsonString(Schema.Struct({
+  version: Schema.String,
+  executable: Schema.String,
+  modules: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Struct({ problem: Schema.String })])),
+  adapter: Schema.NullOr(Schema.Boolean)
+}))
+
+/** What Python said of itself. */
+export type Answer = typeof Answer.Type
+
+const install =
+  "install the package's requirements into it: python -m pip install -r python/requirements.txt; or name another interpreter: " +
+  "python.executable, or $SNAKEPIT_PYTHON"
+
+/** Pure: what the answer means. */
+export const judge = (area: string, answer: Answer, adapter: string): ReadonlyArray<Finding.Finding> => {
+  const [major = 0, minor = 0] = answer.version.split(".").map(Number)
+  if (major < 3 || major === 3 && minor < 11) {
+    return [
+      Finding.error(
+        area,
+        `Python ${answer.version} (${answer.executable}) is too old`,
+        "install Python 3.11 or newer, or name one: python.executable, or $SNAKEPIT_PYTHON"
+      )
+    ]
+  }
+  const modules = Object.entries(answer.modules)
+  const missing = modules.flatMap(([name, found]) => typeof found === "string" ? [] : [`${name} (${found.problem})`])
+  const present = modules.flatMap(([name, found]) => typeof found === "string" ? [found === "" ? name : `${name} ${found}`] : [])
+  return [
+    Finding.ok(area, `Python ${answer.version} (${answer.executable})`),
+    ...(present.length === 0 ? [] : [Finding.ok(area, `imports ${present.join(", ")}`)]),
+    ...(missing.length === 0 ? [] : [Finding.error(area, `does not import ${missing.join(", ")}`, install)]),
+    ...(answer.adapter === false
+      ? [Finding.error(area, `there is no module "${adapter}"`, "python.path lists the folders that the adapter is looked for in")]
+      : [])
+  ]
+}
+
+/** `adapter` is empty when there is none to look for. */
+export const check = (area: string, config: PythonConfig, adapter: string): Effect.Effect<ReadonlyArray<Finding.Finding>> =>
+  Effect.gen(function*() {
+    const python = executable(config)
+    const path = [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(delimiter)
+    const ran = yield* Program.run(python, ["-c", script, adapter, ...config.path], environment(config, { PYTHONPATH: path }), config.cwd)
+    switch (ran._tag) {
+      case "missing":
+        return [
+          Finding.error(
+            area,
+            `"${python}" cannot be run: ${ran.detail}`,
+            "install Python 3.11 or newer, or say where it is: python.executable, or $SNAKEPIT_PYTHON"
+          )
+        ]
+      case "timedOut":
+        return [Finding.error(area, `"${python}" said nothing for a minute`, "try it in a terminal; a network file system may hang")]
+      case "ended": {
+        const answer = Schema.decodeUnknownOption(Answer)(ran.stdout.trim().split("\n").at(-1))
+        if (Option.isSome(answer)) return judge(area, answer.value, adapter)
+        const said = (ran.stderr || ran.stdout).trim().split("\n").slice(-5).join("\n") // the end of a traceback
+        return [Finding.error(area, `"${python}" is no working Python: it ended with code ${ran.code}\n${said}`.trim(), install)]
+      }
+    }
+  })

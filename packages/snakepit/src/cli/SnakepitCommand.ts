@@ -1,0 +1,51 @@
+/** The command line: `snakepit doctor [--config <file>] [--json]`. */
+import { Command, Flag } from "effect/cli"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import { readFileSync } from "node:fs"
+import * as Doctor from "./Doctor.ts"
+import * as Finding from "./Finding.ts"
+
+/** At least one check found an error. It has been printed: the program only ends with 1. */
+export class FoundErrors extends Error {
+  readonly _tag = "FoundErrors"
+  override readonly [Runtime.errorExitCode] = 1
+  override readonly [Runtime.errorReported] = false
+}
+
+/** Where what is printed will be read. */
+const paper = (): Finding.Paper => ({
+  columns: process.stdout.isTTY === true ? process.stdout.columns : 120, // of a log
+  color: process.stdout.isTTY === true && !process.env["NO_COLOR"]
+})
+
+const doctor = Command.make("doctor", {
+  config: Flag.File("config").pipe(
+    Flag.optional,
+    Flag.withDescription("The application's configuration: a file with the JSON that Snakepit.layer takes")
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("End with one line of JSON"))
+}, ({ config, json }) =>
+  Effect.gen(function*() {
+    const findings = yield* Doctor.examine(Option.getOrUndefined(config))
+    yield* Console.log(Finding.render(findings, paper()))
+    if (json) yield* Console.log(Finding.toJson(findings))
+    if (Finding.hasError(findings)) return yield* Effect.fail(new FoundErrors())
+  })).pipe(
+    Command.withDescription(
+      "Look whether this system runs Snakepit, what holds its processes, and what dead hosts left. Exits with 1 at an error."
+    )
+  )
+
+/** The whole command line. */
+export const command = Command.make("snakepit").pipe(
+  Command.withDescription("Pools of Python workers under a supervision tree"),
+  Command.withSubcommands([doctor])
+)
+
+const packageFile = new URL("../../package.json", import.meta.url)
+
+/** The version of the package. */
+export const version = (): string => (JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string }).version

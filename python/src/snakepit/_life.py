@@ -1,0 +1,86 @@
+"""The life of a worker process in two halves, which a spawned worker lives in one process and a forked one in two.
+
+prepare ─▶ load: gRPC, messages, codecs, the adapter, its catalogue ─┬─▶ serve: token, bind, ready, run, drain
+                                                                     │
+spawned: all of it in one process                            forked: here
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import multiprocessing
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from snakepit._arguments import EX_USAGE
+from snakepit._status import Status
+
+if TYPE_CHECKING:
+    from snakepit._catalogue import Catalogue
+
+EX_SOFTWARE, EX_CONFIG = 70, 78
+GOODBYE_SECONDS = 1.0  # for the last results to leave; the host's own grace is longer
+
+
+def prepare() -> None:
+    """What holds for the whole process, before the adapter can see it."""
+    faulthandler.enable()
+    multiprocessing.set_start_method("spawn")
+    # a terminal's Ctrl-C is for the host; a handler, unlike SIG_IGN, is not inherited by what a tool starts
+    signal.signal(signal.SIGINT, lambda *_: None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def read_token() -> str:
+    """The only line of stdin, which is empty afterwards; ends the process with 64 when there is none."""
+    line = b""
+    # not sys.stdin: in a forked worker its buffer is the forkserver's
+    while not line.endswith(b"\n") and (part := os.read(0, select.PIPE_BUF)):
+        line += part
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    token = line.decode().strip()
+    if not token:
+        print("snakepit worker: no token on stdin; the host writes it as the first line", file=sys.stderr)
+        sys.exit(EX_USAGE)
+    return token
+
+
+def load(adapter: str, path: list[str], status: Status) -> Catalogue:
+    """Everything that is the same in every worker of a pool, imported and built."""
+    # gRPC reads this when it is imported: a process that forks must not meet gRPC's handlers
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    importlib.import_module("snakepit._server")  # and all that it imports
+    for late in ("grpc._server", "grpc._utilities"):
+        # gRPC imports these at the first server: 8 ms in each forked worker otherwise
+        with contextlib.suppress(ImportError):
+            importlib.import_module(late)
+    from snakepit._catalogue import Catalogue
+
+    with status.stage("import", EX_CONFIG):
+        sys.path[:0] = path
+        module = importlib.import_module(adapter)
+    with status.stage("catalogue", EX_SOFTWARE):
+        return Catalogue.of(module)
+
+
+def serve(catalogue: Catalogue, token: str, socket: str, max_payload: int, status: Status) -> int:
+    """Serves until drained; returns the exit code."""
+    from snakepit._execution import Executor
+    from snakepit._server import Server
+
+    with status.stage("bind", EX_SOFTWARE):
+        executor = Executor()
+        server = Server(executor, catalogue, token, max_payload)
+        server.start(socket)
+    signal.signal(signal.SIGTERM, lambda *_: executor.drain())
+    status.write({"status": "ready", "pid": os.getpid(), "tools": [tool.name for tool in catalogue.tools]})
+    executor.run()
+    server.stop(GOODBYE_SECONDS)
+    return 0
