@@ -8,7 +8,7 @@ import { cpus, loadavg, release, type } from "node:os"
 
 /** One figure of a report. */
 export interface Figure {
-  readonly unit: "per second" | "ms" | "µs"
+  readonly unit: "per second" | "ms" | "µs" | "MB"
   /** What is measured, for people. */
   readonly what: string
 }

@@ -4,11 +4,13 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import * as Bench from "./Bench.ts"
 import * as Core from "./core/Core.ts"
+import * as Start from "./start/Start.ts"
 
 const suites: {
   readonly [name: string]: { readonly measurements: ReadonlyArray<Bench.Measurement>; readonly facts: Bench.Report["machine"] }
 } = {
-  core: Core
+  core: Core,
+  start: Start
 }
 const fewest = 5 // the median of less says little
 
