@@ -17,7 +17,8 @@ export interface Shape {
   readonly spares?: number
 }
 
-const never = { maxRestarts: 1000, within: "1 second" } // what is measured is a restart, not when it is given up
+/** What is measured is a first restart: never the last one, and one that the delay before it has been forgotten for. */
+const first = { maxRestarts: 1000, within: "100 millis" }
 
 const config = ({ adapter, size = 1, spares = 0, start }: Shape): SnakepitConfig.SnakepitConfigInput => ({
   pools: {
@@ -25,7 +26,7 @@ const config = ({ adapter, size = 1, spares = 0, start }: Shape): SnakepitConfig
       size,
       queue: { capacity: 100_000 },
       launch: { spares },
-      restart: { worker: never, fleet: never, pool: never },
+      restart: { worker: first, fleet: first, pool: first },
       python: { adapter, start, path: [fileURLToPath(new URL("python", import.meta.url))] }
     }
   }
