@@ -5,6 +5,7 @@ import { RecordedEvents } from "@snakepit/core/testing"
 import type { WorkerError } from "@snakepit/pool"
 import { Effect, Exit, Fiber, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { resolve } from "node:path"
 import * as Forkserver from "../src/process/Forkserver.ts"
 import type { Status } from "../src/process/ReaperProtocol.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
@@ -42,7 +43,7 @@ describe("a forkserver", () => {
       const { started, stop, told } = yield* starting(scripted)
       const [command] = scripted.commands
       assert(command?.op === "forkserver")
-      assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", "./models"])
+      assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", resolve("models")])
       assert.deepStrictEqual(command.settings, { oom_score_adj: 500 })
       assert.isUndefined(started.pollUnsafe())
       assert.isUndefined(registered(scripted))
