@@ -67,7 +67,9 @@ describe("a launch", () => {
 
   it.effect("takes every relative path from the folder of the host, wherever workers run", () =>
     Effect.gen(function*() {
-      const scripted = yield* ScriptedReaper.make({ python: { path: ["models", "/opt/models"], cwd: "work", executable: ".venv/bin/python" } })
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["models", "/opt/models"], cwd: "work", executable: ".venv/bin/python" }
+      })
       yield* Fiber.join((yield* launching(scripted)).fiber)
       const [command] = scripted.commands
       assert(command?.op === "spawn")

@@ -67,7 +67,12 @@ export const check = (area: string, config: PythonConfig, adapter: string): Effe
   Effect.gen(function*() {
     const python = executable(config)
     const path = [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(delimiter)
-    const ran = yield* Program.run(python, ["-c", script, adapter, ...folders(config)], environment(config, { PYTHONPATH: path }), workingFolder(config))
+    const ran = yield* Program.run(
+      python,
+      ["-c", script, adapter, ...folders(config)],
+      environment(config, { PYTHONPATH: path }),
+      workingFolder(config)
+    )
     switch (ran._tag) {
       case "missing":
         return [
