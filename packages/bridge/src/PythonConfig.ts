@@ -1,6 +1,7 @@
 /** The settings of the Python side of one pool: a Schema that holds every default and its reason. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { resolve } from "node:path"
 import type { Settings } from "./process/ReaperProtocol.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -8,11 +9,11 @@ const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetw
 export const PythonConfig = Schema.Struct({
   /** The module whose `@tool` functions are served, as Python imports it: `"app.tools"`. */
   adapter: Schema.NonEmptyString,
-  /** The interpreter, Python 3.11 or newer. `$SNAKEPIT_PYTHON` or else `python3` from the PATH when left out. */
+  /** The interpreter, Python 3.11 or newer. `$SNAKEPIT_PYTHON` or else `python3` from the PATH when left out. A path is relative to the host. */
   executable: Schema.optional(Schema.NonEmptyString),
-  /** Folders that the adapter is looked for in, before Python's own. */
+  /** Folders that the adapter is looked for in, before Python's own. Relative to the working folder of the host, whatever `cwd` is. */
   path: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
-  /** The working folder of the workers. The host's own when left out. */
+  /** The working folder of the workers, relative to that of the host, which it is when left out. */
   cwd: Schema.optional(Schema.NonEmptyString),
   /** Environment variables, over those of the host. */
   env: Schema.Record(Schema.String, Schema.String).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
@@ -52,8 +53,17 @@ export const PythonConfig = Schema.Struct({
 /** The settings of the Python side of one pool, decoded. */
 export type PythonConfig = typeof PythonConfig.Type
 
-/** The interpreter to run. */
-export const executable = (config: PythonConfig): string => config.executable ?? process.env["SNAKEPIT_PYTHON"] ?? "python3"
+/** The interpreter to run: a name, which the PATH is searched for, or a whole path. */
+export const executable = (config: PythonConfig): string => {
+  const named = config.executable ?? process.env["SNAKEPIT_PYTHON"] ?? "python3"
+  return named.includes("/") ? resolve(named) : named
+}
+
+/** The folders that the adapter is looked for in, as whole paths: workers may run in another folder than the host. */
+export const folders = ({ path }: PythonConfig): ReadonlyArray<string> => path.map((folder) => resolve(folder))
+
+/** The folder that workers run in. */
+export const workingFolder = ({ cwd }: PythonConfig): string => resolve(cwd ?? ".")
 
 /** The variables that numeric libraries read their thread count from. */
 const threadVariables = [

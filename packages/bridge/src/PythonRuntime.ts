@@ -43,7 +43,7 @@ export const make = (
     const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
     const spares = keyed(Spares.make)
-    const forks = keyed((): Forkserver.Starts => ({ count: 0 }))
+    const forks = keyed((): Forkserver.Starts => ({ count: 0, up: undefined }))
     const launcher = (pool: string): Launcher => {
       const { python, ...config } = settings(pool)
       return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool) }

@@ -5,6 +5,7 @@ import { RecordedEvents } from "@snakepit/core/testing"
 import type { WorkerError } from "@snakepit/pool"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { resolve } from "node:path"
 import * as Launch from "../src/process/Launch.ts"
 import type { ProcessEnd } from "../src/process/ReapedProcess.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
@@ -57,11 +58,24 @@ describe("a launch", () => {
       assert(command?.op === "spawn")
       assert.deepStrictEqual(command.argv, [
         ...["python", "-m", "snakepit.worker", "--adapter", "tools", "--socket", socket],
-        ...["--name", "default/0", "--max-payload", "4096", "--path", "./models"]
+        ...["--name", "default/0", "--max-payload", "4096", "--path", resolve("models")]
       ])
       assert.deepInclude(command.env, { MODEL: "small", OMP_NUM_THREADS: "3", RAYON_NUM_THREADS: "3", SNAKEPIT_RUN: "run" })
       assert.deepStrictEqual(command.settings, { nice: 5, oom_score_adj: 500, rlimits: { AS: 2 ** 32, NOFILE: 128, CORE: 0 } })
       assert.strictEqual(command.secret, token)
+    }))
+
+  it.effect("takes every relative path from the folder of the host, wherever workers run", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["models", "/opt/models"], cwd: "work", executable: ".venv/bin/python" }
+      })
+      yield* Fiber.join((yield* launching(scripted)).fiber)
+      const [command] = scripted.commands
+      assert(command?.op === "spawn")
+      assert.strictEqual(command.argv[0], resolve(".venv/bin/python"))
+      assert.deepStrictEqual(command.argv.slice(-4), ["--path", resolve("models"), "--path", "/opt/models"])
+      assert.strictEqual(command.cwd, resolve("work"))
     }))
 
   it.effect("forks while a forkserver is up", () =>

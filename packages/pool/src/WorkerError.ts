@@ -239,14 +239,31 @@ export class FleetLost extends Schema.TaggedError<FleetLost>()("FleetLost", { po
   }
 }
 
+/** A failure that comes again whenever the same worker is started: of its adapter, or of the version it was installed in. */
+export type IncurableFailure = BootFailed & { readonly stage: "import" | "catalogue" } | HandshakeFailed
+
+export const isIncurable = (error: unknown): error is IncurableFailure =>
+  error instanceof HandshakeFailed || error instanceof BootFailed && (error.stage === "import" || error.stage === "catalogue")
+
 /** The refusal of a restart that would fail as the start before it did: the adapter does not import, or cannot be served. */
 export class DeterministicBootFailure extends Schema.TaggedError<DeterministicBootFailure>()("DeterministicBootFailure", {
   ...worker,
-  adapter: Schema.String
+  /** What has failed. */
+  stage: Schema.Literals(["import", "catalogue", "handshake"]),
+  /** The adapter that does not import or cannot be served; `undefined` when it is not the adapter's fault. */
+  adapter: Schema.UndefinedOr(Schema.String)
 }) {
+  static of(failed: IncurableFailure): DeterministicBootFailure {
+    const { worker } = failed
+    return failed._tag === "BootFailed"
+      ? new DeterministicBootFailure({ worker, stage: failed.stage, adapter: failed.adapter })
+      : new DeterministicBootFailure({ worker, stage: "handshake", adapter: undefined })
+  }
   override get message(): string {
-    return `starting worker ${this.worker} again does not cure what is wrong with its adapter "${this.adapter}". ` +
-      "Correct it; the pool is tried again by itself"
+    const cure = this.adapter === undefined
+      ? "that host and Python package do not fit each other. Install matching versions"
+      : `what is wrong with its adapter "${this.adapter}". Correct it`
+    return `starting worker ${this.worker} again does not cure ${cure}; the pool is tried again by itself`
   }
 }
 

@@ -4,13 +4,15 @@
  * **Details**
  *
  * It imports the adapter once; its child is up when that is done. It belongs to the Reaper, as workers do, and workers do not belong to it:
- * when it ends they live on, and new ones are spawned until it is up again. Where workers cannot be forked it is up without a process,
- * and `snakepit.forkserver.start` says why.
+ * when it ends they live on, and new ones are spawned until it is up again. Where workers cannot be forked, or can no longer because the
+ * adapter has stopped to import since the pool came up, it is up without a process, and `snakepit.forkserver.start` says why.
  *
  * ```text
  *  python.start is "spawn" ─────────────┐
  *  the Reaper is no subreaper ──────────┤
- *  spawn ─▶ import ─┬─ threads run ─────┴─▶ stopped; no name, nothing to watch
+ *  spawn ─▶ import ─┬─ threads run ─────┼─▶ stopped; no name, nothing to watch
+ *                   ├─ fails at a restart ┘
+ *                   ├─ fails at first ──▶ BootFailed: so would every worker
  *                   └─ one thread ──────▶ registered; its life ends with ForkserverLost
  * ```
  */
@@ -39,9 +41,12 @@ export interface Forkserver {
 /** It has no work of its own that could need a grace: it forks in a millisecond, and nothing waits for it. */
 const grace = Duration.millis(500)
 
-/** Counts the starts of a pool's forkserver, across those of its supervisor: the Reaper may not be done yet with the one before. */
+/** What is known of a pool's forkservers across the starts of their supervisor. */
 export interface Starts {
+  /** So many were started: the Reaper may not be done yet with the one before. */
   count: number
+  /** The Reaper under which one was up last. Under the same one there are workers that live, and that a failure here must not keep busy. */
+  up: Reaper | undefined
 }
 
 /** The forkserver of one pool. */
@@ -96,13 +101,23 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
         ),
         (begun) => ReapedProcess.end(begun, reaperName, grace, told)
       ).pipe(Scope.provide(scope))
-      const { pid, said } = yield* ReapedProcess.ready(begun, python.adapter).pipe(
+      const booted = yield* ReapedProcess.ready(begun, python.adapter).pipe(
         Effect.catchTag("SpawnRefused", ({ detail }) => Effect.fail(failed("spawn", detail))),
         Effect.timeoutOrElse({
           duration: config.startTimeout,
           orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`))
-        })
+        }),
+        Effect.catchIf((error) => starts.up === reaper && WorkerError.isIncurable(error), ({ detail }) => Effect.succeed(detail))
       )
+      if (typeof booted === "string") {
+        yield* Scope.close(scope, Exit.void)
+        return yield* spawning(
+          `importing "${python.adapter}" worked before and fails now: ${booted}. Workers that live go on; each new one imports for itself, ` +
+            "and the next start of the pool tries to fork again"
+        )
+      }
+      const { pid, said } = booted
+      starts.up = reaper
       const threads = said.threads ?? 1
       if (threads > 1) {
         yield* Scope.close(scope, Exit.void)

@@ -1,6 +1,6 @@
 /** Whether a pool's Python runs, is new enough, and imports what a worker needs. */
 import * as PythonPackage from "@snakepit/bridge/process/PythonPackage"
-import { environment, executable, type PythonConfig } from "@snakepit/bridge/PythonConfig"
+import { environment, executable, folders, type PythonConfig, workingFolder } from "@snakepit/bridge/PythonConfig"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -67,7 +67,12 @@ export const check = (area: string, config: PythonConfig, adapter: string): Effe
   Effect.gen(function*() {
     const python = executable(config)
     const path = [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(delimiter)
-    const ran = yield* Program.run(python, ["-c", script, adapter, ...config.path], environment(config, { PYTHONPATH: path }), config.cwd)
+    const ran = yield* Program.run(
+      python,
+      ["-c", script, adapter, ...folders(config)],
+      environment(config, { PYTHONPATH: path }),
+      workingFolder(config)
+    )
     switch (ran._tag) {
       case "missing":
         return [
