@@ -166,6 +166,11 @@ def test_survives_a_command_that_it_cannot_understand(reaper: ReaperHost, line: 
     assert reaper.event("exited", "a")["code"] == 0
 
 
+def test_answers_a_ping(reaper: ReaperHost) -> None:
+    reaper.write(b'{"op":"ping"}')
+    assert reaper.event("pong") == {"event": "pong"}
+
+
 def test_a_worker_that_the_host_does_not_listen_to_is_never_blocked(reaper: ReaperHost) -> None:
     reaper.python("a", "import sys\nfor _ in range(3000): print('x' * 1000)\n")
     # reads nothing until the worker, which wrote three times what is kept, has ended

@@ -33,6 +33,14 @@ export const reaper_complain = Event.declare({
   attributes: { ...pool, message: Schema.String }
 })
 
+export const reaper_dropped = Event.declare({
+  name: "snakepit.reaper.dropped",
+  layer: "control",
+  when: "a pool's workers wrote more output than the host took in: so many lines were left out of what errors and events show of it",
+  measurements: { lines: Schema.Int },
+  attributes: pool
+})
+
 export const forkserver_start = Event.declare({
   name: "snakepit.forkserver.start",
   layer: "control",
@@ -132,6 +140,7 @@ export const process_registry_write_failed = Event.declare({
 export const declarations: ReadonlyArray<Event.Declaration> = [
   reaper_start,
   reaper_complain,
+  reaper_dropped,
   forkserver_start,
   forkserver_exit,
   spare_exit,

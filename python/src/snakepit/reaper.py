@@ -15,6 +15,7 @@ are in `snakepit_reaper`, for what is in this package imports more. As process 1
     {"op":"fork","id","via","socket","name",       {"event":"status","id","status":{…}}
      "max_payload","secret","settings"?}           {"event":"output","id","stream","text"}
     {"op":"signal","id","signal":"TERM"}           {"event":"dropped","lines"}
+    {"op":"ping"}                                  {"event":"pong"}
     end of file: sweep                             {"event":"exited","id","pid","code","signal",
                                                     "sent":"TERM"|"KILL"|null,"oom":{"evidence","kills"}|null}
                                                    {"event":"gone","id"}

@@ -200,8 +200,11 @@ class Reaper:
                     self._fork(id, via, command)
                 case {"op": "signal", "id": str(id), "signal": str(name)}:
                     self._signal(id, getattr(signal.Signals, f"SIG{name}"))
+                case {"op": "ping"}:
+                    self._events.emit("pong")
                 case {"op": op}:
-                    raise ValueError(f"op {op!r} is unknown or lacks a field; known: spawn, forkserver, fork, signal")
+                    known = "spawn, forkserver, fork, signal, ping"
+                    raise ValueError(f"op {op!r} is unknown or lacks a field; known: {known}")
                 case _:
                     raise ValueError("a command is a JSON object with a field op")
         except (ValueError, AttributeError, RecursionError) as problem:

@@ -36,6 +36,11 @@ export type Command =
   }
   | { readonly op: "signal"; readonly id: string; readonly signal: "TERM" | "KILL" }
 
+/** Answered with `pong`. */
+export interface Ping {
+  readonly op: "ping"
+}
+
 /** Why the kernel is thought to have ended a process for want of memory, and how often it did so while the process lived. */
 export interface OutOfMemory {
   readonly evidence: "cgroup" | "cgroup-v1" | "kernel"
@@ -63,7 +68,9 @@ export type Event =
   }
   | { readonly event: "status"; readonly id: string; readonly status: Status }
   | { readonly event: "output"; readonly id: string; readonly stream: "stdout" | "stderr"; readonly text: string }
+  /** Lines of output that the host did not take in time. */
   | { readonly event: "dropped"; readonly lines: number }
+  | { readonly event: "pong" }
   | {
     readonly event: "exited"
     readonly id: string
@@ -93,7 +100,7 @@ export type Status =
     readonly exception: { readonly type: string; readonly message: string; readonly traceback: string }
   }
 
-export const encode = (command: Command): Uint8Array => Buffer.from(`${JSON.stringify(command)}\n`)
+export const encode = (command: Command | Ping): Uint8Array => Buffer.from(`${JSON.stringify(command)}\n`)
 
 /** `undefined` for a line that is not an event: nothing of ours, so nothing to act on. */
 export const decode = (line: string): Event | undefined => {
