@@ -101,7 +101,8 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
       entries.delete(id)
     },
     cgroup: () => ({ why: "there is none in memory" }),
-    journal: { why: "there is none in memory" }
+    journal: { why: "there is none in memory" },
+    touch: () => {}
   }
 
   const name = RegisteredName.make<Reaper>("default/reaper")

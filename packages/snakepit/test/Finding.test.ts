@@ -114,11 +114,11 @@ describe("a check of leftovers", () => {
 
   it("tells processes, stale files, files it cannot judge and files set aside apart, each with a next step", () => {
     const found = LeftoverCheck.judge(
-      [run("dead", 3), run("dead"), run("rebooted"), run("foreign"), run("unreadable"), run("living", 0, 1)],
+      [run("dead", 3), run("dead"), run("rebooted"), run("foreign"), run("forsaken"), run("unreadable"), run("unread"), run("living", 0, 1)],
       ["x.jsonl.corrupt"]
     )
     const warnings = found.filter(({ level }) => level === "warning")
-    assert.lengthOf(warnings, 7)
+    assert.lengthOf(warnings, 9)
     assert.include(warnings[0]?.text, "3 processes of dead hosts")
     for (const { remedy } of warnings) assert.isNotEmpty(remedy)
   })

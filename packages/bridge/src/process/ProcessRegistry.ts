@@ -28,6 +28,7 @@ import * as JournalFile from "./JournalFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
+import * as StaleRun from "./StaleRun.ts"
 import * as StartSweep from "./StartSweep.ts"
 
 export type { ProcessEntry } from "./RunJournal.ts"
@@ -59,6 +60,8 @@ export interface ProcessRegistry {
   readonly cgroup: (pool: string) => Present<{ readonly folder: string }>
   /** Where the entries are kept for the next start. */
   readonly journal: Present<{ readonly path: string }>
+  /** Says in the journal that the host lives. */
+  readonly touch: () => void
 }
 
 /** One run of an application: outlives the generations of its registry. */
@@ -110,7 +113,9 @@ const openJournal = (
         entries,
         header: {
           runId,
-          ...place,
+          machine: place.machine,
+          bootId: place.bootId,
+          pidNamespace: place.pidNamespace,
           pid: process.pid,
           startTicks: self.startTicks,
           folder,
@@ -153,7 +158,8 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
     gone: (id) => change({ gone: id }),
     leaked: (id) => change({ leaked: id }),
     cgroup: (pool) => "folder" in cgroup ? { folder: join(cgroup.folder, pool) } : cgroup,
-    journal
+    journal,
+    touch: () => "touch" in journal ? journal.touch() : undefined
   }
   return registry
 })
@@ -165,6 +171,6 @@ export const child = (run: Run, config: RegisteredName.RegisteredName<RegistrySe
       const settings = yield* Effect.orDie(RegisteredName.whereis(config))
       const registry = run.registry.latest ?? (yield* Scope.provide(open(run.runId, settings), run.scope))
       yield* RegisteredName.register(run.registry, registry)
-      return Effect.never
+      return Effect.forever(Effect.andThen(Effect.sleep(StaleRun.touchMillis), Effect.sync(registry.touch)))
     })
   })
