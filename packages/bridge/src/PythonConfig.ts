@@ -1,6 +1,7 @@
 /** The settings of the Python side of one pool: a Schema that holds every default and its reason. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { delimiter } from "node:path"
 import type { Settings } from "./process/ReaperProtocol.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -14,8 +15,15 @@ export const PythonConfig = Schema.Struct({
   path: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
   /** The working folder of the workers. The host's own when left out. */
   cwd: Schema.optional(Schema.NonEmptyString),
-  /** Environment variables, over those of the host. */
-  env: Schema.Record(Schema.String, Schema.String).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  /**
+   * Which of the host's environment variables workers see: all (`true`), those that are named, or none (`false`). `PATH` always comes along.
+   * Workers see what the host does by default, its secrets too: name what they need when they run code that is not to have them.
+   */
+  inheritEnv: Schema.Union([Schema.Boolean, Schema.Array(Schema.NonEmptyString)]).pipe(
+    Schema.withDecodingDefault(Effect.succeed(true as const))
+  ),
+  /** Environment variables, over those of the host. `null` takes one away. */
+  env: Schema.Record(Schema.String, Schema.NullOr(Schema.String)).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
   /**
    * Threads that numeric libraries may use in each worker (`OMP_NUM_THREADS` and its kind). 1: the pool is the parallelism; with the
    * libraries' own defaults every worker would start one thread a core.
@@ -68,12 +76,33 @@ const threadVariables = [
   "POLARS_MAX_THREADS" // Polars has a pool of its own
 ]
 
-/** The whole environment of a worker. */
-export const environment = (config: PythonConfig, more: Record<string, string>): Record<string, string> => {
-  const threads = Object.fromEntries(threadVariables.map((name) => [name, String(config.threads)]))
-  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  return { ...Object.fromEntries(inherited), ...threads, PYTHONUNBUFFERED: "1", ...config.env, ...more }
+/** Whether a variable of the host is a worker's too. */
+const isInherited = ({ inheritEnv }: PythonConfig, name: string): boolean =>
+  inheritEnv === true || name === "PATH" || inheritEnv !== false && inheritEnv.includes(name)
+
+/** The whole environment of a worker. `folder` is looked for modules in before what the configuration says. */
+export const environment = (config: PythonConfig, folder: string | undefined, more: Record<string, string>): Record<string, string> => {
+  const made: Record<string, string | null | undefined> = {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => isInherited(config, name))),
+    ...Object.fromEntries(threadVariables.map((name) => [name, String(config.threads)])),
+    PYTHONUNBUFFERED: "1",
+    ...config.env
+  }
+  const path = [folder, made["PYTHONPATH"]].filter(Boolean).join(delimiter)
+  return Object.fromEntries(
+    Object.entries({ ...made, ...path === "" ? {} : { PYTHONPATH: path }, ...more })
+      .filter((entry): entry is [string, string] => typeof entry[1] === "string")
+  )
 }
+
+/**
+ * What is applied to the process that workers are forked from: they inherit it, and cannot lift a limit. An import that takes more memory than a
+ * worker may fails in it as it would in a worker.
+ */
+export const forkserverSettings = ({ limits, oomScoreAdj }: PythonConfig): Settings => ({
+  oom_score_adj: oomScoreAdj,
+  rlimits: { ...limits.addressSpace === undefined ? {} : { AS: limits.addressSpace }, CORE: limits.coreBytes }
+})
 
 /** What is applied to each worker before its code runs. `cgroup`: the folder in which the Reaper makes one for it. */
 export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: string | undefined): Settings => ({

@@ -22,7 +22,7 @@ const starting = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedRe
     because: "it is a test",
     limitBecause: "it is a test",
     events: SupervisorEvent.of("launcher_supervisor", "control"),
-    children: [Forkserver.child(() => scripted.launcher, { count: 0 })]
+    children: [Forkserver.child(() => scripted.launcher)]
   })
   const started = yield* Effect.forkChild(
     Supervisor.start(launcher).pipe(Scope.provide(scope), Effect.provideService(Event.EventSink, recorded.sink)),
@@ -37,13 +37,15 @@ const registered = ({ forkserver }: ScriptedReaper.ScriptedReaper) => forkserver
 describe("a forkserver", () => {
   it.effect("is up when its import is done, under a name that launches find, and is stopped with its supervisor", () =>
     Effect.gen(function*() {
-      const scripted = yield* ScriptedReaper.make({ python: { path: ["./models"], nice: 5 } })
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["./models"], nice: 5, limits: { addressSpace: 1 << 30, openFiles: 256, coreBytes: 7 } }
+      })
       scripted.script.start = ({ id }) => scripted.say({ event: "spawned", id, pid: 4711, started: 7 })
       const { started, stop, told } = yield* starting(scripted)
       const [command] = scripted.commands
       assert(command?.op === "forkserver")
       assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", "./models"])
-      assert.deepStrictEqual(command.settings, { oom_score_adj: 500 })
+      assert.deepStrictEqual(command.settings, { oom_score_adj: 500, rlimits: { AS: 1 << 30, CORE: 7 } })
       assert.isUndefined(started.pollUnsafe())
       assert.isUndefined(registered(scripted))
       scripted.say({ event: "status", id, status: { status: "ready", pid: 4711, tools: ["add"], threads: 1 } })

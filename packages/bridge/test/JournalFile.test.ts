@@ -155,7 +155,11 @@ describe("DataFolder", () => {
     ["below a folder that only groups may write to, whoever owns what", { "/": entry(0o755, 0), "/home": entry(0o775, 5) }, undefined],
     ["in the temporary folder, our own", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o700) }, undefined],
     ["not there yet", { "/": entry(0o755, 0), "/home": entry(0o1777, 0) }, undefined],
-    ["somebody was there first", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o700, 8) }, /\/home\/ada belongs to/],
+    [
+      "somebody was there first",
+      { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o700, 8) },
+      /\/home\/ada belongs to/
+    ],
     ["a link of somebody's", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o777, 8, true) }, /belongs to/],
     ["a link of our own", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o777, 7, true) }, undefined],
     ["everybody may rename it", { "/": entry(0o755, 0), "/home": entry(0o777, 0), "/home/ada": entry(0o700) }, /rename what is in \/home$/],

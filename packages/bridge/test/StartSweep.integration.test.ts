@@ -167,7 +167,8 @@ describe.skipIf(place === undefined)("the sweep at the start of a run", () => {
       assert.deepInclude(events.at(-1)?.measurements, { unread: 2, unreadable: 0, dead: 0, killed: 0 })
     }))
 
-  it.live.skipIf(process.getuid?.() === 0)("leaves alone what it may not read", () => // root may read all
+  it.live.skipIf(process.getuid?.() === 0)("leaves alone what it may not read", () =>
+    // root may read all
     Effect.gen(function*() {
       const folder = yield* dataFolder
       write(folder, deadHost("closed"))

@@ -24,10 +24,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as BridgeEvent from "../BridgeEvent.ts"
+import { forkserverSettings } from "../PythonConfig.ts"
 import type { Launcher } from "./Launch.ts"
 import * as PythonProgram from "./PythonProgram.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 import type { Reaper } from "./Reaper.ts"
+import * as WorkingFolder from "./WorkingFolder.ts"
 
 /** A forkserver that is up. */
 export interface Forkserver {
@@ -39,13 +41,8 @@ export interface Forkserver {
 /** It has no work of its own that could need a grace: it forks in a millisecond, and nothing waits for it. */
 const grace = Duration.millis(500)
 
-/** Counts the starts of a pool's forkserver, across those of its supervisor: the Reaper may not be done yet with the one before. */
-export interface Starts {
-  count: number
-}
-
 /** The forkserver of one pool. */
-export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.PortChild<
+export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
   "forkserver",
   WorkerError.BootFailed,
   WorkerError.ForkserverLost,
@@ -55,7 +52,7 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
     plane: "control",
     shutdown: Duration.sum(grace, Duration.sum(ReapedProcess.killWait, Duration.seconds(1))),
     start: Effect.gen(function*() {
-      const { config, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher()
+      const { config, count, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher()
       const began = yield* Clock.currentTimeMillis
       const worker = `${pool}/forkserver`
       let process: ReapedProcess.ReapedProcess | undefined
@@ -67,6 +64,7 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
         Effect.as(started("spawn", why, undefined), idle)
 
       if (python.start === "spawn") return yield* spawning("python.start is \"spawn\"")
+      yield* WorkingFolder.check(python, failed)
       const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
       const registry = registryName.latest // a registry that is being replaced is no reason not to start
       if (registry === undefined) return yield* failed("spawn", "its application has not started its registry")
@@ -88,16 +86,16 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
             registry,
             command: {
               op: "forkserver",
-              id: `${worker}#${starts.count++}`,
+              id: `${worker}#${count(worker)}`,
               ...PythonProgram.make("snakepit.forkserver", python, registry.runId, []),
-              settings: { oom_score_adj: python.oomScoreAdj } // the rest is each worker's own: what it cannot do, it could not lift
+              settings: forkserverSettings(python)
             }
           })
         ),
         (begun) => ReapedProcess.end(begun, reaperName, grace, told)
       ).pipe(Scope.provide(scope))
       const { pid, said } = yield* ReapedProcess.ready(begun, python.adapter).pipe(
-        Effect.catchTag("SpawnRefused", ({ detail }) => Effect.fail(failed("spawn", detail))),
+        Effect.catchTag("SpawnRefused", ({ detail, errno }) => Effect.fail(failed("spawn", detail, { errno }))),
         Effect.timeoutOrElse({
           duration: config.startTimeout,
           orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`))

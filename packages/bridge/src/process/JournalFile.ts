@@ -63,7 +63,7 @@ export const make = ({ entries, folder, header, onTrouble }: Options): JournalFi
     }
     fd = draft
     inode = fstatSync(draft).ino
-    lines = 1 + 3 * entries.size
+    lines = 1 + 4 * entries.size
   }
   const attempt = (change: () => void): void => {
     try {

@@ -13,8 +13,8 @@ export interface KnownRun {
   readonly standing: StartSweep.Found["standing"]
   /** Processes of a dead run that are still there. */
   readonly remains: number
-  /** Processes of a living run that SIGKILL did not end. */
-  readonly leaked: number
+  /** Processes of a living run that SIGKILL did not end: `process 4711 of default/3`. */
+  readonly leaked: ReadonlyArray<string>
 }
 
 const area = "leftovers"
@@ -60,11 +60,13 @@ export const judge = (runs: ReadonlyArray<KnownRun>, setAside: ReadonlyArray<str
     (count) => `${count} journals that could not be read, or that this user has not written`,
     "the next start leaves them alone: see their owner and mode, and remove them if they are nobody's"
   )
-  say(
-    of("living").filter((run) => run.leaked > 0),
-    () => "a living host has processes that SIGKILL did not end",
-    "they are stuck in the kernel, by a device or a network file system: see ps -o pid,stat,wchan"
-  )
+  for (const { file, leaked } of of("living").filter((run) => run.leaked.length > 0)) {
+    findings.push(Finding.warning(
+      area,
+      `SIGKILL did not end ${leaked.join(", ")}; the host lives: ${file}`,
+      "they are stuck in the kernel, by a device or a network file system: see ps -o pid,stat,wchan"
+    ))
+  }
   if (setAside.length > 0) {
     findings.push(Finding.warning(area, `set aside as damaged: ${setAside.join(", ")}`, "remove them when you have looked at them"))
   }
@@ -88,8 +90,10 @@ export const check = (dataFolder: string | undefined): Effect.Effect<ReadonlyArr
     if (dataFolder === undefined || place === undefined) return []
     const runs = StartSweep.survey(dataFolder, place, now).map((found): KnownRun => {
       const { file, standing } = found
-      if (!("journal" in found)) return { file, standing, remains: 0, leaked: 0 }
-      const leaked = [...found.journal.entries.values()].filter((entry) => entry.leaked).length
+      if (!("journal" in found)) return { file, standing, remains: 0, leaked: [] }
+      const leaked = [...found.journal.entries.values()]
+        .filter((entry) => entry.leaked)
+        .map(({ id, pid, takenBy }) => `process ${pid} of ${takenBy ?? id.replace(/#\d+$/, "")}`)
       return { file, standing, leaked, remains: standing === "dead" ? StartSweep.remains(found.journal).length : 0 }
     })
     return judge(runs, namesIn(runsFolder(dataFolder)).filter((name) => name.endsWith(".corrupt")))
