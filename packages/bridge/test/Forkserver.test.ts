@@ -37,13 +37,15 @@ const registered = ({ forkserver }: ScriptedReaper.ScriptedReaper) => forkserver
 describe("a forkserver", () => {
   it.effect("is up when its import is done, under a name that launches find, and is stopped with its supervisor", () =>
     Effect.gen(function*() {
-      const scripted = yield* ScriptedReaper.make({ python: { path: ["./models"], nice: 5 } })
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["./models"], nice: 5, limits: { addressSpace: 2 ** 32, openFiles: 128 } }
+      })
       scripted.script.start = ({ id }) => scripted.say({ event: "spawned", id, pid: 4711, started: 7 })
       const { started, stop, told } = yield* starting(scripted)
       const [command] = scripted.commands
       assert(command?.op === "forkserver")
       assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", "./models"])
-      assert.deepStrictEqual(command.settings, { oom_score_adj: 500 })
+      assert.deepStrictEqual(command.settings, { rlimits: { AS: 2 ** 32, CORE: 0 } })
       assert.isUndefined(started.pollUnsafe())
       assert.isUndefined(registered(scripted))
       scripted.say({ event: "status", id, status: { status: "ready", pid: 4711, tools: ["add"], threads: 1 } })

@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as BridgeEvent from "../BridgeEvent.ts"
+import { forkserverSettings } from "../PythonConfig.ts"
 import type { Launcher } from "./Launch.ts"
 import * as PythonProgram from "./PythonProgram.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
@@ -90,7 +91,7 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
               op: "forkserver",
               id: `${worker}#${starts.count++}`,
               ...PythonProgram.make("snakepit.forkserver", python, registry.runId, []),
-              settings: { oom_score_adj: python.oomScoreAdj } // the rest is each worker's own: what it cannot do, it could not lift
+              settings: forkserverSettings(python)
             }
           })
         ),
