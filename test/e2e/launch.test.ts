@@ -66,6 +66,29 @@ describe.skipIf(process.platform !== "linux")("a worker", () => {
       })
     ))
 
+  it.live("comes by another way when its forkserver stands still, which is replaced and forks the next one", () =>
+    program(
+      config({}, one),
+      Effect.gen(function*() {
+        const tools = yield* Pool.client(Tools)
+        const forkserver = (yield* told("snakepit.forkserver.start"))[0]!.attributes["pid"]
+        const worker = (yield* told("snakepit.process.start"))[0]!.attributes["pid"]
+        const restarted = yield* next("snakepit.launcher_supervisor.restart")
+        const replaced = yield* next("snakepit.process.start", worker)
+        const forksAgain = yield* next("snakepit.forkserver.start", forkserver)
+        process.kill(Number(forkserver), "SIGSTOP")
+        process.kill(Number(worker), "SIGKILL")
+        const { attributes } = yield* replaced
+        assert.strictEqual(attributes["start"], "spawn")
+        assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+        assert.deepInclude((yield* forksAgain).attributes, { mode: "fork" })
+        assert.include((yield* restarted).attributes["cause"], `process ${forkserver} ended by SIGKILL`)
+        const forked = yield* next("snakepit.process.start", attributes["pid"])
+        process.kill(Number(attributes["pid"]), "SIGKILL")
+        assert.strictEqual((yield* forked).attributes["start"], "fork")
+      })
+    ))
+
   it.live("is spawned when the import of its adapter has started threads", () =>
     program(
       config({ adapter: "starts_threads" }, one),

@@ -37,8 +37,11 @@ export const PythonConfig = Schema.Struct({
   start: Schema.Literals(["fork", "spawn"]).pipe(Schema.withDecodingDefault(Effect.succeed("fork" as const))),
   /** The nice level of workers, absolute. The host's own when left out; 5 to 10 keeps a host that also serves requests responsive. */
   nice: Schema.optional(int(-20, 19)),
-  /** How gladly the kernel ends a worker when memory runs out. 500: before the host (0), after whatever offers itself (1000). */
-  oomScoreAdj: int(0, 1000).pipe(Schema.withDecodingDefault(Effect.succeed(500))),
+  /**
+   * How gladly the kernel ends a worker when memory runs out, absolute. When left out: 500 more than the host, which is often not 0 in a
+   * container, and at most 1000, where the scale ends. So a worker goes before the host.
+   */
+  oomScoreAdj: Schema.optional(int(0, 1000)),
   /** Limits that the kernel holds each worker to; none by default but for core dumps, since what is enough only the adapter's author knows. */
   limits: Schema.Struct({
     /** Bytes of address space: allocations beyond it raise `MemoryError`. Libraries reserve far more than they use: measure first. */
@@ -95,20 +98,11 @@ export const environment = (config: PythonConfig, folder: string | undefined, mo
   )
 }
 
-/**
- * What is applied to the process that workers are forked from: they inherit it, and cannot lift a limit. An import that takes more memory than a
- * worker may fails in it as it would in a worker.
- */
-export const forkserverSettings = ({ limits, oomScoreAdj }: PythonConfig): Settings => ({
-  oom_score_adj: oomScoreAdj,
-  rlimits: { ...limits.addressSpace === undefined ? {} : { AS: limits.addressSpace }, CORE: limits.coreBytes }
-})
-
 /** What is applied to each worker before its code runs. `cgroup`: the folder in which the Reaper makes one for it. */
 export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: string | undefined): Settings => ({
   ...cgroup === undefined ? {} : { cgroup },
   ...nice === undefined ? {} : { nice },
-  oom_score_adj: oomScoreAdj,
+  ...oomScoreAdj === undefined ? {} : { oom_score_adj: oomScoreAdj },
   rlimits: {
     ...limits.addressSpace === undefined ? {} : { AS: limits.addressSpace },
     ...limits.cpuSeconds === undefined ? {} : { CPU: limits.cpuSeconds },
@@ -116,3 +110,12 @@ export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: st
     CORE: limits.coreBytes
   }
 })
+
+/** What is applied to the process that workers are forked from: it imports the adapter too, and what else it could not do its workers could not. */
+export const forkserverSettings = (config: PythonConfig): Settings => {
+  const { rlimits: { AS, CORE } = {}, oom_score_adj } = settings(config, undefined)
+  return {
+    ...oom_score_adj === undefined ? {} : { oom_score_adj },
+    rlimits: { ...AS === undefined ? {} : { AS }, ...CORE === undefined ? {} : { CORE } }
+  }
+}

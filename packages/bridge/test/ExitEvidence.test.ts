@@ -67,6 +67,11 @@ const table: ReadonlyArray<readonly [what: string, evidence: Known, expected: Ex
     { _tag: "OutOfMemory", evidence: "cgroup", kills: 1 }
   ],
   [
+    "SIGKILL with a kill in the cgroup that it shares with the host",
+    { signal: "SIGKILL", oom: { evidence: "cgroup-shared", kills: 1 } },
+    { _tag: "OutOfMemory", evidence: "cgroup-shared", kills: 1 }
+  ],
+  [
     "SIGKILL with a kill in a version 1 cgroup",
     { signal: "SIGKILL", oom: { evidence: "cgroup-v1", kills: 2 } },
     { _tag: "OutOfMemory", evidence: "cgroup-v1", kills: 2 }

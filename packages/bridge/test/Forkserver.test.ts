@@ -45,7 +45,7 @@ describe("a forkserver", () => {
       const [command] = scripted.commands
       assert(command?.op === "forkserver")
       assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", "./models"])
-      assert.deepStrictEqual(command.settings, { oom_score_adj: 500, rlimits: { AS: 1 << 30, CORE: 7 } })
+      assert.deepStrictEqual(command.settings, { rlimits: { AS: 1 << 30, CORE: 7 } })
       assert.isUndefined(started.pollUnsafe())
       assert.isUndefined(registered(scripted))
       scripted.say({ event: "status", id, status: { status: "ready", pid: 4711, tools: ["add"], threads: 1 } })
@@ -56,6 +56,16 @@ describe("a forkserver", () => {
       assert.isUndefined(registered(scripted))
       assert.deepStrictEqual(scripted.journal, [`reserve ${id}`, `forkserver ${id}`, `started ${id}`, `TERM ${id}`, `gone ${id}`])
       assert.deepInclude(told("forkserver.exit")[0], { pid: 4711, planned: true, exitClass: "Clean" })
+    }))
+
+  it.effect("is stopped again when nobody can count what threads its import has started", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      scripted.script.start = ({ id }) => scripted.boot(id, { threads: null })
+      const { started, told } = yield* starting(scripted)
+      yield* Fiber.join(started)
+      assert.isUndefined(registered(scripted))
+      assert.include(told("forkserver.start")[0]?.["why"], "cannot be counted")
     }))
 
   it.effect("that ends is started anew, and has no name meanwhile", () =>

@@ -61,7 +61,7 @@ describe("a launch", () => {
         ...["--name", "default/0", "--max-payload", "4096", "--path", "./models"]
       ])
       assert.deepInclude(command.env, { MODEL: "small", OMP_NUM_THREADS: "3", RAYON_NUM_THREADS: "3", SNAKEPIT_RUN: "run" })
-      assert.deepStrictEqual(command.settings, { nice: 5, oom_score_adj: 500, rlimits: { AS: 2 ** 32, NOFILE: 128, CORE: 0 } })
+      assert.deepStrictEqual(command.settings, { nice: 5, rlimits: { AS: 2 ** 32, NOFILE: 128, CORE: 0 } })
       assert.strictEqual(command.secret, token)
     }))
 
@@ -74,7 +74,7 @@ describe("a launch", () => {
       assert.strictEqual(start, "fork")
       assert.deepStrictEqual(scripted.commands, [{
         ...{ op: "fork", id, via: "default/forkserver#0", socket, name: "default/0", max_payload: 16_777_216 },
-        ...{ secret: token, settings: { oom_score_adj: 500, rlimits: { CORE: 0 } } }
+        ...{ secret: token, settings: { rlimits: { CORE: 0 } } }
       }])
     }))
 

@@ -101,14 +101,14 @@ export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
           orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`))
         })
       )
-      const threads = said.threads ?? 1
-      if (threads > 1) {
+      const { threads = 1 } = said
+      if (threads === null || threads > 1) {
         yield* Scope.close(scope, Exit.void)
         return yield* spawning(
-          `importing "${python.adapter}" left ${
-            threads - 1
-          } threads running, and a fork copies only the one that calls it: what the others ` +
-            "hold would stay locked. Start them at the first call instead"
+          threads === null
+            ? "the threads that run after the import cannot be counted, and a fork copies only the one that calls it"
+            : `importing "${python.adapter}" left ${threads - 1} threads running, and a fork copies only the one that calls it: what the ` +
+              "others hold would stay locked. Start them at the first call instead"
         )
       }
       yield* RegisteredName.register(forkserver, { id: begun.id, reaper })

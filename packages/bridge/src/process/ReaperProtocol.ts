@@ -1,9 +1,10 @@
-/** What host and Reaper say to each other, one JSON object a line: the drawing is in `python/src/snakepit/reaper.py`. */
+/** What host and Reaper say to each other, one JSON object a line: the drawing is in `python/src/snakepit_reaper/__main__.py`. */
 
 /** What the Reaper, or a forked worker itself, applies to a process before its code runs. */
 export interface Settings {
   /** -20 to 19; absolute, whatever the host's own. */
   readonly nice?: number
+  /** Absolute; the Reaper's own and 500, at most 1000, when left out. */
   readonly oom_score_adj?: number
   /** Soft and hard limit at once: bytes, seconds, files. */
   readonly rlimits?: { readonly AS?: number; readonly CPU?: number; readonly NOFILE?: number; readonly CORE?: number }
@@ -43,7 +44,7 @@ export interface Ping {
 
 /** Why the kernel is thought to have ended a process for want of memory, and how often it did so while the process lived. */
 export interface OutOfMemory {
-  readonly evidence: "cgroup" | "cgroup-v1" | "kernel"
+  readonly evidence: "cgroup" | "cgroup-shared" | "cgroup-v1" | "kernel"
   readonly kills: number
 }
 
@@ -91,8 +92,8 @@ export type Status =
     readonly status: "ready"
     readonly pid: number
     readonly tools: ReadonlyArray<string>
-    /** Of a forkserver: the threads that run after the import, its first included. */
-    readonly threads?: number
+    /** Of a forkserver: the threads that run after the import, its first included; null where there is no /proc to count them. */
+    readonly threads?: number | null
   }
   | {
     readonly status: "failed"
