@@ -68,24 +68,30 @@ describe.skipIf(process.platform !== "linux")("a worker", () => {
 
   it.live("comes by another way when its forkserver stands still, which is replaced and forks the next one", () =>
     program(
-      config({}, one),
+      config({}, { ...one, size: 4 }), // more than stand by to become workers without it
       Effect.gen(function*() {
         const tools = yield* Pool.client(Tools)
         const forkserver = (yield* told("snakepit.forkserver.start"))[0]!.attributes["pid"]
-        const worker = (yield* told("snakepit.process.start"))[0]!.attributes["pid"]
+        const workers = (yield* told("snakepit.process.start")).map(({ attributes }) => attributes["pid"])
         const restarted = yield* next("snakepit.launcher_supervisor.restart")
-        const replaced = yield* next("snakepit.process.start", worker)
         const forksAgain = yield* next("snakepit.forkserver.start", forkserver)
+        const spawned = yield* Deferred.make<Event.Value>()
+        yield* (yield* EventBus.EventBus).attach("snakepit.process.start", ({ attributes }) => {
+          if (attributes["start"] === "spawn") Deferred.doneUnsafe(spawned, Exit.succeed(attributes["pid"]!))
+        })
         process.kill(Number(forkserver), "SIGSTOP")
-        process.kill(Number(worker), "SIGKILL")
-        const { attributes } = yield* replaced
-        assert.strictEqual(attributes["start"], "spawn")
+        for (const worker of workers) process.kill(Number(worker), "SIGKILL")
+        const pid = yield* Effect.timeout(Deferred.await(spawned), "20 seconds")
         assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+        assert.include((yield* restarted).attributes["cause"], `process ${forkserver} ended by SIGKILL: it stood still`)
         assert.deepInclude((yield* forksAgain).attributes, { mode: "fork" })
-        assert.include((yield* restarted).attributes["cause"], `process ${forkserver} ended by SIGKILL`)
-        const forked = yield* next("snakepit.process.start", attributes["pid"])
-        process.kill(Number(attributes["pid"]), "SIGKILL")
-        assert.strictEqual((yield* forked).attributes["start"], "fork")
+        const known = (yield* told("snakepit.process.start")).map(({ attributes }) => attributes["pid"])
+        const forked = yield* Deferred.make<void>()
+        yield* (yield* EventBus.EventBus).attach("snakepit.process.start", ({ attributes }) => {
+          if (attributes["start"] === "fork" && !known.includes(attributes["pid"]!)) Deferred.doneUnsafe(forked, Exit.void)
+        })
+        process.kill(Number(pid), "SIGKILL")
+        yield* Effect.timeout(Deferred.await(forked), "20 seconds")
       })
     ))
 

@@ -116,7 +116,11 @@ export const child = (launcher: () => Launcher): WorkerRuntime.PortChild<
 
       const life: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.flatMap(Deferred.await(begun.exited), (exit) => {
         const how = exit.signal === null ? `with code ${exit.code}` : `by ${exit.signal}`
-        const detail = `process ${pid} ended ${how}: ${ExitClass.cause(ReapedProcess.classOf(begun, exit))}`
+        const exitClass = ReapedProcess.classOf(begun, exit)
+        const why = exitClass._tag === "KilledByUs"
+          ? "it stood still and did not answer an order to fork, so the Reaper ended it"
+          : ExitClass.cause(exitClass)
+        const detail = `process ${pid} ended ${how}: ${why}`
         return Effect.fail(new WorkerError.ForkserverLost({ pool, detail, output: ReapedProcess.lastLines(begun) }))
       })
       return life
