@@ -23,7 +23,7 @@ const starting = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedRe
     because: "it is a test",
     limitBecause: "it is a test",
     events: SupervisorEvent.of("launcher_supervisor", "control"),
-    children: [Forkserver.child(() => scripted.launcher, { count: 0, up: undefined })]
+    children: [Forkserver.child(() => scripted.launcher, { up: undefined })]
   })
   const started = yield* Effect.forkChild(
     Supervisor.start(launcher).pipe(Scope.provide(scope), Effect.provideService(Event.EventSink, recorded.sink)),
@@ -38,13 +38,15 @@ const registered = ({ forkserver }: ScriptedReaper.ScriptedReaper) => forkserver
 describe("a forkserver", () => {
   it.effect("is up when its import is done, under a name that launches find, and is stopped with its supervisor", () =>
     Effect.gen(function*() {
-      const scripted = yield* ScriptedReaper.make({ python: { path: ["./models"], nice: 5 } })
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["./models"], nice: 5, limits: { addressSpace: 1 << 30, openFiles: 256, coreBytes: 7 } }
+      })
       scripted.script.start = ({ id }) => scripted.say({ event: "spawned", id, pid: 4711, started: 7 })
       const { started, stop, told } = yield* starting(scripted)
       const [command] = scripted.commands
       assert(command?.op === "forkserver")
       assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", resolve("models")])
-      assert.deepStrictEqual(command.settings, { oom_score_adj: 500 })
+      assert.deepStrictEqual(command.settings, { rlimits: { AS: 1 << 30, CORE: 7 } })
       assert.isUndefined(started.pollUnsafe())
       assert.isUndefined(registered(scripted))
       scripted.say({ event: "status", id, status: { status: "ready", pid: 4711, tools: ["add"], threads: 1 } })
@@ -55,6 +57,16 @@ describe("a forkserver", () => {
       assert.isUndefined(registered(scripted))
       assert.deepStrictEqual(scripted.journal, [`reserve ${id}`, `forkserver ${id}`, `started ${id}`, `TERM ${id}`, `gone ${id}`])
       assert.deepInclude(told("forkserver.exit")[0], { pid: 4711, planned: true, exitClass: "Clean" })
+    }))
+
+  it.effect("is stopped again when nobody can count what threads its import has started", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      scripted.script.start = ({ id }) => scripted.boot(id, { threads: null })
+      const { started, told } = yield* starting(scripted)
+      yield* Fiber.join(started)
+      assert.isUndefined(registered(scripted))
+      assert.include(told("forkserver.start")[0]?.["why"], "cannot be counted")
     }))
 
   it.effect("that ends is started anew, and has no name meanwhile", () =>

@@ -38,7 +38,7 @@ export interface WorkerSeat {
   /** `default/3`. */
   readonly name: string
   readonly config: PoolConfig
-  /** Counts the processes that have filled this slot: the generation of the next one, from 0. */
+  /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
   readonly fill: () => number
   /** The pool takes in here what the worker says. */
   readonly sink: WireSink

@@ -104,6 +104,8 @@ export class Snakepit extends Context.Service<Snakepit, {
   readonly tree: Effect.Effect<Tree.SupervisorNode>
   /** The handle of the root: why a child is not running, when a supervisor gives up, and `at` for the handle of each supervisor below. */
   readonly root: SupervisorHandle.SupervisorHandle
+  /** Processes that SIGKILL has not ended, with pid and worker; the next start of an application on the same data folder tries again. */
+  readonly leaks: Effect.Effect<ReadonlyArray<ProcessRegistry.ProcessEntry>>
   /** Never succeeds; fails when the tree gave up, or was stopped although the scope of its layer is open. */
   readonly gaveUp: Effect.Effect<never, TreeGaveUp | TreeStopped>
 }>()("snakepit/Snakepit") {}
@@ -173,7 +175,13 @@ const tree = (input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) =>
       Effect.mapError((error: Escalation) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(stopped)
     )
-    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, root: running, gaveUp }).pipe(
+    return Context.make(Snakepit, {
+      runId: run.runId,
+      tree: running.tree,
+      root: running,
+      leaks: ProcessRegistry.leaks(run),
+      gaveUp
+    }).pipe(
       Context.add(Pool.Pools, { directory, codec: runtime.codec })
     )
   }))

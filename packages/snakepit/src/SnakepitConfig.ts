@@ -21,7 +21,10 @@ export const SnakepitConfig = Schema.Struct({
   /** `"auto"`: workers are put into cgroups (Linux, version 2) where this process may make some. */
   cgroup: Schema.Literals(["auto", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
   telemetry: Schema.Struct({
-    /** Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. */
+    /**
+     * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its
+     * end are in them. A new file is for this user alone (0600).
+     */
     eventLog: Schema.optional(Schema.NonEmptyString)
   }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
 })

@@ -23,9 +23,6 @@ export const make = (
     ...more,
     ...folders(config).flatMap((folder) => ["--path", folder])
   ],
-  env: environment(config, {
-    [runMark]: runId,
-    PYTHONPATH: [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(":")
-  }),
+  env: environment(config, PythonPackage.folder, { [runMark]: runId }),
   cwd: workingFolder(config)
 })
