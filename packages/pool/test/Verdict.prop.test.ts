@@ -16,8 +16,7 @@ const Beat = Schema.Struct({
   first: share,
   second: share,
   faults: Schema.Literals([0, 0, 0, 0, 0, 0, 0, 1]),
-  runnable: Schema.Literals([false, false, false, false, false, false, false, true]),
-  state: Schema.Literals(["sleeping", "sleeping", "sleeping", "disk", "stopped", "traced", "traced"]),
+  state: Schema.Literals(["sleeping", "sleeping", "sleeping", "disk", "running", "stopped", "traced", "traced"]),
   host: Schema.Literals(["awake", "awake", "awake", "awake", "late at first", "late at last"])
 })
 type Beat = typeof Beat.Type
@@ -59,13 +58,7 @@ const live = (beats: ReadonlyArray<Beat>, { call, idleLimitMillis, maxMissed, pr
     }
     const kernel = (): Evidence | undefined => {
       if (!proc) return undefined
-      return {
-        pid: 7,
-        state: beat.state,
-        cpuMillis,
-        majorFaults,
-        runnable: beat.runnable && beat.state !== "stopped" && beat.state !== "traced"
-      }
+      return { pid: 7, state: beat.state, cpuMillis, majorFaults }
     }
     const orders: Array<Verdict.Order> = []
     const look = (kind: "answered" | "waiting" | "missed", hostLate: boolean) => {
@@ -104,11 +97,11 @@ const did = ({ beat }: Seen, first: boolean, proc: boolean): "nothing" | "work" 
   if (beat.state === "traced") return "held"
   if (beat.state === "stopped") return "stop"
   // before the first look there is nothing to compare with: only the second half counts then
-  const works = beat.runnable || beat.faults > 0 || beat.second >= 5 || (!first && beat.first >= 5)
+  const works = beat.state === "running" || beat.faults > 0 || beat.second >= 5 || (!first && beat.first >= 5)
   return works ? "work" : "nothing"
 }
 
-const calm: Beat = { answers: false, first: 0, second: 0, faults: 0, runnable: false, state: "sleeping", host: "awake" }
+const calm: Beat = { answers: false, first: 0, second: 0, faults: 0, state: "sleeping", host: "awake" }
 
 const check = (property: (setting: Setting, beats: ReadonlyArray<Beat>) => void) =>
 ({ beats, setting }: {
@@ -287,7 +280,7 @@ describe("Verdict, by example", () => {
   it("an overrun that the Dispatcher reports fails the worker, unless a debugger holds it", () => {
     const running = { tool: "t", since: 0, cancelled: true, blocking: false, hardLimitMillis: 100 }
     const limits = { maxMissed: 2, idleLimitMillis: 1000 }
-    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, majorFaults: 0, runnable: false }
+    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, majorFaults: 0 }
     const seen = { now: 100, beat: "none", evidence: kernel, call: running, hostLate: false } as const
     assert.deepStrictEqual(Verdict.transition(Verdict.initial, seen, limits).orders, [
       Verdict.Order.Fail({ reason: Verdict.Reason.Overran({ call: running }) })
@@ -300,7 +293,7 @@ describe("Verdict, by example", () => {
 
   it("a process that has taken the place of another is not compared with it", () => {
     const limits = { maxMissed: 1, idleLimitMillis: 1000 }
-    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, majorFaults: 0, runnable: false }
+    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, majorFaults: 0 }
     const at = (now: number, beat: "waiting" | "missed", evidence: Evidence) => ({ now, beat, evidence, call: undefined, hostLate: false })
     const { state } = Verdict.transition(Verdict.initial, at(1250, "waiting", kernel), limits)
     assert.deepStrictEqual(Verdict.transition(state, at(1500, "missed", { ...kernel, pid: 8 }), limits).orders, [])

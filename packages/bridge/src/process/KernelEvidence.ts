@@ -1,9 +1,9 @@
 /**
  * What the kernel says of a process, read from `/proc`: whether it works, waits, or was stopped. The watchdog asks when a beat was missed.
  *
- * Synchronous, and small: one file. Runnable is what its first thread is, where tools run: threads of Python that wait for the interpreter lock
- * wake two hundred times a second to ask for it, so under a deadlock some other thread is often seen running (measured: one look in seven).
- * Threads that really work are seen in the CPU time.
+ * Synchronous, and small: one file. The state is that of its first thread, where tools run: threads of Python that wait for the interpreter
+ * lock wake two hundred times a second to ask for it, so under a deadlock some other thread is often seen running (measured: one look in
+ * seven). Threads that really work are seen in the CPU time, which is that of all.
  */
 import type { WorkerRuntime } from "@snakepit/pool"
 import { readFileSync } from "node:fs"
@@ -28,13 +28,11 @@ const states: { readonly [letter: string]: WorkerRuntime.Evidence["state"] } = {
 export const of = (pid: number): WorkerRuntime.Evidence | undefined => {
   const fields = stat(`/proc/${pid}/stat`)
   if (fields === undefined) return undefined
-  const state = states[fields[field.state]!] ?? "other"
   return {
     pid,
-    state,
+    state: states[fields[field.state]!] ?? "other",
     cpuMillis: (Number(fields[field.user]) + Number(fields[field.system])) * tickMillis,
-    majorFaults: Number(fields[field.majorFaults]),
-    runnable: state === "running"
+    majorFaults: Number(fields[field.majorFaults])
   }
 }
 

@@ -7,7 +7,7 @@
  *   beat missed ─▶ what does the kernel say?                                            │
  *                        ├─ a debugger holds it ────────────────▶ traced ───────────────┤  never failed
  *                        ├─ stopped (SIGSTOP) ──────────────────▶ stopped ──────────────┤  still stopped at the next look ─▶ fail: Stopped
- *                        ├─ it works: CPU, page-ins, runnable ──▶ busy ─────────────────┤  until its call's limit ─────────▶ fail: Overran
+ *                        ├─ it works: CPU, page-ins, running ───▶ busy ─────────────────┤  until its call's limit ─────────▶ fail: Overran
  *                        ├─ it is still, its tool may block ────▶ busy ─────────────────┤  until its call's limit ─────────▶ fail: Overran
  *                        └─ it is still, or nobody knows ─ maxMissed times in a row ────┘
  *                               ├─ it runs a call ───▶ hung ────────▶ fail: Hung
@@ -162,7 +162,7 @@ const missed = (before: VerdictState, { call, evidence, now }: Observation, limi
 
 const works = ({ look }: VerdictState, evidence: Evidence | undefined, now: number): boolean => {
   if (evidence === undefined) return false
-  if (evidence.runnable) return true // it would work if it were let: the machine is busy
+  if (evidence.state === "running") return true // or would if it were let: the machine is busy
   if (look === undefined || look.evidence.pid !== evidence.pid || now <= look.at) return false
   return evidence.majorFaults > look.evidence.majorFaults || evidence.cpuMillis - look.evidence.cpuMillis >= workingShare * (now - look.at)
 }

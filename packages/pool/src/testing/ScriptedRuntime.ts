@@ -307,13 +307,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
     if (process === undefined || clock === undefined) return undefined
     if (evidence !== undefined) return evidence(clock.currentTimeMillisUnsafe())
     const frozen = !process.thawed.isOpen()
-    const runnable = !frozen && !process.idle.isOpen()
     return {
       pid: process.pid,
-      state: frozen ? "stopped" : runnable ? "running" : "sleeping",
+      state: frozen ? "stopped" : process.idle.isOpen() ? "sleeping" : "running",
       cpuMillis: process.cpuMillis(clock.currentTimeMillisUnsafe()),
-      majorFaults: 0,
-      runnable
+      majorFaults: 0
     }
   }
 
@@ -407,7 +405,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
           bench(name).evidence = (now) =>
             state === undefined
               ? undefined
-              : { pid, state, cpuMillis: share * (now - since), majorFaults: 0, runnable: state === "running" }
+              : { pid, state, cpuMillis: share * (now - since), majorFaults: 0 }
         }),
       loseChannel: (detail = "as scripted") =>
         Effect.suspend(() => {
