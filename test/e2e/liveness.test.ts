@@ -56,7 +56,7 @@ describe("a real worker", () => {
     Effect.gen(function*() {
       const recorders = yield* Effect.all([recorder(0), recorder(1)])
       const tools = yield* Pool.client(Tools)
-      yield* Effect.forEach([0, 8], (waiting) => Effect.flip(tools.hold_and_deadlock({ waiting })), { concurrency: 2 })
+      yield* Effect.forEach([0, 24], (waiting) => Effect.flip(tools.hold_and_deadlock({ waiting })), { concurrency: 2 })
       for (const { events } of recorders) {
         assert.deepStrictEqual(verdicts(events), ["hung"])
         assert.strictEqual(of(events, "watchdog.verdict")[0]!.measurements["missed"], 2)

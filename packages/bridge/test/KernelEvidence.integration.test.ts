@@ -57,7 +57,12 @@ describe.skipIf(!existsSync("/proc/self/stat"))("the kernel's evidence", () => {
     Effect.gen(function*() {
       const pid = yield* running(process.execPath, "-e", spinningThread)
       const first = yield* until(pid, ({ cpuMillis, state }) => state === "sleeping" && cpuMillis > 500)
-      yield* until(pid, ({ cpuMillis, state }) => state === "sleeping" && cpuMillis >= first.cpuMillis + 500)
+      const later = yield* until(pid, ({ cpuMillis, state }) => state === "sleeping" && cpuMillis >= first.cpuMillis + 500)
+      const used = [...later.threads].map(([id, millis]) => ({ id, millis: millis - (first.threads.get(id) ?? 0) }))
+      const [busiest] = used.sort((a, b) => b.millis - a.millis)
+      assert.notStrictEqual(busiest!.id, pid)
+      assert.closeTo(busiest!.millis, later.cpuMillis - first.cpuMillis, 100)
+      assert.isAtMost(used.find(({ id }) => id === pid)!.millis, 100)
     }).pipe(Effect.scoped))
 
   it("of one that does not exist: nothing", () => {

@@ -66,6 +66,8 @@ export interface Evidence {
   readonly state: "running" | "sleeping" | "disk" | "stopped" | "traced" | "zombie" | "other"
   /** User and system time of all its threads since its start, in milliseconds. */
   readonly cpuMillis: number
+  /** The same of each thread that it has now, by the thread's id. */
+  readonly threads: ReadonlyMap<number, number>
   /** Page faults that waited for a disk since its start: a process that reads into its memory works, although it uses no CPU. */
   readonly majorFaults: number
 }

@@ -107,7 +107,10 @@ export const initial: VerdictState = {
   look: undefined
 }
 
-/** 5 %: what a deadlocked worker's idle threads never use, and a computation on a machine with twenty others like it still gets. */
+/**
+ * 5 %, of one thread: a computation on a machine with twenty others like it still gets that. A thread that waits for the interpreter lock
+ * of a deadlocked worker asks for it all the time and uses 0.5 %; sixteen of them together look like one that works.
+ */
 const workingShare = 0.05
 
 /** Total. The clock must not go back between two observations. */
@@ -164,7 +167,9 @@ const works = ({ look }: VerdictState, evidence: Evidence | undefined, now: numb
   if (evidence === undefined) return false
   if (evidence.state === "running") return true // or would if it were let: the machine is busy
   if (look === undefined || look.evidence.pid !== evidence.pid || now <= look.at) return false
-  return evidence.majorFaults > look.evidence.majorFaults || evidence.cpuMillis - look.evidence.cpuMillis >= workingShare * (now - look.at)
+  if (evidence.majorFaults > look.evidence.majorFaults) return true
+  const { threads } = look.evidence
+  return [...evidence.threads].some(([id, millis]) => millis - (threads.get(id) ?? 0) >= workingShare * (now - look.at))
 }
 
 const stoppedTwice = ({ look }: VerdictState, evidence: Evidence | undefined): boolean =>
