@@ -46,6 +46,7 @@ let app: Application.Application
 let pids = new Map<string, number>()
 /** How many of the events have been compared. */
 let accounted = 0
+let loads = 0
 /** A case that failed leaves who knows what. */
 let clean = false
 
@@ -127,8 +128,7 @@ const kill = Effect.fnUntraced(
     const promise = Prediction.of(Contract.bind(contract, before), path, how)
     const expected = Telling.of(promise.steps, Application.slots)
 
-    const name = `${path.replaceAll("/", ".")}-${first}-${accounted}`
-    const end = first === "no load" ? noLoad : yield* Load.begin(app, folder, name, first)
+    const end = first === "no load" ? noLoad : yield* Load.begin(app, folder, `${path.replaceAll("/", ".")}-${++loads}`, first)
     assertNothingMore("before the next")
     const from = app.events.length
     const began = performance.now()
