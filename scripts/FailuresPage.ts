@@ -24,7 +24,14 @@ export interface Recovery {
 export interface ChaosLine {
   readonly scenario: string
   readonly runs: number
+  readonly millis?: { readonly p50: number; readonly p99: number; readonly max: number }
   readonly [figure: string]: unknown
+}
+
+/** What `npm run chaos -- --record` writes. */
+export interface Chaos {
+  readonly machine: Recovery["machine"]
+  readonly rows: ReadonlyArray<ChaosLine>
 }
 
 const code = (text: string): string => `\`${text}\``
@@ -58,18 +65,42 @@ const recoveryLine = (root: Contract.Contract, row: RecoveryRow): string => {
   return `| ${cells.join(" | ")} |`
 }
 
-const figures = ["accepted", "completed", "failed", "unknown", "lost", "twice", "survivors", "escalations"]
+const figures = ["accepted", "completed", "failed", "unknown", "refused", "lost", "twice", "survivors", "escalations"]
 
-const chaosTable = (lines: ReadonlyArray<ChaosLine>): ReadonlyArray<string> =>
-  lines.length === 0 ? [] : [
+const machineLine = (machine: Recovery["machine"]): string =>
+  `Measured on ${machine["cpu"]}, ${machine["cores"]} cores, ${machine["system"]}, Node ${machine["node"]}.`
+
+/** What the times of a scenario are, in its own words: `test/chaos/scenarios`. */
+const times: { readonly [scenario: string]: string } = {
+  "worker-freeze": "SIGSTOP until found",
+  "gil-hog": "call until its result",
+  "ignore-sigterm": "stop of the program",
+  grandchildren: "SIGKILL until all are gone",
+  "host-kill": "SIGKILL until all are gone",
+  "host-kill-during-shutdown": "SIGKILL until all are gone",
+  hang: "hang, or limit, until found"
+}
+
+const spread = ({ millis, scenario }: ChaosLine): string =>
+  millis === undefined
+    ? ""
+    : `${times[scenario] ?? ""} ${Math.round(millis.p50)} / ${Math.round(millis.p99)} / ${Math.round(millis.max)}`.trim()
+
+const chaosTable = ({ machine, rows }: Chaos): ReadonlyArray<string> =>
+  rows.length === 0 ? [] : [
     "## Under load, by chaos",
     "",
     "`npm run chaos -- --scenario <name> --runs N --seed S`: choices from the seed, watched from outside. `lost` and `twice` are calls without an",
-    "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host.",
+    "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host by two seconds;",
+    "`refused` calls were told that they did not run, and are not among the accepted. Times in milliseconds: median / 99th percentile / longest.",
     "",
-    `| scenario | runs | seed | ${figures.join(" | ")} |`,
-    `| --- | ${"--- | ".repeat(figures.length + 1)}--- |`,
-    ...lines.map((line) => `| ${[code(line.scenario), line.runs, line["seed"], ...figures.map((name) => line[name] ?? "")].join(" | ")} |`),
+    machineLine(machine),
+    "",
+    `| scenario | runs | seed | ${figures.join(" | ")} | times |`,
+    `| --- | ${"--- | ".repeat(figures.length + 2)}--- |`,
+    ...rows.map((row) =>
+      `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? ""), spread(row)].join(" | ")} |`
+    ),
     ""
   ]
 
@@ -78,7 +109,7 @@ export const failuresPage = (
   note: string,
   root: Contract.Contract,
   { machine, rows }: Recovery,
-  chaos: ReadonlyArray<ChaosLine>
+  chaos: Chaos
 ): string => {
   const paths = Contract.children(root).map(({ path }) => path)
   const measured = new Map(rows.map((row) => [row.path, row]))
@@ -104,7 +135,7 @@ export const failuresPage = (
     "",
     "Calls to other pools complete in every case. A call that is not idempotent runs at most once in every case.",
     "",
-    `Measured on ${machine["cpu"]}, ${machine["cores"]} cores, ${machine["system"]}, Node ${machine["node"]}.`,
+    machineLine(machine),
     "",
     "| what dies | by | who decides | what else restarts | what the caller sees | decided after | whole after |",
     "| --- | --- | --- | --- | --- | --- | --- |",

@@ -83,7 +83,7 @@ const { json, record, scenario: name, short, ...numbers } = flags()
 if (record && short) refuse("--record takes no --short: what is recorded are whole runs")
 const runs = whole("runs", numbers.runs, 1, 100_000)
 const seed = whole("seed", numbers.seed, 0, Chance.seeds - 1) ?? randomInt(Chance.seeds)
-const seconds = whole("seconds", numbers.seconds, 1, 600) ?? (short ? 5 : 10)
+const seconds = whole("seconds", numbers.seconds, 1, 600) ?? (short ? 4 : 10)
 const chosen = name === "all" ? scenarios : scenarios.filter((scenario) => scenario.name === name)
 if (chosen.length === 0) refuse(`no scenario is named "${name}"; there are ${[...scenarios.map(({ name }) => name), "all"].join(", ")}`)
 
