@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reaper_host import PATIENCE, ReaperHost, alive, await_dead, limit
+from snakepit_reaper.cgroup import remove_parents
 from snakepit_reaper.lines import Lines
 from worker_host import TOKEN
 
@@ -296,6 +297,49 @@ time.sleep(1000)
     assert not alive(hidden)
     assert not own.exists()
     assert not reaper.of("error")
+
+
+def test_the_folders_of_a_killed_host_are_removed_but_for_those_of_another_pool(cgroup: Path) -> None:
+    run = cgroup / "snakepit-run"
+    pools = [run / "one", run / "other"]
+    # the host is a shell that starts the Reaper; what it reads from is ours, and closed when the host is dead
+    hosts = [ReaperHost("sh", "-c", '"$@"; :', "sh") for _ in pools]
+    try:
+        run.mkdir()
+        for host, pool in zip(hosts, pools, strict=True):
+            pool.mkdir()
+            host.python("a", SLEEP, {"cgroup": str(pool)})
+        for host, left in zip(hosts, [[run, pools[1]], []], strict=True):
+            host.process.kill()
+            host.close()
+            await_dead([host.ready["pid"], *host.pids])
+            assert [folder for folder in (run, *pools) if folder.exists()] == left
+            assert not host.of("error")
+    finally:
+        for host in hosts:
+            host.kill()
+            await_dead(host.pids)
+        for pool in pools:
+            remove_parents(str(pool))
+
+
+def test_a_reaper_that_a_living_host_replaces_leaves_the_folder_of_its_pool(cgroup: Path) -> None:
+    pool = cgroup / "run" / "pool"
+    try:
+        pool.mkdir(parents=True)
+        for _ in range(2):
+            reaper = ReaperHost()
+            try:
+                reaper.python("a", SLEEP, {"cgroup": str(pool)})
+                assert [folder.name.startswith("a.") for folder in pool.iterdir() if folder.is_dir()] == [True]
+                assert reaper.close() == 0
+                reaper.read_to_end()
+                assert not reaper.of("error")
+            finally:
+                reaper.kill()
+            assert [folder for folder in pool.iterdir() if folder.is_dir()] == []
+    finally:
+        remove_parents(str(pool))
 
 
 def test_a_worker_that_the_kernel_killed_for_memory_is_told_from_one_that_someone_killed(memory_cgroup: Path) -> None:

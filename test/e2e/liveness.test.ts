@@ -44,13 +44,30 @@ describe("a real worker", () => {
     Effect.gen(function*() {
       const { awaitEvent, events } = yield* recorder(0)
       const tools = yield* Pool.client(Tools)
-      const error = yield* Effect.flip(tools.hold_and_deadlock())
+      const error = yield* Effect.flip(tools.hold_and_deadlock({ waiting: 0 }))
       assert.strictEqual(error.executed, "unknown")
       yield* awaitEvent("snakepit.worker_supervisor.recover")
       assert.deepStrictEqual(bites(events), ["WorkerHung"])
       assert.include(of(events, "watchdog.bite")[0]!.attributes["cause"], "hangs in \"hold_and_deadlock\"")
       assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
     }).pipe(Effect.scoped, Snakepit.supervised, provided))
+
+  it.live("that deadlocks and holds the interpreter is found as fast when its other threads ask for it all the time", () =>
+    Effect.gen(function*() {
+      const recorders = yield* Effect.all([recorder(0), recorder(1)])
+      const tools = yield* Pool.client(Tools)
+      yield* Effect.forEach([0, 24], (waiting) => Effect.flip(tools.hold_and_deadlock({ waiting })), { concurrency: 2 })
+      for (const { events } of recorders) {
+        assert.deepStrictEqual(verdicts(events), ["hung"])
+        assert.strictEqual(of(events, "watchdog.verdict")[0]!.measurements["missed"], 2)
+        assert.deepStrictEqual(bites(events), ["WorkerHung"])
+      }
+    }).pipe(
+      Effect.scoped,
+      Snakepit.supervised,
+      // the default heartbeat: its looks are 250 ms apart, of which the 10 ms that the kernel counts in are less than what is work
+      Effect.provide(Snakepit.layer(config({}, { size: 2, stopGrace: "200 millis" })))
+    ))
 
   it.live("whose blocking tool sleeps and holds the interpreter is left alone", () =>
     Effect.gen(function*() {

@@ -27,38 +27,42 @@ const until = (pid: number, isSo: (evidence: NonNullable<ReturnType<typeof Kerne
 const spinningThread = "const { Worker } = require(\"node:worker_threads\"); new Worker(\"for (;;) {}\", { eval: true })"
 
 describe.skipIf(!existsSync("/proc/self/stat"))("the kernel's evidence", () => {
-  it.live("of a process that sleeps: no CPU, nothing to run", () =>
+  it.live("of a process that sleeps: sleeping, and no CPU", () =>
     Effect.gen(function*() {
       const pid = yield* running("sleep", "60")
       const first = yield* until(pid, ({ state }) => state === "sleeping")
-      assert.deepInclude(first, { pid, runnable: false })
+      assert.strictEqual(first.pid, pid)
       yield* Effect.sleep("200 millis")
       assert.isAtMost(KernelEvidence.of(pid)!.cpuMillis - first.cpuMillis, 10)
     }).pipe(Effect.scoped))
 
-  it.live("of one that computes: runnable, and its CPU time advances", () =>
+  it.live("of one that computes: running, and its CPU time advances", () =>
     Effect.gen(function*() {
       const pid = yield* running("sh", "-c", "while :; do :; done")
-      const first = yield* until(pid, ({ runnable, state }) => state === "running" && runnable)
+      const first = yield* until(pid, ({ state }) => state === "running")
       yield* until(pid, ({ cpuMillis }) => cpuMillis >= first.cpuMillis + 100)
     }).pipe(Effect.scoped))
 
-  it.live("of one that was stopped: stopped, with nothing to run, until it goes on", () =>
+  it.live("of one that was stopped: stopped, until it goes on", () =>
     Effect.gen(function*() {
       const pid = yield* running("sh", "-c", "while :; do :; done")
-      yield* until(pid, ({ runnable }) => runnable)
+      yield* until(pid, ({ state }) => state === "running")
       process.kill(pid, "SIGSTOP")
-      const stopped = yield* until(pid, ({ state }) => state === "stopped")
-      assert.isFalse(stopped.runnable)
+      yield* until(pid, ({ state }) => state === "stopped")
       process.kill(pid, "SIGCONT")
-      yield* until(pid, ({ runnable }) => runnable)
+      yield* until(pid, ({ state }) => state === "running")
     }).pipe(Effect.scoped))
 
-  it.live("of one whose main thread waits for another that computes: runnable", () =>
+  it.live("of one whose main thread waits for another that computes: sleeping, and its CPU time advances", () =>
     Effect.gen(function*() {
       const pid = yield* running(process.execPath, "-e", spinningThread)
-      const evidence = yield* until(pid, ({ cpuMillis, runnable, state }) => runnable && state === "sleeping" && cpuMillis > 100)
-      assert.strictEqual(evidence.pid, pid)
+      const first = yield* until(pid, ({ cpuMillis, state }) => state === "sleeping" && cpuMillis > 500)
+      const later = yield* until(pid, ({ cpuMillis, state }) => state === "sleeping" && cpuMillis >= first.cpuMillis + 500)
+      const used = [...later.threads].map(([id, millis]) => ({ id, millis: millis - (first.threads.get(id) ?? 0) }))
+      const [busiest] = used.sort((a, b) => b.millis - a.millis)
+      assert.notStrictEqual(busiest!.id, pid)
+      assert.closeTo(busiest!.millis, later.cpuMillis - first.cpuMillis, 100)
+      assert.isAtMost(used.find(({ id }) => id === pid)!.millis, 100)
     }).pipe(Effect.scoped))
 
   it("of one that does not exist: nothing", () => {
@@ -66,6 +70,6 @@ describe.skipIf(!existsSync("/proc/self/stat"))("the kernel's evidence", () => {
   })
 
   it("of this one: it runs", () => {
-    assert.deepInclude(KernelEvidence.of(process.pid), { pid: process.pid, runnable: true })
+    assert.deepInclude(KernelEvidence.of(process.pid), { pid: process.pid, state: "running" })
   })
 })

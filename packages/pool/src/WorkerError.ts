@@ -95,8 +95,7 @@ const evidence = Schema.UndefinedOr(Schema.Struct({
   pid: Schema.Int,
   state: Schema.String,
   cpuMillis: Schema.Finite,
-  majorFaults: Schema.Finite,
-  runnable: Schema.Boolean
+  majorFaults: Schema.Finite
 }))
 
 const silence = {

@@ -59,14 +59,17 @@ export interface Spare {
 /** What the kernel says of a process. */
 export interface Evidence {
   readonly pid: number
-  /** `disk`: it waits in the kernel and takes no signal. `traced`: a debugger holds it. */
+  /**
+   * What its first thread does, where tools run. `running`: it runs, or would if it were its turn. `disk`: it waits in the kernel and takes no
+   * signal. `traced`: a debugger holds it.
+   */
   readonly state: "running" | "sleeping" | "disk" | "stopped" | "traced" | "zombie" | "other"
   /** User and system time of all its threads since its start, in milliseconds. */
   readonly cpuMillis: number
+  /** The same of each thread that it has now, by the thread's id. */
+  readonly threads: ReadonlyMap<number, number>
   /** Page faults that waited for a disk since its start: a process that reads into its memory works, although it uses no CPU. */
   readonly majorFaults: number
-  /** One of its threads runs, or would if it were its turn. */
-  readonly runnable: boolean
 }
 
 /** How values travel: the arguments, results and elements that a contract's schemas have encoded. */

@@ -6,7 +6,7 @@ import type { Evidence } from "../src/WorkerRuntime.ts"
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const interval = 1000
 const timeout = 500
-/** How much CPU of each 100 ms a worker uses; 5 is where work begins. */
+/** How much CPU of each 100 ms the thread that works uses; 5 is where work begins. */
 const share = Schema.Literals([0, 0, 0, 0, 0, 4, 5, 100, 400])
 
 /** What a worker does during one beat, and what the host did meanwhile. */
@@ -16,8 +16,7 @@ const Beat = Schema.Struct({
   first: share,
   second: share,
   faults: Schema.Literals([0, 0, 0, 0, 0, 0, 0, 1]),
-  runnable: Schema.Literals([false, false, false, false, false, false, false, true]),
-  state: Schema.Literals(["sleeping", "sleeping", "sleeping", "disk", "stopped", "traced", "traced"]),
+  state: Schema.Literals(["sleeping", "sleeping", "sleeping", "disk", "running", "stopped", "traced", "traced"]),
   host: Schema.Literals(["awake", "awake", "awake", "awake", "late at first", "late at last"])
 })
 type Beat = typeof Beat.Type
@@ -27,6 +26,10 @@ const Setting = Schema.Struct({
   call: Schema.UndefinedOr(Call),
   maxMissed: int(1, 4),
   idleLimitMillis: Schema.Literals([2000, 60_000]),
+  /** Threads that ask for the interpreter lock all the time: 4 of each 100 ms each. They prove nothing, however many there are. */
+  askers: Schema.Literals([0, 0, 1, 30]),
+  /** Which thread works: the first, or another. */
+  worker: Schema.Literals([7, 8]),
   proc: Schema.Literals([true, true, true, false])
 })
 type Setting = typeof Setting.Type
@@ -45,7 +48,7 @@ interface Seen {
 }
 
 /** Lets a worker live through the beats, until it is failed. */
-const live = (beats: ReadonlyArray<Beat>, { call, idleLimitMillis, maxMissed, proc }: Setup): ReadonlyArray<Seen> => {
+const live = (beats: ReadonlyArray<Beat>, { askers, call, idleLimitMillis, maxMissed, proc, worker }: Setup): ReadonlyArray<Seen> => {
   const out: Array<Seen> = []
   const running = call === undefined ? undefined : { tool: "t", since: 0, cancelled: false, ...call }
   let state = Verdict.initial
@@ -59,13 +62,10 @@ const live = (beats: ReadonlyArray<Beat>, { call, idleLimitMillis, maxMissed, pr
     }
     const kernel = (): Evidence | undefined => {
       if (!proc) return undefined
-      return {
-        pid: 7,
-        state: beat.state,
-        cpuMillis,
-        majorFaults,
-        runnable: beat.runnable && beat.state !== "stopped" && beat.state !== "traced"
-      }
+      const threads = new Map([[7, 0], [worker, cpuMillis]])
+      const each = now * 4 / 100
+      for (let nth = 0; nth < askers; nth++) threads.set(100 + nth, each)
+      return { pid: 7, state: beat.state, cpuMillis: cpuMillis + askers * each, threads, majorFaults }
     }
     const orders: Array<Verdict.Order> = []
     const look = (kind: "answered" | "waiting" | "missed", hostLate: boolean) => {
@@ -104,11 +104,11 @@ const did = ({ beat }: Seen, first: boolean, proc: boolean): "nothing" | "work" 
   if (beat.state === "traced") return "held"
   if (beat.state === "stopped") return "stop"
   // before the first look there is nothing to compare with: only the second half counts then
-  const works = beat.runnable || beat.faults > 0 || beat.second >= 5 || (!first && beat.first >= 5)
+  const works = beat.state === "running" || beat.faults > 0 || beat.second >= 5 || (!first && beat.first >= 5)
   return works ? "work" : "nothing"
 }
 
-const calm: Beat = { answers: false, first: 0, second: 0, faults: 0, runnable: false, state: "sleeping", host: "awake" }
+const calm: Beat = { answers: false, first: 0, second: 0, faults: 0, state: "sleeping", host: "awake" }
 
 const check = (property: (setting: Setting, beats: ReadonlyArray<Beat>) => void) =>
 ({ beats, setting }: {
@@ -249,7 +249,15 @@ describe("Verdict", () => {
 })
 
 const judge = (beats: ReadonlyArray<Partial<Beat>>, setting: Partial<Setup> = {}) =>
-  live(beats.map((beat) => ({ ...calm, ...beat })), { call: undefined, maxMissed: 2, idleLimitMillis: 60_000, proc: true, ...setting })
+  live(beats.map((beat) => ({ ...calm, ...beat })), {
+    call: undefined,
+    maxMissed: 2,
+    idleLimitMillis: 60_000,
+    askers: 0,
+    worker: 7,
+    proc: true,
+    ...setting
+  })
     .map(({ failed, verdict }) => failed === undefined ? verdict : `${verdict}: ${failed._tag}`)
 
 describe("Verdict, by example", () => {
@@ -287,7 +295,7 @@ describe("Verdict, by example", () => {
   it("an overrun that the Dispatcher reports fails the worker, unless a debugger holds it", () => {
     const running = { tool: "t", since: 0, cancelled: true, blocking: false, hardLimitMillis: 100 }
     const limits = { maxMissed: 2, idleLimitMillis: 1000 }
-    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, majorFaults: 0, runnable: false }
+    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, threads: new Map([[7, 0]]), majorFaults: 0 }
     const seen = { now: 100, beat: "none", evidence: kernel, call: running, hostLate: false } as const
     assert.deepStrictEqual(Verdict.transition(Verdict.initial, seen, limits).orders, [
       Verdict.Order.Fail({ reason: Verdict.Reason.Overran({ call: running }) })
@@ -300,7 +308,7 @@ describe("Verdict, by example", () => {
 
   it("a process that has taken the place of another is not compared with it", () => {
     const limits = { maxMissed: 1, idleLimitMillis: 1000 }
-    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, majorFaults: 0, runnable: false }
+    const kernel: Evidence = { pid: 7, state: "sleeping", cpuMillis: 0, threads: new Map([[7, 0]]), majorFaults: 0 }
     const at = (now: number, beat: "waiting" | "missed", evidence: Evidence) => ({ now, beat, evidence, call: undefined, hostLate: false })
     const { state } = Verdict.transition(Verdict.initial, at(1250, "waiting", kernel), limits)
     assert.deepStrictEqual(Verdict.transition(state, at(1500, "missed", { ...kernel, pid: 8 }), limits).orders, [])

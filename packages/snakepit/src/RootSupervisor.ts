@@ -2,7 +2,7 @@
  * The top of the tree.
  *
  * ```text
- * snakepit        one_for_one   gives up ⇒ the program ends with code 70 and the typed reason
+ * snakepit        one_for_one   gives up, or is stopped ⇒ the program ends with code 70 and the typed reason
  * ├─ foundation   configuration, registries           first up, last down
  * ├─ telemetry    who watches                         never escalates
  * └─ pools        one subtree a pool                  never escalates

@@ -4,7 +4,7 @@
  * **When to use**
  *
  * Provide {@link layer} to a program that uses `Pool.client`. Wrap the program in {@link supervised} so that it ends, with code 70, should the
- * whole tree give up.
+ * whole tree give up or be stopped beneath it.
  *
  * **Details**
  *
@@ -36,7 +36,16 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
-import { type Child, type Contract, RegisteredName, Supervisor, SupervisorError, type SupervisorHandle, type Tree } from "@snakepit/core"
+import {
+  type Child,
+  type Contract,
+  RegisteredName,
+  Supervisor,
+  SupervisorError,
+  type SupervisorHandle,
+  type Tree,
+  Why
+} from "@snakepit/core"
 import { type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
@@ -66,6 +75,27 @@ export class TreeGaveUp extends Error {
   }
 }
 
+/**
+ * The tree was stopped, through the handle of its root, while the program went on. Ends a `NodeRuntime.runMain` program with code 70
+ * (`EX_SOFTWARE`). When the scope of the layer closes there is no such error: that is how a tree is meant to end.
+ */
+export class TreeStopped extends Error {
+  readonly _tag = "TreeStopped"
+  override readonly [Runtime.errorExitCode] = 70
+  /** What was stopped, and the reason that was given to `stop`. */
+  readonly why: Why.Why
+  constructor(why: Why.Why) {
+    super(
+      `the tree was stopped while its program went on (${
+        Why.render(why)
+      }): somebody called \`stop\` on the handle of its root. Its pools are ` +
+        "down and nothing brings them back: start the program again. To stop a part of the tree, use terminateChild of the supervisor above " +
+        "it; to stop all of it, end the program, and the tree stops with it"
+    )
+    this.why = why
+  }
+}
+
 /** The running tree. */
 export class Snakepit extends Context.Service<Snakepit, {
   /** Identifies this run; all its processes carry it. */
@@ -74,8 +104,8 @@ export class Snakepit extends Context.Service<Snakepit, {
   readonly tree: Effect.Effect<Tree.SupervisorNode>
   /** The handle of the root: why a child is not running, when a supervisor gives up, and `at` for the handle of each supervisor below. */
   readonly root: SupervisorHandle.SupervisorHandle
-  /** Never succeeds; fails when the tree gave up. */
-  readonly gaveUp: Effect.Effect<never, TreeGaveUp>
+  /** Never succeeds; fails when the tree gave up, or was stopped although the scope of its layer is open. */
+  readonly gaveUp: Effect.Effect<never, TreeGaveUp | TreeStopped>
 }>()("snakepit/Snakepit") {}
 
 /** What the layer provides. */
@@ -129,9 +159,19 @@ const tree = (input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) =>
     }
     const { directory, root, run, runtime } = yield* assemble(input, perWorker)
     const running = yield* Supervisor.start(root)
+    let closing = false
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closing = true
+      })
+    ) // runs before the tree stops
+    const stopped = Effect.flatMap(Effect.orDie(running.why(running.path)), (why) =>
+      closing || why === undefined
+        ? Effect.never
+        : Effect.fail(SupervisorError.withoutStack(new TreeStopped(why))))
     const gaveUp = running.life.pipe(
       Effect.mapError((error: Escalation) => SupervisorError.withoutStack(new TreeGaveUp(error))),
-      Effect.andThen(Effect.never)
+      Effect.andThen(stopped)
     )
     return Context.make(Snakepit, { runId: run.runId, tree: running.tree, root: running, gaveUp }).pipe(
       Context.add(Pool.Pools, { directory, codec: runtime.codec })
@@ -169,6 +209,9 @@ export const layer = <const O extends NoOptions>(
     Layer.provide(NodeServices.layer)
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>>, NeedOf<O>> // which children there are, only the types of the options know
 
-/** Runs a program for as long as the tree stands: should the tree give up, the program is interrupted and fails with {@link TreeGaveUp}. */
-export const supervised = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | TreeGaveUp, R | Snakepit> =>
+/**
+ * Runs a program for as long as the tree stands. Should the tree give up, the program is interrupted and fails with {@link TreeGaveUp};
+ * should somebody stop the tree beneath it, with {@link TreeStopped}.
+ */
+export const supervised = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E | TreeGaveUp | TreeStopped, R | Snakepit> =>
   Effect.flatMap(Snakepit, ({ gaveUp }) => Effect.raceFirst(program, gaveUp))

@@ -34,6 +34,12 @@ describe("the tree of an application", () => {
     >()
   })
 
+  it("ends a supervised program with one of two errors", () => {
+    expectTypeOf(Effect.fail("mine" as const).pipe(Snakepit.supervised)).toEqualTypeOf<
+      Effect.Effect<never, "mine" | Snakepit.TreeGaveUp | Snakepit.TreeStopped, Snakepit.Snakepit>
+    >()
+  })
+
   it("names every way it can refuse to start, with its path", () => {
     expectTypeOf<Snakepit.StartError>().toEqualTypeOf<SupervisorError.StartFailed<Refusal>>()
     expectTypeOf<Layer.Error<ReturnType<typeof plain>>>().toEqualTypeOf<Snakepit.StartError>()

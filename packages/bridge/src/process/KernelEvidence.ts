@@ -1,12 +1,12 @@
 /**
  * What the kernel says of a process, read from `/proc`: whether it works, waits, or was stopped. The watchdog asks when a beat was missed.
  *
- * Synchronous, and small: one file. Runnable is what its first thread is, where tools run: threads of Python that wait for the interpreter lock
- * wake two hundred times a second to ask for it, so under a deadlock some other thread is often seen running (measured: one look in seven).
- * Threads that really work are seen in the CPU time.
+ * Synchronous, and small: one file, and one more a thread. The state is that of its first thread, where tools run: threads of Python that
+ * wait for the interpreter lock wake two hundred times a second to ask for it, so under a deadlock some other thread is often seen running
+ * (measured: one look in seven). Threads that really work are seen in the CPU time of each.
  */
 import type { WorkerRuntime } from "@snakepit/pool"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 
 /** Of `/proc/<pid>/stat`, counted from the state, which is the first behind the name. */
 const field = { state: 0, majorFaults: 9, user: 11, system: 12 } as const
@@ -28,13 +28,31 @@ const states: { readonly [letter: string]: WorkerRuntime.Evidence["state"] } = {
 export const of = (pid: number): WorkerRuntime.Evidence | undefined => {
   const fields = stat(`/proc/${pid}/stat`)
   if (fields === undefined) return undefined
-  const state = states[fields[field.state]!] ?? "other"
   return {
     pid,
-    state,
-    cpuMillis: (Number(fields[field.user]) + Number(fields[field.system])) * tickMillis,
-    majorFaults: Number(fields[field.majorFaults]),
-    runnable: state === "running"
+    state: states[fields[field.state]!] ?? "other",
+    cpuMillis: cpuMillis(fields),
+    threads: threads(pid),
+    majorFaults: Number(fields[field.majorFaults])
+  }
+}
+
+const cpuMillis = (fields: ReadonlyArray<string>): number => (Number(fields[field.user]) + Number(fields[field.system])) * tickMillis
+
+const threads = (pid: number): ReadonlyMap<number, number> => {
+  const found = new Map<number, number>()
+  for (const id of list(`/proc/${pid}/task`)) {
+    const fields = stat(`/proc/${pid}/task/${id}/stat`)
+    if (fields !== undefined) found.set(Number(id), cpuMillis(fields))
+  }
+  return found
+}
+
+const list = (path: string): ReadonlyArray<string> => {
+  try {
+    return readdirSync(path)
+  } catch {
+    return [] // it has ended since
   }
 }
 

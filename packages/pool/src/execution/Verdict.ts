@@ -7,7 +7,7 @@
  *   beat missed ─▶ what does the kernel say?                                            │
  *                        ├─ a debugger holds it ────────────────▶ traced ───────────────┤  never failed
  *                        ├─ stopped (SIGSTOP) ──────────────────▶ stopped ──────────────┤  still stopped at the next look ─▶ fail: Stopped
- *                        ├─ it works: CPU, page-ins, runnable ──▶ busy ─────────────────┤  until its call's limit ─────────▶ fail: Overran
+ *                        ├─ it works: CPU, page-ins, running ───▶ busy ─────────────────┤  until its call's limit ─────────▶ fail: Overran
  *                        ├─ it is still, its tool may block ────▶ busy ─────────────────┤  until its call's limit ─────────▶ fail: Overran
  *                        └─ it is still, or nobody knows ─ maxMissed times in a row ────┘
  *                               ├─ it runs a call ───▶ hung ────────▶ fail: Hung
@@ -107,7 +107,10 @@ export const initial: VerdictState = {
   look: undefined
 }
 
-/** 5 %: what a deadlocked worker's idle threads never use, and a computation on a machine with twenty others like it still gets. */
+/**
+ * 5 %, of one thread: a computation on a machine with twenty others like it still gets that. A thread that waits for the interpreter lock
+ * of a deadlocked worker asks for it all the time and uses 0.5 %; sixteen of them together look like one that works.
+ */
 const workingShare = 0.05
 
 /** Total. The clock must not go back between two observations. */
@@ -162,9 +165,11 @@ const missed = (before: VerdictState, { call, evidence, now }: Observation, limi
 
 const works = ({ look }: VerdictState, evidence: Evidence | undefined, now: number): boolean => {
   if (evidence === undefined) return false
-  if (evidence.runnable) return true // it would work if it were let: the machine is busy
+  if (evidence.state === "running") return true // or would if it were let: the machine is busy
   if (look === undefined || look.evidence.pid !== evidence.pid || now <= look.at) return false
-  return evidence.majorFaults > look.evidence.majorFaults || evidence.cpuMillis - look.evidence.cpuMillis >= workingShare * (now - look.at)
+  if (evidence.majorFaults > look.evidence.majorFaults) return true
+  const { threads } = look.evidence
+  return [...evidence.threads].some(([id, millis]) => millis - (threads.get(id) ?? 0) >= workingShare * (now - look.at))
 }
 
 const stoppedTwice = ({ look }: VerdictState, evidence: Evidence | undefined): boolean =>

@@ -307,13 +307,13 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
     if (process === undefined || clock === undefined) return undefined
     if (evidence !== undefined) return evidence(clock.currentTimeMillisUnsafe())
     const frozen = !process.thawed.isOpen()
-    const runnable = !frozen && !process.idle.isOpen()
+    const cpuMillis = process.cpuMillis(clock.currentTimeMillisUnsafe())
     return {
       pid: process.pid,
-      state: frozen ? "stopped" : runnable ? "running" : "sleeping",
-      cpuMillis: process.cpuMillis(clock.currentTimeMillisUnsafe()),
-      majorFaults: 0,
-      runnable
+      state: frozen ? "stopped" : process.idle.isOpen() ? "sleeping" : "running",
+      cpuMillis,
+      threads: new Map([[process.pid, cpuMillis]]),
+      majorFaults: 0
     }
   }
 
@@ -404,10 +404,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
         Effect.gen(function*() {
           const { pid } = yield* living(name)
           const since = yield* Clock.currentTimeMillis
-          bench(name).evidence = (now) =>
-            state === undefined
-              ? undefined
-              : { pid, state, cpuMillis: share * (now - since), majorFaults: 0, runnable: state === "running" }
+          bench(name).evidence = (now) => {
+            if (state === undefined) return undefined
+            const cpuMillis = share * (now - since)
+            return { pid, state, cpuMillis, threads: new Map([[pid, cpuMillis]]), majorFaults: 0 }
+          }
         }),
       loseChannel: (detail = "as scripted") =>
         Effect.suspend(() => {
