@@ -69,14 +69,14 @@ describe("a launch", () => {
   it.effect("takes every relative path from the folder of the host, wherever workers run", () =>
     Effect.gen(function*() {
       const scripted = yield* ScriptedReaper.make({
-        python: { path: ["models", "/opt/models"], cwd: "work", executable: ".venv/bin/python" }
+        python: { path: ["models", "/opt/models"], cwd: "packages", executable: ".venv/bin/python" }
       })
       yield* Fiber.join((yield* launching(scripted)).fiber)
       const [command] = scripted.commands
       assert(command?.op === "spawn")
       assert.strictEqual(command.argv[0], resolve(".venv/bin/python"))
       assert.deepStrictEqual(command.argv.slice(-4), ["--path", resolve("models"), "--path", "/opt/models"])
-      assert.strictEqual(command.cwd, resolve("work"))
+      assert.strictEqual(command.cwd, resolve("packages"))
     }))
 
   it.effect("forks while a forkserver is up", () =>
