@@ -94,7 +94,7 @@ export const child = (launcher: () => Launcher, starts: Starts): WorkerRuntime.P
             }
           })
         ),
-        (begun) => ReapedProcess.end(begun, reaperName, grace, told)
+        (begun) => ReapedProcess.end(begun, reaperName, grace, { told, verdict: () => undefined })
       ).pipe(Scope.provide(scope))
       const { pid, said } = yield* ReapedProcess.ready(begun, python.adapter).pipe(
         Effect.catchTag("SpawnRefused", ({ detail }) => Effect.fail(failed("spawn", detail))),

@@ -8,7 +8,7 @@
  * ```
  */
 import { Event } from "@snakepit/core"
-import type { WorkerRuntime } from "@snakepit/pool"
+import type { WorkerError, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,13 +18,13 @@ import * as Session from "../channel/Session.ts"
 import * as Launch from "./Launch.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 
-type Told = Launch.Place["told"]
+type Owner = ReapedProcess.Owner
 
 /** One that waits. */
 interface Waiting {
   readonly launched: Launch.LaunchedProcess
   readonly session: Session.Session
-  readonly taken: (told: Told) => Scope.Closeable
+  readonly taken: (owner: Owner) => Scope.Closeable
 }
 
 /** The spares of one pool. */
@@ -46,11 +46,11 @@ export interface Taken {
 const isGood = ({ launched, session }: Waiting): boolean =>
   launched.reaped.known.exit === undefined && !Deferred.isDoneUnsafe(session.broken)
 
-/** Takes one that lives, oldest first. Synchronous: two slots never get the same. `told` hears of its end from now on. */
-export const take = ({ shelf }: Spares, told: Told): Taken | undefined => {
+/** Takes one that lives, oldest first. Synchronous: two slots never get the same. It is `owner`'s from now on. */
+export const take = ({ shelf }: Spares, owner: Owner): Taken | undefined => {
   while (shelf.length > 0) {
     const spare = shelf.shift()!
-    if (isGood(spare)) return { launched: spare.launched, session: spare.session, scope: spare.taken(told) }
+    if (isGood(spare)) return { launched: spare.launched, session: spare.session, scope: spare.taken(owner) }
   }
   return undefined
 }
@@ -60,29 +60,34 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
   const { config, pool, python } = launcher
   const worker = `${pool}/spare`
   const over = yield* Deferred.make<"taken" | "died">()
-  let told: Told = ({ pid, ...end }) => Event.emit(BridgeEvent.spare_exit, {}, { pool, pid, ...ReapedProcess.facts(end) })
-  let owner: "caller" | "taker" = "caller"
+  let silent: WorkerError.HandshakeTimeout | undefined
+  const caller: Owner = {
+    told: ({ pid, ...end }) => Event.emit(BridgeEvent.spare_exit, {}, { pool, pid, ...ReapedProcess.facts(end) }),
+    verdict: () => silent
+  }
+  let owner = caller
   const scope = yield* Effect.acquireRelease(
     Scope.make(),
-    (scope) => owner === "caller" ? Scope.close(scope, Exit.void) : Effect.void
+    (scope) => owner === caller ? Scope.close(scope, Exit.void) : Effect.void
   )
 
   const launched = yield* Launch.launch(launcher, {
     worker,
     slot: "s",
     generation: spares.count++,
-    told: (end) => Effect.suspend(() => told(end))
+    told: (end) => Effect.suspend(() => owner.told(end)),
+    verdict: () => owner.verdict()
   }).pipe(Scope.provide(scope))
-  const session = yield* dial({ worker, process: launched, config }).pipe(
+  const session = yield* dial({ worker, process: launched, config, rehearse: true }).pipe(
+    Effect.tapErrorTag("HandshakeTimeout", (error) => Effect.sync(() => silent = error)),
     Effect.mapError((error) => ReapedProcess.bootFailed(worker, python.adapter, () => launched.reaped)("handshake", error.message)),
     Scope.provide(scope)
   )
   const spare: Waiting = {
     launched,
     session,
-    taken: (takerTold) => {
-      told = takerTold
-      owner = "taker"
+    taken: (taker) => {
+      owner = taker
       Deferred.doneUnsafe(over, Exit.succeed("taken"))
       return scope
     }
