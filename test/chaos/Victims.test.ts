@@ -3,6 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Contract, Tree } from "snakepit"
 import * as Victims from "./Victims.ts"
 
+const plain = { plane: "control", restart: "permanent", significant: false, shutdown: 5000, failedBy: [], supervisor: undefined } as const
+
 type Strategy = Contract.Contract["strategy"]
 
 const contract = (
@@ -17,12 +19,15 @@ const contract = (
   strategy,
   intensity: { maxRestarts: 3, withinMillis: 60_000 },
   because: "it is a test",
+  limitBecause: "it is a test",
   stoppedBy: [],
+  autoShutdown: "never",
+  startedBy: "itself",
   events: [],
   children: children.map((child) => {
     if (typeof child !== "string" && "restart" in child) return child
     const supervisor = typeof child === "string" ? undefined : child
-    return { id: supervisor?.id ?? String(child), restart: "permanent", significant: false, shutdown: 5000, supervisor }
+    return { ...plain, id: supervisor?.id ?? String(child), plane: supervisor?.plane ?? "control", supervisor }
   }),
   ...more
 })
@@ -40,6 +45,7 @@ const tree = (
 ): Tree.SupervisorNode => ({
   path,
   strategy: root.strategy,
+  intensity: root.intensity,
   budgetLeft: budgets[path] ?? 3,
   children: Object.entries(branch).filter(([id]) => id !== "at").map(([id, value]) => {
     const below = `${path}/${id}`
@@ -48,6 +54,8 @@ const tree = (
       id,
       path: below,
       status: "running",
+      restart: entry!.restart,
+      shutdown: entry!.shutdown,
       because: undefined,
       generation: typeof value === "number" ? value : Number(value["at"] ?? 0),
       restarts: 0,
@@ -102,9 +110,8 @@ describe("the victims of one exit", () => {
   })
 
   it("are nobody else when the child is temporary", () => {
-    const temporary = { id: "a", restart: "temporary", significant: false, shutdown: 5000, supervisor: undefined } as const
-    const plain = contract("app", "one_for_all", [temporary, "b"])
-    assert.deepStrictEqual(paths(Victims.ofExit(plain, tree(plain, { a: 0, b: 0 }), "app/a")), ["app/a"])
+    const app = contract("app", "one_for_all", [{ ...plain, id: "a", restart: "temporary" }, "b"])
+    assert.deepStrictEqual(paths(Victims.ofExit(app, tree(app, { a: 0, b: 0 }), "app/a")), ["app/a"])
   })
 })
 

@@ -62,11 +62,11 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
         verdict: seat.verdict
       }
       const spare = yield* Effect.acquireRelease(
-        Effect.sync(() => Spares.take(spares, owner)),
+        Effect.sync(() => Spares.take(spares, seat.name, owner)),
         (spare) => spare === undefined ? Effect.void : Scope.close(spare.scope, Exit.void)
       )
       const launched = spare?.launched ??
-        (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, generation, ...owner })))
+        (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, ...owner })))
       const { pid, reaped, start } = launched
       let session = spare?.session
       yield* RegisteredName.register(name, {
