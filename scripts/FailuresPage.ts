@@ -33,12 +33,13 @@ export interface Recovery {
 export interface ChaosRow {
   readonly scenario: string
   readonly runs: number
+  readonly millis?: { readonly p50: number; readonly p99: number; readonly max: number }
   readonly [figure: string]: unknown
 }
 
 /** What `npm run chaos -- --record` writes. */
 export interface Chaos {
-  readonly machine: { readonly [fact: string]: string | number }
+  readonly machine: Recovery["machine"]
   readonly rows: ReadonlyArray<ChaosRow>
 }
 
@@ -100,17 +101,36 @@ const figures = ["accepted", "completed", "failed", "unknown", "refused", "lost"
 const measuredOn = (machine: Recovery["machine"]): string =>
   `Measured on ${machine["cpu"]}, ${machine["cores"]} cores, ${machine["system"]}, Node ${machine["node"]}.`
 
+/** What the times of a scenario are, in its own words: `test/chaos/scenarios`. */
+const times: { readonly [scenario: string]: string } = {
+  "worker-freeze": "SIGSTOP until found",
+  "gil-hog": "call until its result",
+  "ignore-sigterm": "stop of the program",
+  grandchildren: "SIGKILL until all are gone",
+  "host-kill": "SIGKILL until all are gone",
+  "host-kill-during-shutdown": "SIGKILL until all are gone",
+  hang: "hang, or limit, until found"
+}
+
+const spread = ({ millis, scenario }: ChaosRow): string =>
+  millis === undefined
+    ? ""
+    : `${times[scenario] ?? ""} ${Math.round(millis.p50)} / ${Math.round(millis.p99)} / ${Math.round(millis.max)}`.trim()
+
 const chaosTable = ({ machine, rows }: Chaos): ReadonlyArray<string> => [
   "## Under load, by chaos",
   "",
   "`npm run chaos -- --scenario <name> --runs N --seed S`: choices from the seed, watched from outside. `lost` and `twice` are calls without an",
-  "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host.",
+  "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host by two seconds;",
+  "`refused` calls were told that they did not run, and are not among the accepted. Times in milliseconds: median / 99th percentile / longest.",
   "",
   measuredOn(machine),
   "",
-  `| scenario | runs | seed | ${figures.join(" | ")} |`,
-  `| --- | ${"--- | ".repeat(figures.length + 1)}--- |`,
-  ...rows.map((row) => `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? "")].join(" | ")} |`),
+  `| scenario | runs | seed | ${figures.join(" | ")} | times |`,
+  `| --- | ${"--- | ".repeat(figures.length + 2)}--- |`,
+  ...rows.map((row) =>
+    `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? ""), spread(row)].join(" | ")} |`
+  ),
   ""
 ]
 

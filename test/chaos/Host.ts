@@ -1,6 +1,17 @@
 /** A host program that was started to be harmed: how it is asked, watched, killed and cleaned up after. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -69,19 +80,22 @@ export class Host {
   /** Everything that was ever seen below it, by identity. */
   private readonly seen = new Map<string, Observer.Process>()
   private readonly complaints: Array<string> = []
+  private readonly told = { events: new Tail<Event.Event>(), journal: new Tail<Ledger.Execution>(), ledger: new Tail<Ledger.Line>() }
+  private readonly permit: () => void
   private runId: string | undefined
   private tokens = 0
-  private killed = false
+  private killedAt: number | undefined
   private over: Error | undefined
 
-  constructor(pools: Readonly<Record<string, PoolSettings>>, seed: number) {
+  /** `permit` throws when whoever asks for something must not any more. */
+  constructor(pools: Readonly<Record<string, PoolSettings>>, permit: () => void) {
+    this.permit = permit
     this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
     const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_JOURNAL: this.file("journal.txt") } }
     const plan: Plan = {
       config: { pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: side }])) },
       ledger: this.file("ledger.jsonl"),
-      events: this.file("events.jsonl"),
-      seed
+      events: this.file("events.jsonl")
     }
     this.child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--conditions=source", program, JSON.stringify(plan)], {
       cwd: root,
@@ -132,10 +146,6 @@ export class Host {
     return join(this.folder, name)
   }
 
-  private read(name: string): string {
-    return existsSync(this.file(name)) ? readFileSync(this.file(name), "utf8") : ""
-  }
-
   /** What it complained of. */
   get said(): string {
     return this.complaints.length === 0 ? "" : `; it said:\n    ${this.complaints.join("\n    ")}`
@@ -143,6 +153,7 @@ export class Host {
 
   /** Asks it for something; rejected when it ends instead of answering, or does not answer what it can answer at once. */
   async ask<const O extends Op>(op: O, ask: Requests[O]["ask"]): Promise<Requests[O]["answer"]> {
+    this.permit()
     const answer = this.send(op, ask)
     if (slow.has(op)) return answer
     const value = await within(answerMillis, answer.then((value) => ({ value })))
@@ -163,7 +174,7 @@ export class Host {
   look(): ReadonlyArray<Observer.Process> {
     const found = new Map<string, Observer.Process>()
     const marked = this.runId === undefined ? [] : Observer.ofRun(this.runId)
-    for (const process of [...marked, ...Observer.below(this.identity.pid)]) found.set(`${process.pid}.${process.started}`, process)
+    for (const process of [...marked, ...Observer.below(this.identity.pid)]) found.set(Observer.key(process), process)
     for (const [key, process] of found) this.seen.set(key, process)
     return [...found.values()]
   }
@@ -175,7 +186,7 @@ export class Host {
   /** What is left of it, by mark and by all that was seen below it. */
   survivors(): ReadonlyArray<Observer.Process> {
     const left = new Map<string, Observer.Process>()
-    for (const process of this.look()) left.set(`${process.pid}.${process.started}`, process)
+    for (const process of this.look()) left.set(Observer.key(process), process)
     for (const [key, process] of this.seen) if (Observer.isAlive(process)) left.set(key, process)
     return [...left.values()]
   }
@@ -186,33 +197,46 @@ export class Host {
   }
 
   events(): ReadonlyArray<Event.Event> {
-    return this.read("events.jsonl").split("\n").slice(0, -1).map((line) => JSON.parse(line) as Event.Event)
+    return this.told.events.read(this.file("events.jsonl"), (text) => text.trimEnd().split("\n").map((line) => JSON.parse(line)))
   }
 
   journal(): ReadonlyArray<Ledger.Execution> {
-    return Ledger.readJournal(this.read("journal.txt"))
+    return this.told.journal.read(this.file("journal.txt"), Ledger.readJournal)
   }
 
   ledger(): ReadonlyArray<Ledger.Line> {
-    return Ledger.readLedger(this.read("ledger.jsonl"))
+    return this.told.ledger.read(this.file("ledger.jsonl"), Ledger.readLedger)
+  }
+
+  /** What its registry has written down for the next start, a line each. */
+  registry(): ReadonlyArray<{ readonly [word: string]: unknown }> {
+    const runs = this.file(join("data", "runs"))
+    return (existsSync(runs) ? readdirSync(runs) : []).flatMap((name) =>
+      readFileSync(join(runs, name), "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line))
+    )
   }
 
   account(): Ledger.Account {
-    return Ledger.account({ ledger: this.ledger(), journal: this.journal(), killed: this.killed })
+    return Ledger.account({ ledger: this.ledger(), journal: this.journal(), killedAt: this.killedAt })
   }
 
   /** SIGKILL, whatever it does. */
   kill(): void {
-    this.killed = true
+    this.killedAt ??= Date.now()
     Observer.signal(this.identity, "SIGKILL")
   }
 
-  interrupt(): void {
-    Observer.signal(this.identity, "SIGTERM")
+  get hasEnded(): boolean {
+    return this.over !== undefined
   }
 
-  /** Ends whatever is left of it, by identity; removes what it wrote. */
-  async dispose(): Promise<void> {
+  /** Lets its calls come to their end, for so long. Never fails. */
+  async rest(millis: number): Promise<void> {
+    await within(millis, this.send("rest", {})).catch(() => {})
+  }
+
+  /** Ends whatever is left of it, by identity; removes what it wrote, or says where that is. */
+  async dispose({ keep = false } = {}): Promise<string | undefined> {
     this.kill()
     await this.ended
     await until(
@@ -224,6 +248,31 @@ export class Host {
       (left) => left === 0,
       5000
     )
+    if (keep) {
+      writeFileSync(this.file("said.txt"), `${this.complaints.join("\n")}\n`)
+      return this.folder
+    }
     rmSync(this.folder, { recursive: true, force: true })
+    return undefined
+  }
+}
+
+/** A file that grows by lines: each is read once. */
+class Tail<A> {
+  private readonly all: Array<A> = []
+  private offset = 0
+
+  read(file: string, parse: (wholeLines: string) => ReadonlyArray<A>): ReadonlyArray<A> {
+    if (!existsSync(file)) return this.all
+    const opened = openSync(file, "r")
+    try {
+      const fresh = Buffer.alloc(Math.max(0, fstatSync(opened).size - this.offset))
+      const end = fresh.subarray(0, readSync(opened, fresh, 0, fresh.length, this.offset)).lastIndexOf("\n") + 1
+      this.offset += end
+      if (end > 0) this.all.push(...parse(fresh.toString("utf8", 0, end)))
+      return this.all
+    } finally {
+      closeSync(opened)
+    }
   }
 }

@@ -2,21 +2,43 @@
  * The account of the calls of one host: what it says of each, against what the workers noted when a tool really ran.
  *
  * ```text
- * ledger.jsonl   the host's:     {"id":7,"pool":"default","tool":"once"}   before the call is made
- *                                {"id":7,"outcome":"completed"}             when its caller has been told
- * journal.txt    the workers':   7 4711                                     id and pid, the first thing that a tool does
+ * ledger.jsonl   the host's:     {"id":7,"pool":"default","tool":"once","at":1764…}   before the call is made
+ *                                {"id":7,"outcome":"completed"}                        when its caller has been told
+ *                                {"ending":1764…}                                      the program begins to end, callers and all
+ * journal.txt    the workers':   7 4711                                                id and pid, the first thing that a tool does
  * ```
  *
  * Both are append-only, one write(2) a line, so that a killed writer leaves whole lines.
  */
 
-/** What a caller was told. `refused`: the tool did not run. `interrupted`: the caller itself went. `wrong`: something that cannot be. */
+/**
+ * What a caller was told. `refused`: the tool did not run. `failed`: it ran, and this is what came of it. `unknown`: it may have run.
+ * `interrupted`: the caller itself went. `wrong`: something that cannot be.
+ */
 export type Outcome = "completed" | "failed" | "refused" | "unknown" | "interrupted" | "wrong"
 
+/** A call that is about to be made. `at` in milliseconds since 1970, `bound` how many of them it may take whatever happens. */
+export interface Made {
+  readonly id: number
+  readonly pool: string
+  readonly tool: string
+  readonly idempotent: boolean
+  readonly at: number
+  readonly bound?: number
+}
+
+/** What its caller was told. */
+export interface Told {
+  readonly id: number
+  readonly outcome: Outcome
+  readonly cause?: string
+}
+
 /** One line of the ledger. */
-export type Line =
-  | { readonly id: number; readonly pool: string; readonly tool: string; readonly idempotent: boolean }
-  | { readonly id: number; readonly outcome: Outcome; readonly cause?: string }
+export type Line = Made | Told | { readonly ending: number }
+
+export const isMade = (line: Line): line is Made => "tool" in line
+export const isTold = (line: Line): line is Told => "outcome" in line
 
 /** One execution. */
 export interface Execution {
@@ -28,75 +50,96 @@ export interface Execution {
 export interface Evidence {
   readonly ledger: ReadonlyArray<Line>
   readonly journal: ReadonlyArray<Execution>
-  /** The host was killed: the callers of calls without outcome died with it. */
-  readonly killed: boolean
+  /** When the host was killed, on the clock of the ledger: the callers of calls without outcome died with it. `undefined`: it was not. */
+  readonly killedAt: number | undefined
 }
 
-/** The result; `accepted` = `completed` + `failed` + `unknown` + calls that are lost for want of an outcome. */
+/** The result: every call is `refused` or accepted, and `accepted` = `completed` + `failed` + `unknown` + `lost`. */
 export interface Account {
   readonly accepted: number
+  /** Ended with an error that says that the tool did not run. */
+  readonly refused: number
   readonly completed: number
-  /** Ended with an error that says what happened, refusals among them. */
+  /** Ended with an error that says what happened. */
   readonly failed: number
   /** Ended with an error that says it may have run, or with its caller. */
   readonly unknown: number
+  /** Without an outcome, with several, or with one that cannot be. */
   readonly lost: number
   readonly twice: number
   /** Each thing that must not be, for people. */
   readonly problems: ReadonlyArray<string>
 }
 
+/** Calls by whether they have begun on a process and their callers know nothing yet: ids by pid. */
+export const running = ({ journal, ledger }: Pick<Evidence, "ledger" | "journal">): ReadonlyMap<number, ReadonlyArray<Made>> => {
+  const open = new Map(ledger.filter(isMade).map((call) => [call.id, call]))
+  for (const line of ledger) if (isTold(line)) open.delete(line.id)
+  const found = new Map<number, Array<Made>>()
+  for (const { id, pid } of new Map(journal.map((execution) => [execution.id, execution])).values()) { // the last execution of each
+    const call = open.get(id)
+    if (call !== undefined) found.set(pid, [...found.get(pid) ?? [], call])
+  }
+  return found
+}
+
 /** Pure. */
-export const account = ({ journal, killed, ledger }: Evidence): Account => {
-  const calls = new Map<number, Extract<Line, { readonly tool: string }>>()
-  const outcomes = new Map<number, Array<Extract<Line, { readonly outcome: Outcome }>>>()
+export const account = ({ journal, killedAt, ledger }: Evidence): Account => {
+  const calls = new Map<number, Made>()
+  const outcomes = new Map<number, Array<Told & { readonly ending: boolean }>>()
+  let ending = false
   for (const line of ledger) {
-    if ("tool" in line) calls.set(line.id, line)
-    else outcomes.set(line.id, [...outcomes.get(line.id) ?? [], line])
+    if (isMade(line)) calls.set(line.id, line)
+    else if (isTold(line)) outcomes.set(line.id, [...outcomes.get(line.id) ?? [], { ...line, ending }])
+    else ending = true
   }
   const executions = new Map<number, number>()
   for (const { id } of journal) executions.set(id, (executions.get(id) ?? 0) + 1)
 
-  const counts = { accepted: calls.size, completed: 0, failed: 0, unknown: 0, lost: 0, twice: 0 }
+  const counts = { accepted: 0, refused: 0, completed: 0, failed: 0, unknown: 0, lost: 0, twice: 0 }
   const problems: Array<string> = []
-  for (const { id, idempotent, tool } of calls.values()) {
+  for (const { at, bound, id, idempotent, tool } of calls.values()) {
     const ran = executions.get(id) ?? 0
     const ended = outcomes.get(id) ?? []
+    const [first] = ended
     const lose = (how: string) => {
-      counts.lost++
       problems.push(`lost: call ${id} of ${tool} ${how}`)
+      return "lost" as const
     }
     const repeat = (how: string) => {
       counts.twice++
       problems.push(`twice: call ${id} of ${tool} ${how}`)
     }
-    if (!idempotent && ran > 1) repeat(`is not idempotent and ran ${ran} times`)
-    if (ended.length > 1) lose(`has ${ended.length} outcomes: ${ended.map(({ outcome }) => outcome).join(", ")}`)
-    const [first] = ended
-    switch (first?.outcome) {
-      case undefined:
-        if (killed) counts.unknown++
-        else lose("has no outcome")
-        break
-      case "completed":
-        counts.completed++
-        if (ran === 0) lose("completed and never ran")
-        break
-      case "failed":
-        counts.failed++
-        break
-      case "refused":
-        counts.failed++
-        if (ran > 0) repeat(`was told not to have run, and ran ${ran} times: who calls it again runs it once more`)
-        break
-      case "unknown":
-      case "interrupted":
-        counts.unknown++
-        break
-      case "wrong":
-        counts.failed++
-        problems.push(`wrong: call ${id} of ${tool}: ${first?.cause ?? ""}`)
+    const judge = (): Exclude<keyof Account, "accepted" | "twice" | "problems"> => {
+      if (ended.length > 1) return lose(`has ${ended.length} outcomes: ${ended.map(({ outcome }) => outcome).join(", ")}`)
+      switch (first?.outcome) {
+        case undefined: {
+          if (killedAt === undefined) return lose("has no outcome")
+          const open = killedAt - at
+          return bound !== undefined && open > bound
+            ? lose(`had no outcome ${open} ms after it was made, when its host was killed, and may take ${bound} ms`)
+            : "unknown"
+        }
+        case "completed":
+          return ran === 0 ? lose("completed and never ran") : "completed"
+        case "failed":
+          return ran === 0 ? lose(`was told to have run and failed, and never ran: ${first?.cause ?? ""}`) : "failed"
+        case "refused":
+          if (ran > 0) repeat(`was told not to have run, and ran ${ran} times: who calls it again runs it once more`)
+          return "refused"
+        case "unknown":
+          return "unknown"
+        case "interrupted":
+          return first?.ending === true ? "unknown" : lose("was interrupted, and nothing had asked its host to end")
+        case "wrong":
+          problems.push(`wrong: call ${id} of ${tool}: ${first?.cause ?? ""}`)
+          return "failed"
+      }
     }
+    if (!idempotent && ran > 1) repeat(`is not idempotent and ran ${ran} times`)
+    const verdict = judge()
+    counts[verdict]++
+    if (verdict !== "refused") counts.accepted++
   }
   for (const id of outcomes.keys()) if (!calls.has(id)) problems.push(`wrong: call ${id} has an outcome and was never made`)
   for (const id of executions.keys()) if (!calls.has(id)) problems.push(`wrong: call ${id} ran and was never made`)

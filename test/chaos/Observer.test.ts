@@ -30,17 +30,21 @@ describe.skipIf(!Observer.canSee())("the observer", () => {
     }
   })
 
-  it("tells a worker from what it has started", () => {
+  it("tells a worker from what it has started, and from Reaper and Forkserver", () => {
     const process = { started: 1, state: "S", run }
     const worker = { ...process, pid: 10, parent: 5, command: "python -m snakepit.worker --name default/3", worker: "default/3#1" }
     const forked = { ...process, pid: 11, parent: 5, command: "snakepit.worker default/4", worker: "default/4#0" }
     const all = [
       { ...process, pid: 5, parent: 1, command: "python -m snakepit_reaper", worker: undefined },
+      { ...process, pid: 6, parent: 5, command: "python -m snakepit.forkserver", worker: "default/forkserver#0" },
+      { ...process, pid: 7, parent: 6, command: "python -m snakepit.forkserver", worker: "default/forkserver#0" },
       worker,
       forked,
       { ...process, pid: 12, parent: 10, command: worker.command, worker: worker.worker }, // it has forked and not yet executed
       { ...process, pid: 13, parent: 5, command: "sleep 600", worker: worker.worker } // its parent has ended
     ]
     assert.deepStrictEqual(Observer.workers(all), [{ ...worker, pool: "default", slot: 3 }, { ...forked, pool: "default", slot: 4 }])
+    assert.deepStrictEqual(Observer.reapers(all).map(({ pid, pool }) => [pid, pool]), [[5, "default"]])
+    assert.deepStrictEqual(Observer.forkservers(all).map(({ pid, pool }) => [pid, pool]), [[6, "default"]])
   })
 })

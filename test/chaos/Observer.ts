@@ -10,6 +10,9 @@ export interface Identity {
   readonly started: number
 }
 
+/** An identity as text. */
+export const key = ({ pid, started }: Identity): string => `${pid}.${started}`
+
 export interface Process extends Identity {
   readonly parent: number
   /** As in `/proc/<pid>/stat`: `R`, `S`, `T` (stopped), `Z` (dead, not yet reaped) … */
@@ -110,6 +113,27 @@ export const workers = (processes: ReadonlyArray<Process>): ReadonlyArray<Worker
     return leads ? [{ ...process, pool, slot: Number(slot) }] : []
   })
 }
+
+/** A process that serves a pool: its Forkserver, or its Reaper. */
+export interface Helper extends Process {
+  readonly pool: string
+}
+
+/** The Forkservers of a run, without what they have forked. */
+export const forkservers = (processes: ReadonlyArray<Process>): ReadonlyArray<Helper> =>
+  processes.flatMap((process) => {
+    const [, pool] = /^([a-z][\w-]*)\/forkserver#\d+$/.exec(process.worker ?? "") ?? []
+    const isForked = processes.some(({ pid, worker }) => pid === process.parent && worker === process.worker)
+    return pool === undefined || isForked || !process.command.includes("snakepit.forkserver") ? [] : [{ ...process, pool }]
+  })
+
+/** The Reapers of a run: by their program, and of the pool that one of their children carries in its mark. */
+export const reapers = (processes: ReadonlyArray<Process>): ReadonlyArray<Helper> =>
+  processes.flatMap((process) => {
+    if (!/snakepit_reaper(\/__main__\.py)?$/.test(process.command)) return []
+    const mark = processes.find(({ parent, worker }) => parent === process.pid && worker !== undefined)?.worker
+    return mark === undefined ? [] : [{ ...process, pool: mark.slice(0, mark.indexOf("/")) }]
+  })
 
 const isWorkerMark = (mark: string | undefined): boolean => mark !== undefined && /#\d+$/.test(mark)
 

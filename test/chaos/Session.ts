@@ -1,4 +1,5 @@
 /** One scenario being run: its hosts, its deadlines, and what is added up over its runs. */
+import { AsyncLocalStorage } from "node:async_hooks"
 import * as Chance from "./Chance.ts"
 import { check, Unexpected } from "./Check.ts"
 import { Host, type PoolSettings, until, within } from "./Host.ts"
@@ -7,7 +8,8 @@ import * as Spread from "./Spread.ts"
 
 /** What a scenario is run with. */
 export interface Options {
-  readonly runs: number
+  /** `undefined`: as many as the scenario finds that there are. */
+  readonly runs: number | undefined
   readonly seed: number
   /** The form for CI: less of everything that takes time. */
   readonly short: boolean
@@ -21,12 +23,12 @@ export interface Scenario {
   readonly name: string
   /** What is done, and what must come of it. */
   readonly about: string
-  /** How many runs by default, and in the short form. */
-  readonly runs: number
+  /** How many runs by default, and in the short form. `undefined`: see {@link Session.plan}. */
+  readonly runs: number | undefined
   readonly shortRuns: number
+  /** A run finds the host that the runs before it have left: alone, on a fresh one, it may go another way. */
+  readonly sharesHost: boolean
   readonly run: (session: Session) => Promise<void>
-  /** What the runs together must have come to; throws where they have not. */
-  readonly together?: (session: Session) => void
 }
 
 /** Something that must not be. */
@@ -35,21 +37,36 @@ export interface Failure {
   readonly run: number | undefined
   readonly seed: number
   readonly seen: string
+  /** Its hosts had been ended because another run, which overlapped it, had failed. */
+  readonly isConsequence: boolean
+  /** The folders of its hosts: ledger, journal, events, complaints. */
+  readonly evidence: ReadonlyArray<string>
+}
+
+/** The figures of the account, in the order in which they are told. */
+export const columns = ["accepted", "completed", "failed", "unknown", "refused", "lost", "twice", "survivors", "escalations"] as const
+
+type Counts = { readonly [column in typeof columns[number]]: number }
+
+export const none: Counts = {
+  accepted: 0,
+  completed: 0,
+  failed: 0,
+  unknown: 0,
+  refused: 0,
+  lost: 0,
+  twice: 0,
+  survivors: 0,
+  escalations: 0
 }
 
 /** What a scenario has come to. */
-export interface Report {
+export interface Report extends Counts {
   readonly scenario: string
   readonly runs: number
   readonly seed: number
-  readonly accepted: number
-  readonly completed: number
-  readonly failed: number
-  readonly unknown: number
-  readonly lost: number
-  readonly twice: number
-  readonly survivors: number
-  readonly escalations: number
+  readonly failures: number
+  readonly ok: boolean
   readonly [figure: string]: unknown
 }
 
@@ -61,24 +78,40 @@ const endMillis = 30_000
 const closeMillis = 120_000
 /** How long after the end of a host something of it may still be there. The issue's own bound. */
 export const goneMillis = 2000
+/** How long a host whose run has failed may take to finish its calls. */
+const lastCallsMillis = 5000
 /** By then it is clear that something is wrong. */
 const enoughFailures = 5
+
+/** One run that is going on. */
+interface Attempt {
+  isOver: boolean
+  /** How often all hosts had been ended when it began. */
+  readonly ends: number
+}
 
 export class Session {
   readonly options: Options
   readonly failures: Array<Failure> = []
+  /** What the runs together must have come to, when each has passed and every host has ended; throws where they have not. */
+  together: () => void = () => {}
   /** The times that the scenario measures. */
   readonly millis: Array<number> = []
   private readonly name: string
   private readonly figures = new Map<string, number>()
-  private readonly counts = { accepted: 0, completed: 0, failed: 0, unknown: 0, lost: 0, twice: 0, survivors: 0, escalations: 0 }
+  private counts: Counts = none
   private readonly hosts = new Set<Host>()
+  private readonly accounted = new WeakSet<Host>()
+  private readonly current = new AsyncLocalStorage<Attempt>()
+  private ends = 0
   private common: Promise<Host> | undefined
   private runsDone = 0
+  private planned: number
 
   constructor(name: string, options: Options) {
     this.name = name
     this.options = options
+    this.planned = options.runs ?? 1
   }
 
   /** No further run makes sense. */
@@ -86,14 +119,18 @@ export class Session {
     return this.failures.length >= enoughFailures
   }
 
+  /** How many runs there are when nobody has asked for a number of them. */
+  plan(runs: number): void {
+    this.planned = this.options.runs ?? runs
+  }
+
   /** The seed of run `index`: that run alone is repeated by it. */
   seedOf(index: number): number {
     return (this.options.seed + index) % Chance.seeds
   }
 
-  /** One run within its deadline. What it throws is a failure; its hosts are gone then. */
+  /** One run within its deadline. What it throws is a failure; all hosts are gone then, and so are the runs that overlap it. */
   async run(index: number, limitMillis: number, body: (chance: Chance.Chance, seed: number) => Promise<string>): Promise<void> {
-    if (this.isOver) return
     this.runsDone = Math.max(this.runsDone, index + 1)
     await this.attempt(index + 1, this.seedOf(index), limitMillis, body)
   }
@@ -104,39 +141,64 @@ export class Session {
     limitMillis: number,
     body: (chance: Chance.Chance, seed: number) => Promise<string>
   ): Promise<void> {
-    const which = `${this.name} ${run === undefined ? "end" : `${run}/${this.options.runs}`}`
+    const which = `${this.name} ${run === undefined ? "end" : `${run}/${this.planned}`}`
+    const own: Attempt = { isOver: false, ends: this.ends }
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Unexpected(`it was not over within ${limitMillis / 1000} s`)), limitMillis)
     })
     try {
-      const line = await Promise.race([body(Chance.make(seed), seed), late])
+      const line = await Promise.race([this.current.run(own, () => body(Chance.make(seed), seed)), late])
       this.options.say(`${which}  ${line}`)
     } catch (thrown) {
-      const seen = thrown instanceof Unexpected ? thrown.message : thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown)
-      this.failures.push({ run, seed, seen })
-      this.options.say(`${which}  FAILED: ${seen}`)
-      await this.dispose()
+      own.isOver = true
+      const isConsequence = own.ends !== this.ends
+      const { evidence, problems } = isConsequence ? { evidence: [], problems: [] } : await this.condemn()
+      const seen = [inWords(thrown), ...problems].join("\n    ")
+      this.failures.push({ run, seed, seen, isConsequence, evidence })
+      this.options.say(`${which}  FAILED${isConsequence ? ", as another run had failed" : ""}: ${seen}`)
     } finally {
+      own.isOver = true
       clearTimeout(timer)
     }
   }
 
-  /** Every run in turn. */
-  async each(limitMillis: number, body: (chance: Chance.Chance, seed: number, index: number) => Promise<string>): Promise<void> {
-    for (let index = 0; index < this.options.runs; index++) {
+  /** Throws when the run that asks is over, or has lost its hosts to the failure of another. */
+  private readonly permit = (): void => {
+    const own = this.current.getStore()
+    check(own?.isOver !== true, () => "its run was over")
+    check(own === undefined || own.ends === this.ends, () => "another run had failed, and all hosts were ended with it")
+  }
+
+  /** Every run in turn; to the last one where each shows something else. */
+  async each(
+    limitMillis: number,
+    body: (chance: Chance.Chance, seed: number, index: number) => Promise<string>,
+    mayStop = true
+  ): Promise<void> {
+    for (let index = 0; index < this.planned; index++) {
+      if (mayStop && this.isOver) return
       await this.run(index, limitMillis, (chance, seed) => body(chance, seed, index))
     }
   }
 
   /** Adds to a figure of the report. */
   add(figure: string, count: number): void {
-    this.figures.set(figure, (this.figures.get(figure) ?? 0) + count)
+    this.figures.set(figure, this.figure(figure) + count)
+  }
+
+  figure(name: string): number {
+    return this.figures.get(name) ?? 0
+  }
+
+  count(column: typeof columns[number]): number {
+    return this.counts[column]
   }
 
   /** A host of its own for this run, with every worker up. */
-  async start(pools: Readonly<Record<string, PoolSettings>>, seed: number): Promise<Host> {
-    const host = new Host(pools, seed)
+  async start(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
+    this.permit()
+    const host = new Host(pools, this.permit)
     this.hosts.add(host)
     const ready = await within(startMillis, host.ready)
     check(ready !== undefined, () => `the host was not ready within ${startMillis / 1000} s${host.said}`)
@@ -145,7 +207,8 @@ export class Session {
 
   /** The host that runs share; started anew when the last one was closed or failed. */
   shared(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
-    return this.common ??= this.start(pools, this.options.seed)
+    this.permit()
+    return this.common ??= this.start(pools)
   }
 
   /** Ends the host that runs share, if there is one, as its user would. */
@@ -156,18 +219,18 @@ export class Session {
   }
 
   /** After the last run: the host that runs shared ends, what its workers still do with it, and all is looked at together. */
-  async finish(scenario: Scenario): Promise<void> {
+  async finish(): Promise<void> {
     await this.attempt(undefined, this.options.seed, closeMillis, async () => {
       await this.closeShared()
-      scenario.together?.(this)
+      if (this.failures.length === 0) this.together()
       return "every host has ended"
     })
     await this.dispose()
   }
 
   /** Lets its calls come to their end, ends it as its user would, looks at what is left, and accounts for its calls. */
-  async close(host: Host, { rest = true } = {}): Promise<void> {
-    if (rest) await host.ask("rest", {})
+  async close(host: Host): Promise<void> {
+    await host.ask("rest", {})
     host.look()
     await host.ask("end", {})
     await this.ended(host, 0)
@@ -177,8 +240,9 @@ export class Session {
   async ended(host: Host, code: number): Promise<void> {
     const end = await within(endMillis, host.ended)
     check(end !== undefined, () => `the host did not end within ${endMillis / 1000} s${host.said}`)
+    const { left } = await leftOf(host, performance.now())
     check(end.code === code, () => `the host ended with ${end.signal ?? `code ${end.code}`} and not with code ${code}${host.said}`)
-    await this.settle(host)
+    await this.settle(host, left)
   }
 
   /** Kills it. Returns how long it took until nothing of it was left, by the observer. */
@@ -186,33 +250,68 @@ export class Session {
     host.look()
     const began = performance.now()
     host.kill()
-    await until(() => host.isThere, (there) => !there, goneMillis, 1)
-    const took = performance.now() - began
-    await host.ended
-    await this.settle(host)
-    return took
+    const { left, millis } = await leftOf(host, began)
+    const end = await within(endMillis, host.ended)
+    check(end !== undefined, () => `the host did not end within ${endMillis / 1000} s of SIGKILL${host.said}`)
+    await this.settle(host, left)
+    return millis
   }
 
   /** A host that has ended leaves nothing behind, and no call without its outcome. */
-  private async settle(host: Host): Promise<void> {
+  private async settle(host: Host, left: ReadonlyArray<Observer.Process>): Promise<void> {
     if (await this.common === host) this.common = undefined
-    const left = await until(() => host.survivors(), (left) => left.length === 0, goneMillis, 1)
-    const { problems, ...account } = host.account()
-    for (const [name, count] of Object.entries(account)) this.counts[name as keyof typeof account] += count
-    this.counts.survivors += left.length
-    this.counts.escalations += host.events().filter(({ name }) => name.endsWith("_supervisor.give_up")).length
-    check(left.length === 0, () => `${left.length} processes were left after ${goneMillis} ms:\n    ${told(left)}`)
-    check(problems.length === 0, () => `the account of the calls is not sound:\n    ${problems.slice(0, 10).join("\n    ")}`)
+    const problems = this.account(host, left)
+    check(problems.length === 0, () => problems.join("\n    "))
     this.hosts.delete(host)
     await host.dispose()
   }
 
+  /** Adds what has become of its calls and processes, once. Returns what must not be. */
+  private account(host: Host, left: ReadonlyArray<Observer.Process>): ReadonlyArray<string> {
+    if (this.accounted.has(host)) return []
+    this.accounted.add(host)
+    const { problems, ...account } = host.account()
+    const escalations = host.events().filter(({ name }) => name.endsWith("_supervisor.give_up")).length
+    const all = { ...account, survivors: left.length, escalations }
+    this.counts = Object.fromEntries(columns.map((column) => [column, this.counts[column] + all[column]])) as Counts
+    return [
+      ...(left.length === 0 ? [] : [`${left.length} processes were left after ${goneMillis} ms:\n    ${told(left)}`]),
+      ...(problems.length === 0 ? [] : [`the account of the calls is not sound:\n    ${problems.slice(0, 10).join("\n    ")}`])
+    ]
+  }
+
+  /**
+   * After a failure: every host is accounted for before anything of it is killed, then ended; what it wrote stays. A host that still runs
+   * may finish its calls first; what is open then is lost.
+   */
+  private async condemn(): Promise<{ readonly problems: ReadonlyArray<string>; readonly evidence: ReadonlyArray<string> }> {
+    const condemned = this.takeAll()
+    const problems: Array<string> = []
+    const evidence: Array<string> = []
+    for (const host of condemned) {
+      try {
+        if (!host.hasEnded) await host.rest(lastCallsMillis)
+        problems.push(...this.account(host, host.hasEnded ? host.survivors() : []))
+      } catch (thrown) {
+        problems.push(`its calls cannot be accounted for: ${inWords(thrown)}`)
+      }
+      const folder = await host.dispose({ keep: true })
+      if (folder !== undefined) evidence.push(folder)
+    }
+    return { problems, evidence }
+  }
+
+  private takeAll(): ReadonlyArray<Host> {
+    this.ends++
+    this.common = undefined
+    const all = [...this.hosts]
+    this.hosts.clear()
+    return all
+  }
+
   /** Ends whatever is left of every host. */
   async dispose(): Promise<void> {
-    this.common = undefined
-    const hosts = [...this.hosts]
-    this.hosts.clear()
-    for (const host of hosts) await host.dispose()
+    for (const host of this.takeAll()) await host.dispose()
   }
 
   get report(): Report {
@@ -222,9 +321,33 @@ export class Session {
       runs: this.runsDone,
       seed: this.options.seed,
       ...this.counts,
+      failures: this.failures.filter(({ isConsequence }) => !isConsequence).length,
+      ok: this.failures.length === 0,
       ...Object.fromEntries(this.figures),
       ...(spread === undefined ? {} : { millis: spread })
     }
+  }
+}
+
+const inWords = (thrown: unknown): string =>
+  thrown instanceof Unexpected ? thrown.message : thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown)
+
+/**
+ * What is there of a host {@link goneMillis} after `began`; nothing as soon as two looks at all of `/proc` in a row find nothing, as one look
+ * is not at one moment. And when the last of it was gone.
+ */
+const leftOf = async (
+  host: Host,
+  began: number
+): Promise<{ readonly left: ReadonlyArray<Observer.Process>; readonly millis: number }> => {
+  let empty: number | undefined
+  for (;;) {
+    await until(() => host.isThere, (there) => !there, began + goneMillis - performance.now(), 1)
+    const millis = performance.now() - began
+    const left = host.survivors()
+    if (left.length === 0 && empty !== undefined) return { left, millis: empty }
+    if (left.length > 0 && millis >= goneMillis) return { left, millis }
+    empty = left.length === 0 ? millis : undefined
   }
 }
 

@@ -8,7 +8,10 @@
  * --seconds N       how long a healthy worker holds the interpreter lock in gil-hog (10)
  * --short           the form for CI: fewer runs, each scenario in seconds
  * --json            the last line of stdout is one JSON object, for `all` the sum
+ * --record          writes the line of each scenario that passed to bench/results/chaos.json, for docs/failures.md; not with --short
  * ```
+ *
+ * What fails prints the command that repeats it and the folder with what its hosts wrote: ledger, journal, events.
  *
  * Exit codes: 0 everything held, or cannot run here and says so; 1 something did not; 64 a wrong flag; 130 interrupted.
  */
@@ -16,6 +19,7 @@ import { randomInt } from "node:crypto"
 import { parseArgs } from "node:util"
 import * as Chance from "./Chance.ts"
 import * as Observer from "./Observer.ts"
+import * as Record from "./Record.ts"
 import { foundationKill } from "./scenarios/FoundationKill.ts"
 import { gilHog } from "./scenarios/GilHog.ts"
 import { grandchildren } from "./scenarios/Grandchildren.ts"
@@ -26,7 +30,7 @@ import { ignoreSigterm } from "./scenarios/IgnoreSigterm.ts"
 import { supervisorKill } from "./scenarios/SupervisorKill.ts"
 import { workerFreeze } from "./scenarios/WorkerFreeze.ts"
 import { workerKill } from "./scenarios/WorkerKill.ts"
-import { type Failure, type Report, type Scenario, Session } from "./Session.ts"
+import { columns, type Failure, none, type Report, type Scenario, Session } from "./Session.ts"
 
 const scenarios: ReadonlyArray<Scenario> = [
   workerKill,
@@ -66,7 +70,8 @@ const flags = () => {
         seed: { type: "string" },
         seconds: { type: "string" },
         short: { type: "boolean", default: false },
-        json: { type: "boolean", default: false }
+        json: { type: "boolean", default: false },
+        record: { type: "boolean", default: false }
       }
     }).values
   } catch (thrown) {
@@ -74,10 +79,11 @@ const flags = () => {
   }
 }
 
-const { json, scenario: name, short, ...numbers } = flags()
+const { json, record, scenario: name, short, ...numbers } = flags()
+if (record && short) refuse("--record takes no --short: what is recorded are whole runs")
 const runs = whole("runs", numbers.runs, 1, 100_000)
 const seed = whole("seed", numbers.seed, 0, Chance.seeds - 1) ?? randomInt(Chance.seeds)
-const seconds = whole("seconds", numbers.seconds, 1, 600) ?? (short ? 5 : 10)
+const seconds = whole("seconds", numbers.seconds, 1, 600) ?? (short ? 4 : 10)
 const chosen = name === "all" ? scenarios : scenarios.filter((scenario) => scenario.name === name)
 if (chosen.length === 0) refuse(`no scenario is named "${name}"; there are ${[...scenarios.map(({ name }) => name), "all"].join(", ")}`)
 
@@ -90,19 +96,22 @@ const interrupted = () => {
 process.once("SIGINT", interrupted)
 process.once("SIGTERM", interrupted)
 
-const columns = ["accepted", "completed", "failed", "unknown", "lost", "twice", "survivors", "escalations"] as const
+interface Ran {
+  readonly report: Report
+  readonly seconds: number
+}
 
-const table = (reports: ReadonlyArray<{ readonly report: Report; readonly ok: boolean; readonly seconds: number }>): string => {
+const table = (reports: ReadonlyArray<Ran>): string => {
   const more = (report: Report) =>
-    Object.entries(report).filter(([key]) => !["scenario", "runs", "seed", ...columns].includes(key))
+    Object.entries(report).filter(([key]) => !["scenario", "runs", "seed", "failures", "ok", ...columns].includes(key))
       .map(([key, value]) =>
         `${key} ${typeof value === "object" ? Object.entries(value ?? {}).map((entry) => entry.join(" ")).join(", ") : value}`
       )
       .join("; ")
   const rows = [
     ["", "scenario", "runs", ...columns, "seconds", ""],
-    ...reports.map(({ ok, report, seconds }) => [
-      ok ? "ok" : "FAILED",
+    ...reports.map(({ report, seconds }) => [
+      report.ok ? "ok" : "FAILED",
       report.scenario,
       String(report.runs),
       ...columns.map((column) => String(report[column])),
@@ -120,16 +129,36 @@ const table = (reports: ReadonlyArray<{ readonly report: Report; readonly ok: bo
 }
 
 const repeat = (scenario: string, { runs, seed }: { readonly runs: number; readonly seed: number }): string =>
-  `npm run chaos -- --scenario ${scenario} --runs ${runs} --seed ${seed}${short ? " --short" : ""}`
+  [
+    `npm run chaos -- --scenario ${scenario} --runs ${runs} --seed ${seed}`,
+    ...(numbers.seconds === undefined ? [] : [`--seconds ${seconds}`]),
+    ...(short ? ["--short"] : [])
+  ].join(" ")
+
+const explain = (failure: Failure & { readonly scenario: Scenario }, all: Report): void => {
+  const { evidence, isConsequence, run, scenario, seed: runSeed, seen } = failure
+  say(`\n${scenario.name}, ${run === undefined ? "after the last run" : `run ${run}`}: ${seen}`)
+  if (isConsequence) return say("  a consequence: a run that overlapped it had failed, and its host was ended with it")
+  for (const folder of evidence) say(`  evidence:       ${folder}`)
+  if (run !== undefined && scenario.sharesHost) {
+    say(`  as it came:     ${repeat(scenario.name, { runs: run, seed })}`)
+    if (run > 1) {
+      say(
+        `  fresh host:     ${repeat(scenario.name, { runs: 1, seed: runSeed })} (the choices of that run, without the history of its host)`
+      )
+    }
+  } else if (run !== undefined) say(`  that run alone: ${repeat(scenario.name, { runs: 1, seed: runSeed })}`)
+  if (run !== all.runs) say(`  all of them:    ${repeat(scenario.name, { runs: all.runs, seed })}`)
+}
 
 if (!Observer.canSee()) {
   say(`chaos: ${chosen.length} scenarios skipped: the observer reads /proc, and there is none here`)
-  if (json) say(JSON.stringify({ scenario: name, runs: 0, seed, skipped: chosen.length }))
+  if (json) say(JSON.stringify({ scenario: name, runs: 0, seed, ...none, failures: 0, ok: true, skipped: chosen.length }))
   process.exit(0)
 }
 
 say(`chaos: seed ${seed}`)
-const reports: Array<{ readonly report: Report; readonly ok: boolean; readonly seconds: number }> = []
+const reports: Array<Ran> = []
 const failures: Array<Failure & { readonly scenario: Scenario }> = []
 for (const scenario of chosen) {
   const began = performance.now()
@@ -138,21 +167,17 @@ for (const scenario of chosen) {
   current = session
   try {
     await scenario.run(session)
-    await session.finish(scenario)
+    await session.finish()
   } finally {
     await session.dispose()
   }
-  reports.push({ report: session.report, ok: session.failures.length === 0, seconds: (performance.now() - began) / 1000 })
+  reports.push({ report: session.report, seconds: (performance.now() - began) / 1000 })
   failures.push(...session.failures.map((failure) => ({ ...failure, scenario })))
+  if (record && session.report.ok) say(Record.write(session.report, scenarios.map(({ name }) => name)))
 }
 
 say(`\n${table(reports)}`)
-for (const { run, scenario, seed: runSeed, seen } of failures) {
-  say(`\n${scenario.name}, ${run === undefined ? "after the last run" : `run ${run}`}: ${seen}`)
-  if (run !== undefined) say(`  that run alone: ${repeat(scenario.name, { runs: 1, seed: runSeed })}`)
-  const all = reports.find(({ report }) => report.scenario === scenario.name)!.report
-  say(`  all of them:    ${repeat(scenario.name, { runs: all.runs, seed })}`)
-}
+for (const failure of failures) explain(failure, reports.find(({ report }) => report.scenario === failure.scenario.name)!.report)
 if (json) {
   const sum = (column: typeof columns[number]) => reports.reduce((sum, { report }) => sum + report[column], 0)
   say(JSON.stringify(
@@ -162,7 +187,8 @@ if (json) {
         runs: reports.reduce((sum, { report }) => sum + report.runs, 0),
         seed,
         ...Object.fromEntries(columns.map((column) => [column, sum(column)])),
-        failures: failures.length,
+        failures: reports.reduce((sum, { report }) => sum + report.failures, 0),
+        ok: failures.length === 0,
         scenarios: reports.map(({ report }) => report)
       }
       : reports[0]!.report

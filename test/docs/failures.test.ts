@@ -23,14 +23,16 @@ describe("the page of failures", () => {
   it.effect("has a row for each child, and one for each chaos run", () =>
     Effect.map(Snakepit.contract(), (root) => {
       const rows = Contract.children(root).map(({ path }) => row(path))
-      const chaos = { machine, rows: [{ scenario: "worker-kill", runs: 300, seed: 7, accepted: 6000, twice: 0 }] }
-      const page = failuresPage("", root, { machine, rows }, ["worker-kill"], chaos)
+      const millis = { p50: 40.4, p99: 101.6, max: 120 }
+      const chaos = { machine: { ...machine, cores: 64 }, rows: [{ scenario: "host-kill", runs: 300, seed: 7, accepted: 6000, twice: 0, millis }] }
+      const page = failuresPage("", root, { machine, rows }, ["host-kill"], chaos)
       for (const { path } of rows) {
         assert.include(page, `\n| \`${path}\` | SIGKILL | its Reaper, whose child it is: \`ProcessExited\` | 12 ms (30) | `)
       }
       const calls = "running and idempotent: `completed`; running: `OutcomeUnknown`, `completed`; waiting: `completed`"
       assert.include(page, `${calls} | 120 ms (200) |`)
-      assert.include(page, "| `worker-kill` | 300 | 7 | 6000 |  |  |  |  |  | 0 |  |  |")
+      assert.include(page, "| `host-kill` | 300 | 7 | 6000 |  |  |  |  |  | 0 |  |  | SIGKILL until all are gone 40 / 102 / 120 |")
+      assert.include(page, "Measured on a processor, 64 cores")
     }))
 
   it.effect("has no time until it is noticed where the suite itself tells the supervisor, and no table of chaos before that has run", () =>

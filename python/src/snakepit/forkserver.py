@@ -113,8 +113,9 @@ def _next_worker(orders: socket.socket) -> tuple[Order, int]:
                 _decline(orders, problem)
                 continue
             if pid == 0:
-                # of its own: what is sent to the forkserver's group is not for a worker that is being born
-                os.setsid()
+                # what is sent to the forkserver's group is not for a worker that is being born; the session stays: the
+                # Reaper knows by it whose they are
+                os.setpgid(0, 0)
                 die_with(forkserver)
                 middle = os.getpid()
                 return _stand_by(orders), middle

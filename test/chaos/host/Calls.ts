@@ -2,22 +2,27 @@
 import { Cause, Effect, Exit, Option, Stream } from "effect"
 import { writeSync } from "node:fs"
 import { type CallError, Pool } from "snakepit"
-import * as Chance from "../Chance.ts"
+import type * as Chance from "../Chance.ts"
 import type { Line, Outcome } from "../Ledger.ts"
 import { type Endless, mix, type Single, Tools } from "./Tools.ts"
 
 /** After a call that failed at once: a pool that is down must not be asked a million times. */
 const pause = "5 millis"
 
+/** A call of the mix takes 12 ms; 10 s leave room for a worker before it that must first be found stopped, three times over. */
+const mixBoundMillis = 10_000
+
 /** What the calls of one host are made with. */
 export interface Calls {
-  /** One call of the mix. */
-  readonly mixed: (pool: string) => Effect.Effect<void>
+  /** One call of the mix, as the choices have it. */
+  readonly mixed: (pool: string, chance: Chance.Chance) => Effect.Effect<void>
   /** A call of this tool, begun; its id. */
   readonly begin: (call: { readonly pool: string; readonly tool: Single | Endless; readonly seconds?: number }) => Effect.Effect<number>
   readonly outcome: (id: number) => Effect.Effect<Outcome>
   /** Returns when every call is over. */
   readonly allOver: Effect.Effect<void>
+  /** From now on callers may be interrupted. */
+  readonly ending: () => void
 }
 
 type Clients = Effect.Success<ReturnType<typeof clientsOf>>
@@ -28,30 +33,27 @@ const clientsOf = (pools: ReadonlyArray<string>) =>
     (clients) => new Map(clients)
   )
 
-/** Calls of these pools, written to the open file `ledger`; what is chosen comes from `seed`. */
-export const make = (pools: ReadonlyArray<string>, ledger: number, seed: number) =>
-  Effect.map(clientsOf(pools), (clients) => new Caller(clients, ledger, Chance.make(seed)))
+/** Calls of these pools, written to the open file `ledger`. */
+export const make = (pools: ReadonlyArray<string>, ledger: number) => Effect.map(clientsOf(pools), (clients) => new Caller(clients, ledger))
 
 class Caller implements Calls {
   private readonly clients: Clients
   private readonly ledger: number
-  private readonly chance: Chance.Chance
   private readonly open = new Map<number, Set<(outcome: Outcome) => void>>()
   private readonly over = new Map<number, Outcome>()
   private last = 0
 
-  constructor(clients: Clients, ledger: number, chance: Chance.Chance) {
+  constructor(clients: Clients, ledger: number) {
     this.clients = clients
     this.ledger = ledger
-    this.chance = chance
   }
 
-  readonly mixed = (pool: string) =>
+  readonly mixed: Calls["mixed"] = (pool, chance) =>
     Effect.suspend(() => {
-      const tool = this.chance.of(mix)
-      const millis = this.chance.between(0, 12)
-      const burn = this.chance.between(0, 3) === 0
-      const elements = this.chance.between(0, 6)
+      const tool = chance.of(mix)
+      const millis = chance.between(0, 12)
+      const burn = chance.between(0, 3) === 0
+      const elements = chance.between(0, 6)
       const client = this.clients.get(pool)!
       return this.told(pool, tool, (id) => {
         switch (tool) {
@@ -62,7 +64,7 @@ class Caller implements Calls {
           case "again_stream":
             return counted(elements, client[tool]({ id, elements, millis: millis / 4 }))
         }
-      })
+      }, mixBoundMillis)
     }).pipe(Effect.flatMap((outcome) => outcome === "completed" ? Effect.void : Effect.sleep(pause)))
 
   readonly begin: Calls["begin"] = ({ pool, seconds = 0, tool }) =>
@@ -97,19 +99,22 @@ class Caller implements Calls {
   private told(
     pool: string,
     tool: string,
-    call: (id: number) => Effect.Effect<void, CallError.CallError | string>
+    call: (id: number) => Effect.Effect<void, CallError.CallError | string>,
+    bound?: number
   ): Effect.Effect<Outcome> {
     return Effect.suspend(() => {
       const id = ++this.last
       const idempotent = tool.startsWith("again")
       this.open.set(id, new Set())
-      this.write({ id, pool, tool, idempotent })
+      this.write({ id, pool, tool, idempotent, at: Date.now(), ...(bound === undefined ? {} : { bound }) })
       return Effect.onExit(call(id), (exit) => Effect.sync(() => this.tell(id, exit))).pipe(
         Effect.exit,
         Effect.map(() => this.over.get(id)!)
       )
     })
   }
+
+  readonly ending = () => this.write({ ending: Date.now() })
 
   private tell(id: number, exit: Exit.Exit<void, CallError.CallError | string>): void {
     const { cause, outcome } = outcomeOf(exit)

@@ -9,9 +9,17 @@
  *
  * The end of stdin means that the runner is gone: the host kills itself.
  */
-import type { Contract, SnakepitConfig, Tree } from "snakepit"
+import type { Contract, Event, SnakepitConfig, Tree } from "snakepit"
 import type { Outcome } from "../Ledger.ts"
 import type { Endless, Single } from "./Tools.ts"
+
+/** The step of a shutdown that an event is: its name and what it is about. Two others have no event. */
+export const stepOf = ({ attributes, name }: Pick<Event.Event, "name" | "attributes">): string => {
+  const { path, pool, slot, tool } = attributes
+  return `${name} ${path ?? tool ?? (slot === undefined ? pool ?? "" : `${pool}/${slot}`)}`.trimEnd()
+}
+export const firstStep = "before anything"
+export const lastStep = "after everything"
 
 /** What a host is started with, as its one argument. */
 export interface Plan {
@@ -19,15 +27,17 @@ export interface Plan {
   readonly ledger: string
   /** Every event, one JSON object a line, written when it is emitted. */
   readonly events: string
-  readonly seed: number
 }
 
 /** Each request and what answers it. */
 export interface Requests {
-  /** So many more calls of the mix, from so many callers; answers when they are over. */
-  readonly load: { readonly ask: { readonly calls: number; readonly callers: number }; readonly answer: null }
-  /** Calls of the mix in every pool until `rest`; answers at once. Asked again, it does nothing. */
-  readonly keepBusy: { readonly ask: { readonly callersPerPool: number }; readonly answer: null }
+  /** So many more calls of the mix, drawn from the seed, from so many callers; answers when they are over. */
+  readonly load: { readonly ask: { readonly calls: number; readonly callers: number; readonly seed: number }; readonly answer: null }
+  /** Calls of the mix in these pools (all of them) until `rest`; answers at once. Asked again, it goes on with what the new seed gives. */
+  readonly keepBusy: {
+    readonly ask: { readonly callersPerPool: number; readonly seed: number; readonly pools?: ReadonlyArray<string> }
+    readonly answer: null
+  }
   /** No further call of `keepBusy`; answers when all calls are over. */
   readonly rest: { readonly ask: object; readonly answer: null }
   /** One call; answers at once with its id. */
@@ -51,11 +61,8 @@ export interface Requests {
     readonly ask: { readonly supervisor: string; readonly child: string; readonly most: number }
     readonly answer: number
   }
-  /**
-   * Ends the program as its user would. With `stopAt`, it stops itself at the step of that number of its shutdown: 0 is before anything is
-   * done, then each event is one, and the last is after everything.
-   */
-  readonly end: { readonly ask: { readonly stopAt?: number; readonly afterMillis?: number }; readonly answer: null }
+  /** Ends the program as its user would. With `stopAt`, it stops itself so long after that step of its shutdown. */
+  readonly end: { readonly ask: { readonly stopAt?: string; readonly afterMillis?: number }; readonly answer: null }
 }
 
 export type Op = keyof Requests

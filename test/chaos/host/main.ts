@@ -4,27 +4,28 @@ import { Data, Deferred, Effect, Fiber, Scope } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
 import { EventBus, EventLog, Snakepit, type Tree } from "snakepit"
+import * as Chance from "../Chance.ts"
 import * as Calls from "./Calls.ts"
-import type { Plan, Request, Requests, Said } from "./Protocol.ts"
+import { firstStep, lastStep, type Plan, type Request, type Requests, type Said, stepOf } from "./Protocol.ts"
 import * as Shutdown from "./Shutdown.ts"
 
 class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
 
-const { config, events, ledger, seed } = JSON.parse(process.argv[2] ?? "{}") as Plan
+const { config, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
 const pools = Object.keys(config.pools)
 const eventFile = openSync(events, "a", 0o600)
 
 const say = (said: Said): void => void process.stdout.write(`${JSON.stringify(said)}\n`)
 
 /** Told of each step of the shutdown, once that has begun. */
-let step = (): void => {}
+let step = (_: string): void => {}
 
 /** Writes every event when it is emitted, up to the last one of the shutdown: nothing detaches this. */
 const record = Effect.gen(function*() {
   const bus = yield* EventBus.EventBus
   yield* bus.attach("*", (event) => {
     writeSync(eventFile, `${JSON.stringify(event)}\n`)
-    step()
+    step(stepOf(event))
   })
   const log = yield* EventLog.EventLog
   for (const event of yield* log.recent()) writeSync(eventFile, `${JSON.stringify(event)}\n`)
@@ -51,11 +52,16 @@ const whereIs = (tree: Tree.SupervisorNode, path: string): { readonly chain: str
 const program = Effect.gen(function*() {
   const { root, runId, tree } = yield* Snakepit.Snakepit
   yield* Scope.provide(record, yield* Scope.make())
-  const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600), seed)
+  const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600))
   const ended = yield* Deferred.make<void>()
   const context = yield* Effect.context<never>()
   let ending = false
   const busy = new Set<Fiber.Fiber<unknown>>()
+  let chance = Chance.make(0)
+  const beginEnd = () => {
+    ending = true
+    calls.ending()
+  }
 
   const callers = (count: number, work: Effect.Effect<unknown>) =>
     Effect.all(Array.from({ length: count }, () => work), { concurrency: "unbounded", discard: true })
@@ -79,14 +85,16 @@ const program = Effect.gen(function*() {
     switch (request.op) {
       case "load": {
         let left = request.calls
-        const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!))
+        const drawn = Chance.make(request.seed)
+        const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!, drawn))
         return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && !ending, body: () => one, step: () => {} }))
       }
       case "keepBusy":
         return Effect.sync(() => {
+          chance = Chance.make(request.seed)
           if (busy.size > 0) return
-          for (const pool of pools) {
-            const forever = Effect.whileLoop({ while: () => !ending, body: () => calls.mixed(pool), step: () => {} })
+          for (const pool of request.pools ?? pools) {
+            const forever = Effect.whileLoop({ while: () => !ending, body: () => calls.mixed(pool, chance), step: () => {} })
             const work = callers(request.callersPerPool, forever)
             busy.add(Effect.runForkWith(context)(work))
           }
@@ -112,9 +120,9 @@ const program = Effect.gen(function*() {
         return spend(request)
       case "end":
         return Effect.sync(() => {
-          ending = true
+          beginEnd()
           if (request.stopAt !== undefined) step = Shutdown.steps({ step: request.stopAt, afterMillis: request.afterMillis ?? 0 })
-          step()
+          step(firstStep)
           Deferred.doneUnsafe(ended, Effect.void)
         })
     }
@@ -130,7 +138,7 @@ const program = Effect.gen(function*() {
   requests.on("close", () => process.kill(process.pid, "SIGKILL")) // nobody looks after this program any more
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
-      ending = true
+      beginEnd()
       ;(process.stdin as NodeJS.ReadStream & { readonly unref: () => void }).unref()
     })
   )
@@ -142,8 +150,8 @@ Effect.scoped(program).pipe(
   Snakepit.supervised,
   Effect.provide(Snakepit.layer(config)),
   Effect.ensuring(Effect.sync(() => {
-    writeSync(eventFile, `${JSON.stringify({ name: "the end of everything", at: Date.now(), measurements: {}, attributes: {} })}\n`)
-    step()
+    writeSync(eventFile, `${JSON.stringify({ name: lastStep, at: Date.now(), measurements: {}, attributes: {} })}\n`)
+    step(lastStep)
   })),
   NodeRuntime.runMain
 )

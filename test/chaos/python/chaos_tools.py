@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import os
 import signal
+import statistics
 import subprocess
 import threading
 import time
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 
 from snakepit import tool
 
-PROBE = 2_000_000  # steps of a C loop: about ten milliseconds
+PROBE = 2_000_000  # steps of a C loop: about five milliseconds
+PROBES = 9  # an odd number; a core shared with others makes single ones wrong by half
 
 # PyDLL keeps the interpreter lock while it is in C, CDLL lets go of it
 libc_holding_the_lock = ctypes.PyDLL(None)
@@ -46,10 +48,12 @@ def count_in_c(steps: int) -> None:
 
 def burn_holding_the_lock(seconds: float) -> None:
     """Compute in one C call that takes so many seconds of CPU time, so at least as many on the clock."""
-    began = time.thread_time()
-    count_in_c(PROBE)
-    each = (time.thread_time() - began) / PROBE
-    count_in_c(int(seconds / each))
+    probes = []
+    for _ in range(PROBES):
+        began = time.thread_time()
+        count_in_c(PROBE)
+        probes.append(time.thread_time() - began)
+    count_in_c(int(seconds * PROBE / statistics.median(probes)))
 
 
 @tool

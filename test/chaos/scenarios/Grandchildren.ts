@@ -13,6 +13,7 @@ export const grandchildren: Scenario = {
   about: "a worker with grandchildren in sessions of their own is killed: none is left; millis is the time until then",
   runs: 20,
   shortRuns: 2,
+  sharesHost: true,
   run: (session) =>
     session.each(60_000, async (_, seed) => {
       const host = await session.shared(pools)

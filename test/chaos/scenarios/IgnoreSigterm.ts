@@ -13,9 +13,10 @@ export const ignoreSigterm: Scenario = {
   about: "a tool that ignores SIGTERM: the stop ends by SIGKILL after the grace, verified; millis is the time that the stop took",
   runs: 10,
   shortRuns: 1,
+  sharesHost: false,
   run: (session) =>
-    session.each(60_000, async (_, seed) => {
-      const host = await session.start(pools, seed)
+    session.each(60_000, async () => {
+      const host = await session.start(pools)
       const id = await host.ask("call", { pool: "default", tool: "ignore_sigterm", seconds: 600 })
       const worker = await workerOf(host, id)
       const own = await until(

@@ -1,7 +1,7 @@
 /** Settings that scenarios share, and what they look up in a host. */
-import type { Event } from "snakepit"
+import { check } from "../Check.ts"
 import { type Host, type PoolSettings, until } from "../Host.ts"
-import type * as Observer from "../Observer.ts"
+import * as Observer from "../Observer.ts"
 
 /** A budget that no scenario spends: what dies is replaced, and nothing escalates. */
 export const plenty: NonNullable<PoolSettings["restart"]> = {
@@ -24,19 +24,41 @@ export const workerOf = async (host: Host, id: number): Promise<Observer.Worker>
   return found
 }
 
-/** The first decision to replace something of this worker since then. */
+/** How a restart is told. */
+export interface Restart {
+  readonly at: number
+  /** The tag of the error of its cause. */
+  readonly tag: string
+  readonly cause: string
+}
+
+/** The first decision since then to replace the process of this worker. */
 export const replaced = async (
   host: Host,
   { pool, slot }: Observer.Worker,
   since: number,
   withinMillis: number
-): Promise<Event.Event | undefined> =>
-  until(
+): Promise<Restart | undefined> => {
+  const event = await until(
     () =>
       host.events().find(({ at, attributes, name }) =>
-        at >= since && name.endsWith("_supervisor.restart") && attributes["pool"] === pool && attributes["slot"] === slot
+        at >= since && name === "snakepit.worker_supervisor.restart" && attributes["pool"] === pool && attributes["slot"] === slot &&
+        attributes["child"] === "process"
       ),
     (event) => event !== undefined,
     withinMillis,
     20
   )
+  const cause = String(event?.attributes["cause"])
+  return event && { at: event.at, tag: cause.split(/[:\n]/)[0]!, cause }
+}
+
+/** Another process in the slot of this worker, and itself gone; both must be so within twenty seconds. */
+export const successor = async (host: Host, worker: Observer.Worker): Promise<Observer.Worker> => {
+  const alive = await until(() => Observer.isAlive(worker), (alive) => !alive, 20_000)
+  check(!alive, () => `${worker.worker} was to be replaced, and its process ${worker.pid} is still there 20 s later`)
+  const find = () => host.workers().find(({ pool, slot }) => pool === worker.pool && slot === worker.slot)
+  const found = await until(find, (found) => found !== undefined && Observer.key(found) !== Observer.key(worker), 20_000)
+  check(found !== undefined, () => `${worker.worker} has ended, and 20 s later no other process is in its slot`)
+  return found
+}
