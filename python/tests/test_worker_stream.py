@@ -335,3 +335,57 @@ def test_a_stream_that_is_cut_closes_its_generator(shared_worker: WorkerProcess,
         stream.call(111, "add", a=1)
         assert stream.result(111) == 2
         assert trace.read_text() == "closed"
+
+
+# -- draining ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_lets_the_running_call_finish_and_gives_back_the_others(stream: Stream, fifo: str) -> None:
+    stream.call(120, "wait_for", path=fifo)
+    stream.call(121, "add", a=1)
+    stream.await_frame("started", 120)
+    stream.drain()
+    assert stream.await_frame("failed", 121).failed.declined
+    stream.call(122, "add", a=1)
+    assert stream.await_frame("failed", 122).failed.declined
+    stream.ping(5)
+    stream.await_frame("pong", 5)
+    assert not stream.of("drained"), "said while a call is running"
+    Path(fifo).write_text("go")
+    stream.await_frame("drained")
+    kinds = [frame.WhichOneof("frame") for frame in stream.seen]
+    assert kinds[-2:] == ["done", "drained"]
+    assert [frame.started.id for frame in stream.of("started")] == [120]
+
+
+def test_an_idle_worker_has_drained_at_once_and_serves_the_next_stream(
+    stream: Stream, shared_worker: WorkerProcess
+) -> None:
+    stream.drain()
+    stream.await_frame("drained")
+    stream.call(130, "add", a=1)
+    assert stream.await_frame("failed", 130).failed.declined
+    for newer in opened(shared_worker.socket):
+        newer.call(130, "add", a=1)
+        assert newer.result(130) == 2
+
+
+def test_arguments_that_do_not_fit_are_told_before_drained(stream: Stream) -> None:
+    stream.send(stream.call_frame(140, "add"), _wire.HostFrame(drain=_wire.Drain()))
+    stream.await_frame("drained")
+    failed = stream.of("failed", 140)
+    assert len(failed) == 1
+    assert failed[0].failed.WhichOneof("reason") in {"exception", "declined"}
+    assert stream.seen[-1].HasField("drained")
+
+
+def test_a_rehearsal_says_nothing_and_takes_no_id_from_the_host(shared_worker: WorkerProcess) -> None:
+    stream = Stream(shared_worker.socket)
+    try:
+        stream.hello(rehearse=True)
+        stream.tools = {tool.name: tool.id for tool in stream.await_frame("welcome").welcome.tools}
+        stream.call(150, "add", a=1)
+        assert stream.result(150) == 2
+        assert [frame.WhichOneof("frame") for frame in stream.seen] == ["welcome", "started", "done"]
+    finally:
+        stream.close()

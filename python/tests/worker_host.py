@@ -92,8 +92,8 @@ class Stream:
         self._batch += 1
         self._requests.put(_wire.ConnectRequest(batch=self._batch if batch is None else batch, frames=frames))
 
-    def hello(self, token: str = TOKEN, protocol: int = 1, max_payload: int = 1 << 20) -> None:
-        hello = _wire.Hello(protocol=protocol, token=token, max_payload=max_payload)
+    def hello(self, token: str = TOKEN, protocol: int = 1, max_payload: int = 1 << 20, rehearse: bool = False) -> None:
+        hello = _wire.Hello(protocol=protocol, token=token, max_payload=max_payload, rehearse=rehearse)
         self.send(_wire.HostFrame(hello=hello))
 
     def welcome(self) -> _wire.Welcome:
@@ -118,6 +118,9 @@ class Stream:
 
     def credit(self, id: int, elements: int) -> None:
         self.send(_wire.HostFrame(credit=_wire.Credit(id=id, elements=elements)))
+
+    def drain(self) -> None:
+        self.send(_wire.HostFrame(drain=_wire.Drain()))
 
     def ping(self, id: int) -> None:
         self.send(_wire.HostFrame(ping=_wire.Ping(id=id)))

@@ -1,27 +1,10 @@
 /** The path of a call to real Python and back. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Stream } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { Pool, Snakepit, Tree } from "snakepit"
+import { journal, linesOf } from "./fixtures/Journal.ts"
 import { config, until } from "./fixtures/Program.ts"
 import { Tools } from "./fixtures/Tools.ts"
-
-const journal = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "calls-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  ),
-  (folder) => join(folder, "journal")
-)
-const lines = (file: string): ReadonlyArray<string> => {
-  try {
-    return readFileSync(file, "utf8").split("\n").filter((line) => line !== "")
-  } catch {
-    return []
-  }
-}
 
 const Live = Snakepit.layer(config({}, { credit: 8, callTimeout: "1 second", cancelGrace: "300 millis", maxPayload: 100_000 }))
 
@@ -59,11 +42,11 @@ describe("a call to Python", () => {
         const file = yield* journal
         const taken = yield* tools.slow_count({ n: 100_000, journal: file }).pipe(
           Stream.take(3),
-          Stream.tap(() => Effect.promise(() => until(() => lines(file).length, (n) => n >= 9, 300))),
+          Stream.tap(() => Effect.promise(() => until(() => linesOf(file).length, (n) => n >= 9, 300))),
           Stream.runCollect
         )
         assert.deepStrictEqual(taken, [0, 1, 2])
-        const closed = yield* Effect.promise(() => until(() => lines(file), (all) => all.at(-1) === "closed"))
+        const closed = yield* Effect.promise(() => until(() => linesOf(file), (all) => all.at(-1) === "closed"))
         assert.strictEqual(closed.at(-1), "closed")
         assert.isAtMost(closed.length - 1, 8 + 3 + 1) // the credit, what was taken, and the one the generator waits with
       }))
@@ -120,7 +103,7 @@ describe("a call to Python", () => {
         yield* Fiber.interrupt(waiting)
         yield* Fiber.join(busy)
         yield* Effect.all([tools.nothing(), tools.nothing()], { concurrency: 2 })
-        assert.deepStrictEqual(lines(file), [])
+        assert.deepStrictEqual(linesOf(file), [])
       }))
 
     it.effect("that outlasts its limit is told so; the worker that does not stop is replaced", () =>

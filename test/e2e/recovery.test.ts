@@ -1,8 +1,9 @@
 /** The two failures of the main job, induced on real Python workers: what telemetry tells, in order, and what the caller gets. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { type Event, EventBus, EventLog, Pool, Snakepit, SnakepitEvent, Survivors } from "snakepit"
-import { config } from "./fixtures/Program.ts"
+import { journal, linesOf } from "./fixtures/Journal.ts"
+import { config, until } from "./fixtures/Program.ts"
 import { pidOf, recorder } from "./fixtures/Recorder.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
@@ -36,7 +37,7 @@ describe("a worker of a pool of real Python processes", () => {
       const [exit, detach, retry, restart, start, attach, recover] = events
       assert.include(detach!.attributes, { generation: 0, cause: "its process was ended by SIGKILL" })
       assert.include(retry!.attributes, { tool: "nap" })
-      assert.include(exit!.attributes, { pid, planned: false, signal: "SIGKILL", exitClass: "KilledBySomeone", generation: 0 })
+      assert.include(exit!.attributes, { pid, endedBy: "itself", signal: "SIGKILL", exitClass: "KilledBySomeone", generation: 0 })
       assert.include(restart!.attributes, { child: "process", pool: "default", slot: 0, generation: 0, reason: "Failed" })
       assert.include(restart!.attributes["cause"], `process ${pid} of worker default/0 ended by SIGKILL`)
       assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 3 })
@@ -76,9 +77,45 @@ describe("a worker of a pool of real Python processes", () => {
       assert.include(restart!.attributes["cause"], "is stopped (1 heartbeat in a row")
       assert.deepInclude(restart!.measurements, { budgetLeft: 2 })
       const exit = events.find(({ name }) => name === "snakepit.process.exit")
-      assert.include(exit!.attributes, { pid, planned: true, signal: "SIGKILL" })
+      assert.include(exit!.attributes, { pid, planned: false, endedBy: "verdict", signal: "SIGKILL" })
+      assert.include(exit!.attributes["cause"], "WorkerStopped: worker default/1 is stopped")
       assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
-    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, quick)))))
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, { ...quick, stopGrace: "1 minute" }))))) // none for it
+
+  it.live("that is stopped as planned finishes its call; another worker does those that it has not begun", () =>
+    Effect.gen(function*() {
+      const { events } = yield* recorder(0)
+      const tools = yield* Pool.client(Tools)
+      const { root } = yield* Snakepit.Snakepit
+      const fleet = yield* root.at("snakepit/pools/default/fleet")
+      const file = yield* journal
+      const calls = yield* Effect.forEach(
+        ["a", "b", "c", "d"],
+        (text) => Effect.forkChild(tools.note({ journal: file, text, seconds: 0.5 }), { startImmediately: true })
+      )
+      yield* Effect.promise(() => until(() => linesOf(file).length, (count) => count === 2))
+      yield* fleet.terminateChild("0")
+      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), ["a", "b", "c", "d"])
+      assert.lengthOf(linesOf(file), 4)
+      assert.deepStrictEqual(names(events), ["snakepit.worker_supervisor.terminate", "snakepit.worker.detach", "snakepit.process.exit"])
+      assert.include(events[2]!.attributes, { planned: true, endedBy: "stop", code: 0, exitClass: "Clean" })
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, { depth: 2 })))))
+
+  it.live("finishes its call when the whole application stops", () =>
+    Effect.gen(function*() {
+      const file = yield* journal
+      const scope = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(Snakepit.layer(config({}, { size: 1, depth: 2 })), scope)
+      const tools = yield* Effect.provide(Pool.client(Tools), services)
+      const begin = (text: string) => Effect.forkChild(tools.note({ journal: file, text, seconds: 0.5 }), { startImmediately: true })
+      const running = yield* begin("running")
+      const waiting = yield* begin("waiting")
+      yield* Effect.promise(() => until(() => linesOf(file).length, (count) => count === 1))
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(yield* Fiber.join(running), "running")
+      assert.include(yield* Effect.flip(Fiber.join(waiting)), { _tag: "PoolDown", executed: "no" })
+      assert.deepStrictEqual(linesOf(file), ["running"])
+    }).pipe(Effect.scoped))
 
   it.live("that freezes before it has shaken hands is found as well, and replaced", () =>
     Effect.gen(function*() {

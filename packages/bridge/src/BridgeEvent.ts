@@ -5,7 +5,10 @@ import * as Schema from "effect/Schema"
 const pool = { pool: Schema.String }
 const worker = { ...pool, slot: Schema.Int, generation: Schema.Int, pid: Schema.Int }
 const end = {
+  /** Its supervisor stopped it, and nothing was wrong with it. */
   planned: Schema.Boolean,
+  /** `verdict`: it was judged stopped, hung, unreachable or over its limit, and `cause` says so. `reaper`: its Reaper was lost. */
+  endedBy: Schema.Literals(["itself", "stop", "verdict", "reaper"]),
   code: Schema.UndefinedOr(Schema.Int),
   signal: Schema.UndefinedOr(Schema.String),
   /** A tag of `ExitClass`: `Segfault`, `OutOfMemory`, `KilledByUs` … */
@@ -81,7 +84,7 @@ export const process_start = Event.declare({
 export const process_exit = Event.declare({
   name: "snakepit.process.exit",
   layer: "execution",
-  when: "a worker's process ended, asked for (`planned`) or not",
+  when: "a worker's process ended: by itself, by a planned stop, by a verdict over it, or with its Reaper (`endedBy`)",
   measurements: {},
   attributes: { ...worker, ...end }
 })

@@ -66,7 +66,7 @@ export const make = (
           spares: spares(seat.pool),
           name: processes(seat.name)
         }),
-      channel: (seat) => Channel.child({ seat, process: processes(seat.name) }),
+      channel: (seat) => Channel.child({ seat, process: processes(seat.name), reaper: reapers(seat.pool) }),
       evidence: (seat) => {
         const process = processes(seat.name).current
         return process === undefined ? undefined : KernelEvidence.of(process.pid)

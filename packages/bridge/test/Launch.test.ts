@@ -2,26 +2,27 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Event, RegisteredName } from "@snakepit/core"
 import { RecordedEvents } from "@snakepit/core/testing"
-import type { WorkerError } from "@snakepit/pool"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { WorkerError, type WorkerRuntime } from "@snakepit/pool"
+import { Deferred, Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { constants } from "node:os"
 import { resolve } from "node:path"
 import * as Launch from "../src/process/Launch.ts"
 import * as ProcessRegistry from "../src/process/ProcessRegistry.ts"
-import type { ProcessEnd } from "../src/process/ReapedProcess.ts"
+import * as ReapedProcess from "../src/process/ReapedProcess.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
 
 const id = "default/0#0"
 
 /** A launch in a scope of its own, and what is told of its end. */
-const launching = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedReaper) {
+const launching = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedReaper, verdict?: WorkerRuntime.Imposed) {
   const scope = yield* Scope.make()
-  const ends: Array<ProcessEnd> = []
+  const ends: Array<ReapedProcess.ProcessEnd> = []
   const place: Launch.Place = {
     worker: "default/0",
     slot: 0,
-    told: (end) => Effect.sync(() => void ends.push(end))
+    told: (end) => Effect.sync(() => void ends.push(end)),
+    verdict: () => verdict
   }
   const fiber = yield* Effect.forkChild(Scope.provide(Launch.launch(scripted.launcher, place), scope), { startImmediately: true })
   const stop = Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
@@ -44,7 +45,7 @@ describe("a launch", () => {
       yield* Fiber.join(yield* stop)
       assert.deepStrictEqual(scripted.journal, [`reserve ${id}`, `spawn ${id}`, `started ${id}`, `TERM ${id}`, `gone ${id}`])
       assert.strictEqual(scripted.entries.size, 0)
-      assert.deepStrictEqual(ends.map(({ code, exitClass, planned }) => [code, exitClass._tag, planned]), [[0, "Clean", true]])
+      assert.deepStrictEqual(ends.map(({ code, endedBy, exitClass }) => [code, exitClass._tag, endedBy]), [[0, "Clean", "stop"]])
     }))
 
   it.effect("passes command line, environment and settings on", () =>
@@ -170,7 +171,7 @@ describe("a launch", () => {
       assert.deepInclude(yield* refusal(fiber), { stage: "timeout", detail: "nothing was heard of it for 2s" })
       yield* Fiber.join(yield* stop)
       assert.include(scripted.journal, `TERM ${id}`)
-      assert.deepInclude(ends[0], { pid: 4711, planned: true })
+      assert.deepInclude(ends[0], { pid: 4711, endedBy: "stop" })
     }))
 
   it.effect("that was forked and does not come up is not told to wait longer: its adapter was imported before", () =>
@@ -275,7 +276,7 @@ describe("the stop of a process", () => {
       yield* TestClock.adjust("1 millis")
       yield* Fiber.join(stopping)
       assert.deepStrictEqual(scripted.journal.slice(3), [`TERM ${id}`, `KILL ${id}`, `gone ${id}`])
-      assert.deepInclude(ends[0], { planned: true, signal: "SIGKILL", exitClass: { _tag: "KilledByUs", signal: "SIGKILL" } })
+      assert.deepInclude(ends[0], { endedBy: "stop", signal: "SIGKILL", exitClass: { _tag: "KilledByUs", signal: "SIGKILL" } })
     }))
 
   it.effect("waits until nothing of it is left: a grandchild that outlives it is killed after the grace", () =>
@@ -292,8 +293,37 @@ describe("the stop of a process", () => {
       assert.lengthOf(ends, 0)
       scripted.say({ event: "gone", id })
       yield* Fiber.join(stopping)
-      assert.deepInclude(ends[0], { planned: true, code: 0 })
+      assert.deepInclude(ends[0], { endedBy: "stop", code: 0 })
       assert.notInclude(scripted.journal, `KILL ${id}`)
+    }))
+
+  it.effect("kills at once what was condemned, and says by which verdict", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make({ config: { stopGrace: "3 seconds" } })
+      const stopped = new WorkerError.WorkerStopped({ worker: "default/0", missed: 1, silentMillis: 1500, evidence: undefined })
+      const { ends, fiber, stop } = yield* launching(scripted, stopped)
+      yield* Fiber.join(fiber)
+      yield* Fiber.join(yield* stop)
+      assert.deepStrictEqual(scripted.journal.slice(3), [`KILL ${id}`, `gone ${id}`])
+      assert.deepInclude(ends[0], { endedBy: "verdict", signal: "SIGKILL" })
+      const { cause, planned } = ReapedProcess.facts(ends[0]!)
+      assert.isFalse(planned)
+      assert.include(cause, "WorkerStopped: worker default/0 is stopped")
+    }))
+
+  it.effect("counts what the drain has taken: the grace is one", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make({ config: { stopGrace: "3 seconds" } })
+      scripted.script.obeys = (signal) => signal === "KILL"
+      const { ends, fiber, stop } = yield* launching(scripted)
+      const { reaped } = yield* Fiber.join(fiber)
+      reaped.known.drainTook = Duration.seconds(2)
+      const stopping = yield* stop
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(stopping)
+      assert.deepInclude(ends[0], { endedBy: "stop", signal: "SIGKILL" })
     }))
 
   it.effect("does not hang on a process that SIGKILL does not end: it is told as leaked, kept in the registry, and its end is told later", () =>
@@ -330,7 +360,7 @@ describe("the stop of a process", () => {
         scripted.exit(id, { code: null, signal: "SIGSEGV" })
         assert.isTrue(Deferred.isDoneUnsafe(reaped.exited))
         yield* Fiber.join(yield* stop)
-        assert.deepInclude(ends[0], { planned: false, exitClass: { _tag: "Segfault", signal: "SIGSEGV" } })
+        assert.deepInclude(ends[0], { endedBy: "itself", exitClass: { _tag: "Segfault", signal: "SIGSEGV" } })
         assert.isTrue(scripted.entries.has(id))
         assert.notInclude(scripted.journal, `TERM ${id}`)
         yield* TestClock.adjust("4999 millis")
@@ -364,6 +394,6 @@ describe("the stop of a process", () => {
       scripted.name.current = undefined
       yield* Fiber.join(yield* stop)
       assert.deepStrictEqual(scripted.journal, [`reserve ${id}`, `spawn ${id}`, `started ${id}`, `gone ${id}`])
-      assert.deepInclude(ends[0], { planned: true, exitClass: { _tag: "KilledByUs", signal: "SIGKILL" } })
+      assert.deepInclude(ends[0], { endedBy: "reaper", exitClass: { _tag: "KilledByUs", signal: "SIGKILL" } })
     }))
 })

@@ -42,6 +42,8 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     name: "default/0",
     config: scripted.launcher.config as WorkerRuntime.WorkerSeat["config"],
     fill: () => generation++,
+    condemn: unused,
+    verdict: () => undefined,
     sink: { attached: unused, started: unused, item: unused, done: unused, failed: unused, broken: unused, detached: unused },
     governed: (launch) => Effect.andThen(Effect.sync(() => launches++), launch)
   }
@@ -87,7 +89,7 @@ describe("a spare", () => {
       assert.notInclude(scripted.journal, "TERM default/spare#0")
       yield* stop
       assert.include(scripted.journal, "TERM default/spare#0")
-      assert.deepInclude(told("process.exit")[0], { pid, slot: 0, planned: true })
+      assert.deepInclude(told("process.exit")[0], { pid, slot: 0, planned: true, endedBy: "stop" })
       assert.lengthOf(told("spare.exit"), 0)
     }))
 
@@ -115,7 +117,7 @@ describe("a spare", () => {
       assert.strictEqual(launches(), 1)
       assert.strictEqual(yield* gone, "died")
       yield* close
-      assert.deepInclude(told("spare.exit")[0], { planned: false, exitClass: "KilledBySomeone" })
+      assert.deepInclude(told("spare.exit")[0], { planned: false, endedBy: "itself", exitClass: "KilledBySomeone" })
       yield* stop
     }))
 
@@ -129,7 +131,7 @@ describe("a spare", () => {
       assert.strictEqual(launches(), 1)
       yield* close
       assert.include(scripted.journal, "TERM default/spare#0")
-      assert.deepInclude(told("spare.exit")[0], { planned: true })
+      assert.deepInclude(told("spare.exit")[0], { planned: true, endedBy: "stop" })
     }))
 
   it.effect("that was stopped is not taken, and is replaced: it looks alive to everybody but the kernel", () =>
@@ -160,7 +162,9 @@ describe("a spare", () => {
     Effect.gen(function*() {
       const { spare, spares } = yield* opening()
       const pids = [(yield* spare()).pid, (yield* spare()).pid]
-      const takes = [0, 1, 2].map(() => Spares.take(spares, "default/0", () => Effect.void)?.launched.pid)
+      const takes = [0, 1, 2].map(() =>
+        Spares.take(spares, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
+      )
       assert.deepStrictEqual(takes, [...pids, undefined])
     }))
 
@@ -173,7 +177,7 @@ describe("a spare", () => {
       assert.lengthOf(spares.shelf, 0)
       yield* TestClock.adjust("3 seconds")
       yield* Fiber.join(closing)
-      assert.deepInclude(told("spare.exit")[0], { planned: true, exitClass: "KilledByUs" })
+      assert.deepInclude(told("spare.exit")[0], { planned: true, endedBy: "stop", exitClass: "KilledByUs" })
       assert.strictEqual(scripted.entries.size, 0)
     }))
 
@@ -187,6 +191,16 @@ describe("a spare", () => {
       assert.lengthOf(spares.shelf, 0)
       assert.include(scripted.journal, "started default/spare#0")
     }))
+
+  it.effect("that does not answer the handshake is killed at once", () =>
+    Effect.gen(function*() {
+      const { scripted, spare } = yield* opening()
+      const silent = new WorkerError.HandshakeTimeout({ worker: "default/spare", waitedMillis: 1, verdict: "stopped", evidence: undefined })
+      const scope = yield* Scope.make()
+      assert.deepInclude(yield* Effect.flip(Scope.provide(spare(() => Effect.fail(silent)), scope)), { stage: "handshake" })
+      yield* Scope.close(scope, Exit.void)
+      assert.notInclude(scripted.journal, "TERM default/spare#0")
+    }))
 })
 
 describe("the process of a slot", () => {
@@ -199,6 +213,7 @@ describe("the process of a slot", () => {
       yield* TestClock.adjust(0)
       assert.deepInclude(told("process.exit")[0], {
         planned: false,
+        endedBy: "itself",
         signal: "SIGSEGV",
         exitClass: "Segfault",
         output: "Fatal Python error: Segmentation fault"

@@ -40,6 +40,10 @@ export interface WorkerSeat {
   readonly config: PoolConfig
   /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
   readonly fill: () => number
+  /** The present process is not to be waited for: said by whoever ends it through its supervisor, right before. Until the next {@link fill}. */
+  readonly condemn: (verdict: Imposed) => void
+  /** Why the present process is not to be waited for: it gets neither a drain nor a grace. */
+  readonly verdict: () => Imposed | undefined
   /** The pool takes in here what the worker says. */
   readonly sink: WireSink
   /**

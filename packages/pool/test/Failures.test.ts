@@ -175,20 +175,63 @@ describe("a worker that crashes", () => {
 })
 
 describe("a worker that is stopped", () => {
-  it.effect("gives back the calls that it has not begun, and another worker does them", () =>
+  it.effect("as planned finishes the call that it runs, and gives back those that it has not begun: another worker does them", () =>
     Effect.gen(function*() {
-      const { scripted, tools } = yield* openPools({ pools: { default: { size: 2, depth: 2, stopGrace: "1 second" } } })
-      yield* begin(tools.stubborn({ n: 1 }).pipe(Effect.ignore)) // times out after 2 s, and is bitten 5 s later
-      yield* after("6800 millis")
-      const calls = yield* Effect.forEach([2, 3], (n) => begin(tools.record({ n })))
-      assert.strictEqual(scripted.journal.length, 1)
+      const { running, scripted, tools } = yield* openPools({ pools: { default: { size: 2, depth: 2 } } })
+      const calls = yield* Effect.forEach([1, 2, 3, 4], (n) => begin(tools.record({ n })))
+      yield* after("500 millis")
+      const fleet = yield* running.at("pools/default/fleet")
+      const stopping = yield* begin(fleet.terminateChild("0"))
+      const late = yield* begin(tools.record({ n: 5 }))
+      yield* after("499 millis")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* after("1 millis")
+      yield* Fiber.join(stopping)
       yield* after("10 seconds")
-      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), [2, 3])
-      assert.deepStrictEqual(scripted.journal.map(({ outcome, worker }) => [worker, outcome]), [
-        ["default/0", "lost"],
-        ["default/1", "done"],
-        ["default/1", "done"]
+      assert.deepStrictEqual(yield* Effect.forEach([...calls, late], Fiber.join), [1, 2, 3, 4, 5])
+      assert.deepStrictEqual(scripted.journal.map(({ args, outcome, worker }) => [args, worker, outcome]), [
+        [{ n: 1 }, "default/0", "done"],
+        ...[2, 4, 3, 5].map((n) => [{ n }, "default/1", "done"])
       ])
+    }))
+
+  it.effect("with its whole pool finishes the call that it runs; those that wait are told that the pool is down", () =>
+    Effect.gen(function*() {
+      const { running, tools } = yield* openPools({ pools: { default: { size: 1, depth: 2 } } })
+      const [first, second, third] = yield* Effect.forEach([1, 2, 3], (n) => begin(tools.record({ n })))
+      yield* after("500 millis")
+      const stopping = yield* begin(running.terminateChild("default"))
+      yield* after("500 millis")
+      yield* Fiber.join(stopping)
+      assert.strictEqual(yield* Fiber.join(first!), 1)
+      for (const call of [second!, third!]) assert.include(yield* errorOf(call), { _tag: "PoolDown", executed: "no" })
+    }))
+
+  it.effect("waits for the call that it runs no longer than stopGrace, once", () =>
+    Effect.gen(function*() {
+      const { running, tools } = yield* openPools({ pools: { default: { size: 1, stopGrace: "1 second" } } })
+      const call = yield* begin(tools.endless())
+      yield* after("500 millis")
+      const fleet = yield* running.at("pools/default/fleet")
+      const stopping = yield* begin(fleet.terminateChild("0"))
+      yield* after("999 millis")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* after("1 millis")
+      yield* Fiber.join(stopping)
+      assert.include(yield* errorOf(call), { _tag: "OutcomeUnknown", executed: "unknown" })
+    }))
+
+  it.effect("by a restart of its channel alone finishes the call, and takes the next over the new one", () =>
+    Effect.gen(function*() {
+      const { running, scripted, tools } = yield* openPools({ pools: { default: { size: 1 } } })
+      const calls = yield* Effect.forEach([1, 2], (n) => begin(tools.record({ n })))
+      yield* after("500 millis")
+      const slot = yield* running.at("pools/default/fleet/0")
+      const restarting = yield* begin(Effect.andThen(slot.terminateChild("channel"), slot.restartChild("channel")))
+      yield* after("10 seconds")
+      yield* Fiber.join(restarting)
+      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), [1, 2])
+      assert.strictEqual(scripted.worker("default/0").generation(), 0)
     }))
 })
 
@@ -205,7 +248,7 @@ describe("a worker that hangs", () => {
       assert.deepStrictEqual(recorded.ofVerb("bite"), [])
       yield* after("100 millis")
       assert.strictEqual(recorded.ofVerb("bite").length, 1)
-      yield* after("4 seconds") // stopGrace, then the delay
+      yield* after(0) // no stopGrace for it
       const restart = recorded.ofVerb("restart")[0]!
       assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
       assert.include(restart.attributes["cause"], "WorkerUnreachable")
@@ -258,9 +301,9 @@ describe("a worker that hangs", () => {
         "heartbeat.miss",
         "watchdog.verdict",
         "watchdog.bite",
-        "worker_supervisor.restart",
-        "worker.detach",
+        "worker.detach", // it is killed at once
         "call.retry",
+        "worker_supervisor.restart",
         "worker.attach",
         "worker_supervisor.recover"
       ])

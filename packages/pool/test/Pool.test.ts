@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { Pool } from "../src/index.ts"
-import { after, begin, errorOf, openPools } from "./OpenPools.ts"
+import { after, begin, errorOf, openPools, scoped } from "./OpenPools.ts"
 
 describe("a call", () => {
   it.effect("gives the decoded result", () =>
@@ -269,15 +269,15 @@ describe("a stream", () => {
     }))
 
   it.effect("to a consumer that does not ask stops the tool", () =>
-    Effect.gen(function*() {
+    scoped(Effect.gen(function*() {
       const { scripted, tools } = yield* openPools({ pools: { default: { size: 1, credit: 4 } } })
       yield* begin(tools.steps({ n: 100 }).pipe(Stream.rechunk(1), Stream.runForEach(() => Effect.never)))
       yield* after("60 seconds")
       assert.isAtMost(scripted.journal[0]!.elements, 5)
-    }))
+    })))
 
   it.effect("that is resumed is not further ahead than the credit either", () =>
-    Effect.gen(function*() {
+    scoped(Effect.gen(function*() {
       const credit = 4
       const { roster, scripted, tools } = yield* openPools({ pools: { default: { size: 2, credit } } })
       yield* begin(tools.stepsResumed({ n: 100 }).pipe(Stream.rechunk(1), Stream.runForEach(() => Effect.never)))
@@ -286,7 +286,7 @@ describe("a stream", () => {
       yield* after("5 seconds")
       const delivered = [...roster().state.calls.values()].map(({ delivered }) => delivered)
       assert.deepStrictEqual(delivered, [credit])
-    }))
+    })))
 })
 
 describe("two pools", () => {

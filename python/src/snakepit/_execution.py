@@ -24,7 +24,7 @@ from typing import Any
 
 from snakepit._outbox import Outbox
 from snakepit._payload import InvalidArguments
-from snakepit._tool import Tool
+from snakepit._tool import Tool, tool
 
 REMEMBERED_CALLS = 65_536  # far more than a host has in flight; bounds what refusing a second start costs
 SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
@@ -54,6 +54,11 @@ class Job:
     cancelled: bool = False
 
 
+@tool
+def _nothing() -> None:
+    pass
+
+
 # the payload of Done; the size of what was too large; what was raised; None when cancelled
 Outcome = bytes | int | BaseException | None
 
@@ -70,6 +75,7 @@ class Executor:
         self._started_order: deque[int] = deque()
         self._quick: set[Tool[..., Any]] = set()
         self._draining = False
+        self._held: Outbox | None = None
         self._closed = False
         self.idle = False
         """The main thread waits for a job, or is about to say something about one."""
@@ -78,7 +84,7 @@ class Executor:
 
     def submit(self, job: Job) -> None:
         with self._changed:
-            if self._closed or self._draining:
+            if self._closed or self._draining or job.outbox is self._held:
                 job.outbox.declined(job.id)
             elif job.id in self._jobs or job.id in self._started:
                 job.outbox.raised(job.id, _already_started(job))
@@ -105,6 +111,26 @@ class Executor:
             for job in [job for job in self._jobs.values() if job.outbox is outbox]:
                 self._cancel(job)
 
+    def hold(self, outbox: Outbox) -> None:
+        """Declines what waits on this stream and what still comes on it; says Drained when its running call is over."""
+        with self._changed:
+            self._held = outbox
+            for job in [job for job in self._jobs.values() if job.outbox is outbox and not job.running]:
+                self._drop(job)
+                outbox.declined(job.id)
+            if not any(job.outbox is outbox for job in self._jobs.values()):
+                outbox.drained()
+
+    def rehearse(self) -> None:
+        """Runs the path of a call once, so that the first real one finds all of it in memory."""
+        with self._changed:
+            job = Job(
+                id=0, tool=_nothing, arguments=b"", deadline=None, credit=0, skip=0, max_payload=1, outbox=Outbox()
+            )
+            self._quick.add(_nothing)  # nobody would take what it says
+            self._jobs[job.id] = job
+            self._queue.put(job)
+
     def wait_until_free(self) -> None:
         """Returns when no call is running: a new stream must not be told that a busy worker is free."""
         with self._changed:
@@ -116,11 +142,16 @@ class Executor:
         self._queue.put(None)
 
     def _cancel(self, job: Job) -> None:
-        job.cancelled = True
-        if not job.running:
-            del self._jobs[job.id]
+        if job.running:
+            job.cancelled = True
+        else:
+            self._drop(job)
             job.outbox.cancelled(job.id)
         self._changed.notify_all()
+
+    def _drop(self, job: Job) -> None:
+        job.cancelled = True
+        del self._jobs[job.id]
 
     # -- the main thread -------------------------------------------------------------------------------------------
 
@@ -216,8 +247,17 @@ class Executor:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         with self._changed:
-            self._jobs.pop(job.id, None)
+            if self._jobs.get(job.id) is not job:
+                return  # it was dropped before it began, and that was said
+            job.running = True  # also one that did not start: nobody may drop it any more
+        self._say(job, outcome)
+        with self._changed:
+            del self._jobs[job.id]
+            if job.outbox is self._held:
+                job.outbox.drained()
             self._changed.notify_all()
+
+    def _say(self, job: Job, outcome: Outcome) -> None:
         if job.cancelled:
             if isinstance(outcome, BaseException):
                 print(f"snakepit: tool {job.tool.name!r} raised after call {job.id} was cancelled:", file=sys.stderr)

@@ -75,6 +75,10 @@ class Outbox:
         with self._changed:
             self._frame().pong.id = id
 
+    def drained(self) -> None:
+        with self._changed:
+            self._frame().drained.SetInParent()
+
     def welcome(self, welcome: Welcome) -> None:
         with self._changed:
             self._frame().welcome.CopyFrom(welcome)

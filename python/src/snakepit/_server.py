@@ -144,6 +144,8 @@ class Server:
                 self._executor.cancel(frame.cancel.id)
             case "ping":
                 stream.outbox.pong(frame.ping.id)
+            case "drain":
+                self._executor.hold(stream.outbox)
             case "hello":
                 self._hello(stream, frame.hello)
             case _:
@@ -172,6 +174,8 @@ class Server:
                 catalogue_hash=self._catalogue.hash,
             )
         )
+        if hello.rehearse:
+            self._executor.rehearse()
 
     def _objection(self, hello: _wire.Hello) -> _wire.Refused | None:
         if hello.protocol != _wire.PROTOCOL:

@@ -23,8 +23,16 @@ class HostFrame(Message):
     cancel: Cancel
     credit: Credit
     ping: Ping
+    drain: Drain
     def __init__(
-        self, *, hello: Hello = ..., call: Call = ..., cancel: Cancel = ..., credit: Credit = ..., ping: Ping = ...
+        self,
+        *,
+        hello: Hello = ...,
+        call: Call = ...,
+        cancel: Cancel = ...,
+        credit: Credit = ...,
+        ping: Ping = ...,
+        drain: Drain = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -35,6 +43,7 @@ class WorkerFrame(Message):
     failed: Failed
     pong: Pong
     refused: Refused
+    drained: Drained
     def __init__(
         self,
         *,
@@ -45,13 +54,17 @@ class WorkerFrame(Message):
         failed: Failed = ...,
         pong: Pong = ...,
         refused: Refused = ...,
+        drained: Drained = ...,
     ) -> None: ...
 
 class Hello(Message):
     protocol: int
     token: str
     max_payload: int
-    def __init__(self, *, protocol: int = ..., token: str = ..., max_payload: int = ...) -> None: ...
+    rehearse: bool
+    def __init__(
+        self, *, protocol: int = ..., token: str = ..., max_payload: int = ..., rehearse: bool = ...
+    ) -> None: ...
 
 class Welcome(Message):
     protocol: int
@@ -109,6 +122,9 @@ class Ping(Message):
 class Pong(Message):
     id: int
     def __init__(self, *, id: int = ...) -> None: ...
+
+class Drain(Message): ...
+class Drained(Message): ...
 
 class Started(Message):
     id: int

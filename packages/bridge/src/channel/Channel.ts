@@ -7,15 +7,23 @@
  * the calls in flight settled, so that their errors can say why. A stream that breaks alone ends this child and leaves the process
  * alive: the next generation dials it again. A worker that does not shake hands is waited for while it works, and else failed through its
  * supervisor.
+ *
+ * ```text
+ *  stop   of a living process, whole stream, no verdict:  no further call ─▶ Drain ─▶ Drained · end of stream · exit · stopGrace ─▶ detach
+ *         else:                                           detach
+ * ```
  */
 import { Child, RegisteredName, Supervisor } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import type { Wire, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
 import type { PythonProcess } from "../process/PythonProcess.ts"
+import type { Reaper } from "../process/Reaper.ts"
 import * as Exception from "./Exception.ts"
 import * as Session from "./Session.ts"
 
@@ -23,10 +31,11 @@ import * as Session from "./Session.ts"
 export interface Options {
   readonly seat: WorkerRuntime.WorkerSeat
   readonly process: RegisteredName.RegisteredName<PythonProcess>
+  readonly reaper: RegisteredName.RegisteredName<Reaper>
 }
 
 /** The channel of one worker as a supervised child. */
-export const child = ({ process: processName, seat }: Options): WorkerRuntime.PortChild<
+export const child = ({ process: processName, reaper, seat }: Options): WorkerRuntime.PortChild<
   "channel",
   WorkerError.HandshakeFailed | WorkerError.ChannelLost,
   never,
@@ -34,11 +43,13 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
 > =>
   Child.make("channel", {
     plane: "execution",
+    shutdown: Duration.sum(seat.config.stopGrace, Duration.seconds(1)), // its drain
     start: Effect.gen(function*() {
       const supervisor = yield* Supervisor.CurrentSupervisor
       const lost = (detail: string) => new WorkerError.ChannelLost({ worker: seat.name, detail })
       const python = yield* Effect.mapError(RegisteredName.whereis(processName), (error) => lost(error.message))
       const { exited, known } = python.reaped
+      const drained = yield* Deferred.make<void>()
       const probes = new Map<bigint, () => void>()
       let attached = false
       const detach = (reason: string, ended: boolean) => {
@@ -60,6 +71,8 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
           }
           case "pong":
             return probes.get(frame.value.id)?.()
+          case "drained":
+            return void Deferred.doneUnsafe(drained, Exit.void)
           case "welcome":
           case "refused":
           case undefined:
@@ -67,17 +80,14 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
         }
       }
 
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() =>
-          known.exit === undefined ? detach("its supervisor stopped it", false) : detach(Session.howItEnded(known.exit), true)
-        )
-      )
       const dial = Session.open({ worker: seat.name, process: python, config: seat.config }).pipe(
         Effect.catchTag("HandshakeTimeout", (silent) =>
-          Effect.andThen(Effect.orDie(supervisor.failChild("process", silent)), Effect.fail(lost(silent.message))))
+          Effect.suspend(() => {
+            seat.condemn(silent)
+            return Effect.andThen(Effect.orDie(supervisor.failChild("process", silent)), Effect.fail(lost(silent.message)))
+          }))
       )
-      const waiting = yield* Effect.acquireRelease(Effect.sync(python.takeSession), (session) =>
-        Effect.sync(() => session?.close()))
+      const waiting = yield* Effect.acquireRelease(Effect.sync(python.takeSession), (session) => Effect.sync(() => session?.close()))
       const session = waiting ?? (yield* dial)
       session.listen({
         frame: hear,
@@ -85,6 +95,23 @@ export const child = ({ process: processName, seat }: Options): WorkerRuntime.Po
           if (attached) seat.sink.broken()
         }
       })
+      const drain = Effect.suspend(() => {
+        const isLost = known.exit !== undefined || Deferred.isDoneUnsafe(session.broken) || reaper.current !== python.reaped.reaper
+        if (isLost || seat.verdict() !== undefined) return Effect.void
+        seat.sink.broken()
+        session.say({ case: "drain", value: { $typeName: "snakepit.v1.Drain" } })
+        const over = Effect.raceAllFirst([Deferred.await(drained), Deferred.await(session.broken), Deferred.await(exited)])
+        return Effect.map(Effect.timed(Effect.timeoutOption(over, seat.config.stopGrace)), ([took]) => {
+          known.drainTook = took
+        })
+      })
+      yield* Effect.addFinalizer(() =>
+        Effect.map(drain, () => {
+          const verdict = seat.verdict()
+          if (known.exit !== undefined) return detach(Session.howItEnded(known.exit), true)
+          detach(verdict === undefined ? "its supervisor stopped it" : `it was replaced: ${verdict._tag}`, false)
+        })
+      )
       attached = true
       seat.sink.attached(wire(python.pid, session, probes))
       // whichever is heard first, end of file or the exit: the calls are settled when the exit is known

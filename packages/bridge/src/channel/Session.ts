@@ -49,6 +49,8 @@ export interface Options {
   /** Its name in errors: `default/3`. */
   readonly worker: string
   readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token"> & { readonly reaped: Pick<LaunchedProcess["reaped"], "exited"> }
+  /** The worker runs the path of a call once, before it has one. */
+  readonly rehearse?: boolean
   readonly config: Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
 }
 
@@ -63,7 +65,7 @@ export const howItEnded = ({ code, signal }: ProcessExit): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
 /** Dials and shakes hands; the session is closed with the scope. */
-export const open = ({ config, process, worker }: Options): Effect.Effect<
+export const open = ({ config, process, rehearse = false, worker }: Options): Effect.Effect<
   Session,
   WorkerError.HandshakeFailed | WorkerError.HandshakeTimeout | WorkerError.ChannelLost,
   Scope.Scope
@@ -104,7 +106,7 @@ export const open = ({ config, process, worker }: Options): Effect.Effect<
     }
     outbox.say({
       case: "hello",
-      value: { $typeName: "snakepit.v1.Hello", protocol, token: process.token, maxPayload: config.maxPayload }
+      value: { $typeName: "snakepit.v1.Hello", protocol, token: process.token, maxPayload: config.maxPayload, rehearse }
     })
     const brokenEarly = Effect.gen(function*() {
       const detail = yield* Deferred.await(broken)

@@ -100,7 +100,7 @@ export const child = (launcher: () => Launcher, recent: Recent): WorkerRuntime.P
             }
           })
         ),
-        (begun) => ReapedProcess.end(begun, reaperName, grace, told)
+        (begun) => ReapedProcess.end(begun, reaperName, grace, { told, verdict: () => undefined })
       ).pipe(Scope.provide(scope))
       const booted = yield* ReapedProcess.ready(begun, python.adapter).pipe(
         Effect.catchTag("SpawnRefused", ({ detail, errno }) => Effect.fail(failed("spawn", detail, { errno }))),

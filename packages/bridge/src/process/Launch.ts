@@ -6,6 +6,7 @@
  *                 │ it died meanwhile                    ▲
  *                 └─▶ spawn through the Reaper ──────────┘
  *  scope closes: SIGTERM to its group ─ stopGrace ─ SIGKILL to all that is its ─ gone, verified in /proc by the Reaper
+ *                a verdict over it ──────────────────┘
  * ```
  */
 import { RegisteredName } from "@snakepit/core"
@@ -36,13 +37,11 @@ export interface Launcher {
 }
 
 /** What a process is started as. */
-export interface Place {
+export interface Place extends ReapedProcess.Owner {
   /** `default/3`, or `default/spare`. */
   readonly worker: string
   /** `"s"`: it has no slot yet. */
   readonly slot: number | "s"
-  /** Hears of its end, after its stop. */
-  readonly told: (end: ReapedProcess.ProcessEnd) => Effect.Effect<void>
 }
 
 /** A process that is ready to be dialled. */
@@ -56,7 +55,8 @@ export interface LaunchedProcess {
 }
 
 /** Starts a process that ends with the scope. */
-export const launch = Effect.fnUntraced(function*(launcher: Launcher, { slot, told, worker }: Place) {
+export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Place) {
+  const { slot, worker } = place
   const { config, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher
   let process: ReapedProcess.ReapedProcess | undefined
   const failed = ReapedProcess.bootFailed(worker, python.adapter, () => process)
@@ -80,7 +80,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, { slot, to
     how = start
     const begun = yield* Effect.acquireRelease(
       Effect.sync(() => process = ReapedProcess.begin({ pool, worker, reaper, registry, command })),
-      (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, told)
+      (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, place)
     )
     const { pid } = yield* ReapedProcess.ready(begun, python.adapter)
     const launched: LaunchedProcess = { pid, start, socket, token: secret, reaped: begun }

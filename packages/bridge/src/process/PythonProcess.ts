@@ -5,10 +5,11 @@
  *  start    take a spare (no wait) ─┐
  *           launch: see Launch.ts ──┴─▶ hand the address, or the open session, to the channel
  *  life     until the process exits
- *  stop     drain: SIGTERM to its group; the running call finishes, queued ones are declined
- *             └─ within stopGrace ──▶ it exits 0; what it had started is killed by the Reaper ──┐
- *             └─ later ──▶ SIGKILL to its group, its session, its marked and its descendants ───┴─▶ gone, verified in /proc
- *                                                                  └─ not within 5 s ──▶ told as leaked, left to the Reaper
+ *  stop     its channel has drained it: the running call has finished, or stopGrace is over. SIGTERM to its group
+ *             └─ within what is left of stopGrace ──▶ it exits 0; what it had started is killed by the Reaper ─┐
+ *             └─ later ──▶ SIGKILL to its group, its session, its marked and its descendants ──────────────────┴─▶ gone, verified in /proc
+ *                  ▲                                               └─ not within 5 s ──▶ told as leaked, left to the Reaper
+ *  verdict ────────┘ one that was judged gets neither drain nor grace
  *  it ended by itself: the restart does not wait; the Reaper kills what it had started, and the registry keeps its entry until then
  * ```
  */
@@ -56,14 +57,16 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       const began = yield* Clock.currentTimeMillis
       const generation = seat.fill()
       const { pool, slot } = seat
-      const told = ({ pid, ...end }: ReapedProcess.ProcessEnd) =>
-        Event.emit(BridgeEvent.process_exit, {}, { pool, slot, generation, pid, ...ReapedProcess.facts(end) })
+      const owner: ReapedProcess.Owner = {
+        told: ({ pid, ...end }) => Event.emit(BridgeEvent.process_exit, {}, { pool, slot, generation, pid, ...ReapedProcess.facts(end) }),
+        verdict: seat.verdict
+      }
       const spare = yield* Effect.acquireRelease(
-        Effect.sync(() => Spares.take(spares, seat.name, told)),
+        Effect.sync(() => Spares.take(spares, seat.name, owner)),
         (spare) => spare === undefined ? Effect.void : Scope.close(spare.scope, Exit.void)
       )
       const launched = spare?.launched ??
-        (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, told })))
+        (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, ...owner })))
       const { pid, reaped, start } = launched
       let session = spare?.session
       yield* RegisteredName.register(name, {

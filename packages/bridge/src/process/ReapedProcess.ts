@@ -11,6 +11,7 @@
  */
 import { Event, type RegisteredName } from "@snakepit/core"
 import { ExitClass, WorkerError } from "@snakepit/pool"
+import type { WorkerRuntime } from "@snakepit/pool"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -55,6 +56,8 @@ export interface ReapedProcess {
     exit: ProcessExit | undefined
     /** Its last lines, as they looked from its exit. */
     lastWords: ReadonlyArray<OutputTail.Line>
+    /** Of the grace of its stop. */
+    drainTook: Duration.Duration
   }
 }
 
@@ -111,7 +114,7 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
       process.worker = worker
       registry.taken(id, worker)
     },
-    known: { pid: undefined, status: undefined, exit: undefined, lastWords: [] }
+    known: { pid: undefined, status: undefined, exit: undefined, lastWords: [], drainTook: Duration.zero }
   }
   const hear = (event: Protocol.Event): void => {
     switch (event.event) {
@@ -195,11 +198,23 @@ export const classOf = ({ known: { lastWords, status } }: ReapedProcess, exit: P
   return ExitEvidence.classify({ ...exit, lines: lastWords, stage })
 }
 
+/** Who a process belongs to. */
+export interface Owner {
+  /** Hears of its end, once it is known. */
+  readonly told: (end: ProcessEnd) => Effect.Effect<void>
+  /** Why it is to end at once, if it is. */
+  readonly verdict: () => WorkerRuntime.Imposed | undefined
+}
+
 /** What is to be told of the end of a process. */
 export interface ProcessEnd {
   readonly pid: number
-  /** It was asked to. */
-  readonly planned: boolean
+  /**
+   * `itself`: it ended, by its own doing or by somebody else's signal, before anybody here ended it. `stop`: its supervisor stopped it as
+   * planned. `verdict`: it was judged, and killed. `reaper`: its Reaper ended and took it along.
+   */
+  readonly endedBy: "itself" | "stop" | "verdict" | "reaper"
+  readonly verdict: WorkerRuntime.Imposed | undefined
   readonly code: number | null
   readonly signal: string | null
   readonly exitClass: ExitClass.ExitClass
@@ -207,24 +222,31 @@ export interface ProcessEnd {
 }
 
 /**
- * Ends the process and all that is its: SIGTERM to its group, the grace, SIGKILL, and then it is verified to be gone. Returns at once when it has
- * ended by itself: the Reaper goes on with what it left behind, and the registry's entry stays until nothing is. A Reaper that is gone
- * has taken all of its own along. `told` hears of the end once it is known.
+ * Ends the process and all that is its: SIGTERM to its group, what its drain has left of the grace, SIGKILL, and then it is verified to be
+ * gone. One with a verdict is killed at once. Returns at once when it has ended by itself: the Reaper goes on with what it left behind, and the
+ * registry's entry stays until nothing is. A Reaper that is gone has taken all of its own along.
  */
 export const end = (
   process: ReapedProcess,
   reaperName: RegisteredName.RegisteredName<Reaper>,
   grace: Duration.Duration,
-  told: (end: ProcessEnd) => Effect.Effect<void>
+  { told, verdict: judged }: Owner
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { gone, id, known, reaper } = process
-    const planned = known.exit === undefined
+    const verdict = judged()
+    const endedBy = known.exit !== undefined
+      ? "itself"
+      : reaperName.current !== reaper
+      ? "reaper"
+      : verdict === undefined
+      ? "stop"
+      : "verdict"
     const tell = Effect.suspend(() => {
       const { exit, pid } = known
       const exitClass: ExitClass.ExitClass = exit === undefined ? { _tag: "KilledByUs", signal: "SIGKILL" } : classOf(process, exit)
       const { code, signal } = exit ?? { code: null, signal: null }
-      return pid === undefined ? Effect.void : told({ pid, planned, code, signal, exitClass, output: [...process.output] })
+      return pid === undefined ? Effect.void : told({ pid, endedBy, verdict, code, signal, exitClass, output: [...process.output] })
     })
     const isDone = () => {
       if (!Deferred.isDoneUnsafe(gone) && reaperName.current !== reaper) process.forget()
@@ -233,7 +255,7 @@ export const end = (
     const wait = (duration: Duration.Duration) => Effect.timeoutOption(Deferred.await(gone), duration)
     const leak = Effect.suspend(() => isDone() ? Effect.void : tellLeak(process))
 
-    if (!planned) {
+    if (endedBy === "itself") {
       yield* tell
       if (isDone()) return
       const chased = Effect.onInterrupt(wait(killWait), () => Effect.sync(process.forget)) // the Reaper ends, and takes the rest along
@@ -241,8 +263,11 @@ export const end = (
       return
     }
     if (!isDone()) {
-      reaper.send({ op: "signal", id, signal: "TERM" })
-      if (Option.isNone(yield* wait(grace))) {
+      const terminate = Effect.suspend(() => {
+        reaper.send({ op: "signal", id, signal: "TERM" })
+        return wait(Duration.subtract(grace, known.drainTook))
+      })
+      if (verdict !== undefined || Option.isNone(yield* terminate)) {
         reaper.send({ op: "signal", id, signal: "KILL" })
         yield* wait(killWait)
       }
@@ -273,14 +298,20 @@ const stateOf = (pid: number): string => {
 }
 
 /** The end as attributes of an event. */
-export const facts = ({ code, exitClass, output, planned, signal }: Omit<ProcessEnd, "pid">) => ({
-  planned,
+export const facts = ({ code, endedBy, exitClass, output, signal, verdict }: Omit<ProcessEnd, "pid">) => ({
+  planned: endedBy === "stop",
+  endedBy,
   code: code ?? undefined,
   signal: signal ?? undefined,
   exitClass: exitClass._tag,
-  cause: ExitClass.cause(exitClass),
+  cause: causeOf(endedBy, verdict, exitClass),
   output: ExitEvidence.excerpt(output, eventLines).map((line) => line.slice(0, eventCharacters)).join("\n")
 })
+
+const causeOf = (endedBy: ProcessEnd["endedBy"], verdict: ProcessEnd["verdict"], exitClass: ExitClass.ExitClass): string => {
+  if (endedBy === "verdict" && verdict !== undefined) return `${verdict._tag}: ${verdict.message}`
+  return endedBy === "reaper" ? "its Reaper ended and took it along" : ExitClass.cause(exitClass)
+}
 
 /** Lines of output in an event, and characters of each. 12 and 160: a cause and its place, in 2 kB at most, since events are kept. */
 const eventLines = 12

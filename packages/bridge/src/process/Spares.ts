@@ -8,7 +8,7 @@
  * ```
  */
 import { Event } from "@snakepit/core"
-import type { WorkerRuntime } from "@snakepit/pool"
+import type { WorkerError, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,7 +19,7 @@ import * as KernelEvidence from "./KernelEvidence.ts"
 import * as Launch from "./Launch.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 
-type Told = Launch.Place["told"]
+type Owner = ReapedProcess.Owner
 
 /** One that waits. */
 interface Waiting {
@@ -27,7 +27,7 @@ interface Waiting {
   readonly session: Session.Session
   /** Its caller ends it. */
   readonly discard: () => void
-  readonly taken: (worker: string, told: Told) => Scope.Closeable
+  readonly taken: (worker: string, owner: Owner) => Scope.Closeable
 }
 
 /** The spares of one pool. */
@@ -55,13 +55,13 @@ const isGood = ({ launched, session }: Waiting, evidence: Spares["evidence"]): b
 }
 
 /**
- * Takes one that lives, oldest first, for a worker. Synchronous: two slots never get the same. `told` hears of its end from now on. One that was
+ * Takes one that lives, oldest first, for a worker. Synchronous: two slots never get the same. It is `owner`'s from now on. One that was
  * stopped is no use: it is ended.
  */
-export const take = ({ evidence, shelf }: Spares, worker: string, told: Told): Taken | undefined => {
+export const take = ({ evidence, shelf }: Spares, worker: string, owner: Owner): Taken | undefined => {
   while (shelf.length > 0) {
     const spare = shelf.shift()!
-    if (isGood(spare, evidence)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, told) }
+    if (isGood(spare, evidence)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, owner) }
     spare.discard()
   }
   return undefined
@@ -72,19 +72,25 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
   const { config, pool, python } = launcher
   const worker = `${pool}/spare`
   const over = yield* Deferred.make<"taken" | "died">()
-  let told: Told = ({ pid, ...end }) => Event.emit(BridgeEvent.spare_exit, {}, { pool, pid, ...ReapedProcess.facts(end) })
-  let owner: "caller" | "taker" = "caller"
+  let silent: WorkerError.HandshakeTimeout | undefined
+  const caller: Owner = {
+    told: ({ pid, ...end }) => Event.emit(BridgeEvent.spare_exit, {}, { pool, pid, ...ReapedProcess.facts(end) }),
+    verdict: () => silent
+  }
+  let owner = caller
   const scope = yield* Effect.acquireRelease(
     Scope.make(),
-    (scope) => owner === "caller" ? Scope.close(scope, Exit.void) : Effect.void
+    (scope) => owner === caller ? Scope.close(scope, Exit.void) : Effect.void
   )
 
   const launched = yield* Launch.launch(launcher, {
     worker,
     slot: "s",
-    told: (end) => Effect.suspend(() => told(end))
+    told: (end) => Effect.suspend(() => owner.told(end)),
+    verdict: () => owner.verdict()
   }).pipe(Scope.provide(scope))
-  const session = yield* dial({ worker, process: launched, config }).pipe(
+  const session = yield* dial({ worker, process: launched, config, rehearse: true }).pipe(
+    Effect.tapErrorTag("HandshakeTimeout", (error) => Effect.sync(() => silent = error)),
     Effect.mapError((error) => ReapedProcess.bootFailed(worker, python.adapter, () => launched.reaped)("handshake", error.message)),
     Scope.provide(scope)
   )
@@ -92,10 +98,9 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
     launched,
     session,
     discard: () => void Deferred.doneUnsafe(over, Exit.succeed("died")),
-    taken: (worker, takerTold) => {
+    taken: (worker, taker) => {
       launched.reaped.fill(worker)
-      told = takerTold
-      owner = "taker"
+      owner = taker
       Deferred.doneUnsafe(over, Exit.succeed("taken"))
       return scope
     }

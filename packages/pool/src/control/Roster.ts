@@ -20,7 +20,7 @@ import * as HostTimer from "../HostTimer.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
-import type { WorkerSeat } from "../WorkerRuntime.ts"
+import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
@@ -182,16 +182,22 @@ export const seat = (
   slot: number
 ): WorkerSeat => {
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
+  let verdict: Imposed | undefined
   return {
     pool,
     slot,
     name: `${pool}/${slot}`,
     config,
     fill: () => {
+      verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
       name.current?.generations.set(slot, generation)
       return generation
     },
+    condemn: (imposed) => {
+      verdict = imposed
+    },
+    verdict: () => verdict,
     sink: {
       attached: (wire) => {
         name.current?.probes.set(slot, wire.probe)

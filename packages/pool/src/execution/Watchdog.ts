@@ -97,6 +97,7 @@ export const child = (
         const tool = "tool" in reason ? reason.tool : undefined
         yield* Event.emit(PoolEvent.watchdog_bite, {}, { ...about, tool, reason: reason._tag, cause: reason.message })
         seat.sink.broken() // no further call for it while it is being stopped
+        seat.condemn(reason)
         yield* Effect.orDie(supervisor.failChild("process", reason))
         return yield* Effect.never
       })

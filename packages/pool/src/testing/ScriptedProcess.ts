@@ -5,6 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
@@ -53,6 +54,7 @@ interface Channel {
   readonly sink: WireSink
   readonly lost: Deferred.Deferred<string>
   open: boolean
+  draining: boolean
 }
 
 export interface ScriptedProcess {
@@ -72,8 +74,13 @@ export interface ScriptedProcess {
   broken: unknown
   /** The thread that runs tools. */
   readonly thread: Effect.Effect<never>
-  /** What SIGTERM does: the running call may finish, those that wait are given back, and so is each that comes. */
-  readonly drain: () => void
+  /**
+   * Gives back what waits and each call that comes, on `channel` as Drain does, or on all, as SIGTERM does; succeeds when the running call is
+   * over. A frozen process hears of it when it is thawed.
+   */
+  readonly drain: (channel?: Channel) => Effect.Effect<void>
+  /** Of the grace of its stop. */
+  drainTook: Duration.Duration
   readonly end: (end: ProcessEnd) => void
   readonly connect: () => Channel
   readonly disconnect: (channel: Channel, detail: string) => void
@@ -185,15 +192,11 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     yield* thawed.await
     computedMillis += (yield* Clock.currentTimeMillis) - execution.at
     jobs.delete(job.id)
-    idle.openUnsafe()
     current = undefined
-    if (job.cancelled) {
-      execution.outcome = "cancelled"
-      return say(job, (sink) => sink.failed(job.id, { _tag: "Cancelled" }))
-    }
-    execution.outcome = "payload" in outcome ? "done" : "raised"
-    const said = outcome
+    execution.outcome = job.cancelled ? "cancelled" : "payload" in outcome ? "done" : "raised"
+    const said = job.cancelled ? { failure: { _tag: "Cancelled" } as const } : outcome
     say(job, (sink) => "payload" in said ? sink.done(job.id, said.payload) : sink.failed(job.id, said.failure))
+    idle.openUnsafe() // when that is said: a drain waits for both
   })
 
   const self: ScriptedProcess = {
@@ -208,10 +211,19 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     broken: undefined,
     cpuMillis: (now) => computedMillis + (current === undefined ? 0 : now - current.at),
     thread: Effect.forever(Effect.flatMap(Queue.take(queue), perform)),
-    drain: () => {
-      draining = true
-      for (const job of [...jobs.values()]) if (!job.running) drop(job, { _tag: "Declined" })
-    },
+    drainTook: Duration.zero,
+    drain: (on) =>
+      Effect.andThen(
+        thawed.await,
+        Effect.suspend(() => {
+          if (on === undefined) draining = true
+          else on.draining = true
+          for (const job of [...jobs.values()]) {
+            if (!job.running && (on === undefined || job.channel === on)) drop(job, { _tag: "Declined" })
+          }
+          return idle.await
+        })
+      ),
     end: (end) => {
       if (self.over) return
       self.over = true
@@ -223,7 +235,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
       Deferred.doneUnsafe(ended, Effect.succeed(end))
     },
     connect: () => {
-      const opened: Channel = { sink: place!.seat.sink, lost: Deferred.makeUnsafe<string>(), open: true }
+      const opened: Channel = { sink: place!.seat.sink, lost: Deferred.makeUnsafe<string>(), open: true, draining: false }
       channel = opened
       opened.sink.attached(wire(opened))
       return opened
@@ -252,7 +264,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
         throw defect
       }
       if (!opened.open) return
-      if (draining) return opened.sink.failed(id, { _tag: "Declined" })
+      if (draining || opened.draining) return opened.sink.failed(id, { _tag: "Declined" })
       const job: Job = {
         id,
         tool,

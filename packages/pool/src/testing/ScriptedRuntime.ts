@@ -256,14 +256,10 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
         yield* Effect.addFinalizer(() =>
           Effect.gen(function*() {
             if (!started.over) {
-              const drain = Effect.andThen(
-                started.thawed.await,
-                Effect.suspend(() => {
-                  started.drain()
-                  return started.idle.await
-                })
-              )
-              const drained = yield* Effect.timeoutOption(drain, seat.config.stopGrace)
+              const { stopGrace } = seat.config
+              const drained = seat.verdict() === undefined
+                ? yield* Effect.timeoutOption(started.drain(), Duration.subtract(stopGrace, started.drainTook))
+                : Option.none()
               started.end(Option.isSome(drained) ? { code: 0, signal: null } : { code: null, signal: "SIGKILL" })
             }
             if (at.process === started) {
@@ -330,6 +326,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
   const channel = (seat: WorkerSeat) =>
     Child.make("channel", {
       plane: "execution",
+      shutdown: Duration.sum(seat.config.stopGrace, Duration.seconds(1)), // as in the bridge
       start: Effect.gen(function*() {
         const supervisor = yield* Supervisor.CurrentSupervisor
         const at = bench(seat.name)
@@ -342,6 +339,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
           HandshakePatience.outlast({ worker: seat.name, config: seat.config, clock: monotonic, evidence: () => evidence(seat) })
         )
         if (silent !== undefined) {
+          seat.condemn(silent)
           yield* Effect.orDie(supervisor.failChild("process", silent))
           return yield* lost(silent.message)
         }
@@ -353,8 +351,14 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
         }
         at.lose = lose
         yield* Effect.addFinalizer(() =>
-          Effect.sync(() => {
+          Effect.gen(function*() {
             if (at.lose === lose) at.lose = undefined
+            if (connection.open && seat.verdict() === undefined) {
+              connection.sink.broken()
+              const drained = Effect.raceFirst(dialled.drain(connection), Deferred.await(connection.lost))
+              const [took] = yield* Effect.timed(Effect.timeoutOption(drained, seat.config.stopGrace))
+              dialled.drainTook = took
+            }
             dialled.disconnect(connection, "its supervisor stopped it")
           })
         )

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIkcKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZSJJCg9Db25uZWN0UmVzcG9uc2USDAoEcmVhZBgBIAEoBBIoCgZmcmFtZXMYAiADKAsyGC5zbmFrZXBpdC52MS5Xb3JrZXJGcmFtZSLNAQoJSG9zdEZyYW1lEiMKBWhlbGxvGAEgASgLMhIuc25ha2VwaXQudjEuSGVsbG9IABIhCgRjYWxsGAIgASgLMhEuc25ha2VwaXQudjEuQ2FsbEgAEiUKBmNhbmNlbBgDIAEoCzITLnNuYWtlcGl0LnYxLkNhbmNlbEgAEiUKBmNyZWRpdBgEIAEoCzITLnNuYWtlcGl0LnYxLkNyZWRpdEgAEiEKBHBpbmcYBSABKAsyES5zbmFrZXBpdC52MS5QaW5nSABCBwoFZnJhbWUioQIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAQgcKBWZyYW1lIj0KBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNImIKB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDCI8CgdSZWZ1c2VkEg0KBWZpZWxkGAEgASgJEhAKCGV4cGVjdGVkGAIgASgJEhAKCHJlY2VpdmVkGAMgASgJIkYKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJImQKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiIwoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIiMKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDCKPAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEhMKCWNhbmNlbGxlZBgDIAEoCEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISABCCAoGcmVhc29uIuABCg9QeXRob25FeGNlcHRpb24SDAoEdHlwZRgBIAEoCRINCgViYXNlcxgCIAMoCRIPCgdtZXNzYWdlGAMgASgJEiIKBmZyYW1lcxgEIAMoCzISLnNuYWtlcGl0LnYxLkZyYW1lEg0KBW5vdGVzGAUgAygJEisKBWNhdXNlGAYgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uEhAKCGltcGxpY2l0GAcgASgIEi0KB21lbWJlcnMYCCADKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24iRQoFRnJhbWUSDAoEZmlsZRgBIAEoCRIMCgRsaW5lGAIgASgNEhAKCGZ1bmN0aW9uGAMgASgJEg4KBnNvdXJjZRgEIAEoCTJZCg1Xb3JrZXJTZXJ2aWNlEkgKB0Nvbm5lY3QSGy5zbmFrZXBpdC52MS5Db25uZWN0UmVxdWVzdBocLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAFiBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIkcKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZSJJCg9Db25uZWN0UmVzcG9uc2USDAoEcmVhZBgBIAEoBBIoCgZmcmFtZXMYAiADKAsyGC5zbmFrZXBpdC52MS5Xb3JrZXJGcmFtZSLyAQoJSG9zdEZyYW1lEiMKBWhlbGxvGAEgASgLMhIuc25ha2VwaXQudjEuSGVsbG9IABIhCgRjYWxsGAIgASgLMhEuc25ha2VwaXQudjEuQ2FsbEgAEiUKBmNhbmNlbBgDIAEoCzITLnNuYWtlcGl0LnYxLkNhbmNlbEgAEiUKBmNyZWRpdBgEIAEoCzITLnNuYWtlcGl0LnYxLkNyZWRpdEgAEiEKBHBpbmcYBSABKAsyES5zbmFrZXBpdC52MS5QaW5nSAASIwoFZHJhaW4YBiABKAsyEi5zbmFrZXBpdC52MS5EcmFpbkgAQgcKBWZyYW1lIsoCCgtXb3JrZXJGcmFtZRInCgd3ZWxjb21lGAEgASgLMhQuc25ha2VwaXQudjEuV2VsY29tZUgAEicKB3N0YXJ0ZWQYAiABKAsyFC5zbmFrZXBpdC52MS5TdGFydGVkSAASIQoEaXRlbRgDIAEoCzIRLnNuYWtlcGl0LnYxLkl0ZW1IABIhCgRkb25lGAQgASgLMhEuc25ha2VwaXQudjEuRG9uZUgAEiUKBmZhaWxlZBgFIAEoCzITLnNuYWtlcGl0LnYxLkZhaWxlZEgAEiEKBHBvbmcYBiABKAsyES5zbmFrZXBpdC52MS5Qb25nSAASJwoHcmVmdXNlZBgHIAEoCzIULnNuYWtlcGl0LnYxLlJlZnVzZWRIABInCgdkcmFpbmVkGAggASgLMhQuc25ha2VwaXQudjEuRHJhaW5lZEgAQgcKBWZyYW1lIk8KBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIImIKB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDCI8CgdSZWZ1c2VkEg0KBWZpZWxkGAEgASgJEhAKCGV4cGVjdGVkGAIgASgJEhAKCHJlY2VpdmVkGAMgASgJIkYKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJImQKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCIjCgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwiIwoERG9uZRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIo8BCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASEwoJY2FuY2VsbGVkGAMgASgISAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIAEIICgZyZWFzb24i4AEKD1B5dGhvbkV4Y2VwdGlvbhIMCgR0eXBlGAEgASgJEg0KBWJhc2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSIgoGZnJhbWVzGAQgAygLMhIuc25ha2VwaXQudjEuRnJhbWUSDQoFbm90ZXMYBSADKAkSKwoFY2F1c2UYBiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEAoIaW1wbGljaXQYByABKAgSLQoHbWVtYmVycxgIIAMoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbiJFCgVGcmFtZRIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SEAoIZnVuY3Rpb24YAyABKAkSDgoGc291cmNlGAQgASgJMlkKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * Everything the host has to say in one tick.
@@ -104,6 +104,12 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: Ping;
     case: "ping";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Drain drain = 6;
+     */
+    value: Drain;
+    case: "drain";
   } | { case: undefined; value?: undefined };
 };
 
@@ -163,6 +169,12 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: Refused;
     case: "refused";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Drained drained = 8;
+     */
+    value: Drained;
+    case: "drained";
   } | { case: undefined; value?: undefined };
 };
 
@@ -197,6 +209,13 @@ export type Hello = Message<"snakepit.v1.Hello"> & {
    * @generated from field: uint32 max_payload = 3;
    */
   maxPayload: number;
+
+  /**
+   * After its Welcome the worker runs the whole path of a call once, with nothing to do: for one that waits, so that its first call is not slower.
+   *
+   * @generated from field: bool rehearse = 4;
+   */
+  rehearse: boolean;
 };
 
 /**
@@ -435,6 +454,36 @@ export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 12);
 
 /**
+ * The worker gives back what it has not begun, and each call that comes, as Failed.declined. The running call goes on. For the rest of the stream.
+ *
+ * @generated from message snakepit.v1.Drain
+ */
+export type Drain = Message<"snakepit.v1.Drain"> & {
+};
+
+/**
+ * Describes the message snakepit.v1.Drain.
+ * Use `create(DrainSchema)` to create a new message.
+ */
+export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 13);
+
+/**
+ * After Drain: no call of this stream is running any more, and what became of it was said before.
+ *
+ * @generated from message snakepit.v1.Drained
+ */
+export type Drained = Message<"snakepit.v1.Drained"> & {
+};
+
+/**
+ * Describes the message snakepit.v1.Drained.
+ * Use `create(DrainedSchema)` to create a new message.
+ */
+export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 14);
+
+/**
  * The tool's code is about to run: from here on the call counts as executed.
  *
  * @generated from message snakepit.v1.Started
@@ -451,7 +500,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 13);
+  messageDesc(file_snakepit_v1_worker, 15);
 
 /**
  * One element of a stream, MessagePack.
@@ -475,7 +524,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 14);
+  messageDesc(file_snakepit_v1_worker, 16);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -499,7 +548,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 15);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -551,7 +600,7 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -613,7 +662,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * One entry of a traceback, outermost first.
@@ -647,7 +696,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
