@@ -31,7 +31,7 @@ export interface Plan {
 
 /** Each request and what answers it. */
 export interface Requests {
-  /** So many more calls of the mix, drawn from the seed, of at most so many milliseconds, from so many callers; answers when they are over. */
+  /** So many more calls of the mix, drawn from the seed, each of at most so long, from so many callers; answers when all are over. */
   readonly load: {
     readonly ask: { readonly calls: number; readonly callers: number; readonly seed: number; readonly mostMillis: number }
     readonly answer: null

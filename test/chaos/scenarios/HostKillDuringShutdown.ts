@@ -2,13 +2,13 @@
  * The host is killed during its shutdown.
  *
  * What is a step: what a shutdown must tell, by the contract of the live tree: every supervisor's `terminate`, every process's end, the end
- * of the roster; and the failures of the two calls that it ends. One shutdown without a kill must tell them all, and says how much time lies
- * between. The host stops itself right after it has told a step, and is killed there: each step is hit exactly, or the run fails.
+ * of the roster; and the failures of the two calls that it ends. One shutdown without a kill must tell them all, and says how much time
+ * lies between. The host stops itself right after it has told a step, and is killed there: each step is hit exactly, or the run fails.
  *
- * Much of a shutdown tells nothing: the end of channels, heartbeats and watchdogs, of the Dispatcher, of the Reaper, the removal of sockets,
- * folders, cgroup and journal, Node's own exit. For those the host is killed at a few moments of each gap between two steps, so many
- * milliseconds after the first. Which of them such a kill has hit nobody can say; a shutdown that is faster than the one that was measured may
- * be over before, and then it counts as missed: at most half of them may.
+ * Much of a shutdown tells nothing: the end of channels, heartbeats and watchdogs, of the Dispatcher, of the Reaper, the removal of
+ * sockets, folders, cgroup and journal, Node's own exit. For those the host is killed at a few moments of each gap between two steps, so many
+ * milliseconds after the first. Which of them such a kill has hit nobody can say; a shutdown that is faster than the measured one may be over
+ * before, and then it counts as missed: at most half of them may.
  */
 import { Contract, type Tree } from "snakepit"
 import type { Chance } from "../Chance.ts"

@@ -31,8 +31,8 @@ const bite = (session: Session): void => {
 export const workerKill: Scenario = {
   name: "worker-kill",
   about:
-    "SIGKILL to a worker at a random moment of 20 calls, half of them not idempotent: none lost, none run twice; hit: kills of a worker with" +
-    " a call, hitOnce: with one that is not idempotent",
+    "SIGKILL to a worker at a random moment of 20 calls, half of them not idempotent: none lost, none run twice; hit: kills of a worker" +
+    " with a call, hitOnce: with one that is not idempotent",
   runs: 300,
   shortRuns: 20,
   sharesHost: true,
