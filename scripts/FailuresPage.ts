@@ -2,16 +2,25 @@
 import { Prediction } from "@snakepit/core/testing"
 import { Contract } from "snakepit"
 
-/** One child that the recovery suite killed. */
+/** Whole milliseconds, of several kills. */
+export interface Spread {
+  readonly median: number
+  readonly max: number
+}
+
+/** One child that the recovery suite killed, several times. */
 export interface RecoveryRow {
   readonly path: string
   readonly means: "SIGKILL" | "socket cut" | "failChild"
   /** The tag of the error that its supervisor was told. */
   readonly noticedAs: string
-  readonly noticedMillis: number
-  readonly recoveredMillis: number
+  readonly runs: number
+  readonly noticed: Spread
+  readonly recovered: Spread
+  /** How the calls of the pools that it touches ended: those that ran, and those that waited. */
   readonly idempotent: ReadonlyArray<string>
   readonly once: ReadonlyArray<string>
+  readonly waiting: ReadonlyArray<string>
 }
 
 /** What `npm run test:recovery -- --record` writes. */
@@ -20,8 +29,8 @@ export interface Recovery {
   readonly rows: ReadonlyArray<RecoveryRow>
 }
 
-/** The last line of one `npm run chaos -- --json`. */
-export interface ChaosLine {
+/** What one scenario of `npm run chaos` has come to. */
+export interface ChaosRow {
   readonly scenario: string
   readonly runs: number
   readonly millis?: { readonly p50: number; readonly p99: number; readonly max: number }
@@ -31,7 +40,7 @@ export interface ChaosLine {
 /** What `npm run chaos -- --record` writes. */
 export interface Chaos {
   readonly machine: Recovery["machine"]
-  readonly rows: ReadonlyArray<ChaosLine>
+  readonly rows: ReadonlyArray<ChaosRow>
 }
 
 const code = (text: string): string => `\`${text}\``
@@ -46,28 +55,50 @@ const taken = ({ group, victims }: Prediction.Prediction, path: string): string 
 
 const outcome = (row: RecoveryRow): string => {
   if (row.idempotent.length === 0) return "nothing: no pool is touched"
-  const all = new Set([...row.idempotent, ...row.once])
+  const all = new Set([...row.idempotent, ...row.once, ...row.waiting])
   if (all.size === 1 && all.has("completed")) return "the results of all calls"
-  return `idempotent: ${row.idempotent.map(code).join(", ")}; others: ${row.once.map(code).join(", ")}`
+  return `running and idempotent: ${row.idempotent.map(code).join(", ")}; running: ${row.once.map(code).join(", ")}; waiting: ${
+    row.waiting.map(code).join(", ")
+  }`
 }
+
+/** Who sees the end of a child that is no fiber, by the error that its supervisor is told. */
+const noticing: Readonly<Record<string, string>> = {
+  ProcessExited: "its Reaper, whose child it is",
+  ForkserverLost: "its Reaper, whose child it is",
+  ReaperLost: "the host, whose child it is",
+  ChannelLost: "the host, by the end of the stream"
+}
+
+const whoNotices = ({ means, noticedAs, path }: RecoveryRow): string => {
+  if (means === "failChild") return "its supervisor, by the end of its fiber"
+  const who = noticing[noticedAs]
+  if (who !== undefined) return `${who}: ${code(noticedAs)}`
+  throw new Error(
+    `nothing says who notices that ${path} has ended, when its supervisor is told ${noticedAs}: say it in scripts/FailuresPage.ts`
+  )
+}
+
+const millis = ({ max, median }: Spread): string => `${median} ms (${max})`
 
 const recoveryLine = (root: Contract.Contract, row: RecoveryRow): string => {
   const promise = Prediction.of(root, row.path, row.means === "failChild" ? "failed" : "ends")
   const cells = [
     code(row.path),
-    row.means === "failChild" ? "`failChild`" : `${row.means}, noticed as ${code(row.noticedAs)}`,
+    row.means === "failChild" ? "`failChild`" : row.means,
+    whoNotices(row),
+    row.means === "failChild" ? "—" : millis(row.noticed),
     code(promise.by),
     taken(promise, row.path),
     outcome(row),
-    `${row.noticedMillis} ms`,
-    `${row.recoveredMillis} ms`
+    millis(row.recovered)
   ]
   return `| ${cells.join(" | ")} |`
 }
 
 const figures = ["accepted", "completed", "failed", "unknown", "refused", "lost", "twice", "survivors", "escalations"]
 
-const machineLine = (machine: Recovery["machine"]): string =>
+const measuredOn = (machine: Recovery["machine"]): string =>
   `Measured on ${machine["cpu"]}, ${machine["cores"]} cores, ${machine["system"]}, Node ${machine["node"]}.`
 
 /** What the times of a scenario are, in its own words: `test/chaos/scenarios`. */
@@ -81,66 +112,96 @@ const times: { readonly [scenario: string]: string } = {
   hang: "hang, or limit, until found"
 }
 
-const spread = ({ millis, scenario }: ChaosLine): string =>
+const spread = ({ millis, scenario }: ChaosRow): string =>
   millis === undefined
     ? ""
     : `${times[scenario] ?? ""} ${Math.round(millis.p50)} / ${Math.round(millis.p99)} / ${Math.round(millis.max)}`.trim()
 
-const chaosTable = ({ machine, rows }: Chaos): ReadonlyArray<string> =>
-  rows.length === 0 ? [] : [
-    "## Under load, by chaos",
-    "",
-    "`npm run chaos -- --scenario <name> --runs N --seed S`: choices from the seed, watched from outside. `lost` and `twice` are calls without an",
-    "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host by two seconds;",
-    "`refused` calls were told that they did not run, and are not among the accepted. Times in milliseconds: median / 99th percentile / longest.",
-    "",
-    machineLine(machine),
-    "",
-    `| scenario | runs | seed | ${figures.join(" | ")} | times |`,
-    `| --- | ${"--- | ".repeat(figures.length + 2)}--- |`,
-    ...rows.map((row) =>
-      `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? ""), spread(row)].join(" | ")} |`
-    ),
-    ""
-  ]
+const chaosTable = ({ machine, rows }: Chaos): ReadonlyArray<string> => [
+  "## Under load, by chaos",
+  "",
+  "`npm run chaos -- --scenario <name> --runs N --seed S`: choices from the seed, watched from outside. `lost` and `twice` are calls without an",
+  "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host by two seconds;",
+  "`refused` calls were told that they did not run, and are not among the accepted. Times in milliseconds: median / 99th percentile / longest.",
+  "",
+  measuredOn(machine),
+  "",
+  `| scenario | runs | seed | ${figures.join(" | ")} | times |`,
+  `| --- | ${"--- | ".repeat(figures.length + 2)}--- |`,
+  ...rows.map((row) =>
+    `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? ""), spread(row)].join(" | ")} |`
+  ),
+  ""
+]
 
-/** The page. Throws when a contract's child has no measured row, or a row no child. */
+/** Throws when what was measured is not what there is. */
+const demandAll = (
+  { again, file, measured, there, what }: {
+    readonly file: string
+    readonly what: string
+    readonly there: ReadonlyArray<string>
+    readonly measured: ReadonlyArray<string>
+    readonly again: string
+  }
+): void => {
+  const missing = there.filter((name) => !measured.includes(name))
+  const gone = measured.filter((name) => !there.includes(name))
+  if (missing.length + gone.length === 0) return
+  throw new Error(
+    `bench/results/${file} is not of the ${what} that there are (never run: ${missing.join(", ") || "none"}; no longer there: ${
+      gone.join(", ") || "none"
+    }). Measure again: ${again}`
+  )
+}
+
+/** The page. Throws when a contract's child has no measured row, or a row no child; and the same of scenarios once chaos is recorded. */
 export const failuresPage = (
   note: string,
   root: Contract.Contract,
   { machine, rows }: Recovery,
-  chaos: Chaos
+  scenarios: ReadonlyArray<string>,
+  chaos: Chaos | undefined
 ): string => {
   const paths = Contract.children(root).map(({ path }) => path)
   const measured = new Map(rows.map((row) => [row.path, row]))
-  const missing = paths.filter((path) => !measured.has(path))
-  const gone = rows.map(({ path }) => path).filter((path) => !paths.includes(path))
-  if (missing.length + gone.length > 0) {
-    throw new Error(
-      `bench/results/recovery.json is of another tree (never killed: ${missing.join(", ") || "none"}; in no contract: ${
-        gone.join(", ") || "none"
-      }). ` +
-        "Measure again: npm run test:recovery -- --record"
-    )
+  demandAll({
+    file: "recovery.json",
+    what: "children",
+    there: paths,
+    measured: [...measured.keys()],
+    again: "npm run test:recovery -- --record"
+  })
+  if (chaos !== undefined) {
+    demandAll({
+      file: "chaos.json",
+      what: "scenarios",
+      there: scenarios,
+      measured: chaos.rows.map(({ scenario }) => scenario),
+      again: "npm run chaos -- --record"
+    })
   }
   return [
     note,
     "",
     "# What a failure costs",
     "",
-    "Every child of the tree, killed in a running application with two pools of two Python workers, each with one idempotent call and one that is",
-    "not: who decides, what goes down with it, what the callers of the pools it touches see, and how long until its supervisor has decided",
-    "and until everything is up again. Who notices is always the supervisor: of a process it hears through the Reaper, of a stream by its end, of all",
-    "else by the end of a fiber. What may escalate from there is in [the supervision tree](architecture/supervision.md).",
+    "Every child of the tree, killed in a running application with two pools of two Python workers. On each pool one idempotent call and one that is",
+    "not are running, and one of each waits behind them. Who notices, who decides, what goes down with it, what the callers of the pools it touches",
+    "see, and how long until its supervisor has been told and until everything is up again: the median, and the longest in brackets. What may",
+    "escalate from there is in [the supervision tree](architecture/supervision.md).",
     "",
-    "Calls to other pools complete in every case. A call that is not idempotent runs at most once in every case.",
+    "Processes and streams are ended from outside. What is a fiber of the host cannot be: there the suite itself tells the supervisor (`failChild`),",
+    "as an operator or a monitor would, so there is no time until it is noticed.",
     "",
-    machineLine(machine),
+    "Calls to other pools complete in every case. A call that is not idempotent runs at most once in every case. One that only waits completes",
+    "unless the Roster goes down; then it never ran, and its caller is told so (`PoolDown`).",
     "",
-    "| what dies | by | who decides | what else restarts | what the caller sees | decided after | whole after |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
+    `${measuredOn(machine)} Each child was killed ${Math.min(...rows.map(({ runs }) => runs))} times.`,
+    "",
+    "| what dies | by | who notices | after | who decides | what else restarts | what the caller sees | whole after |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ...paths.map((path) => recoveryLine(root, measured.get(path)!)),
     "",
-    ...chaosTable(chaos)
+    ...(chaos === undefined ? [] : chaosTable(chaos))
   ].join("\n")
 }

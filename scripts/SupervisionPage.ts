@@ -21,7 +21,8 @@ const branches = (contract: Contract.Contract, indent: string): ReadonlyArray<st
     const last = index === contract.children.length - 1
     const { supervisor } = child
     const rest = supervisor === undefined ? "" : limit(supervisor.intensity)
-    const line = drawn(`${indent}${last ? "└─" : "├─"} ${child.id}`, supervisor?.strategy ?? "", child.plane, rest)
+    const name = child.id === "yours" ? "yours (perWorker)" : child.id
+    const line = drawn(`${indent}${last ? "└─" : "├─"} ${name}`, supervisor?.strategy ?? "", child.plane, rest)
     return [line, ...(supervisor === undefined ? [] : branches(supervisor, `${indent}${last ? "  " : "│ "}`))]
   })
 
@@ -118,6 +119,10 @@ const authority: ReadonlyArray<string> = [
   "| a sibling under _failed by_ | `failChild(id, reason)` of their supervisor | abnormal, counted, followed by a replacement |",
   "| the program | closing the scope of the layer | stops everything in reverse start order |",
   "",
+  "A supervisor without a limit never ends by itself: `pools` and `telemetry` go on trying, and nothing below them reaches the root. What an operator",
+  "does to them is another matter: `failChild` of the root's handle on `telemetry` or `pools` counts as a failure of theirs and spends the root's",
+  "budget, and so does a defect of the engine itself. The types of escalations leave both out, as no child can cause them.",
+  "",
   "Nobody else ends anything. Monitors never stop a worker and never signal a process: they say to its supervisor that it has failed, and why.",
   ""
 ]
@@ -125,9 +130,9 @@ const authority: ReadonlyArray<string> = [
 const checklist: ReadonlyArray<string> = [
   "## Adding a child",
   "",
-  "1. _Which plane?_ Does it belong to one worker, so that it must begin and end with its process? Then it is of the *_execution_* plane and goes",
+  "1. _Which plane?_ Does it belong to one worker, so that it must begin and end with its process? Then it is of the _execution_ plane and goes",
   "   under the worker's supervisor, after what it uses; a user's own goes through `perWorker`. Does it decide for, or serve, many workers? Then it",
-  "   is of the *_control_* plane and goes under `control`, `launcher`, the pool, or Foundation. Say `plane` in `Child.make`: in the wrong place it does",
+  "   is of the _control_ plane and goes under `control`, `launcher`, the pool, or Foundation. Say `plane` in `Child.make`: in the wrong place it does",
   "   not compile.",
   "2. _What must survive its crash?_ State that others need lives in a child above it (the Roster, the ProcessRegistry), never in itself.",
   "3. _Who goes with it?_ Under `rest_for_one` its place decides: after what it cannot live without, before what cannot live without it.",
@@ -153,12 +158,13 @@ export const supervisionPage = (note: string, root: Contract.Contract): string =
     "What each supervisor holds, how it restarts and why, who may end what, and what escalates where. Made from the contracts of the supervisors and",
     "compared with a running application in every test run. What a child's end costs, and how long, is in [failures](../failures.md).",
     "",
-    "The _control_ plane decides for many workers; the _execution_ plane is everything that belongs to one. A crash in the control plane below",
-    "`fleet` touches no worker.",
+    "The _control_ plane decides for many workers; the _execution_ plane is everything that belongs to one. A crash of `control` or anything in it",
+    "touches no worker; of `roster`, `reaper` or `fleet`, all of the pool's.",
     "",
     ...drawing(root),
     "",
-    "`<key>` stands for each pool under `pools`, and for each slot under `fleet`; `yours` for the children that a user has under each worker (`perWorker`).",
+    "`<key>` stands for each pool under `pools`, and for each slot under `fleet`; `yours` for the children that a user has under each worker of a pool",
+    "(`perWorker`). The limits are the defaults: `contract` of the `Snakepit` service is this tree as your configuration has it.",
     "",
     ...authority,
     ...Contract.flatten(root).flatMap(section),

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `npm run test:recovery [-- --record]`: sets up, then kills every child of the live tree in turn. With `--record` what was measured goes to
- * `bench/results/recovery.json`, which `docs/failures.md` is made from.
+ * `npm run test:recovery [-- --record]`: sets up, then kills every child of the live tree in turn. With `--record` each is killed five times, and
+ * medians and maxima go to `bench/results/recovery.json`, which `docs/failures.md` is made from; not when a case failed or was left out.
  */
 import { setupOrExit } from "./setup.mjs"
 import { inCheckout, root } from "./setup/Checkout.mjs"

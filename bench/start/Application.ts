@@ -56,8 +56,10 @@ export const run = <A>(shape: Shape, use: (application: Application, startedMill
     const client = yield* Effect.orDie(Pool.client(Tools))
     const total = (n: number) => Effect.orDie(client.total({ n }))
     /** The present worker of each slot. */
-    const pids = Effect.map(log.recent("snakepit.process.start"), (events) =>
-      new Map(events.map(({ attributes }) => [Number(attributes["slot"]), Number(attributes["pid"])])))
+    const pids = Effect.map(
+      log.recent("snakepit.process.start"),
+      (events) => new Map(events.map(({ attributes }) => [Number(attributes["slot"]), Number(attributes["pid"])]))
+    )
     return yield* use({
       total,
       pids: Effect.map(pids, (pids) => [...pids.values()]),

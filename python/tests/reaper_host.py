@@ -14,7 +14,9 @@ from typing import Any
 
 from worker_host import TOKEN
 
-REAPER = Path(__file__).resolve().parents[1] / "src" / "snakepit" / "reaper.py"
+SOURCES = Path(__file__).resolve().parents[1] / "src"
+REAPER = SOURCES / "snakepit_reaper" / "__main__.py"
+IN_CHECKOUT = (sys.executable, "-I", "-S", str(REAPER))  # as PythonPackage.ts has it
 ADAPTERS = Path(__file__).resolve().parent / "adapters"
 PATIENCE = 10.0  # seconds for an event that comes in milliseconds; only a failing test waits so long
 
@@ -24,10 +26,11 @@ Event = dict[str, Any]
 class ReaperHost:
     """A Reaper and the pids that were seen below it."""
 
-    def __init__(self, *prefix: str) -> None:
+    def __init__(self, *prefix: str, reaper: tuple[str, ...] = IN_CHECKOUT, cwd: Path | None = None) -> None:
         """`prefix` is a command that runs the Reaper's."""
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-I", "-S", str(REAPER)],
+            [*prefix, *reaper],
+            cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -62,7 +65,7 @@ class ReaperHost:
             "forkserver",
             id,
             argv=[sys.executable, "-m", "snakepit.forkserver", "--adapter", adapter, "--path", str(ADAPTERS)],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REAPER.parents[1]), **env},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), **env},
             cwd="/",
         )
         self.pid(id)

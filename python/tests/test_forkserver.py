@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from reaper_host import PATIENCE, ReaperHost, alive, await_dead, limit
+from reaper_host import PATIENCE, SOURCES, ReaperHost, alive, await_dead, limit
+from snakepit import forkserver as program
+from snakepit_reaper.births import ANSWER_SECONDS
 from worker_host import Stream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a forked worker belongs to a subreaper: Linux only")
@@ -34,13 +38,40 @@ def stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def standing_by(forkserver: int) -> int:
     """A process that waits for an order, waited for."""
+    await_that(lambda: bool(children(forkserver)))
+    return children(forkserver)[0]
+
+
+def await_that(holds: Callable[[], bool]) -> None:
     until = time.monotonic() + PATIENCE
-    while not (middles := Path(f"/proc/{forkserver}/task/{forkserver}/children").read_text().split()):
+    while not holds():
         assert time.monotonic() < until
         time.sleep(0.001)
-    return int(middles[0])
+
+
+def freeze(forkserver: int) -> list[int]:
+    """Stops it and what stands by, so that it takes no order; the processes that are to be continued."""
+    await_that(lambda: len(children(forkserver)) == program.STANDING_BY)
+    frozen = [forkserver, *children(forkserver)]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    await_that(lambda: all(stat(pid)[0] == "T" for pid in frozen))
+    return frozen
+
+
+def thaw(frozen: list[int]) -> None:
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+
+
+def await_children(reaper: ReaperHost, expected: set[int]) -> None:
+    await_that(lambda: set(reaper.children()) == expected)
 
 
 def fds(pid: int) -> int:
@@ -93,6 +124,20 @@ def test_what_keeps_it_from_forking_is_told(
     assert reaper.event("spawn_failed", "late")["forkserver_gone"]
     assert reaper.event("exited", "fork")["code"] == code
     reaper.event("gone", "fork")
+
+
+def test_a_requirement_that_cannot_be_imported_is_told_as_one_of_the_adapter(reaper: ReaperHost, folder: Path) -> None:
+    (folder / "grpc.py").write_text("raise ImportError('libstdc++.so.6 is not there')")
+    status = reaper.forkserver(PYTHONPATH=f"{folder}:{SOURCES}")
+    assert (status["status"], status["stage"]) == ("failed", "import")
+    assert status["exception"]["message"] == "libstdc++.so.6 is not there"
+    assert reaper.event("exited", "fork")["code"] == 78
+
+
+def test_without_proc_nobody_knows_how_many_threads_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert program._threads() is not None
+    monkeypatch.setattr(os, "listdir", Mock(side_effect=FileNotFoundError))
+    assert program._threads() is None
 
 
 def test_a_forked_worker_serves_and_drains(reaper: ReaperHost, folder: Path) -> None:
@@ -216,7 +261,7 @@ def test_living_workers_serve_on_when_the_forkserver_dies(reaper: ReaperHost, fo
 
 def test_forks_that_a_dying_forkserver_owes_are_answered_and_leave_nothing(reaper: ReaperHost, folder: Path) -> None:
     reaper.forkserver()
-    os.killpg(reaper.pids[0], signal.SIGSTOP)
+    freeze(reaper.pids[0])
     ids = [f"a/{n}" for n in range(20)]
     for n, id in enumerate(ids):
         reaper.fork(id, folder / str(n))
@@ -247,18 +292,96 @@ def test_a_forkserver_whose_middle_was_killed_ends_for_an_order_may_be_lost(reap
 
 def test_a_fork_can_be_withdrawn_before_and_after_it_was_ordered(reaper: ReaperHost, folder: Path) -> None:
     reaper.forkserver()
-    os.killpg(reaper.pids[0], signal.SIGSTOP)
+    forkserver = reaper.pids[0]
+    frozen = freeze(forkserver)
     ids = [f"a/{n}" for n in range(10)]
     for n, id in enumerate(ids):
         reaper.fork(id, folder / str(n))
     for id in ids:
+        reaper.signal(id, "TERM")
         reaper.signal(id, "KILL")
-    assert "withdrawn" in reaper.event("spawn_failed", ids[-1])["message"]
-    os.killpg(reaper.pids[0], signal.SIGCONT)
-    reaper.pid(ids[0])
-    assert reaper.event("exited", ids[0])["sent"] == "KILL"
-    reaper.event("gone", ids[0])
-    assert not [event for event in reaper.of("status") if event["id"] != "fork"]
+    for id in ids:
+        failed = reaper.event("spawn_failed", id)
+        assert (failed["errno"], failed["forkserver_gone"]) == (errno.ECANCELED, False)
+        assert "withdrawn" in failed["message"]
+    thaw(frozen)
+    after = reaper.forked("a/after", folder / "after")
+    await_children(reaper, {forkserver, after})
+    # nothing more is said of those that were born all the same
+    assert len(reaper.of("spawn_failed")) == len(ids)
+    assert not [event for event in reaper.events if event.get("id") in ids and event["event"] != "spawn_failed"]
+    reaper.events.clear()
+    reaper.forked(ids[0], folder / "again")
+
+
+def test_a_forkserver_that_was_stopped_is_replaced_and_takes_no_worker_along(reaper: ReaperHost, folder: Path) -> None:
+    reaper.forkserver()
+    os.kill(reaper.pids[0], signal.SIGSTOP)
+    ids = [f"a/{n}" for n in range(20)]
+    for n, id in enumerate(ids):
+        reaper.fork(id, folder / str(n))
+    exited = reaper.event("exited", "fork")
+    assert (exited["signal"], exited["sent"]) == ("SIGKILL", "KILL")
+    reaper.event("gone", "fork")
+    failed = {event["id"]: event for event in reaper.of("spawn_failed")}
+    # those that stood by have forked
+    born = [id for id in ids if id not in failed]
+    assert len(born) <= program.STANDING_BY
+    assert all(event["forkserver_gone"] and "has not answered" in event["message"] for event in failed.values())
+    assert "it is killed" in reaper.event("error", "fork")["message"]
+    pids = [reaper.pid(id) for id in born]
+    assert [reaper.event("status", id)["status"]["status"] for id in born] == ["ready"] * len(born)
+    await_children(reaper, set(pids))
+    assert not [event for event in reaper.of("exited") if event["id"] != "fork"]
+    reaper.events.clear()
+    reaper.forkserver()
+    reaper.forked("a/20", folder / "20")
+
+
+def test_time_in_which_the_reaper_did_not_run_is_no_fault_of_the_forkserver(reaper: ReaperHost, folder: Path) -> None:
+    reaper.forkserver()
+    frozen = freeze(reaper.pids[0])
+    reaper.fork("a", folder / "s")
+    reaper.spawn("before", "true")
+    reaper.event("gone", "before")
+    reaper.process.send_signal(signal.SIGSTOP)
+    time.sleep(ANSWER_SECONDS + 0.2)
+    reaper.process.send_signal(signal.SIGCONT)
+    reaper.spawn("after", "true")
+    reaper.event("gone", "after")
+    thaw(frozen)
+    reaper.pid("a")
+    assert reaper.event("status", "a")["status"]["status"] == "ready"
+    assert not reaper.of("error")
+
+
+def test_a_worker_that_is_being_born_lives_on_when_the_forkserver_is_stopped(reaper: ReaperHost, folder: Path) -> None:
+    gate = folder / "gate"
+    reaper.forkserver(adapter="gated", GATE=str(gate))
+    reaper.fork("a", folder / "s")
+    pid = reaper.pid("a")
+    reaper.signal("fork", "TERM")
+    reaper.event("gone", "fork")
+    gate.touch()
+    assert reaper.event("status", "a")["status"]["pid"] == pid
+    assert not [event for event in reaper.of("exited") if event["id"] != "fork"]
+
+
+def test_a_stop_of_the_forkserver_amid_fifty_forks_harms_none_that_was_answered(
+    reaper: ReaperHost, folder: Path
+) -> None:
+    reaper.forkserver()
+    ids = [f"a/{n}" for n in range(50)]
+    for n, id in enumerate(ids):
+        reaper.fork(id, folder / str(n))
+    reaper.event("spawned", ids[9])
+    reaper.signal("fork", "TERM")
+    reaper.event("gone", "fork")
+    born = [event["id"] for event in reaper.of("spawned") if event["id"] != "fork"]
+    assert {*born, *(event["id"] for event in reaper.of("spawn_failed"))} == set(ids)
+    assert [reaper.event("status", id)["status"]["status"] for id in born] == ["ready"] * len(born)
+    await_children(reaper, {reaper.pid(id) for id in born})
+    assert not [event for event in reaper.of("exited") if event["id"] != "fork"]
 
 
 def test_a_worker_that_dies_as_soon_as_it_is_born_is_told_as_any_other(reaper: ReaperHost, folder: Path) -> None:

@@ -3,19 +3,27 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import venv
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reaper_host import PATIENCE, ReaperHost, alive, await_dead, limit
+from reaper_host import PATIENCE, SOURCES, ReaperHost, alive, await_dead, limit
+from snakepit import _liveness
+from snakepit_reaper.births import ANSWER_SECONDS, Birth, Births
 from snakepit_reaper.cgroup import remove_parents
+from snakepit_reaper.launch import can_tie
 from snakepit_reaper.lines import Lines
+from snakepit_reaper.memory import OomKills
+from snakepit_reaper.turns import TURN_SECONDS, Turns
 from worker_host import TOKEN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is proved here needs /proc and a subreaper")
@@ -45,6 +53,37 @@ def test_says_that_it_is_ready_and_a_subreaper(reaper: ReaperHost) -> None:
     }
 
 
+def test_runs_where_it_is_installed_and_whatever_lies_about(folder: Path) -> None:
+    home = folder / "venv"
+    venv.create(home, symlinks=True)
+    (packages,) = home.glob("lib/*/site-packages")
+    # not the worker's package: it must not need it
+    (packages / "snakepit_reaper").symlink_to(SOURCES / "snakepit_reaper")
+    for decoy in ("snakepit_reaper", "snakepit", "selectors"):
+        (folder / f"{decoy}.py").write_text("raise SystemExit(3)")
+    command = (str(home / "bin" / "python"), "-I", "-m", "snakepit_reaper")
+    reaper = ReaperHost("env", f"PYTHONPATH={folder}", reaper=command, cwd=folder)
+    try:
+        reaper.spawn("a", "true")
+        assert reaper.event("exited", "a")["code"] == 0
+        assert reaper.close() == 0
+    finally:
+        reaper.kill()
+
+
+@pytest.mark.parametrize("result", [-1, 0], ids=["refused", "not kept"])
+def test_a_parent_death_signal_that_the_kernel_does_not_keep_is_not_claimed(
+    monkeypatch: pytest.MonkeyPatch, result: int
+) -> None:
+    assert can_tie()
+    refusing = Mock()
+    refusing.prctl.return_value = result
+    monkeypatch.setattr("snakepit_reaper.launch.libc", refusing)
+    assert not can_tie()
+    monkeypatch.setattr("ctypes.CDLL", lambda _: refusing)
+    assert not _liveness._tied()
+
+
 def test_gives_a_worker_its_secret_its_status_pipe_and_nothing_else(reaper: ReaperHost) -> None:
     reaper.python(
         "default/0",
@@ -61,7 +100,8 @@ os.write(fd, json.dumps(facts).encode() + b"\\n")
     )
     status = reaper.event("status", "default/0")["status"]
     assert status.pop("fds") == [status.pop("fd")]
-    assert status == {"secret": f"{TOKEN}\n", "leader": True, "marker": "default/0", "oom": "500"}
+    oom = str(min(int(Path("/proc/self/oom_score_adj").read_text()) + 500, 1000))
+    assert status == {"secret": f"{TOKEN}\n", "leader": True, "marker": "default/0", "oom": oom}
 
 
 def test_tells_output_exit_code_and_gone_in_this_order(reaper: ReaperHost) -> None:
@@ -166,6 +206,11 @@ def test_survives_a_command_that_it_cannot_understand(reaper: ReaperHost, line: 
     assert reaper.event("exited", "a")["code"] == 0
 
 
+def test_answers_a_ping(reaper: ReaperHost) -> None:
+    reaper.write(b'{"op":"ping"}')
+    assert reaper.event("pong") == {"event": "pong"}
+
+
 def test_a_worker_that_the_host_does_not_listen_to_is_never_blocked(reaper: ReaperHost) -> None:
     reaper.python("a", "import sys\nfor _ in range(3000): print('x' * 1000)\n")
     # reads nothing until the worker, which wrote three times what is kept, has ended
@@ -235,6 +280,23 @@ os.write(int(os.environ["SNAKEPIT_STATUS_FD"]), json.dumps(facts).encode() + b"\
     assert reaper.event("status", "a")["status"] == [3, "700", [99, 99], [1 << 30, 1 << 30]]
 
 
+@pytest.mark.parametrize(("own", "expected"), [(100, "600\n"), (800, "1000\n"), (1000, "1000\n")])
+def test_by_default_the_kernel_prefers_a_worker_to_the_host_whatever_that_has(own: int, expected: str) -> None:
+    if own < int(Path("/proc/self/oom_score_adj").read_text()):
+        pytest.skip("these tests already run with more")
+    reaper = ReaperHost("sh", "-c", f'echo {own} > /proc/self/oom_score_adj; exec "$@"', "sh")
+    try:
+        pid = reaper.python("a", SLEEP)
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == expected
+        pid = reaper.python("b", SLEEP, {"oom_score_adj": None})
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == expected
+        pid = reaper.python("explicit", SLEEP, {"oom_score_adj": 1000})
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+        assert not reaper.of("error")
+    finally:
+        reaper.kill()
+
+
 def test_a_worker_has_the_file_limit_of_the_host_though_the_reaper_has_raised_its_own() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowered = min(soft, 1000)
@@ -254,6 +316,9 @@ def test_a_setting_that_cannot_be_had_is_told_and_the_worker_runs(reaper: Reaper
     assert ["oom_score_adj 5000" in told[0], "without a cgroup of its own" in told[1]] == [True, True]
     assert alive(pid)
     assert not list(folder.iterdir())
+    # once for all that ask for the same
+    reaper.python("a/2", SLEEP, {"oom_score_adj": 5000})
+    assert not [event for event in reaper.of("error") if event["id"] == "a/2"]
 
 
 @pytest.mark.parametrize(
@@ -386,6 +451,80 @@ def test_as_the_first_process_of_a_namespace_it_reaps_sweeps_and_heeds_signals()
     finally:
         reaper.pids.clear()
         reaper.kill()
+
+
+CGROUP_FILES = {
+    "version 2": (
+        "0::/kubepods/pod7\n",
+        "sys/fs/cgroup/kubepods/pod7/memory.events",
+        "low 0\nhigh 12\nmax 40\noom 3\noom_kill {}\noom_group_kill 9\n",
+        "cgroup-shared",
+    ),
+    "version 2, beside version 1": (
+        "4:memory:/\n0::/\n",
+        "sys/fs/cgroup/unified/memory.events",
+        "oom 3\noom_kill {}\n",
+        "cgroup-shared",
+    ),
+    "version 1": (
+        "4:cpu,memory:/docker/8\n",
+        "sys/fs/cgroup/memory/docker/8/memory.oom_control",
+        "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n",
+        "cgroup-v1",
+    ),
+    "version 1 in a container": (
+        "4:memory:/docker/8\n",
+        "sys/fs/cgroup/memory/memory.oom_control",
+        "oom_kill_disable 0\noom_kill {}\n",
+        "cgroup-v1",
+    ),
+    "version 2 without memory": ("0::/\n", "proc/vmstat", "oom_killer 5\noom_kill {}\n", "kernel"),
+}
+
+
+@pytest.mark.parametrize(("own", "counter", "text", "evidence"), CGROUP_FILES.values(), ids=CGROUP_FILES)
+def test_kills_for_memory_are_counted_where_the_kernel_says_them(
+    tmp_path: Path, own: str, counter: str, text: str, evidence: str
+) -> None:
+    file = tmp_path / counter
+    for needed in (file, tmp_path / "proc" / "self" / "cgroup"):
+        needed.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "proc" / "self" / "cgroup").write_text(own)
+    file.write_text(text.format(7))
+    kills = OomKills(str(tmp_path))
+    assert (kills.evidence, kills.count()) == (evidence, 7)
+    file.write_text(text.format(9))
+    assert kills.count() == 9
+    file.unlink()
+    assert kills.count() == 0
+
+
+def test_the_time_of_a_turn_is_what_the_reaper_ran() -> None:
+    now = iter([100.0, 100.1, 100.1, 3700.0, 3700.2])
+    turns = Turns(lambda: next(now))
+    assert [turns.turn() for _ in range(4)] == pytest.approx([0.1, 0.0, TURN_SECONDS, 0.2])
+
+
+def test_an_order_is_not_overdue_for_what_was_sent_before_it() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with there:
+        births = Births(here)
+        for id in "abc":
+            births.ask(Birth(id, {"id": id, "socket": "s", "name": id, "max_payload": 1}))
+        assert not list(births.order())
+        births.age(ANSWER_SECONDS * 0.75)
+        there.send(b'{"id":"a","pid":1}')
+        assert [answered[0].id for answered in births.answers() if answered] == ["a"]
+        births.age(ANSWER_SECONDS * 0.75)
+        # neither b nor c waited longer since its turn came
+        assert not births.overdue
+        there.send(b'{"id":"c","pid":2}')
+        assert [answered[0].id for answered in births.answers() if answered] == ["c"]
+        # others that go on do not excuse the one that hangs
+        births.age(ANSWER_SECONDS * 0.5)
+        assert births.overdue
+        assert [birth.id for birth in births.lose()] == ["b"]
+        assert not births.overdue
 
 
 @given(chunks=st.lists(st.text("ab\n", max_size=12).map(str.encode)), limit=st.integers(1, 6))

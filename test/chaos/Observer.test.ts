@@ -35,7 +35,7 @@ describe.skipIf(!Observer.canSee())("the observer", () => {
     const worker = { ...process, pid: 10, parent: 5, command: "python -m snakepit.worker --name default/3", worker: "default/3#1" }
     const forked = { ...process, pid: 11, parent: 5, command: "snakepit.worker default/4", worker: "default/4#0" }
     const all = [
-      { ...process, pid: 5, parent: 1, command: "python reaper.py", worker: undefined },
+      { ...process, pid: 5, parent: 1, command: "python -m snakepit_reaper", worker: undefined },
       { ...process, pid: 6, parent: 5, command: "python -m snakepit.forkserver", worker: "default/forkserver#0" },
       { ...process, pid: 7, parent: 6, command: "python -m snakepit.forkserver", worker: "default/forkserver#0" },
       worker,

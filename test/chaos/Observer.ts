@@ -130,7 +130,7 @@ export const forkservers = (processes: ReadonlyArray<Process>): ReadonlyArray<He
 /** The Reapers of a run: by their program, and of the pool that one of their children carries in its mark. */
 export const reapers = (processes: ReadonlyArray<Process>): ReadonlyArray<Helper> =>
   processes.flatMap((process) => {
-    if (!process.command.endsWith("reaper.py")) return []
+    if (!/snakepit_reaper(\/__main__\.py)?$/.test(process.command)) return []
     const mark = processes.find(({ parent, worker }) => parent === process.pid && worker !== undefined)?.worker
     return mark === undefined ? [] : [{ ...process, pool: mark.slice(0, mark.indexOf("/")) }]
   })

@@ -45,6 +45,7 @@ const tree = (
 ): Tree.SupervisorNode => ({
   path,
   strategy: root.strategy,
+  intensity: root.intensity,
   budgetLeft: budgets[path] ?? 3,
   children: Object.entries(branch).filter(([id]) => id !== "at").map(([id, value]) => {
     const below = `${path}/${id}`
@@ -53,6 +54,8 @@ const tree = (
       id,
       path: below,
       status: "running",
+      restart: entry!.restart,
+      shutdown: entry!.shutdown,
       because: undefined,
       generation: typeof value === "number" ? value : Number(value["at"] ?? 0),
       restarts: 0,

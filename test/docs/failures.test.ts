@@ -1,42 +1,70 @@
 /** The page of failures is of the tree that there is, or it is not made. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { readFileSync } from "node:fs"
 import { Contract, Snakepit } from "snakepit"
+import * as ChaosScenarios from "../../scripts/ChaosScenarios.ts"
 import { failuresPage, type Recovery } from "../../scripts/FailuresPage.ts"
 
 const row = (path: string): Recovery["rows"][number] => ({
   path,
   means: "SIGKILL",
   noticedAs: "ProcessExited",
-  noticedMillis: 12,
-  recoveredMillis: 120,
+  runs: 5,
+  noticed: { median: 12, max: 30 },
+  recovered: { median: 120, max: 200 },
   idempotent: ["completed"],
-  once: ["OutcomeUnknown", "completed"]
+  once: ["OutcomeUnknown", "completed"],
+  waiting: ["completed"]
 })
 const machine = { cpu: "a processor", cores: 2, system: "a system", node: "v0" }
-
-const none = { machine: {}, rows: [] }
 
 describe("the page of failures", () => {
   it.effect("has a row for each child, and one for each chaos run", () =>
     Effect.map(Snakepit.contract(), (root) => {
       const rows = Contract.children(root).map(({ path }) => row(path))
       const millis = { p50: 40.4, p99: 101.6, max: 120 }
-      const chaos = { scenario: "host-kill", runs: 300, seed: 7, accepted: 6000, twice: 0, millis }
-      const page = failuresPage("", root, { machine, rows }, { machine: { ...machine, cores: 64 }, rows: [chaos] })
-      for (const { path } of rows) assert.include(page, `\n| \`${path}\` | SIGKILL, noticed as \`ProcessExited\` | `)
-      assert.include(page, "idempotent: `completed`; others: `OutcomeUnknown`, `completed` | 12 ms | 120 ms |")
+      const chaos = { machine: { ...machine, cores: 64 }, rows: [{ scenario: "host-kill", runs: 300, seed: 7, accepted: 6000, twice: 0, millis }] }
+      const page = failuresPage("", root, { machine, rows }, ["host-kill"], chaos)
+      for (const { path } of rows) {
+        assert.include(page, `\n| \`${path}\` | SIGKILL | its Reaper, whose child it is: \`ProcessExited\` | 12 ms (30) | `)
+      }
+      const calls = "running and idempotent: `completed`; running: `OutcomeUnknown`, `completed`; waiting: `completed`"
+      assert.include(page, `${calls} | 120 ms (200) |`)
       assert.include(page, "| `host-kill` | 300 | 7 | 6000 |  |  |  |  |  | 0 |  |  | SIGKILL until all are gone 40 / 102 / 120 |")
       assert.include(page, "Measured on a processor, 64 cores")
+    }))
+
+  it.effect("has no time until it is noticed where the suite itself tells the supervisor, and no table of chaos before that has run", () =>
+    Effect.map(Snakepit.contract(), (root) => {
+      const rows = Contract.children(root).map(({ path }) => ({ ...row(path), means: "failChild" as const, noticedAs: "Error" }))
+      const page = failuresPage("", root, { machine, rows }, ["worker-kill"], undefined)
+      assert.include(page, "| `snakepit/pools` | `failChild` | its supervisor, by the end of its fiber | — | `snakepit` | ")
+      assert.notInclude(page, "worker-kill")
     }))
 
   it.effect("is not made when a child was never killed, or a row is of no child", () =>
     Effect.map(Snakepit.contract(), (root) => {
       const [first, ...rest] = Contract.children(root).map(({ path }) => row(path))
-      assert.throws(() => failuresPage("", root, { machine, rows: rest }, none), `never killed: ${first!.path}`)
-      assert.throws(
-        () => failuresPage("", root, { machine, rows: [first!, ...rest, row("snakepit/ghost")] }, none),
-        "in no contract: snakepit/ghost"
-      )
+      const of = (rows: Recovery["rows"]) => () => failuresPage("", root, { machine, rows }, [], undefined)
+      assert.throws(of(rest), `never run: ${first!.path}; no longer there: none). Measure again: npm run test:recovery -- --record`)
+      assert.throws(of([first!, ...rest, row("snakepit/ghost")]), "never run: none; no longer there: snakepit/ghost")
+      assert.throws(of([{ ...first!, noticedAs: "Surprise" }, ...rest]), /nothing says who notices that .* is told Surprise/)
     }))
+
+  it.effect("is not made when a recorded chaos misses a scenario, or has one that there is not", () =>
+    Effect.map(Snakepit.contract(), (root) => {
+      const rows = Contract.children(root).map(({ path }) => row(path))
+      const of = (recorded: string) => () =>
+        failuresPage("", root, { machine, rows }, ["worker-kill"], { machine, rows: [{ scenario: recorded, runs: 1 }] })
+      assert.throws(of("host-kill"), "never run: worker-kill; no longer there: host-kill). Measure again: npm run chaos -- --record")
+      assert.doesNotThrow(of("worker-kill"))
+    }))
+
+  it("knows the scenarios of the runner", () => {
+    const runner = readFileSync(new URL("../chaos/main.ts", import.meta.url), "utf8")
+    const listed = /^const scenarios[^[]*\[([^\]]*)\]/m.exec(runner)![1]!.split(",").map((name) => name.trim())
+    const camel = (name: string) => name.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+    assert.sameMembers(ChaosScenarios.names.map(camel), listed)
+  })
 })

@@ -11,6 +11,8 @@ import { config, root } from "../e2e/fixtures/Program.ts"
 /** dprint pads tables; what it pads does not count. */
 const plain = (text: string) => text.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---").replaceAll(/\s+$/gm, "")
 
+const twoPools = { pools: { ...config().pools, other: config({}, { size: 1 }).pools["default"]! } }
+
 describe("the reference", () => {
   it.effect("is what `npm run gen` writes", () =>
     Effect.map(pages, (all) => {
@@ -27,11 +29,12 @@ describe("the reference", () => {
     }
   })
 
-  it.live("has the children, orders and strategies of the live tree, and the live tree has no others", () =>
+  it.live("is of the tree that runs: its contract is that of the configuration, and the live tree is what it promises", () =>
     Effect.gen(function*() {
-      const { tree } = yield* Snakepit.Snakepit
+      const { contract, tree } = yield* Snakepit.Snakepit
       const live = yield* tree
-      assert.deepStrictEqual(Contract.compare(yield* Snakepit.contract(), live), [])
+      assert.deepStrictEqual(contract, yield* Snakepit.contract(twoPools))
+      assert.deepStrictEqual(Contract.compare(contract, live), [])
       assert.includeMembers(Tree.flatten(live).map(({ path }) => path), ["snakepit/pools/default/fleet/1", "snakepit/pools/other/fleet/0"])
-    }).pipe(Effect.provide(Snakepit.layer({ pools: { ...config().pools, other: config({}, { size: 1 }).pools["default"]! } }))))
+    }).pipe(Effect.provide(Snakepit.layer(twoPools))))
 })

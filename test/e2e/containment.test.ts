@@ -66,7 +66,7 @@ const startOnce = async (data: string): Promise<ReadonlyArray<Event.Event>> => {
 
 /** The Reaper itself; in a namespace, unshare has it in its command line too. */
 const reaperOf = async (runId: string): Promise<number> =>
-  (await survivors(runId)).find(({ command }) => command.includes("reaper.py") && !command.startsWith("unshare"))!.pid
+  (await survivors(runId)).find(({ command }) => command.includes("snakepit_reaper") && !command.startsWith("unshare"))!.pid
 
 /** Kills a host and its Reaper so that the Reaper cannot sweep. */
 const killWithReaper = async (host: ReturnType<typeof start>, runId: string) => {

@@ -82,6 +82,21 @@ describe("snakepit doctor", () => {
     assert.include(errorsOf(report)[1]?.text, "/dev/null/data")
   })
 
+  it("looks for every part of an adapter's name, without running its code", () => {
+    const { report } = doctor(config({ adapter: "tools.gpu" })) // tools.py is no package
+    assert.deepStrictEqual(errorsOf(report).map(({ area, text }) => [area, text]), [["python default", `there is no module "tools.gpu"`]])
+    const other = doctor(config({ adapter: "email.nowhere.tools" })).report // a package that has no such module
+    assert.deepStrictEqual(errorsOf(other).map(({ text }) => text), [`there is no module "email.nowhere", of "email.nowhere.tools"`])
+  })
+
+  it("names python.cwd when it is no folder", () => {
+    const { code, report } = doctor(config({ cwd: "/nowhere/at/all" }))
+    assert.strictEqual(code, 1)
+    assert.deepStrictEqual(errorsOf(report).map(({ area, remedy }) => [area, remedy]), [
+      ["python default", "make the folder, or correct python.cwd"]
+    ])
+  })
+
   it("names every key of the configuration that is wrong, and goes on", () => {
     const { code, report } = doctor({ pools: { default: { sise: 2, python: { adapter: "tools" } } } })
     assert.strictEqual(code, 1)

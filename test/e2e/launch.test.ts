@@ -66,6 +66,35 @@ describe.skipIf(process.platform !== "linux")("a worker", () => {
       })
     ))
 
+  it.live("comes by another way when its forkserver stands still, which is replaced and forks the next one", () =>
+    program(
+      config({}, { ...one, size: 4 }), // more than stand by to become workers without it
+      Effect.gen(function*() {
+        const tools = yield* Pool.client(Tools)
+        const forkserver = (yield* told("snakepit.forkserver.start"))[0]!.attributes["pid"]
+        const workers = (yield* told("snakepit.process.start")).map(({ attributes }) => attributes["pid"])
+        const restarted = yield* next("snakepit.launcher_supervisor.restart")
+        const forksAgain = yield* next("snakepit.forkserver.start", forkserver)
+        const spawned = yield* Deferred.make<Event.Value>()
+        yield* (yield* EventBus.EventBus).attach("snakepit.process.start", ({ attributes }) => {
+          if (attributes["start"] === "spawn") Deferred.doneUnsafe(spawned, Exit.succeed(attributes["pid"]!))
+        })
+        process.kill(Number(forkserver), "SIGSTOP")
+        for (const worker of workers) process.kill(Number(worker), "SIGKILL")
+        const pid = yield* Effect.timeout(Deferred.await(spawned), "20 seconds")
+        assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+        assert.include((yield* restarted).attributes["cause"], `process ${forkserver} ended by SIGKILL: it stood still`)
+        assert.deepInclude((yield* forksAgain).attributes, { mode: "fork" })
+        const known = (yield* told("snakepit.process.start")).map(({ attributes }) => attributes["pid"])
+        const forked = yield* Deferred.make<void>()
+        yield* (yield* EventBus.EventBus).attach("snakepit.process.start", ({ attributes }) => {
+          if (attributes["start"] === "fork" && !known.includes(attributes["pid"]!)) Deferred.doneUnsafe(forked, Exit.void)
+        })
+        process.kill(Number(pid), "SIGKILL")
+        yield* Effect.timeout(Deferred.await(forked), "20 seconds")
+      })
+    ))
+
   it.live("is spawned when the import of its adapter has started threads", () =>
     program(
       config({ adapter: "starts_threads" }, one),

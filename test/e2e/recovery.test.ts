@@ -131,4 +131,25 @@ describe("a worker of a pool of real Python processes", () => {
         pools: { ...config({}, { ...quick, size: 1 }).pools, other: config({}, { ...quick, size: 1 }).pools["default"]! }
       }))
     ))
+
+  it.live("whose Reaper stands still goes with it: the pool serves again, and nothing of what was stopped is left", () =>
+    Effect.gen(function*() {
+      const { awaitEvent } = yield* recorder(0)
+      const bus = yield* EventBus.EventBus
+      const restarts: Array<Event.Event> = []
+      yield* bus.attach("snakepit.*_supervisor.restart", (event) => restarts.push(event))
+      const tools = yield* Pool.client(Tools)
+      const { runId } = yield* Snakepit.Snakepit
+      const before = (yield* Survivors.of(runId)).map(({ pid }) => pid)
+      const reaper = (yield* (yield* EventLog.EventLog).recent("snakepit.reaper.start"))[0]
+      process.kill(Number(reaper!.attributes["pid"]), "SIGSTOP")
+      yield* awaitEvent("snakepit.process.start")
+      assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+      const after = new Set((yield* Survivors.of(runId)).map(({ pid }) => pid))
+      assert.deepStrictEqual(before.filter((pid) => after.has(pid)), [])
+      assert.deepStrictEqual(restarts.map(({ attributes }) => [attributes["path"], attributes["child"]]), [
+        ["snakepit/pools/default", "reaper"]
+      ])
+      assert.include(restarts[0]!.attributes["cause"], "stands still: somebody sent SIGSTOP")
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, { ...quick, size: 1 })))))
 })

@@ -1,8 +1,11 @@
-/** An application with two pools of real Python workers, everything it tells, and the processes that stand for its children. */
+/**
+ * An application with two pools of real Python workers, of which only one has a child of the user's own under each, everything it tells, and
+ * the processes that stand for its children.
+ */
 import { type Event, Tree } from "@snakepit/core"
 import { Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import type { RpcGroup } from "effect/rpc"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Child, EventBus, EventLog, Pool, Snakepit, Survivors } from "snakepit"
@@ -16,7 +19,7 @@ export type PoolName = typeof pools[number]
 /** A child of the user's own under each worker, as the pages call it. */
 const yours = () => [Child.make("yours", { plane: "execution", start: Effect.succeed(Effect.never) })]
 
-export const options = { perWorker: { default: yours, other: yours } }
+export const options = { perWorker: { default: yours } }
 
 export const slots = ["0", "1"]
 
@@ -29,6 +32,8 @@ const pool = {
   python: { adapter: "tools", path: [pythonFolder] }
 }
 
+export const config = { pools: { default: pool, other: pool } }
+
 /** An OS process: no other has both numbers. */
 export interface Identity {
   readonly pid: number
@@ -37,6 +42,9 @@ export interface Identity {
 
 export interface Application {
   readonly snakepit: Snakepit.Snakepit["Service"]
+  readonly log: EventLog.EventLog["Service"]
+  /** The processes of which the run's journal says that they have started. */
+  readonly journal: () => ReadonlyArray<Identity>
   readonly tools: Readonly<Record<PoolName, Pool.Client<RpcGroup.Rpcs<typeof Tools>>>>
   /** Everything that was told, in order. */
   readonly events: Array<Event.Event>
@@ -60,7 +68,7 @@ const look = (pid: number): { readonly parent: number; readonly startTicks: numb
 export const start: Effect.Effect<Application, unknown> = Effect.gen(function*() {
   const folder = mkdtempSync(join(tmpdir(), "snakepit-recovery-"))
   const scope = yield* Scope.make()
-  const layer = Snakepit.layer({ dataFolder: folder, pools: { default: pool, other: pool } }, options)
+  const layer = Snakepit.layer({ dataFolder: folder, ...config }, options)
   const services = yield* Layer.buildWithScope(layer, scope)
   const log = Context.get(services, EventLog.EventLog)
   const events = [
@@ -75,8 +83,15 @@ export const start: Effect.Effect<Application, unknown> = Effect.gen(function*()
     for (const listener of [...listeners]) listener()
   }).pipe(Scope.provide(scope))
   const client = (pool: PoolName) => Effect.provide(Pool.client(Tools, { pool }), services)
+  const snakepit = Context.get(services, Snakepit.Snakepit)
+  const journal = readdirSync(folder, { recursive: true, encoding: "utf8" }).find((file) => file.endsWith(`${snakepit.runId}.jsonl`))!
   return {
-    snakepit: Context.get(services, Snakepit.Snakepit),
+    snakepit,
+    log,
+    journal: () =>
+      readFileSync(join(folder, journal), "utf8").split("\n").filter((line) => line.includes("\"started\"")).map((line) =>
+        JSON.parse(line)
+      ),
     tools: { default: yield* client("default"), other: yield* client("other") },
     events,
     listeners,

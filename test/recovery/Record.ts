@@ -1,4 +1,4 @@
-/** What a run of the recovery suite measured, for `docs/failures.md`. */
+/** What runs of the recovery suite measured, for `docs/failures.md`. */
 import type { Event } from "@snakepit/core"
 import type { Prediction } from "@snakepit/core/testing"
 import { writeFileSync } from "node:fs"
@@ -7,22 +7,48 @@ import type { Harm } from "./Harm.ts"
 import type { Ended } from "./Load.ts"
 import { placeOf } from "./Telling.ts"
 
-/** One child that was killed. Paths are those of the contract. Milliseconds since the harm. */
-export interface Row {
-  readonly path: string
+/** Where to write the rows: nowhere in an ordinary run. */
+const file = process.env["SNAKEPIT_RECORD"]
+
+/** How often each child is killed: five times give a median that one slow start does not move. */
+export const repetitions = file === undefined ? 1 : 5
+
+/** One child that was killed once. Milliseconds since the harm. */
+export interface Sample {
   readonly means: Harm["means"]
   /** The tag of the error that its supervisor was told. */
   readonly noticedAs: string
   readonly noticedMillis: number
   readonly recoveredMillis: number
-  /** How the running calls of the pools that it touched ended. */
+  /** How the calls of the pools that it touched ended: those that ran, and those that waited. */
   readonly idempotent: ReadonlyArray<string>
   readonly once: ReadonlyArray<string>
+  readonly waiting: ReadonlyArray<string>
 }
 
-export const row = (
-  { decision, ended, means, noticedMillis, promise, recoveredMillis, template }: {
-    readonly template: string
+/** Whole milliseconds. */
+export interface Spread {
+  readonly median: number
+  readonly max: number
+}
+
+/** All kills of one child. The path is that of a pool and a slot in general. */
+export interface Row {
+  readonly path: string
+  readonly means: Harm["means"]
+  readonly noticedAs: string
+  readonly runs: number
+  readonly noticed: Spread
+  readonly recovered: Spread
+  readonly idempotent: ReadonlyArray<string>
+  readonly once: ReadonlyArray<string>
+  readonly waiting: ReadonlyArray<string>
+}
+
+const distinct = (outcomes: ReadonlyArray<string>): ReadonlyArray<string> => [...new Set(outcomes)].toSorted()
+
+export const sample = (
+  { decision, ended, promise, ...measured }: {
     readonly means: Harm["means"]
     readonly promise: Prediction.Prediction
     readonly decision: Event.Event
@@ -30,35 +56,45 @@ export const row = (
     readonly recoveredMillis: number
     readonly ended: ReadonlyArray<Ended>
   }
-): Row => {
+): Sample => {
   const hit = new Set(promise.victims.map((path) => placeOf(path).pool))
-  const concerned = ended.filter(({ pool }) => hit.has(pool))
-  const outcomes = (idempotent: boolean) =>
-    [...new Set(concerned.filter((call) => call.idempotent === idempotent).map(({ outcome }) => outcome))].toSorted()
+  const outcomes = (fits: (call: Ended) => boolean) =>
+    distinct(ended.filter((call) => hit.has(call.pool) && fits(call)).map((call) => call.outcome))
   return {
-    path: template,
-    means,
+    ...measured,
     noticedAs: String(decision.attributes["cause"]).split(/[:\n]/)[0]!,
-    noticedMillis: Math.round(noticedMillis),
-    recoveredMillis: Math.round(recoveredMillis),
-    idempotent: outcomes(true),
-    once: outcomes(false)
+    idempotent: outcomes(({ idempotent, waiting }) => idempotent && !waiting),
+    once: outcomes(({ idempotent, waiting }) => !idempotent && !waiting),
+    waiting: outcomes(({ waiting }) => waiting)
   }
 }
 
-/** Several runs of the same case as one row: every outcome that was seen, the longest times. */
-export const merge = (rows: readonly [Row, ...ReadonlyArray<Row>]): Row => ({
-  ...rows[0],
-  noticedMillis: Math.max(...rows.map(({ noticedMillis }) => noticedMillis)),
-  recoveredMillis: Math.max(...rows.map(({ recoveredMillis }) => recoveredMillis)),
-  idempotent: [...new Set(rows.flatMap(({ idempotent }) => idempotent))].toSorted(),
-  once: [...new Set(rows.flatMap(({ once }) => once))].toSorted()
+const spread = (millis: ReadonlyArray<number>): Spread => {
+  const sorted = millis.map(Math.round).toSorted((a, b) => a - b)
+  return { median: sorted[Math.floor(sorted.length / 2)]!, max: sorted.at(-1)! }
+}
+
+export const row = (path: string, samples: readonly [Sample, ...ReadonlyArray<Sample>]): Row => ({
+  path,
+  means: samples[0].means,
+  noticedAs: distinct(samples.map(({ noticedAs }) => noticedAs)).join(", "),
+  runs: samples.length,
+  noticed: spread(samples.map(({ noticedMillis }) => noticedMillis)),
+  recovered: spread(samples.map(({ recoveredMillis }) => recoveredMillis)),
+  idempotent: distinct(samples.flatMap(({ idempotent }) => idempotent)),
+  once: distinct(samples.flatMap(({ once }) => once)),
+  waiting: distinct(samples.flatMap(({ waiting }) => waiting))
 })
 
-/** Writes the rows where `SNAKEPIT_RECORD` says, if it does. */
-export const write = (rows: ReadonlyArray<Row>): void => {
-  const file = process.env["SNAKEPIT_RECORD"]
+/** Writes the rows if that is wanted, and if there is one for each of `cases`: a case that failed or was left out has none. */
+export const write = (rows: ReadonlyArray<Row>, cases: number): void => {
   if (file === undefined) return
+  if (rows.length !== cases) {
+    console.error(
+      `recovery: nothing is recorded: ${rows.length} of ${cases} cases ran to their end. The figures of the last whole run stay`
+    )
+    return
+  }
   const machine = { cpu: cpus()[0]!.model, cores: cpus().length, system: `${type()} ${release()}`, node: process.version }
   writeFileSync(file, `${JSON.stringify({ machine, rows }, undefined, 2)}\n`)
 }

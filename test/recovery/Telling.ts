@@ -27,6 +27,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start", "snakepit.containment.report"], down: [] },
   dispatcher: nothing,
+  spares: nothing, // the suite's pools keep none
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
   worker_starter: { up: ["snakepit.worker_starter.fill"], down: [] },
   process: { up: ["snakepit.process.start"], down: [detach, "snakepit.process.exit"] },

@@ -33,6 +33,14 @@ export const reaper_complain = Event.declare({
   attributes: { ...pool, message: Schema.String }
 })
 
+export const reaper_dropped = Event.declare({
+  name: "snakepit.reaper.dropped",
+  layer: "control",
+  when: "a pool's workers wrote more output than the host took in: so many lines were left out of what errors and events show of it",
+  measurements: { lines: Schema.Int },
+  attributes: pool
+})
+
 export const forkserver_start = Event.declare({
   name: "snakepit.forkserver.start",
   layer: "control",
@@ -102,9 +110,11 @@ export const process_registry_sweep = Event.declare({
   measurements: {
     living: Schema.Int,
     foreign: Schema.Int,
+    forsaken: Schema.Int,
     rebooted: Schema.Int,
     dead: Schema.Int,
     unreadable: Schema.Int,
+    unread: Schema.Int,
     killed: Schema.Int,
     left: Schema.Int,
     tookMillis: Schema.Finite
@@ -116,6 +126,14 @@ export const process_registry_set_aside = Event.declare({
   name: "snakepit.process_registry.set_aside",
   layer: "foundation",
   when: "the journal of another run could not be read whole, and was renamed to `file`",
+  measurements: {},
+  attributes: { file: Schema.String, why: Schema.String }
+})
+
+export const process_registry_unread = Event.declare({
+  name: "snakepit.process_registry.unread",
+  layer: "foundation",
+  when: "the journal of another run could not be read, or is not this user's: it was left alone, and what it may name too",
   measurements: {},
   attributes: { file: Schema.String, why: Schema.String }
 })
@@ -132,6 +150,7 @@ export const process_registry_write_failed = Event.declare({
 export const declarations: ReadonlyArray<Event.Declaration> = [
   reaper_start,
   reaper_complain,
+  reaper_dropped,
   forkserver_start,
   forkserver_exit,
   spare_exit,
@@ -141,5 +160,6 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   containment_report,
   process_registry_sweep,
   process_registry_set_aside,
+  process_registry_unread,
   process_registry_write_failed
 ]

@@ -1,6 +1,7 @@
 /** The settings of the Python side of one pool: a Schema that holds every default and its reason. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { delimiter, resolve } from "node:path"
 import type { Settings } from "./process/ReaperProtocol.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -8,14 +9,21 @@ const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetw
 export const PythonConfig = Schema.Struct({
   /** The module whose `@tool` functions are served, as Python imports it: `"app.tools"`. */
   adapter: Schema.NonEmptyString,
-  /** The interpreter, Python 3.11 or newer. `$SNAKEPIT_PYTHON` or else `python3` from the PATH when left out. */
+  /** The interpreter, Python 3.11 or newer. `$SNAKEPIT_PYTHON` or else `python3` from the PATH when left out. A path is relative to the host. */
   executable: Schema.optional(Schema.NonEmptyString),
-  /** Folders that the adapter is looked for in, before Python's own. */
+  /** Folders that the adapter is looked for in, before Python's own. Relative to the working folder of the host, whatever `cwd` is. */
   path: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
-  /** The working folder of the workers. The host's own when left out. */
+  /** The working folder of the workers, relative to that of the host, which it is when left out. */
   cwd: Schema.optional(Schema.NonEmptyString),
-  /** Environment variables, over those of the host. */
-  env: Schema.Record(Schema.String, Schema.String).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  /**
+   * Which of the host's environment variables workers see: all (`true`), those that are named, or none (`false`). `PATH` always comes along.
+   * Workers see what the host does by default, its secrets too: name what they need when they run code that is not to have them.
+   */
+  inheritEnv: Schema.Union([Schema.Boolean, Schema.Array(Schema.NonEmptyString)]).pipe(
+    Schema.withDecodingDefault(Effect.succeed(true as const))
+  ),
+  /** Environment variables, over those of the host. `null` takes one away. */
+  env: Schema.Record(Schema.String, Schema.NullOr(Schema.String)).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
   /**
    * Threads that numeric libraries may use in each worker (`OMP_NUM_THREADS` and its kind). 1: the pool is the parallelism; with the
    * libraries' own defaults every worker would start one thread a core.
@@ -29,8 +37,11 @@ export const PythonConfig = Schema.Struct({
   start: Schema.Literals(["fork", "spawn"]).pipe(Schema.withDecodingDefault(Effect.succeed("fork" as const))),
   /** The nice level of workers, absolute. The host's own when left out; 5 to 10 keeps a host that also serves requests responsive. */
   nice: Schema.optional(int(-20, 19)),
-  /** How gladly the kernel ends a worker when memory runs out. 500: before the host (0), after whatever offers itself (1000). */
-  oomScoreAdj: int(0, 1000).pipe(Schema.withDecodingDefault(Effect.succeed(500))),
+  /**
+   * How gladly the kernel ends a worker when memory runs out, absolute. When left out: 500 more than the host, which is often not 0 in a
+   * container, and at most 1000, where the scale ends. So a worker goes before the host.
+   */
+  oomScoreAdj: Schema.optional(int(0, 1000)),
   /** Limits that the kernel holds each worker to; none by default but for core dumps, since what is enough only the adapter's author knows. */
   limits: Schema.Struct({
     /** Bytes of address space: allocations beyond it raise `MemoryError`. Libraries reserve far more than they use: measure first. */
@@ -52,8 +63,17 @@ export const PythonConfig = Schema.Struct({
 /** The settings of the Python side of one pool, decoded. */
 export type PythonConfig = typeof PythonConfig.Type
 
-/** The interpreter to run. */
-export const executable = (config: PythonConfig): string => config.executable ?? process.env["SNAKEPIT_PYTHON"] ?? "python3"
+/** The interpreter to run: a name, which the PATH is searched for, or a whole path. */
+export const executable = (config: PythonConfig): string => {
+  const named = config.executable ?? process.env["SNAKEPIT_PYTHON"] ?? "python3"
+  return named.includes("/") ? resolve(named) : named
+}
+
+/** The folders that the adapter is looked for in, as whole paths: workers may run in another folder than the host. */
+export const folders = ({ path }: PythonConfig): ReadonlyArray<string> => path.map((folder) => resolve(folder))
+
+/** The folder that workers run in. */
+export const workingFolder = ({ cwd }: PythonConfig): string => resolve(cwd ?? ".")
 
 /** The variables that numeric libraries read their thread count from. */
 const threadVariables = [
@@ -68,18 +88,30 @@ const threadVariables = [
   "POLARS_MAX_THREADS" // Polars has a pool of its own
 ]
 
-/** The whole environment of a worker. */
-export const environment = (config: PythonConfig, more: Record<string, string>): Record<string, string> => {
-  const threads = Object.fromEntries(threadVariables.map((name) => [name, String(config.threads)]))
-  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  return { ...Object.fromEntries(inherited), ...threads, PYTHONUNBUFFERED: "1", ...config.env, ...more }
+/** Whether a variable of the host is a worker's too. */
+const isInherited = ({ inheritEnv }: PythonConfig, name: string): boolean =>
+  inheritEnv === true || name === "PATH" || inheritEnv !== false && inheritEnv.includes(name)
+
+/** The whole environment of a worker. `folder` is looked for modules in before what the configuration says. */
+export const environment = (config: PythonConfig, folder: string | undefined, more: Record<string, string>): Record<string, string> => {
+  const made: Record<string, string | null | undefined> = {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => isInherited(config, name))),
+    ...Object.fromEntries(threadVariables.map((name) => [name, String(config.threads)])),
+    PYTHONUNBUFFERED: "1",
+    ...config.env
+  }
+  const path = [folder, made["PYTHONPATH"]].filter(Boolean).join(delimiter)
+  return Object.fromEntries(
+    Object.entries({ ...made, ...path === "" ? {} : { PYTHONPATH: path }, ...more })
+      .filter((entry): entry is [string, string] => typeof entry[1] === "string")
+  )
 }
 
 /** What is applied to each worker before its code runs. `cgroup`: the folder in which the Reaper makes one for it. */
 export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: string | undefined): Settings => ({
   ...cgroup === undefined ? {} : { cgroup },
   ...nice === undefined ? {} : { nice },
-  oom_score_adj: oomScoreAdj,
+  ...oomScoreAdj === undefined ? {} : { oom_score_adj: oomScoreAdj },
   rlimits: {
     ...limits.addressSpace === undefined ? {} : { AS: limits.addressSpace },
     ...limits.cpuSeconds === undefined ? {} : { CPU: limits.cpuSeconds },
@@ -87,3 +119,12 @@ export const settings = ({ limits, nice, oomScoreAdj }: PythonConfig, cgroup: st
     CORE: limits.coreBytes
   }
 })
+
+/** What is applied to the process that workers are forked from: it imports the adapter too, and what else it could not do its workers could not. */
+export const forkserverSettings = (config: PythonConfig): Settings => {
+  const { rlimits: { AS, CORE } = {}, oom_score_adj } = settings(config, undefined)
+  return {
+    ...oom_score_adj === undefined ? {} : { oom_score_adj },
+    rlimits: { ...AS === undefined ? {} : { AS }, ...CORE === undefined ? {} : { CORE } }
+  }
+}

@@ -42,16 +42,22 @@ export const make = (
     const reapers = named<Reaper.Reaper>("reaper")
     const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
-    const spares = keyed(Spares.make)
-    const forks = keyed((): Forkserver.Starts => ({ count: 0 }))
+    const spares = keyed(() => Spares.make())
+    const recent = keyed((): Forkserver.Recent => ({ up: undefined }))
+    const starts = new Map<string, number>()
+    const count = (worker: string): number => {
+      const counted = starts.get(worker) ?? 0
+      starts.set(worker, counted + 1)
+      return counted
+    }
     const launcher = (pool: string): Launcher => {
       const { python, ...config } = settings(pool)
-      return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool) }
+      return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool), count }
     }
     return {
       codec: Msgpack,
       reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
-      forkserver: (pool) => Forkserver.child(() => launcher(pool), forks(pool)),
+      forkserver: (pool) => Forkserver.child(() => launcher(pool), recent(pool)),
       spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool))),
       process: (seat) =>
         PythonProcess.child({

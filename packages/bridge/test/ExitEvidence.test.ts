@@ -14,7 +14,13 @@ const segfault = [
 ]
 const cuda = "RuntimeError: CUDA error: an illegal memory access was encountered"
 
-const table: ReadonlyArray<readonly [what: string, evidence: Partial<ExitEvidence>, expected: ExitClass.ExitClass]> = [
+/** What it wrote right before its end, and what it had written more than two seconds before. */
+interface Known extends Partial<Omit<ExitEvidence, "lines">> {
+  readonly output?: ReadonlyArray<string>
+  readonly stale?: ReadonlyArray<string>
+}
+
+const table: ReadonlyArray<readonly [what: string, evidence: Known, expected: ExitClass.ExitClass]> = [
   ["code 0", { code: 0 }, { _tag: "Clean" }],
   ["code 0 after SIGTERM: it drained", { code: 0, sent: "TERM" }, { _tag: "Clean" }],
   ["code 0 whatever it printed", { code: 0, output: [cuda] }, { _tag: "Clean" }],
@@ -59,6 +65,11 @@ const table: ReadonlyArray<readonly [what: string, evidence: Partial<ExitEvidenc
     "SIGKILL with a kill in its own cgroup",
     { signal: "SIGKILL", oom: { evidence: "cgroup", kills: 1 } },
     { _tag: "OutOfMemory", evidence: "cgroup", kills: 1 }
+  ],
+  [
+    "SIGKILL with a kill in the cgroup that it shares with the host",
+    { signal: "SIGKILL", oom: { evidence: "cgroup-shared", kills: 1 } },
+    { _tag: "OutOfMemory", evidence: "cgroup-shared", kills: 1 }
   ],
   [
     "SIGKILL with a kill in a version 1 cgroup",
@@ -123,13 +134,33 @@ const table: ReadonlyArray<readonly [what: string, evidence: Partial<ExitEvidenc
     "an Xid in what it relays of the kernel's log",
     { code: 1, output: ["NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.", cuda] },
     { _tag: "GpuFault", runtime: "Xid", line: "NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus." }
-  ]
+  ],
+  ["a log that counts in Xids", { code: 1, output: ["Xid 42 of 100 done"] }, { _tag: "Exception", code: 1, exception: undefined }],
+  [
+    "a CUDA error that it survived, then a crash of another kind",
+    { signal: "SIGSEGV", stale: [cuda], output: segfault },
+    { _tag: "Segfault", signal: "SIGSEGV" }
+  ],
+  [
+    "a MemoryError that it logged and survived, then os._exit",
+    { code: 3, stale: traceback("MemoryError"), output: ["last words"] },
+    { _tag: "Exception", code: 3, exception: undefined }
+  ],
+  ["a std::bad_alloc that it survived, then an abort", { signal: "SIGABRT", stale: ["caught std::bad_alloc"] }, {
+    _tag: "Abort",
+    line: undefined
+  }],
+  ["a MemoryError that was raised right before a crash: the crash is its end", { signal: "SIGSEGV", output: traceback("MemoryError") }, {
+    _tag: "Segfault",
+    signal: "SIGSEGV"
+  }]
 ]
 
 describe("the class of an exit", () => {
-  it.each(table)("%s", (_, evidence, expected) => {
-    const nothing: ExitEvidence = { code: null, signal: null, sent: null, oom: null, output: [], stage: "serving" }
-    assert.deepStrictEqual(classify({ ...nothing, ...evidence }), expected)
+  it.each(table)("%s", (_, { output = [], stale = [], ...evidence }, expected) => {
+    const nothing = { code: null, signal: null, sent: null, oom: null, stage: "serving" } as const
+    const said = (lines: ReadonlyArray<string>, ageMillis: number) => lines.map((text) => ({ text, ageMillis }))
+    assert.deepStrictEqual(classify({ ...nothing, ...evidence, lines: [...said(stale, 2001), ...said(output, 2000)] }), expected)
   })
 
   it("occurs in the table, each of them, and each says cause and next step in words of its own", () => {

@@ -5,6 +5,7 @@ import { RecordedEvents } from "@snakepit/core/testing"
 import type { WorkerError } from "@snakepit/pool"
 import { Effect, Exit, Fiber, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { resolve } from "node:path"
 import * as Forkserver from "../src/process/Forkserver.ts"
 import type { Status } from "../src/process/ReaperProtocol.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
@@ -22,7 +23,7 @@ const starting = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedRe
     because: "it is a test",
     limitBecause: "it is a test",
     events: SupervisorEvent.of("launcher_supervisor", "control"),
-    children: [Forkserver.child(() => scripted.launcher, { count: 0 })]
+    children: [Forkserver.child(() => scripted.launcher, { up: undefined })]
   })
   const started = yield* Effect.forkChild(
     Supervisor.start(launcher).pipe(Scope.provide(scope), Effect.provideService(Event.EventSink, recorded.sink)),
@@ -37,13 +38,15 @@ const registered = ({ forkserver }: ScriptedReaper.ScriptedReaper) => forkserver
 describe("a forkserver", () => {
   it.effect("is up when its import is done, under a name that launches find, and is stopped with its supervisor", () =>
     Effect.gen(function*() {
-      const scripted = yield* ScriptedReaper.make({ python: { path: ["./models"], nice: 5 } })
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["./models"], nice: 5, limits: { addressSpace: 1 << 30, openFiles: 256, coreBytes: 7 } }
+      })
       scripted.script.start = ({ id }) => scripted.say({ event: "spawned", id, pid: 4711, started: 7 })
       const { started, stop, told } = yield* starting(scripted)
       const [command] = scripted.commands
       assert(command?.op === "forkserver")
-      assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", "./models"])
-      assert.deepStrictEqual(command.settings, { oom_score_adj: 500 })
+      assert.deepStrictEqual(command.argv, ["python", "-m", "snakepit.forkserver", "--adapter", "tools", "--path", resolve("models")])
+      assert.deepStrictEqual(command.settings, { rlimits: { AS: 1 << 30, CORE: 7 } })
       assert.isUndefined(started.pollUnsafe())
       assert.isUndefined(registered(scripted))
       scripted.say({ event: "status", id, status: { status: "ready", pid: 4711, tools: ["add"], threads: 1 } })
@@ -54,6 +57,16 @@ describe("a forkserver", () => {
       assert.isUndefined(registered(scripted))
       assert.deepStrictEqual(scripted.journal, [`reserve ${id}`, `forkserver ${id}`, `started ${id}`, `TERM ${id}`, `gone ${id}`])
       assert.deepInclude(told("forkserver.exit")[0], { pid: 4711, planned: true, exitClass: "Clean" })
+    }))
+
+  it.effect("is stopped again when nobody can count what threads its import has started", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      scripted.script.start = ({ id }) => scripted.boot(id, { threads: null })
+      const { started, told } = yield* starting(scripted)
+      yield* Fiber.join(started)
+      assert.isUndefined(registered(scripted))
+      assert.include(told("forkserver.start")[0]?.["why"], "cannot be counted")
     }))
 
   it.effect("that ends is started anew, and has no name meanwhile", () =>
@@ -70,6 +83,40 @@ describe("a forkserver", () => {
       scripted.boot("default/forkserver#1")
       yield* TestClock.adjust(0)
       assert.strictEqual(registered(scripted)?.id, "default/forkserver#1")
+    }))
+
+  it.effect("whose adapter does not import any more stays up without a process, and is not tried again and again", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      const { started, told } = yield* starting(scripted)
+      yield* Fiber.join(started)
+      scripted.script.start = ({ id }) => {
+        scripted.say({ event: "spawned", id, pid: 4712, started: 8 })
+        const exception = { type: "ImportError", message: "no torch", traceback: "" }
+        scripted.say({ event: "status", id, status: { status: "failed", stage: "import", exception } })
+      }
+      scripted.end(id, { code: null, signal: "SIGKILL" })
+      yield* TestClock.adjust("10 minutes")
+      assert.lengthOf(told("launcher_supervisor.restart"), 1)
+      assert.deepStrictEqual(scripted.commands.filter(({ op }) => op === "forkserver").map(({ id }) => id), [id, "default/forkserver#1"])
+      assert.include(scripted.journal, "TERM default/forkserver#1")
+      assert.strictEqual(scripted.entries.size, 0)
+      assert.isUndefined(registered(scripted))
+      assert.deepInclude(told("forkserver.start")[1], { mode: "spawn", pid: undefined })
+      assert.include(told("forkserver.start")[1]!["why"], "worked before and fails now: ImportError: no torch")
+    }))
+
+  it.effect("that a restart finds too slow is tried again: that may pass", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      const { started } = yield* starting(scripted)
+      yield* Fiber.join(started)
+      scripted.script.start = ({ id }) => scripted.say({ event: "spawned", id, pid: 4712, started: 8 })
+      scripted.end(id, { code: null, signal: "SIGKILL" })
+      yield* TestClock.adjust("1 minute")
+      scripted.boot("default/forkserver#2")
+      yield* TestClock.adjust(0)
+      assert.strictEqual(registered(scripted)?.id, "default/forkserver#2")
     }))
 
   const failures: ReadonlyArray<

@@ -1,7 +1,20 @@
 /** Real files, in a folder of the test's own. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as DataFolder from "../src/process/DataFolder.ts"
@@ -63,6 +76,29 @@ describe("JournalFile", () => {
       assert.deepStrictEqual(idsIn(journal.path), ["a", "b"])
     }))
 
+  it("that somebody moved away is written anew, and so is one that another was put in place of", () =>
+    opened((journal, say) => {
+      say({ reserved: "a", pool: "p" })
+      renameSync(journal.path, `${journal.path}.corrupt`)
+      say({ reserved: "b", pool: "p" })
+      assert.deepStrictEqual(idsIn(journal.path), ["a", "b"])
+      writeFileSync(`${journal.path}.other`, "")
+      renameSync(`${journal.path}.other`, journal.path)
+      say({ reserved: "c", pool: "p" })
+      assert.deepStrictEqual(idsIn(journal.path), ["a", "b", "c"])
+    }))
+
+  it("that is touched says that its host lives, and is there again when it was not", () =>
+    opened((journal, say) => {
+      say({ reserved: "a", pool: "p" })
+      utimesSync(journal.path, 1, 1)
+      journal.touch()
+      assert.isAbove(statSync(journal.path).mtimeMs, Date.now() - 60_000)
+      rmSync(journal.path)
+      journal.touch()
+      assert.deepStrictEqual(idsIn(journal.path), ["a"])
+    }))
+
   it("that cannot be written is told once, and heals", () =>
     opened((journal, say, troubles, folder) => {
       say({ reserved: "a", pool: "p" })
@@ -102,9 +138,36 @@ describe("DataFolder", () => {
       mkdirSync(join(parent, "open", "runs"), { recursive: true })
       chmodSync(join(parent, "open", "runs"), 0o777)
       assert.isTrue(Exit.isFailure(Effect.runSyncExit(DataFolder.make(join(parent, "open")))))
+      mkdirSync(join(parent, "wide"), { mode: 0o700 })
+      chmodSync(join(parent, "wide"), 0o770)
+      assert.isTrue(Exit.isFailure(Effect.runSyncExit(DataFolder.make(join(parent, "wide")))))
       assert.deepStrictEqual(Effect.runSync(DataFolder.make(join(parent, "good"))), { folder: join(parent, "good") })
+      symlinkSync(join(parent, "good"), join(parent, "link"))
+      assert.deepStrictEqual(Effect.runSync(DataFolder.make(join(parent, "link"))), { folder: join(parent, "link") })
+      assert.strictEqual(statSync(join(realpathSync(parent), "good", "runs")).mode & 0o777, 0o700)
     } finally {
       rmSync(parent, { recursive: true, force: true })
     }
+  })
+
+  const entry = (mode: number, uid = 7, link = false): DataFolder.Owned => ({ mode, uid, isSymbolicLink: () => link })
+  const exposures: ReadonlyArray<readonly [string, Record<string, DataFolder.Owned>, RegExp | undefined]> = [
+    ["below a folder that only groups may write to, whoever owns what", { "/": entry(0o755, 0), "/home": entry(0o775, 5) }, undefined],
+    ["in the temporary folder, our own", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o700) }, undefined],
+    ["not there yet", { "/": entry(0o755, 0), "/home": entry(0o1777, 0) }, undefined],
+    [
+      "somebody was there first",
+      { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o700, 8) },
+      /\/home\/ada belongs to/
+    ],
+    ["a link of somebody's", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o777, 8, true) }, /belongs to/],
+    ["a link of our own", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o777, 7, true) }, undefined],
+    ["everybody may rename it", { "/": entry(0o755, 0), "/home": entry(0o777, 0), "/home/ada": entry(0o700) }, /rename what is in \/home$/],
+    ["our own, and others may rename it", { "/": entry(0o755, 0), "/home": entry(0o1777, 0), "/home/ada": entry(0o770) }, /in \/home\/ada$/]
+  ]
+  it.each(exposures)("is judged by the folders above it: %s", (_, parts, expected) => {
+    const found = DataFolder.exposure("/home/ada/data", 7, (path) => parts[path])
+    if (expected === undefined) assert.isUndefined(found)
+    else assert.match(found ?? "", expected)
   })
 })

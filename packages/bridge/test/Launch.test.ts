@@ -5,7 +5,10 @@ import { RecordedEvents } from "@snakepit/core/testing"
 import type { WorkerError } from "@snakepit/pool"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { constants } from "node:os"
+import { resolve } from "node:path"
 import * as Launch from "../src/process/Launch.ts"
+import * as ProcessRegistry from "../src/process/ProcessRegistry.ts"
 import type { ProcessEnd } from "../src/process/ReapedProcess.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
 
@@ -18,7 +21,6 @@ const launching = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedR
   const place: Launch.Place = {
     worker: "default/0",
     slot: 0,
-    generation: 0,
     told: (end) => Effect.sync(() => void ends.push(end))
   }
   const fiber = yield* Effect.forkChild(Scope.provide(Launch.launch(scripted.launcher, place), scope), { startImmediately: true })
@@ -57,11 +59,24 @@ describe("a launch", () => {
       assert(command?.op === "spawn")
       assert.deepStrictEqual(command.argv, [
         ...["python", "-m", "snakepit.worker", "--adapter", "tools", "--socket", socket],
-        ...["--name", "default/0", "--max-payload", "4096", "--path", "./models"]
+        ...["--name", "default/0", "--max-payload", "4096", "--path", resolve("models")]
       ])
       assert.deepInclude(command.env, { MODEL: "small", OMP_NUM_THREADS: "3", RAYON_NUM_THREADS: "3", SNAKEPIT_RUN: "run" })
-      assert.deepStrictEqual(command.settings, { nice: 5, oom_score_adj: 500, rlimits: { AS: 2 ** 32, NOFILE: 128, CORE: 0 } })
+      assert.deepStrictEqual(command.settings, { nice: 5, rlimits: { AS: 2 ** 32, NOFILE: 128, CORE: 0 } })
       assert.strictEqual(command.secret, token)
+    }))
+
+  it.effect("takes every relative path from the folder of the host, wherever workers run", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make({
+        python: { path: ["models", "/opt/models"], cwd: "work", executable: ".venv/bin/python" }
+      })
+      yield* Fiber.join((yield* launching(scripted)).fiber)
+      const [command] = scripted.commands
+      assert(command?.op === "spawn")
+      assert.strictEqual(command.argv[0], resolve(".venv/bin/python"))
+      assert.deepStrictEqual(command.argv.slice(-4), ["--path", resolve("models"), "--path", "/opt/models"])
+      assert.strictEqual(command.cwd, resolve("work"))
     }))
 
   it.effect("forks while a forkserver is up", () =>
@@ -73,7 +88,7 @@ describe("a launch", () => {
       assert.strictEqual(start, "fork")
       assert.deepStrictEqual(scripted.commands, [{
         ...{ op: "fork", id, via: "default/forkserver#0", socket, name: "default/0", max_payload: 16_777_216 },
-        ...{ secret: token, settings: { oom_score_adj: 500, rlimits: { CORE: 0 } } }
+        ...{ secret: token, settings: { rlimits: { CORE: 0 } } }
       }])
     }))
 
@@ -156,6 +171,85 @@ describe("a launch", () => {
       yield* Fiber.join(yield* stop)
       assert.include(scripted.journal, `TERM ${id}`)
       assert.deepInclude(ends[0], { pid: 4711, planned: true })
+    }))
+
+  it.effect("that was forked and does not come up is not told to wait longer: its adapter was imported before", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make({ config: { startTimeout: "2 seconds" } })
+      yield* withForkserver(scripted)
+      scripted.script.start = ({ id }) => scripted.say({ event: "spawned", id, pid: 4711, started: 7 })
+      const { fiber } = yield* launching(scripted)
+      yield* TestClock.adjust("2 seconds")
+      const { message } = yield* refusal(fiber)
+      assert.include(message, "set python.start to \"spawn\"")
+      assert.notInclude(message, "Raise startTimeout")
+    }))
+
+  it.effect("fails before anything is reserved when its working folder is none, and names the key", () =>
+    Effect.gen(function*() {
+      for (const [cwd, why] of [["/nowhere/at/all", "there is no such folder"], ["/dev/null", "is no folder"]] as const) {
+        const scripted = yield* ScriptedReaper.make({ python: { cwd } })
+        const { fiber } = yield* launching(scripted)
+        const error = yield* refusal(fiber)
+        assert.strictEqual(error.stage, "cwd")
+        assert.include(error.message, `python.cwd is "${cwd}"`)
+        assert.include(error.message, why)
+        assert.deepStrictEqual(scripted.journal, [])
+      }
+    }))
+
+  it.effect("says the next step for what the system says", () =>
+    Effect.gen(function*() {
+      for (
+        const [errno, name, step] of [
+          [constants.errno.ENOENT, "ENOENT", "python.executable"],
+          [constants.errno.EAGAIN, "EAGAIN", "ulimit -u"],
+          [constants.errno.ENOMEM, "ENOMEM", "memory"],
+          [constants.errno.EMFILE, "EMFILE", "ulimit -n"]
+        ] as const
+      ) {
+        const scripted = yield* ScriptedReaper.make()
+        scripted.script.start = ({ id }) => scripted.say({ event: "spawn_failed", id, errno, message: "python: no" })
+        const { fiber } = yield* launching(scripted)
+        const error = yield* refusal(fiber)
+        assert.deepInclude(error, { stage: "spawn", errno: name })
+        assert.include(error.message.split("\n").at(-1), step)
+      }
+    }))
+
+  it.effect("never has the id of another in the run, whatever counts generations anew", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make({ config: { stopGrace: "3 seconds" } })
+      scripted.script.obeys = () => false
+      const { fiber, stop } = yield* launching(scripted)
+      yield* Fiber.join(fiber)
+      const stopping = yield* stop
+      yield* TestClock.adjust("8 seconds")
+      yield* Fiber.join(stopping)
+      yield* Fiber.join((yield* launching(scripted)).fiber)
+      assert.deepStrictEqual([...scripted.entries].map(([id, { leaked }]) => [id, leaked]), [["default/0#0", true], ["default/0#1", false]])
+      const leaks = yield* ProcessRegistry.leaks({ registry: scripted.launcher.registry })
+      assert.deepStrictEqual(leaks.map(({ id }) => id), ["default/0#0"])
+    }))
+
+  it.effect("that was withdrawn before it had a process is no leak", () =>
+    Effect.gen(function*() {
+      const recorded = RecordedEvents.make()
+      yield* Effect.gen(function*() {
+        const scripted = yield* ScriptedReaper.make({ config: { startTimeout: "2 seconds", stopGrace: "3 seconds" } })
+        scripted.script.start = () => {}
+        scripted.script.obeys = () => false
+        const { fiber, stop } = yield* launching(scripted)
+        yield* TestClock.adjust("2 seconds")
+        const stopping = yield* stop
+        yield* TestClock.adjust("8 seconds")
+        yield* refusal(fiber)
+        yield* Fiber.join(stopping)
+        assert.deepStrictEqual(recorded.names(), [])
+        assert.deepInclude(scripted.entries.get(id), { pid: undefined, leaked: false })
+        scripted.say({ event: "spawn_failed", id, errno: constants.errno.ECANCELED, message: "withdrawn" })
+        assert.strictEqual(scripted.entries.size, 0)
+      }).pipe(Effect.provideService(Event.EventSink, recorded.sink))
     }))
 
   it.effect("fails when there is no Reaper", () =>

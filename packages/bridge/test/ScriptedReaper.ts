@@ -52,6 +52,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
   const entries = new Map<string, ProcessEntry>()
   const listeners: Reaper["listeners"] = new Map()
   const pids = new Map<string, number>()
+  const counts = new Map<string, number>()
   const note = (line: string) => void journal.push(line)
   const pidOf = (id: string) => pids.get(id) ?? 0
 
@@ -95,13 +96,15 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
       note(`started ${id}`)
       change(id, { pid, startTicks })
     },
+    taken: (id, by) => change(id, { takenBy: by }),
     leaked: (id) => change(id, { leaked: true }),
     gone: (id) => {
       note(`gone ${id}`)
       entries.delete(id)
     },
     cgroup: () => ({ why: "there is none in memory" }),
-    journal: { why: "there is none in memory" }
+    journal: { why: "there is none in memory" },
+    touch: () => {}
   }
 
   const name = RegisteredName.make<Reaper>("default/reaper")
@@ -115,7 +118,12 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
     config: yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)(config),
     reaper: name,
     registry: registered,
-    forkserver
+    forkserver,
+    count: (worker) => {
+      const counted = counts.get(worker) ?? 0
+      counts.set(worker, counted + 1)
+      return counted
+    }
   }
   const scripted: ScriptedReaper = { script, launcher, name, forkserver, journal, commands, entries, say, boot, end, exit, pidOf }
   return scripted

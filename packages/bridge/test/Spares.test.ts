@@ -29,7 +29,8 @@ const session = (): Session.Session & { closed: boolean } => {
 const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}) {
   const scripted = yield* ScriptedReaper.make(options)
   const recorded = RecordedEvents.make()
-  const spares = Spares.make()
+  const kernel = { state: "sleeping" as WorkerRuntime.Evidence["state"] }
+  const spares = Spares.make((pid) => ({ pid, state: kernel.state, cpuMillis: 0, threads: new Map(), majorFaults: 0 }))
   const name = RegisteredName.make<PythonProcess.PythonProcess>("default/0/process")
   const dialled = session()
   let launches = 0
@@ -67,7 +68,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     return { stop: Scope.close(scope, Exit.void) }
   })
   const told = (event: string) => recorded.events.filter(({ name }) => name === `snakepit.${event}`).map(({ attributes }) => attributes)
-  return { scripted, spares, spare, fill, name, dialled, told, launches: () => launches }
+  return { scripted, spares, spare, kernel, fill, name, dialled, told, launches: () => launches }
 })
 
 describe("a spare", () => {
@@ -131,11 +132,35 @@ describe("a spare", () => {
       assert.deepInclude(told("spare.exit")[0], { planned: true })
     }))
 
+  it.effect("that was stopped is not taken, and is replaced: it looks alive to everybody but the kernel", () =>
+    Effect.gen(function*() {
+      const { fill, kernel, launches, spare } = yield* opening()
+      const { gone } = yield* spare()
+      kernel.state = "stopped"
+      yield* fill
+      assert.strictEqual(launches(), 1)
+      assert.strictEqual(yield* gone, "died")
+    }))
+
+  it.effect("that a slot has taken is known by the slot's name: to the registry, and when it cannot be ended", () =>
+    Effect.gen(function*() {
+      const { fill, scripted, spare, told } = yield* opening({ config: { stopGrace: "3 seconds" } })
+      yield* spare()
+      const { stop } = yield* fill
+      assert.deepInclude(scripted.entries.get("default/spare#0"), { takenBy: "default/0", leaked: false })
+      scripted.script.obeys = () => false
+      const stopping = yield* Effect.forkChild(stop, { startImmediately: true })
+      yield* TestClock.adjust("8 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepInclude(told("process.leak")[0], { worker: "default/0" })
+      assert.deepInclude(scripted.entries.get("default/spare#0"), { takenBy: "default/0", leaked: true })
+    }))
+
   it.effect("goes to one slot only, oldest first", () =>
     Effect.gen(function*() {
       const { spare, spares } = yield* opening()
       const pids = [(yield* spare()).pid, (yield* spare()).pid]
-      const takes = [0, 1, 2].map(() => Spares.take(spares, () => Effect.void)?.launched.pid)
+      const takes = [0, 1, 2].map(() => Spares.take(spares, "default/0", () => Effect.void)?.launched.pid)
       assert.deepStrictEqual(takes, [...pids, undefined])
     }))
 

@@ -3,8 +3,11 @@ import { Schema } from "effect"
 import type { Header, ProcessEntry } from "../src/process/RunJournal.ts"
 import * as StaleRun from "../src/process/StaleRun.ts"
 
-const here: StaleRun.Place = { machine: "m", bootId: "b", pidNamespace: "pid:[1]" }
-const header: Header = { runId: "dead-run", ...here, pid: 10, startTicks: 20 }
+const day = 24 * 3600 * 1000
+const here: StaleRun.Place = { machine: "m", bootId: "b", pidNamespace: "pid:[1]", bootedAt: 100 * day }
+/** This system has been up for ten days. */
+const now = here.bootedAt + 10 * day
+const header: Header = { runId: "dead-run", machine: "m", bootId: "b", pidNamespace: "pid:[1]", pid: 10, startTicks: 20 }
 const owner = { pid: 10, parent: 1, startTicks: 20, zombie: false }
 
 const entry = (pid: number | undefined, startTicks: number | undefined): ProcessEntry => ({
@@ -42,17 +45,24 @@ const lineOf = (processes: ReadonlyArray<StaleRun.MarkedProcess>, pid: number): 
 }
 
 describe("how another run stands", () => {
-  const cases: ReadonlyArray<readonly [string, Partial<Header>, typeof owner | undefined, StaleRun.Standing]> = [
+  const before = here.bootedAt - 1
+  const cases: ReadonlyArray<readonly [string, Partial<Header>, typeof owner | undefined, StaleRun.Standing, modified?: number]> = [
     ["its host has its pid and start time", {}, owner, "living"],
     ["nobody has the pid of its host", {}, undefined, "dead"],
     ["another process has the pid of its host", {}, { ...owner, startTicks: 21 }, "dead"],
     ["its host is a zombie", {}, { ...owner, zombie: true }, "dead"],
-    ["the system was started anew, and the pid was given again", { bootId: "c" }, owner, "rebooted"],
+    ["the system was started anew, and the pid was given again", { bootId: "c" }, owner, "rebooted", before],
+    ["another machine of the same image has written it since this one was started", { bootId: "c" }, owner, "foreign", here.bootedAt],
+    ["nobody has touched it for 30 days, and it is of another machine", { machine: "n" }, undefined, "forsaken", now - 30 * day - 1],
+    ["it is of another machine, and was touched 30 days ago", { machine: "n" }, undefined, "foreign", now - 30 * day],
+    ["nobody has touched it for 30 days, and it is of another pid namespace", { pidNamespace: "pid:[2]" }, owner, "forsaken", 0],
+    ["nobody has touched it for 30 days, and its host has its pid", {}, owner, "living", 0],
     ["it is of another pid namespace", { pidNamespace: "pid:[2]" }, undefined, "foreign"],
     ["it is of another machine, whose boot id is another", { machine: "n", bootId: "c" }, undefined, "foreign"]
   ]
-  for (const [name, change, seen, expected] of cases) {
-    it(`${expected}: ${name}`, () => assert.strictEqual(StaleRun.standing({ ...header, ...change }, here, seen), expected))
+  for (const [name, change, seen, expected, modified = now] of cases) {
+    it(`${expected}: ${name}`, () =>
+      assert.strictEqual(StaleRun.standing({ ...header, ...change }, here, seen, { modified, now }), expected))
   }
 })
 

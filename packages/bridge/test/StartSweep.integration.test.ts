@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Event } from "@snakepit/core"
 import { Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as DataFolder from "../src/process/DataFolder.ts"
@@ -36,7 +36,17 @@ const seen = (child: ChildProcess): ProcessTable.SeenProcess => ProcessTable.loo
 const isAlive = (child: ChildProcess): boolean => ProcessTable.look(child.pid!)?.zombie === false
 
 /** The journal of a run whose host is dead: it has the pid of this process and another start time. */
-const deadHost = (runId: string): RunJournal.Header => ({ runId, ...place!, pid: process.pid, startTicks: 1 })
+const deadHost = (runId: string): RunJournal.Header => ({
+  runId,
+  machine: place!.machine,
+  bootId: place!.bootId,
+  pidNamespace: place!.pidNamespace,
+  pid: process.pid,
+  startTicks: 1
+})
+
+const age = (folder: string, runId: string, modified: number) =>
+  utimesSync(JournalFile.pathOf(folder, runId), modified / 1000, modified / 1000)
 
 const write = (folder: string, header: RunJournal.Header, entries: ReadonlyArray<ProcessTable.SeenProcess> = [], more = "") =>
   writeFileSync(
@@ -70,7 +80,7 @@ describe.skipIf(place === undefined)("the sweep at the start of a run", () => {
       assert.deepStrictEqual([named, marked, stranger].map(isAlive), [false, false, true])
       assert.deepStrictEqual(files(folder), [])
       assert.isFalse(existsSync(sockets))
-      assert.deepInclude(event?.measurements, { dead: 1, killed: 2, left: 0, living: 0, foreign: 0, rebooted: 0, unreadable: 0 })
+      assert.deepInclude(event?.measurements, { dead: 1, killed: 2, left: 0, living: 0, foreign: 0, rebooted: 0, unreadable: 0, unread: 0 })
     }))
 
   it.live("does not kill a process that was given the pid of one of the run", () =>
@@ -102,6 +112,7 @@ describe.skipIf(place === undefined)("the sweep at the start of a run", () => {
       const folder = yield* dataFolder
       const stranger = yield* sleeper({})
       write(folder, { ...deadHost("old-run"), bootId: "before" }, [seen(stranger)])
+      age(folder, "old-run", place!.bootedAt - 1000)
       const [event] = yield* sweep(folder)
       assert.isTrue(isAlive(stranger))
       assert.deepStrictEqual(files(folder), [])
@@ -124,5 +135,58 @@ describe.skipIf(place === undefined)("the sweep at the start of a run", () => {
       ])
       assert.isTrue(existsSync(String(events[0]?.attributes["file"])))
       assert.isNotEmpty(events[1]?.attributes["why"])
+    }))
+
+  it.live("leaves alone what another machine of the same image has written since this one was started, and removes it after a month", () =>
+    Effect.gen(function*() {
+      const folder = yield* dataFolder
+      write(folder, { ...deadHost("twin"), bootId: "another" })
+      write(folder, { ...deadHost("forsaken"), machine: "another" })
+      age(folder, "forsaken", Date.now() - 31 * 24 * 3600 * 1000)
+      const [event] = yield* sweep(folder)
+      assert.deepStrictEqual(files(folder), ["twin.jsonl"])
+      assert.deepInclude(event?.measurements, { foreign: 1, forsaken: 1, rebooted: 0 })
+    }))
+
+  it.live("believes no journal that is a link or no file, kills nobody for it, says so and leaves it where it is", () =>
+    Effect.gen(function*() {
+      const folder = yield* dataFolder
+      const elsewhere = yield* dataFolder
+      const stranger = yield* sleeper({})
+      write(elsewhere, deadHost("planted"), [seen(stranger)])
+      symlinkSync(JournalFile.pathOf(elsewhere, "planted"), JournalFile.pathOf(folder, "planted"))
+      mkdirSync(JournalFile.pathOf(folder, "folder"))
+      const events = yield* sweep(folder)
+      assert.isTrue(isAlive(stranger))
+      assert.deepStrictEqual(files(folder), ["folder.jsonl", "planted.jsonl"])
+      assert.deepStrictEqual(events.map(({ attributes, name }) => [name, attributes["file"]]), [
+        ["snakepit.process_registry.unread", JournalFile.pathOf(folder, "folder")],
+        ["snakepit.process_registry.unread", JournalFile.pathOf(folder, "planted")],
+        ["snakepit.process_registry.sweep", undefined]
+      ])
+      assert.deepInclude(events.at(-1)?.measurements, { unread: 2, unreadable: 0, dead: 0, killed: 0 })
+    }))
+
+  it.live.skipIf(process.getuid?.() === 0)("leaves alone what it may not read", () =>
+    // root may read all
+    Effect.gen(function*() {
+      const folder = yield* dataFolder
+      write(folder, deadHost("closed"))
+      chmodSync(JournalFile.pathOf(folder, "closed"), 0)
+      const events = yield* sweep(folder)
+      assert.deepStrictEqual(files(folder), ["closed.jsonl"])
+      assert.include(events[0]?.attributes["why"], "EACCES")
+    }))
+
+  it.live("touches no cgroup that a journal names and that is none of its run's", () =>
+    Effect.gen(function*() {
+      const folder = yield* dataFolder
+      const named = join(folder, "snakepit-dead-run") // no cgroup: a folder of files
+      mkdirSync(join(named, "below"), { recursive: true })
+      writeFileSync(join(named, "cgroup.procs"), "")
+      write(folder, { ...deadHost("dead-run"), cgroup: named })
+      yield* sweep(folder)
+      assert.deepStrictEqual(files(folder), [])
+      assert.isTrue(existsSync(join(named, "below")))
     }))
 })

@@ -7,8 +7,9 @@
  * recovery suite are made from it. What the spec cannot say (`because`, `limitBecause`, `stoppedBy`, `failedBy`, the events)
  * `Supervisor.make` demands.
  *
- * A dynamic supervisor's contract has one child, its template, whose id is {@link templateKey}. {@link bind} puts those in its place that
- * live; {@link compare} says where a live tree is not what its contract promises.
+ * A dynamic supervisor's contract has one child, its template, whose id is {@link templateKey}; or, when its children differ by their key
+ * (`shown`), one for each of those keys. {@link bind} puts those that live in their place; {@link compare} says where a live tree is not
+ * what its contract promises.
  */
 import type * as Event from "./Event.ts"
 import type * as Intensity from "./Intensity.ts"
@@ -50,7 +51,7 @@ export interface Contract {
   readonly limitBecause: string
   readonly stoppedBy: ReadonlyArray<string>
   readonly autoShutdown: AutoShutdown
-  /** In start order; a dynamic supervisor has one entry, its template. */
+  /** In start order; a dynamic supervisor has one entry, its template, or one for each key that it shows. */
   readonly children: ReadonlyArray<ContractChild>
   /**
    * Who starts the children: `"itself"`; of a dynamic supervisor also the path, from the supervisor above, of the child that gives them to
@@ -103,19 +104,34 @@ export const bind = (contract: Contract, live: SupervisorNode): Contract => ({
   })
 })
 
-/** Where the live tree is not what the contract promises, a sentence each; none when it is. Keys of dynamic children may be any. */
-export const compare = (contract: Contract, live: SupervisorNode): ReadonlyArray<string> => {
-  const strategy = contract.strategy === live.strategy
-    ? []
-    : [`${live.path} is ${live.strategy}, its contract says ${contract.strategy}`]
-  const order = contract.strategy === "dynamic" ? [] : outOfOrder(contract, live)
-  return [...strategy, ...order, ...live.children.flatMap((node) => compareChild(contract, node))]
-}
+/**
+ * Where the live tree is not what the contract promises, a sentence each; none when it is.
+ *
+ * Compared are the children, their order, which of them are supervisors, strategies, limits on restarts, restart types and the time that a
+ * stop may take. The keys of a template's children may be any. The live tree does not know planes, reasons, events, `significant`,
+ * `autoShutdown`, `failedBy`, `stoppedBy` and `startedBy`: those are the contract's alone.
+ */
+export const compare = (contract: Contract, live: SupervisorNode): ReadonlyArray<string> => [
+  ...differ(`${live.path} is`, live.strategy, contract.strategy),
+  ...differ(`${live.path} may restart`, restartsOf(live.intensity), restartsOf(contract.intensity)),
+  ...outOfOrder(contract, live),
+  ...live.children.flatMap((node) => compareChild(contract, node))
+]
+
+const differ = (what: string, is: string, promised: string): ReadonlyArray<string> =>
+  is === promised ? [] : [`${what} ${is}, its contract says ${promised}`]
+
+const restartsOf = (intensity: Contract["intensity"]): string =>
+  intensity === "unlimited" ? "without limit" : `${intensity.maxRestarts} times in ${intensity.withinMillis} ms`
+
+const timeOf = (shutdown: ContractChild["shutdown"]): string =>
+  typeof shutdown === "number" ? `${shutdown} ms` : shutdown === "brutal" ? "no time" : "any time"
 
 const outOfOrder = (contract: Contract, live: SupervisorNode): ReadonlyArray<string> => {
-  const promised = contract.children.map(({ id }) => id)
+  const promised = contract.children.map(({ id }) => id).filter((id) => id !== templateKey)
   const present = live.children.map(({ id }) => id)
   const missing = promised.filter((id) => !present.includes(id)).map((id) => `${live.path} has no "${id}", which its contract promises`)
+  if (contract.strategy === "dynamic") return missing
   const known = present.filter((id) => promised.includes(id))
   const inOrder = promised.filter((id) => present.includes(id)).every((id, index) => known[index] === id)
   return inOrder ? missing : [...missing, `${live.path} starts ${present.join(", ")}, its contract says ${promised.join(", ")}`]
@@ -124,9 +140,17 @@ const outOfOrder = (contract: Contract, live: SupervisorNode): ReadonlyArray<str
 const compareChild = (contract: Contract, node: ChildNode): ReadonlyArray<string> => {
   const child = entryOf(contract, node.id)
   if (child === undefined) return [`${node.path} is in no contract: nothing says what becomes of it`]
-  if (child.supervisor === undefined) return node.supervisor === undefined ? [] : [`${node.path} is a supervisor, its contract says not`]
-  return node.supervisor === undefined ? [`${node.path} is not up as a supervisor`] : compare(child.supervisor, node.supervisor)
+  return [
+    ...differ(`${node.path} is`, node.restart, child.restart),
+    ...differ(`${node.path} may take`, timeOf(node.shutdown), timeOf(child.shutdown)),
+    ...compareBelow(child.supervisor, node)
+  ]
+}
+
+const compareBelow = (contract: Contract | undefined, { path, supervisor }: ChildNode): ReadonlyArray<string> => {
+  if (contract === undefined) return supervisor === undefined ? [] : [`${path} is a supervisor, its contract says not`]
+  return supervisor === undefined ? [`${path} is not up as a supervisor`] : compare(contract, supervisor)
 }
 
 const entryOf = (contract: Contract, id: string): ContractChild | undefined =>
-  contract.strategy === "dynamic" ? contract.children[0] : contract.children.find((child) => child.id === id)
+  contract.children.find((child) => child.id === id) ?? contract.children.find((child) => child.id === templateKey)

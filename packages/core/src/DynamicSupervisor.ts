@@ -65,6 +65,11 @@ export interface Options extends Supervisor.CommonOptions {
   /** The keys to start with; none by default. */
   readonly initial?: Effect.Effect<ReadonlyArray<string>> | undefined
   /**
+   * The keys whose children its contract lists, each by itself: for a template that makes different children by their key, whose keys are
+   * known. When left out one entry, made for `Contract.templateKey`, stands for all.
+   */
+  readonly shown?: ReadonlyArray<string> | undefined
+  /**
    * Which child starts its children with `startChild`, by the path from the supervisor above: `control/starter`. For its contract; it has no
    * `initial` then.
    */
@@ -96,7 +101,7 @@ export const make = <const Id extends string, const O extends Options>(
 ): Supervisor.Made<Id, TemplateOf<O>, O, TemplateOf<O>, FirstOf<Id, O>> => {
   const shown = checkDynamic(id, options)
   const { child, initial, maxChildren, startedBy }: Options = options
-  return Supervisor.fromSpec(id, options, [shown], {
+  return Supervisor.fromSpec(id, options, shown, {
     id,
     semantics: options.semantics,
     strategy: "one_for_one",
@@ -104,7 +109,7 @@ export const make = <const Id extends string, const O extends Options>(
     maxChildren: maxChildren ?? Number.POSITIVE_INFINITY,
     restart: options.restart,
     children: [],
-    template: { child, initial: initial ?? Effect.succeed([]) },
+    template: { child, initial: initial ?? Effect.succeed([]), shown: shown.map(({ id }) => id) },
     added: undefined,
     events: options.events,
     labels: options.labels ?? {}

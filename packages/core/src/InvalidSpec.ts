@@ -11,7 +11,7 @@
  * | -------------- | ------------------------------------------------------------------------------------------------------------ |
  * | restart policy | `invalid_intensity`, `invalid_period`, `invalid_delay`, `invalid_reset_after`                                |
  * | static flags   | `invalid_strategy`, `invalid_restart_policy`, `invalid_auto_shutdown`, `invalid_children`                    |
- * | dynamic flags  | `invalid_restart_policy`, `invalid_max_children`, `invalid_template`                                         |
+ * | dynamic flags  | `invalid_restart_policy`, `invalid_max_children`, `invalid_template`, `invalid_shown`                        |
  * | child of list  | `invalid_child_spec`, `bad_combination`, `duplicate_child_name`                                              |
  * | child          | `missing_id`, `missing_start`, `invalid_start`, `invalid_restart_type`, `bad_combination`,                   |
  * |                | `invalid_significant`, `invalid_shutdown`, `invalid_plane`                                                   |
@@ -42,6 +42,7 @@ const demands = {
   invalid_auto_shutdown: `"never", "any" or "all"`,
   invalid_children: "an array of children",
   invalid_template: "a function that makes the child of a key",
+  invalid_shown: "an array of keys",
   invalid_child_spec: "a child of Child.make, Child.fromLayer, Supervisor.make or DynamicSupervisor.make",
   duplicate_child_name: "different from the ids of the children before it",
   missing_id: "a string that is not empty",

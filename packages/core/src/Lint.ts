@@ -236,7 +236,7 @@ const stopOf = ({ children, spec }: Plan): number => {
     const allowed = shutdown === "infinity" ? Number.POSITIVE_INFINITY : shutdown === "brutal" ? 0 : shutdown
     return supervisor === undefined ? allowed : Math.min(allowed, stopOf(supervisor))
   })
-  return spec.template === undefined ? times.reduce((sum, time) => sum + time, 0) : Math.max(...times)
+  return spec.template === undefined ? times.reduce((sum, time) => sum + time, 0) : Math.max(0, ...times)
 }
 
 const autoShutdownNeverFires = (plan: Plan): ReadonlyArray<Finding> => {

@@ -7,6 +7,10 @@
  * are inferred from the children, so a program that handles them knows every origin there can be. A temporary child, or a supervisor
  * with unlimited intensity, contributes `never` to `GaveUp`.
  *
+ * `never` means: by itself it never ends. Two things from outside can end a supervisor without a limit, and the types leave both out, as no
+ * child can cause them: `failChild` on it through the handle of the supervisor above, and a defect of the engine. Either counts there as any
+ * failure does; when it spends that budget, `because` is a `Defect` at the path of the supervisor without a limit.
+ *
  * A restart runs the child's start again, so an exhausted budget may also carry the child's *start* error: it stands in `GaveUp` too.
  * The same holds for a supervisor that is a child: once it can be restarted — because it can give up, because it shuts itself down though
  * permanent, or because a sibling takes it along under a group strategy — the start errors of everything below it (temporary children

@@ -1,6 +1,8 @@
 /**
  * The tree as it stands: a typed snapshot for people, dashboards and tests.
  */
+import type { Limit } from "./Intensity.ts"
+import type { RestartType } from "./RestartType.ts"
 import type { Strategy } from "./SupervisorState.ts"
 
 /** Where a child stands, in one word. */
@@ -11,6 +13,9 @@ export interface ChildNode {
   readonly id: string
   readonly path: string
   readonly status: NodeStatus
+  readonly restart: RestartType
+  /** What it may take to stop: milliseconds, `"infinity"` or `"brutal"`. */
+  readonly shutdown: number | "infinity" | "brutal"
   /** Why it is not running, for people. */
   readonly because: string | undefined
   /** Counts its starts from 0; -1 before the first. */
@@ -25,6 +30,7 @@ export interface ChildNode {
 export interface SupervisorNode {
   readonly path: string
   readonly strategy: Strategy | "dynamic"
+  readonly intensity: Limit | "unlimited"
   /** Restarts left before it gives up; `Infinity` without a limit. */
   readonly budgetLeft: number
   readonly children: ReadonlyArray<ChildNode>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, Contract, DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent, type Tree } from "@snakepit/core"
+import { Child, Contract, DynamicSupervisor, Preview, RestartPolicy, Supervisor, SupervisorEvent, type Tree } from "@snakepit/core"
 import { Effect } from "effect"
 
 const limited = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } })
@@ -109,17 +109,25 @@ describe("a contract", () => {
   })
 })
 
+const id = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
+const limit = { maxRestarts: 3, withinMillis: 60_000 }
+
 /** The app's tree as it would run, changed. */
 const live = (change: {
   readonly fleet?: string
   readonly strategy?: Tree.SupervisorNode["strategy"]
   readonly worker?: ReadonlyArray<string>
   readonly process?: Tree.SupervisorNode
+  readonly intensity?: Tree.SupervisorNode["intensity"]
+  readonly restart?: Tree.ChildNode["restart"]
+  readonly shutdown?: Tree.ChildNode["shutdown"]
 }): Tree.SupervisorNode => {
   const child = (path: string, supervisor?: Tree.SupervisorNode): Tree.ChildNode => ({
-    id: path.slice(path.lastIndexOf("/") + 1),
+    id: id(path),
     path,
     status: "running",
+    restart: id(path) === "watchdog" ? "transient" : change.restart ?? "permanent",
+    shutdown: supervisor !== undefined ? "infinity" : id(path) === "process" ? "brutal" : change.shutdown ?? 5_000,
     because: undefined,
     generation: 0,
     restarts: 0,
@@ -129,6 +137,7 @@ const live = (change: {
     child(path, {
       path,
       strategy: change.strategy ?? "rest_for_one",
+      intensity: change.intensity ?? limit,
       budgetLeft: 3,
       children: (change.worker ?? ["process", "watchdog"]).map((id) =>
         child(`${path}/${id}`, id === "process" ? change.process : undefined)
@@ -139,8 +148,9 @@ const live = (change: {
   return {
     path: "app",
     strategy: "one_for_one",
+    intensity: "unlimited",
     budgetLeft: Infinity,
-    children: [child(fleet, { path: fleet, strategy: "dynamic", budgetLeft: 3, children })]
+    children: [child(fleet, { path: fleet, strategy: "dynamic", intensity: limit, budgetLeft: 3, children })]
   }
 }
 
@@ -171,9 +181,75 @@ describe("a contract and the tree that runs", () => {
     assert.include(differences({ process: live({}) }), "app/fleet/7/process is a supervisor, its contract says not")
   })
 
+  it("do not when a limit, a restart type or the time of a stop is another", () => {
+    assert.deepStrictEqual(differences({ intensity: { ...limit, maxRestarts: 4 } }), [
+      "app/fleet/7 may restart 4 times in 60000 ms, its contract says 3 times in 60000 ms",
+      "app/fleet/2 may restart 4 times in 60000 ms, its contract says 3 times in 60000 ms"
+    ])
+    assert.include(
+      differences({ intensity: "unlimited" }),
+      "app/fleet/7 may restart without limit, its contract says 3 times in 60000 ms"
+    )
+    assert.include(differences({ restart: "temporary" }), "app/fleet is temporary, its contract says permanent")
+    assert.deepStrictEqual(differences({ shutdown: "infinity" }), [
+      "app/fleet/7/watchdog may take any time, its contract says 5000 ms",
+      "app/fleet/2/watchdog may take any time, its contract says 5000 ms"
+    ])
+  })
+
   it("make the contract of that tree, with its keys in their order", () => {
     const bound = Contract.bind(app.contract, live({}))
     assert.deepStrictEqual(Contract.flatten(bound).map(({ path }) => path), ["app", "app/fleet", "app/fleet/7", "app/fleet/2"])
     assert.deepStrictEqual(bound.children[0]!.supervisor!.children[1]!.supervisor!.children, worker("2").contract.children)
+  })
+})
+
+describe("the contract of a dynamic supervisor whose children differ by their key", () => {
+  const leaf = (id: string) => Child.make(id, { plane: "execution", start: never })
+  const shards = DynamicSupervisor.make("shards", {
+    plane: "control",
+    restart: limited,
+    because: "shards are independent",
+    limitBecause: "three in a minute are bad luck",
+    events: SupervisorEvent.of("shards_supervisor", "control"),
+    initial: Effect.succeed(["eu", "us"]),
+    shown: ["eu", "us"],
+    child: (key) =>
+      Supervisor.make(key, {
+        plane: "execution",
+        mountOn: "control",
+        strategy: "one_for_one",
+        restart: RestartPolicy.make({ intensity: { maxRestarts: key === "eu" ? 1 : 2, within: "1 minute" } }),
+        because: "its children are independent",
+        limitBecause: "each region knows its own",
+        events: SupervisorEvent.of("shard_supervisor", "execution"),
+        children: key === "eu" ? [leaf("store"), leaf("audit")] : [leaf("store")]
+      })
+  })
+
+  it("has an entry for each, and no template", () => {
+    assert.deepStrictEqual(Contract.children(shards.contract).map(({ path }) => path), [
+      "shards/eu",
+      "shards/us",
+      "shards/eu/store",
+      "shards/eu/audit",
+      "shards/us/store"
+    ])
+  })
+
+  it.effect("agrees with the tree that runs, and tells a key too few or too many", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const running = yield* DynamicSupervisor.start(shards)
+      assert.deepStrictEqual(Contract.compare(shards.contract, yield* running.tree), [])
+      yield* running.terminateChild("us")
+      yield* running.startChild("asia")
+      assert.deepStrictEqual(Contract.compare(shards.contract, yield* running.tree), [
+        "shards has no \"us\", which its contract promises",
+        "shards/asia is in no contract: nothing says what becomes of it"
+      ])
+    })))
+
+  it("is what a preview shows too", () => {
+    assert.deepStrictEqual(Preview.of(shards).children.map(({ path }) => path), ["shards/eu", "shards/us"])
   })
 })

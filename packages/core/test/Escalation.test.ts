@@ -78,6 +78,17 @@ describe("a tree escalates", () => {
       assert.deepStrictEqual(because, expected)
     }))
 
+  it.effect("an unlimited supervisor that is failed from outside, as a defect that no type names: by itself it never ends", () =>
+    Effect.gen(function*() {
+      const quiet = Child.make("quiet", { start: Effect.succeed(Effect.never) })
+      const watchers = Supervisor.make("watchers", { ...common, restart: unlimited, children: [quiet] })
+      const running = yield* Supervisor.start(Supervisor.make("root", { ...common, children: [watchers] }))
+      const life: Effect.Effect<void> = running.life
+      yield* running.failChild("watchers", "by hand")
+      const error = yield* Effect.flip(life as Effect.Effect<void, { readonly because: unknown }>)
+      assert.deepStrictEqual(error.because, { path: "root/watchers", error: new SupervisorError.Defect({ defect: "by hand" }) })
+    }))
+
   it.effect("whole, the error of a supervisor that a plain child runs for itself", () =>
     Effect.gen(function*() {
       const inner = Supervisor.make("inner", { ...common, children: [failing] })

@@ -148,6 +148,8 @@ describe("the flags of a supervisor", () => {
       ["invalid_restart_policy", { restart: undefined }],
       ["invalid_max_children", { maxChildren: 1.5 }],
       ["invalid_template", { child: {} }],
+      ["invalid_shown", { shown: "eu" }],
+      ["duplicate_child_name", { shown: ["eu", "eu"] }],
       ["invalid_child_spec", { child: () => "child" }]
     ])
   })

@@ -5,6 +5,8 @@ const child = (id: string, more: Partial<Tree.ChildNode> = {}): Tree.ChildNode =
   id,
   path: `app/${id}`,
   status: "running",
+  restart: "permanent",
+  shutdown: 5_000,
   because: undefined,
   generation: 0,
   restarts: 0,
@@ -15,6 +17,7 @@ const child = (id: string, more: Partial<Tree.ChildNode> = {}): Tree.ChildNode =
 const tree: Tree.SupervisorNode = {
   path: "app",
   strategy: "rest_for_one",
+  intensity: { maxRestarts: 3, withinMillis: 5_000 },
   budgetLeft: 3,
   children: [
     child("db", { status: "waiting", because: "Error: disk full", generation: 2, restarts: 2 }),
@@ -22,11 +25,20 @@ const tree: Tree.SupervisorNode = {
       supervisor: {
         path: "app/fleet",
         strategy: "dynamic",
+        intensity: "unlimited",
         budgetLeft: Number.POSITIVE_INFINITY,
         children: [child("0"), child("1", { status: "down", because: "terminated" })]
       }
     }),
-    child("cache", { supervisor: { path: "app/cache", strategy: "one_for_all", budgetLeft: 0, children: [child("rows")] } })
+    child("cache", {
+      supervisor: {
+        path: "app/cache",
+        strategy: "one_for_all",
+        intensity: { maxRestarts: 1, withinMillis: 5_000 },
+        budgetLeft: 0,
+        children: [child("rows")]
+      }
+    })
   ]
 }
 

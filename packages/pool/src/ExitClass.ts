@@ -35,8 +35,11 @@ export const Abort = Schema.TaggedStruct("Abort", {
 
 /** There was not enough memory for it. */
 export const OutOfMemory = Schema.TaggedStruct("OutOfMemory", {
-  /** Who says so: the counter of its own cgroup (version 2 or 1), that of the whole machine, or the process itself, which could not allocate. */
-  evidence: Schema.Literals(["cgroup", "cgroup-v1", "kernel", "allocation"]),
+  /**
+   * Who says so: the counter of its own cgroup, that of the cgroup which host and workers share (version 2 or 1), that of the whole machine, or the
+   * process itself, which could not allocate.
+   */
+  evidence: Schema.Literals(["cgroup", "cgroup-shared", "cgroup-v1", "kernel", "allocation"]),
   /** Processes that the kernel ended for want of memory, by that counter, while it lived; 0 when the process said it. */
   kills: Schema.Int
 })
@@ -118,7 +121,8 @@ export const cause = (exit: ExitClass): string => {
 
 const counter = {
   "cgroup": "memory.events of its own cgroup",
-  "cgroup-v1": "memory.oom_control of its own cgroup",
+  "cgroup-shared": "memory.events of the cgroup that host and workers share",
+  "cgroup-v1": "memory.oom_control of the cgroup that host and workers share",
   "kernel": "/proc/vmstat of the machine"
 }
 

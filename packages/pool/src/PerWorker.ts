@@ -12,7 +12,8 @@
  * start stands in the start error of the layer, as `PerWorkerFailed`; what they need must be provided to the layer. They are in the
  * contract and in the tree.
  *
- * The function is called when a slot's supervisor is made, before its worker is there: it makes children and does nothing else.
+ * The function is called when a slot's supervisor is made, before its worker is there, and once for the contract: it makes children and
+ * does nothing else. All slots of a pool have the same children.
  *
  * **Gotchas**
  *
@@ -90,15 +91,3 @@ export type Check<P> = {
   readonly [Pool in keyof P as [RefusalOf<P[Pool]>] extends [never] ? never : Pool]: { readonly "✗": RefusalOf<P[Pool]> }
 }
 type RefusalOf<F> = F extends (worker: never) => infer Cs ? Refusal<Cs> : never
-
-/** The children under the workers of one pool; those of all pools for the key that contracts are made with. */
-export const of = <C extends Child.Any>(perWorker: PerWorker<C>, pool: string): Make<C> =>
-  pool === contractKey
-    ? (worker) => {
-      const shown = new Map(Object.values(perWorker).flatMap((make) => make(worker).map((child) => [child.id, child])))
-      return [...shown.values()]
-    }
-    : perWorker[pool] ?? (() => [])
-
-/** `DynamicSupervisor.make` looks at its template by this key. */
-const contractKey = "<key>"

@@ -25,6 +25,8 @@ export interface PoolEntry {
 
 /** All pools; entries are made at their first use and stay. */
 export interface PoolDirectory {
+  /** The pools that are to be, by name, when it is known before they start: those that contracts show. */
+  readonly expected: ReadonlyArray<string> | undefined
   readonly config: RegisteredName.RegisteredName<PoolSettings>
   /** The pools of the configuration. */
   readonly names: () => ReadonlyArray<string>
@@ -33,9 +35,11 @@ export interface PoolDirectory {
 
 const defaults: PoolConfig = Schema.decodeUnknownSync(PoolConfig)({})
 
-export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolDirectory => {
+/** `expected` are the settings that hold until there are registered ones: for contracts. */
+export const make = (config: RegisteredName.RegisteredName<PoolSettings>, expected?: PoolSettings): PoolDirectory => {
   const entries = new Map<string, PoolEntry>()
   return {
+    expected: expected && Object.keys(expected.pools),
     config,
     names: () => Object.keys(config.latest?.pools ?? {}),
     entry: (pool) => {
@@ -44,7 +48,7 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>): PoolD
       let because: string | undefined
       const entry: PoolEntry = {
         pool,
-        config: () => config.latest?.pools[pool] ?? defaults,
+        config: () => (config.latest ?? expected)?.pools[pool] ?? defaults,
         roster: RegisteredName.make(`pools/${pool}/roster`),
         isUp: () => {
           because = undefined

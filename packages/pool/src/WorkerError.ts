@@ -14,16 +14,22 @@ const tail = (lines: ReadonlyArray<string>): string => lines.length === 0 ? "" :
 export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
   ...worker,
   /** How far it came: the process could not be made, the adapter not imported, … */
-  stage: Schema.Literals(["spawn", "import", "catalogue", "bind", "handshake", "exit", "timeout"]),
+  stage: Schema.Literals(["cwd", "spawn", "import", "catalogue", "bind", "handshake", "exit", "timeout"]),
   adapter: Schema.String,
   detail: Schema.String,
-  output
+  output,
+  /** Of the system, when it would not start the process: `ENOENT`, `EMFILE`. */
+  errno: Schema.optional(Schema.String),
+  /** How the process was to be made. */
+  start: Schema.optional(Schema.Literals(["fork", "spawn"]))
 }) {
   override get message(): string {
     return `worker ${this.worker} did not come up: ${this.what()}: ${this.detail}${tail(this.output)}\n${this.next()}`
   }
   private what(): string {
     switch (this.stage) {
+      case "cwd":
+        return "its working folder cannot be used"
       case "spawn":
         return "its process could not be started"
       case "import":
@@ -42,8 +48,10 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
   }
   private next(): string {
     switch (this.stage) {
+      case "cwd":
+        return "Make the folder, or correct python.cwd"
       case "spawn":
-        return "Check python.executable: it must be Python 3.11 or newer with the snakepit package's requirements"
+        return this.nextOfErrno()
       case "import":
       case "catalogue":
         return `Try it: python -c "import ${this.adapter}" with the same environment; python.path lists the folders it is looked for in`
@@ -54,7 +62,28 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
       case "exit":
         return "Its output above says why; a missing package and a crash in native code are the usual causes"
       case "timeout":
-        return "Raise startTimeout if the adapter loads something large at import"
+        return this.start === "fork"
+          ? "The adapter is imported already, so a longer startTimeout does not help: a lock or thread of a library that was used at import does " +
+            "not stand a fork. Use it at the first call instead, or set python.start to \"spawn\""
+          : "Raise startTimeout if the adapter loads something large at import"
+    }
+  }
+  private nextOfErrno(): string {
+    switch (this.errno) {
+      case "ENOENT":
+      case "EACCES":
+      case "ENOEXEC":
+        return "Check python.executable: it must be a program, Python 3.11 or newer with the snakepit package's requirements"
+      case "EAGAIN":
+        return "A limit on processes is reached: ulimit -u, pids.max of the cgroup, or the container's. Raise it, or use fewer workers; " +
+          "snakepit doctor shows what is needed"
+      case "ENOMEM":
+        return "There is not enough memory to start a process: use fewer workers, or give the machine or its container more memory"
+      case "EMFILE":
+      case "ENFILE":
+        return "A limit on open files is reached: raise it (ulimit -n), or use fewer workers; snakepit doctor shows what is needed"
+      default:
+        return "Check python.executable: it must be Python 3.11 or newer with the snakepit package's requirements"
     }
   }
 }
@@ -239,14 +268,31 @@ export class FleetLost extends Schema.TaggedError<FleetLost>()("FleetLost", { po
   }
 }
 
+/** A failure that comes again whenever the same worker is started: of its adapter, or of the version it was installed in. */
+export type IncurableFailure = BootFailed & { readonly stage: "import" | "catalogue" } | HandshakeFailed
+
+export const isIncurable = (error: unknown): error is IncurableFailure =>
+  error instanceof HandshakeFailed || error instanceof BootFailed && (error.stage === "import" || error.stage === "catalogue")
+
 /** The refusal of a restart that would fail as the start before it did: the adapter does not import, or cannot be served. */
 export class DeterministicBootFailure extends Schema.TaggedError<DeterministicBootFailure>()("DeterministicBootFailure", {
   ...worker,
-  adapter: Schema.String
+  /** What has failed. */
+  stage: Schema.Literals(["import", "catalogue", "handshake"]),
+  /** The adapter that does not import or cannot be served; `undefined` when it is not the adapter's fault. */
+  adapter: Schema.UndefinedOr(Schema.String)
 }) {
+  static of(failed: IncurableFailure): DeterministicBootFailure {
+    const { worker } = failed
+    return failed._tag === "BootFailed"
+      ? new DeterministicBootFailure({ worker, stage: failed.stage, adapter: failed.adapter })
+      : new DeterministicBootFailure({ worker, stage: "handshake", adapter: undefined })
+  }
   override get message(): string {
-    return `starting worker ${this.worker} again does not cure what is wrong with its adapter "${this.adapter}". ` +
-      "Correct it; the pool is tried again by itself"
+    const cure = this.adapter === undefined
+      ? "that host and Python package do not fit each other. Install matching versions"
+      : `what is wrong with its adapter "${this.adapter}". Correct it`
+    return `starting worker ${this.worker} again does not cure ${cure}; the pool is tried again by itself`
   }
 }
 

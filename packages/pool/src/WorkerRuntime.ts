@@ -38,15 +38,16 @@ export interface WorkerSeat {
   /** `default/3`. */
   readonly name: string
   readonly config: PoolConfig
-  /** Counts the processes that have filled this slot: the generation of the next one, from 0. */
+  /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
   readonly fill: () => number
   /** The pool takes in here what the worker says. */
   readonly sink: WireSink
   /**
-   * Launches a process within `launch.concurrency` of the pool's settings: waits for one of its permits and gives it back when `launch` is
-   * over, however it ends. For what costs processor time and memory; a spare is taken without it.
+   * Launches a process within `launch.concurrency` of the pool's settings: waits for one of its permits, and gives it back when `launch` has
+   * succeeded, or when it has failed or was interrupted and what it acquired in its scope is released: a process that is being ended counts.
+   * For what costs processor time and memory; a spare is taken without it.
    */
-  readonly governed: <A, E, R>(launch: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly governed: <A, E, R>(launch: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | Scope.Scope>
 }
 
 /** A warm process that waits to be taken. */

@@ -58,6 +58,25 @@ describe("a pool that starts", () => {
       assert.strictEqual(scripted.launching("default").most, 0)
     }))
 
+  it.effect("gives the permit of a launch that failed to the next one when the process has ended", () =>
+    scoped(Effect.gen(function*() {
+      const scripted = ScriptedRuntime.make({ tools: scriptedTools, bootTakes: "1 second", failedBootTakes: "3 seconds" })
+      const start = yield* begin(openPools({ scripted, pools: { default: { size: 2, launch: { concurrency: 1 } } } }))
+      yield* after("2 seconds")
+      yield* Fiber.join(start)
+      yield* scripted.worker("default/0").refuseBoots(1, "exit")
+      yield* scripted.worker("default/0").crash()
+      yield* scripted.worker("default/1").crash()
+      yield* after("3900 millis")
+      assert.deepStrictEqual([scripted.alive(), scripted.launching("default")], [[], { now: 1, most: 1 }])
+      yield* after("200 millis")
+      assert.deepStrictEqual(scripted.launching("default"), { now: 1, most: 1 })
+      yield* after("1 second")
+      assert.include(scripted.alive(), "default/1")
+      yield* after("5 seconds")
+      assert.deepStrictEqual(scripted.alive(), ["default/0", "default/1"])
+    })))
+
   it.effect("and is stopped meanwhile leaves nothing starting", () =>
     Effect.gen(function*() {
       const scripted = ScriptedRuntime.make({ tools: scriptedTools, bootTakes: "1 minute" })
@@ -106,7 +125,7 @@ describe("no worker is touched by a crash of", () => {
     scoped(Effect.gen(function*() {
       const pools = yield* openPools()
       const { node, scripted, tools } = pools
-      yield* scripted.refuseForkserver("default", Number.POSITIVE_INFINITY, "import")
+      yield* scripted.refuseForkserver("default", Number.POSITIVE_INFINITY, "exit")
       yield* scripted.endForkserver("default")
       yield* after("10 minutes")
       assert.strictEqual((yield* node("default/control/launcher/forkserver")).status, "waiting")
@@ -277,11 +296,32 @@ describe("warm spares", () => {
       assert.include(tried.at(-1)!.attributes["cause"], "does not import")
       assert.strictEqual(tried.at(-1)!.measurements["delayMillis"], 5000)
       assert.deepStrictEqual(yield* fleets(open), before)
-      assert.strictEqual((yield* open.node("other/control/launcher/worker_starter")).generation, 0)
+      assert.strictEqual((yield* open.node("other/control/spares")).generation, 0)
       yield* open.scripted.spares("other").refuseBoots(0)
       yield* after("5 seconds")
       assert.strictEqual(open.scripted.spares("other").waiting().length, 1)
     })))
+
+  it.effect.each(["forkserver", "worker_starter"] as const)(
+    "outlive the %s: they wait, and are taken while it is away",
+    (child) =>
+      scoped(Effect.gen(function*() {
+        const { kill, node, recorded, scripted } = yield* openPools({ pools: { default: { size: 2, launch: { spares: 2 } } } })
+        yield* after("1 second")
+        assert.deepStrictEqual(scripted.spares("default").waiting(), [1003, 1004])
+        yield* scripted.refuseForkserver("default", Number.POSITIVE_INFINITY, "exit")
+        yield* kill(`default/control/launcher/${child}`)
+        yield* after("1 minute")
+        assert.deepStrictEqual(scripted.spares("default").waiting(), [1003, 1004])
+        assert.strictEqual((yield* node("default/control/spares")).generation, 0)
+        yield* scripted.worker("default/1").crash()
+        yield* after("1 millis")
+        assert.strictEqual(scripted.worker("default/1").pid(), 1003)
+        assert.deepStrictEqual(recorded.events.filter(({ attributes }) => attributes["how"] === "died"), [])
+        yield* after("1 second")
+        assert.deepStrictEqual(scripted.spares("default").waiting(), [1004, 1005])
+      }))
+  )
 
   it.effect("end with their Reaper and with the application; one that was taken lives on", () =>
     scoped(Effect.gen(function*() {
@@ -290,7 +330,7 @@ describe("warm spares", () => {
       yield* open.scripted.worker("default/0").crash()
       yield* after("1 second")
       assert.strictEqual(open.scripted.worker("default/0").pid(), 1002)
-      yield* open.kill("default/control/launcher/worker_starter") // its scope held the spare once
+      yield* open.kill("default/control/spares") // its scope held the spare once
       yield* after("1 second")
       assert.strictEqual(open.scripted.worker("default/0").pid(), 1002)
       assert.strictEqual(open.scripted.spares("default").waiting().length, 1)
@@ -306,11 +346,12 @@ const Storm = Schema.Struct({
   concurrency: int(1, 4),
   spares: int(0, 2),
   boot: Schema.Literals([10, 300, 1000]),
+  end: Schema.Literals([0, 700]),
   steps: Schema.Array(Schema.Union([
     Schema.TaggedStruct("Crash", { slots: Schema.Array(int(0, 5)).check(Schema.isMaxLength(6)) }),
     Schema.TaggedStruct("Refuse", { slot: int(0, 5), times: int(1, 3) }),
     Schema.TaggedStruct("End", {
-      what: Schema.Literals(["reaper", "forkserver", "worker_starter", "launcher", "control", "fleet", "spare"])
+      what: Schema.Literals(["reaper", "forkserver", "worker_starter", "launcher", "spares", "control", "fleet", "spare"])
     }),
     Schema.TaggedStruct("Wait", { ms: Schema.Literals([0, 10, 100, 900]) })
   ])).check(Schema.isMaxLength(40))
@@ -320,9 +361,9 @@ describe("a storm of crashes", () => {
   it.effect.prop(
     "never has more processes starting than launch.concurrency, and ends with every slot filled",
     { storm: Storm },
-    ({ storm: { boot, concurrency, spares, steps } }) =>
+    ({ storm: { boot, concurrency, end, spares, steps } }) =>
       scoped(Effect.gen(function*() {
-        const scripted = ScriptedRuntime.make({ tools: scriptedTools, bootTakes: boot })
+        const scripted = ScriptedRuntime.make({ tools: scriptedTools, bootTakes: boot, failedBootTakes: end })
         const start = yield* begin(
           openPools({ scripted, pools: { default: { size: 6, stopGrace: "1 second", launch: { concurrency, spares } } } })
         )
@@ -345,7 +386,8 @@ describe("a storm of crashes", () => {
               else if (step.what === "forkserver") yield* harm(scripted.endForkserver("default"))
               else if (step.what === "spare") yield* harm(scripted.spares("default").crash)
               else if (step.what === "fleet" || step.what === "control") yield* harm(kill(`default/${step.what}`))
-              else yield* harm(kill(step.what === "launcher" ? "default/control/launcher" : "default/control/launcher/worker_starter"))
+              else if (step.what === "worker_starter") yield* harm(kill("default/control/launcher/worker_starter"))
+              else yield* harm(kill(`default/control/${step.what}`))
           }
         }
         yield* after("2 minutes")

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, Contract, RegisteredName } from "@snakepit/core"
-import { Context, Data, Effect } from "effect"
-import { type PerWorker, PoolDirectory, PoolsSupervisor } from "../src/index.ts"
+import { Context, Data, Effect, Schema } from "effect"
+import { type PerWorker, PoolConfig, PoolDirectory, PoolsSupervisor } from "../src/index.ts"
 import { ScriptedRuntime } from "../src/testing/index.ts"
 import { after, openPools, scoped, tools } from "./OpenPools.ts"
 
@@ -108,21 +108,31 @@ describe("a perWorker child", () => {
 })
 
 describe("the contract of the pools", () => {
-  it("shows the perWorker children of all pools under the one worker that it shows", () => {
-    const directory = PoolDirectory.make(RegisteredName.make("config"))
+  const own = ["process", "channel", "heartbeat", "watchdog"]
+  const workerOf = (contract: Contract.Contract, pool: string) =>
+    Contract.flatten(contract).find(({ path }) => path === `pools/${pool}/fleet/<key>`)!.contract
+  const settings = Schema.decodeUnknownSync(PoolConfig.PoolConfig)
+
+  it("shows for each pool that is expected its own children and limits", () => {
+    const directory = PoolDirectory.make(RegisteredName.make("config"), {
+      pools: { a: settings({}), b: settings({ restart: { worker: { maxRestarts: 7 } } }), c: settings({}) }
+    })
     const { runtime } = ScriptedRuntime.make({ tools: {} })
     const { contract } = PoolsSupervisor.make(directory, runtime, {
       a: (worker) => [witness([])(worker)],
       b: (worker) => [witness([])(worker), witness([], "gauge")(worker)]
     })
-    const worker = Contract.flatten(contract).find(({ path }) => path === "pools/<key>/fleet/<key>")!
-    assert.deepStrictEqual(worker.contract.children.map(({ id }) => id), [
-      "process",
-      "channel",
-      "heartbeat",
-      "watchdog",
-      "witness",
-      "gauge"
-    ])
+    const idsOf = (pool: string) => workerOf(contract, pool).children.map(({ id }) => id)
+    assert.deepStrictEqual(["a", "b", "c"].map(idsOf), [[...own, "witness"], [...own, "witness", "gauge"], own])
+    assert.deepInclude(workerOf(contract, "b").intensity, { maxRestarts: 7 })
+    assert.notDeepInclude(workerOf(contract, "a").intensity, { maxRestarts: 7 })
+  })
+
+  it("shows one that stands for all, with what every pool has, when they are not known", () => {
+    const directory = PoolDirectory.make(RegisteredName.make("config"))
+    const { contract } = PoolsSupervisor.make(directory, ScriptedRuntime.make({ tools: {} }).runtime, {
+      a: (worker) => [witness([])(worker)]
+    })
+    assert.deepStrictEqual(workerOf(contract, "<key>").children.map(({ id }) => id), own)
   })
 })

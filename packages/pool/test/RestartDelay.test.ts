@@ -3,7 +3,7 @@ import { ExitReason, RestartPolicy, SupervisorError } from "@snakepit/core"
 import { Effect } from "effect"
 import * as ExitClass from "../src/ExitClass.ts"
 import * as RestartDelay from "../src/RestartDelay.ts"
-import { BootFailed, ProcessExited } from "../src/WorkerError.ts"
+import { BootFailed, HandshakeFailed, ProcessExited } from "../src/WorkerError.ts"
 
 const exited = new ProcessExited({
   worker: "default/0",
@@ -34,7 +34,7 @@ describe("the delay of a restart", () => {
       assert.deepStrictEqual(yield* Effect.forEach([0, 1, 2], (now) => step(now, failed(exited))), [50, 100, 200])
     }))
 
-  it.effect("is refused to a boot that would fail again, however deep it lies", () =>
+  it.effect("is refused to a boot or a handshake that would fail again, however deep it lies", () =>
     Effect.gen(function*() {
       const started = (error: unknown) => new SupervisorError.StartFailed({ at: { path: "default/fleet/0/process", error } })
       const gaveUp = (error: unknown) =>
@@ -49,9 +49,13 @@ describe("the delay of a restart", () => {
         for (const stage of ["import", "catalogue"] as const) {
           for (const error of [boot(stage), started(boot(stage)), gaveUp(boot(stage)), gaveUp(started(boot(stage)))]) {
             const refusal = yield* Effect.flip(stepOf(delay)(0, failed(error)))
-            assert.include(refusal, { _tag: "DeterministicBootFailure", worker: "default/0", adapter: "tools" })
+            assert.include(refusal, { _tag: "DeterministicBootFailure", worker: "default/0", stage, adapter: "tools" })
           }
         }
+        const refused = new HandshakeFailed({ worker: "default/0", field: "protocol", expected: "1", received: "2" })
+        const refusal = yield* Effect.flip(stepOf(delay)(0, failed(gaveUp(started(refused)))))
+        assert.include(refusal, { _tag: "DeterministicBootFailure", worker: "default/0", stage: "handshake", adapter: undefined })
+        assert.include(String(refusal), "Install matching versions")
         for (const error of [boot("exit"), boot("spawn"), boot("timeout"), boot("bind"), started(exited), gaveUp(boot("exit")), "no"]) {
           assert.isAtMost(yield* stepOf(delay)(0, failed(error)), 50)
         }

@@ -12,18 +12,19 @@
 import { ProcessRegistry } from "@snakepit/bridge"
 import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import { ConfigServer } from "@snakepit/pool"
-import { SnakepitConfig } from "./SnakepitConfig.ts"
+import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
 
 /** What {@link make} takes. */
 export interface Options {
+  readonly schema: typeof SnakepitConfig
   /** The configuration as the user wrote it. */
   readonly input: unknown
   readonly config: RegisteredName.RegisteredName<SnakepitConfig>
   readonly run: ProcessRegistry.Run
 }
 
-export const make = ({ config, input, run }: Options) =>
+export const make = ({ config, input, run, schema }: Options) =>
   Supervisor.make("foundation", {
     plane: "control",
     strategy: "rest_for_one",
@@ -32,7 +33,7 @@ export const make = ({ config, input, run }: Options) =>
     limitBecause: "its children hold little and touch little: a fourth crash in a minute is a fault of theirs, no bad luck",
     events: SnakepitEvent.foundation_supervisor,
     children: [
-      ConfigServer.child({ schema: SnakepitConfig, input, name: config }),
+      ConfigServer.child({ schema, input, name: config }),
       ProcessRegistry.child(run, config)
     ]
   })

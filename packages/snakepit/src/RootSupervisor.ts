@@ -18,6 +18,7 @@ import * as SnakepitEvent from "./SnakepitEvent.ts"
 
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
+  readonly schema: typeof SnakepitConfig
   readonly input: unknown
   readonly eventLog: string | undefined
   readonly config: RegisteredName.RegisteredName<SnakepitConfig>
@@ -32,7 +33,9 @@ const flags = {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
   because: "its children find each other by registered names, so one can be replaced beneath the others",
-  limitBecause: "only Foundation escalates to it; after three new Foundations in a minute a new program is the next thing to try",
+  limitBecause:
+    "only Foundation escalates to it by itself (an operator who fails `telemetry` or `pools` through the root's handle spends this " +
+    "budget too); after three new Foundations in a minute a new program is the next thing to try",
   events: SnakepitEvent.root_supervisor
 } as const
 
@@ -46,11 +49,11 @@ export type RootSupervisor<C extends Child.Any> = Supervisor.Made<
 >
 
 export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C> => {
-  const { config, directory, eventLog, input, perWorker, run, runtime } = options
+  const { config, directory, eventLog, input, perWorker, run, runtime, schema } = options
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
-      FoundationSupervisor.make({ input, config, run }),
+      FoundationSupervisor.make({ schema, input, config, run }),
       TelemetrySupervisor.make({ eventLog }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]

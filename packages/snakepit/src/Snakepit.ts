@@ -46,14 +46,16 @@ import {
   type Tree,
   Why
 } from "@snakepit/core"
-import { type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
+import { ConfigServer, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as RootSupervisor from "./RootSupervisor.ts"
-import type { SnakepitConfig, SnakepitConfigInput } from "./SnakepitConfig.ts"
+import type { SnakepitConfigInput } from "./SnakepitConfig.ts"
+import * as SnakepitConfig from "./SnakepitConfig.ts"
 
 /**
  * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
@@ -61,7 +63,10 @@ import type { SnakepitConfig, SnakepitConfigInput } from "./SnakepitConfig.ts"
  */
 export type StartError<C extends Child.Any = never> = Supervisor.StartError<RootSupervisor.RootSupervisor<C>>
 
-/** How the running tree can fail. Pools and telemetry never escalate, so it comes from Foundation alone. */
+/**
+ * How the running tree can fail. Pools and telemetry never escalate by themselves, so it comes from Foundation alone. An operator who fails
+ * one of them through the handle of the root spends the root's budget too: then `because` is a `Defect` at its path, which no type names.
+ */
 export type Escalation = Supervisor.Escalation<RootSupervisor.RootSupervisor<never>>
 
 /** The tree gave up. Ends a `NodeRuntime.runMain` program with code 70 (`EX_SOFTWARE`). */
@@ -104,6 +109,10 @@ export class Snakepit extends Context.Service<Snakepit, {
   readonly tree: Effect.Effect<Tree.SupervisorNode>
   /** The handle of the root: why a child is not running, when a supervisor gives up, and `at` for the handle of each supervisor below. */
   readonly root: SupervisorHandle.SupervisorHandle
+  /** Processes that SIGKILL has not ended, with pid and worker; the next start of an application on the same data folder tries again. */
+  readonly leaks: Effect.Effect<ReadonlyArray<ProcessRegistry.ProcessEntry>>
+  /** What the tree promises, as data, with the limits of the configuration: each pool and its `perWorker` children stand in it by name. */
+  readonly contract: Contract.Contract
   /** Never succeeds; fails when the tree gave up, or was stopped although the scope of its layer is open. */
   readonly gaveUp: Effect.Effect<never, TreeGaveUp | TreeStopped>
 }>()("snakepit/Snakepit") {}
@@ -131,33 +140,69 @@ type NeedOf<O> = Exclude<Supervisor.NeedOf<ChildOf<O>>, EventLog.EventLog | Even
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
 
-/** The parts of an application, put together and not yet started. */
-const assemble = Effect.fnUntraced(function*(input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) {
+/** What an application is made of. */
+interface Application {
+  readonly input: SnakepitConfigInput
+  readonly schema: typeof SnakepitConfig.SnakepitConfig
+  readonly perWorker: PerWorker.PerWorker
+}
+
+const applicationOf = (input: SnakepitConfigInput, options: Options | undefined): Application => {
+  const perWorker = options?.perWorker ?? {}
+  return { input, schema: SnakepitConfig.naming(Object.keys(perWorker)), perWorker }
+}
+
+/** The parts of an application, put together and not yet started. `expected` is its configuration, if that is valid: for the contract. */
+const assemble = Effect.fnUntraced(function*(application: Application, expected: SnakepitConfig.SnakepitConfig | undefined) {
   const run = yield* ProcessRegistry.makeRun
-  const config = RegisteredName.make<SnakepitConfig>("config_server")
-  const directory = PoolDirectory.make(config)
+  const config = RegisteredName.make<SnakepitConfig.SnakepitConfig>("config_server")
+  const directory = PoolDirectory.make(config, expected)
   const runtime = yield* PythonRuntime.make(run, config)
-  const root = RootSupervisor.make({ input, config, directory, run, runtime, perWorker, eventLog: input.telemetry?.eventLog })
+  const eventLog = application.input.telemetry?.eventLog
+  const root = RootSupervisor.make({ ...application, config, directory, run, runtime, eventLog })
   return { run, directory, runtime, root }
 })
 
-/** What the tree promises, as data: every supervisor with its children, strategy, limits and reasons. */
-export const contract = <const O extends NoOptions>(options?: O & CheckOptions<O>): Effect.Effect<Contract.Contract> =>
-  assemble({ pools: {} }, options?.perWorker ?? {}).pipe(
-    Effect.map(({ root }) => root.contract),
-    Effect.scoped,
-    Effect.provide(NodeServices.layer)
-  )
+/**
+ * What the tree of an application will promise, as data: every supervisor with its children, strategy, limits and reasons. Starts nothing.
+ * The contract of a tree that runs is `contract` of the {@link Snakepit} service.
+ *
+ * With a configuration each of its pools stands in it by name, with its limits and its `perWorker` children. Without one an entry with the id
+ * `Contract.templateKey` stands for any pool, with the default limits.
+ *
+ * **Example** (What a crash of the Reaper takes along)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Contract, Snakepit } from "snakepit"
+ *
+ * const program = Effect.gen(function*() {
+ *   const contract = yield* Snakepit.contract({ pools: { default: { python: { adapter: "tools" } } } })
+ *   const pool = Contract.flatten(contract).find(({ path }) => path === "snakepit/pools/default")
+ *   pool?.contract.strategy // => "rest_for_one": fleet and control, which come after it
+ * })
+ * ```
+ */
+export const contract: {
+  (): Effect.Effect<Contract.Contract>
+  <const O extends NoOptions>(
+    config: SnakepitConfigInput,
+    options?: O & CheckOptions<O>
+  ): Effect.Effect<Contract.Contract, ConfigServer.ConfigInvalid>
+} = (config?: SnakepitConfigInput, options?: Options): Effect.Effect<Contract.Contract, never> => {
+  const application = applicationOf(config ?? { pools: {} }, options)
+  const made = Effect.gen(function*() {
+    const expected = config === undefined ? undefined : yield* ConfigServer.decode(application.schema, config)
+    const { root } = yield* assemble(application, expected)
+    return root.contract
+  })
+  return Effect.provide(Effect.scoped(made), NodeServices.layer) as Effect.Effect<Contract.Contract> // none is invalid where there is none
+}
 
-const tree = (input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) =>
+const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
-    for (const pool of Object.keys(perWorker)) {
-      if (pool in input.pools) continue
-      return yield* Effect.die(
-        new RangeError(`perWorker names a pool "${pool}", and there is ${Object.keys(input.pools).join(", ") || "none"}`)
-      )
-    }
-    const { directory, root, run, runtime } = yield* assemble(input, perWorker)
+    const expected = yield* Effect.option(ConfigServer.decode(application.schema, application.input)) // config_server says what is wrong with it
+    const { directory, root, run, runtime } = yield* assemble(application, Option.getOrUndefined(expected))
     const running = yield* Supervisor.start(root)
     let closing = false
     yield* Effect.addFinalizer(() =>
@@ -173,7 +218,14 @@ const tree = (input: SnakepitConfigInput, perWorker: PerWorker.PerWorker) =>
       Effect.mapError((error: Escalation) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(stopped)
     )
-    return Context.make(Snakepit, { runId: run.runId, tree: running.tree, root: running, gaveUp }).pipe(
+    return Context.make(Snakepit, {
+      runId: run.runId,
+      tree: running.tree,
+      root: running,
+      contract: root.contract,
+      leaks: ProcessRegistry.leaks(run),
+      gaveUp
+    }).pipe(
       Context.add(Pool.Pools, { directory, codec: runtime.codec })
     )
   }))
@@ -203,7 +255,7 @@ export const layer = <const O extends NoOptions>(
   config: SnakepitConfigInput,
   options?: O & CheckOptions<O>
 ): Layer.Layer<Services, StartError<ChildOf<O>>, NeedOf<O>> =>
-  tree(config, options?.perWorker ?? {}).pipe(
+  tree(applicationOf(config, options)).pipe(
     Layer.provideMerge(EventLog.EventLog.layer),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide(NodeServices.layer)

@@ -21,7 +21,10 @@ export const SnakepitConfig = Schema.Struct({
   /** `"auto"`: workers are put into cgroups (Linux, version 2) where this process may make some. */
   cgroup: Schema.Literals(["auto", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
   telemetry: Schema.Struct({
-    /** Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. */
+    /**
+     * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its
+     * end are in them. A new file is for this user alone (0600).
+     */
     eventLog: Schema.optional(Schema.NonEmptyString)
   }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
 })
@@ -31,3 +34,13 @@ export type SnakepitConfig = typeof SnakepitConfig.Type
 
 /** The configuration as a user writes it: only `pools.<name>.python.adapter` is required. */
 export type SnakepitConfigInput = typeof SnakepitConfig.Encoded
+
+/** The Schema of an application that names these pools in its code, under `perWorker`: they must be there. */
+export const naming = (named: ReadonlyArray<string>): typeof SnakepitConfig =>
+  SnakepitConfig.check(
+    Schema.makeFilter(({ pools }) =>
+      named.filter((pool) => !Object.hasOwn(pools, pool)).map((pool) =>
+        `perWorker names a pool "${pool}", and the pools of the configuration are: ${Object.keys(pools).join(", ") || "none"}`
+      )
+    )
+  )

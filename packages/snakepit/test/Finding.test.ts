@@ -54,7 +54,7 @@ describe("a check of Node.js", () => {
 
 describe("a check of Python", () => {
   const modules = { grpc: "1.80.0", msgspec: "0.20.0" }
-  const answer: PythonCheck.Answer = { version: "3.11.0", executable: "/usr/bin/python3", modules, adapter: true }
+  const answer: PythonCheck.Answer = { version: "3.11.0", executable: "/usr/bin/python3", modules, adapter: "" }
 
   it("takes 3.11 and newer", () => {
     const levels = (version: string) => PythonCheck.judge("python", { ...answer, version }, "tools").map(({ level }) => level)
@@ -67,7 +67,7 @@ describe("a check of Python", () => {
     const found = PythonCheck.judge("python", {
       ...answer,
       modules: { ...modules, snakepit: { problem: "ImportError: x" } },
-      adapter: false
+      adapter: "tools"
     }, "tools")
     assert.deepStrictEqual(found.map(({ level, text }) => [level, text]), [
       ["ok", "Python 3.11.0 (/usr/bin/python3)"],
@@ -98,7 +98,7 @@ describe("a check of limits", () => {
 })
 
 describe("a check of leftovers", () => {
-  const run = (standing: LeftoverCheck.KnownRun["standing"], remains = 0, leaked = 0): LeftoverCheck.KnownRun => ({
+  const run = (standing: LeftoverCheck.KnownRun["standing"], remains = 0, leaked: ReadonlyArray<string> = []): LeftoverCheck.KnownRun => ({
     file: `${standing}.jsonl`,
     standing,
     remains,
@@ -114,12 +114,22 @@ describe("a check of leftovers", () => {
 
   it("tells processes, stale files, files it cannot judge and files set aside apart, each with a next step", () => {
     const found = LeftoverCheck.judge(
-      [run("dead", 3), run("dead"), run("rebooted"), run("foreign"), run("unreadable"), run("living", 0, 1)],
+      [
+        run("dead", 3),
+        run("dead"),
+        run("rebooted"),
+        run("foreign"),
+        run("forsaken"),
+        run("unreadable"),
+        run("unread"),
+        run("living", 0, ["process 7 of default/0"])
+      ],
       ["x.jsonl.corrupt"]
     )
     const warnings = found.filter(({ level }) => level === "warning")
-    assert.lengthOf(warnings, 7)
+    assert.lengthOf(warnings, 9)
     assert.include(warnings[0]?.text, "3 processes of dead hosts")
+    assert.isTrue(warnings.some(({ text }) => text === "SIGKILL did not end process 7 of default/0; the host lives: living.jsonl"))
     for (const { remedy } of warnings) assert.isNotEmpty(remedy)
   })
 })

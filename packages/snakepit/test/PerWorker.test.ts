@@ -1,25 +1,51 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, Contract } from "@snakepit/core"
-import { Cause, Effect, Exit, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { Snakepit } from "../src/index.ts"
 
 const gauge = Child.make("gauge", { plane: "execution", start: Effect.succeed(Effect.never) })
-const workerOf = (contract: Contract.Contract) =>
-  Contract.flatten(contract).find(({ path }) => path === "snakepit/pools/<key>/fleet/<key>")!.contract.children.map(({ id }) => id)
+const python = { adapter: "tools" }
+const own = ["process", "channel", "heartbeat", "watchdog"]
+const workerOf = (contract: Contract.Contract, pool: string) =>
+  Contract.flatten(contract).find(({ path }) => path === `snakepit/pools/${pool}/fleet/<key>`)!.contract
 
-describe("perWorker", () => {
-  it.effect("stands in the contract that is asked for with it", () =>
+describe("the contract of an application", () => {
+  it.effect("has its pools by name, with the limits of the configuration and the perWorker children of each", () =>
     Effect.gen(function*() {
-      const own = ["process", "channel", "heartbeat", "watchdog"]
-      assert.deepStrictEqual(workerOf(yield* Snakepit.contract()), own)
-      assert.deepStrictEqual(workerOf(yield* Snakepit.contract({ perWorker: { default: () => [gauge] } })), [...own, "gauge"])
+      const pools = { default: { python }, other: { python, restart: { worker: { maxRestarts: 9, within: "1 hour" } } } }
+      const contract = yield* Snakepit.contract({ pools }, { perWorker: { other: () => [gauge] } })
+      assert.deepStrictEqual(workerOf(contract, "default").children.map(({ id }) => id), own)
+      assert.deepStrictEqual(workerOf(contract, "other").children.map(({ id }) => id), [...own, "gauge"])
+      assert.deepStrictEqual(workerOf(contract, "other").intensity, { maxRestarts: 9, withinMillis: 3_600_000 })
     }))
 
-  it.effect("of a pool that the configuration does not have is a mistake, told before anything starts", () =>
+  it.effect("has one entry for any pool without a configuration", () =>
+    Effect.map(Snakepit.contract(), (contract) => {
+      assert.deepStrictEqual(workerOf(contract, "<key>").children.map(({ id }) => id), own)
+    }))
+
+  it.effect("is not made of an invalid configuration", () =>
+    Effect.map(Effect.flip(Snakepit.contract({ pools: { "Not a name": { python } } })), (error) => {
+      assert.strictEqual(error._tag, "ConfigInvalid")
+    }))
+})
+
+describe("perWorker of a pool that the configuration does not have", () => {
+  const config = { pools: { default: { python }, other: { python } } }
+  const mistake = { perWorker: { defualt: () => [gauge] } }
+  const sentence = `perWorker names a pool "defualt", and the pools of the configuration are: default, other`
+
+  it.effect("is a mistake in the configuration, told by its type before anything starts", () =>
     Effect.gen(function*() {
-      const layer = Snakepit.layer({ pools: { default: { python: { adapter: "tools" } } } }, { perWorker: { defualt: () => [gauge] } })
-      const exit = yield* Effect.exit(Effect.scoped(Layer.build(layer)))
-      assert.isTrue(Exit.isFailure(exit))
-      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", `perWorker names a pool "defualt", and there is default`)
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(Snakepit.layer(config, mistake))))
+      assert.strictEqual(error.at.path, "snakepit/foundation/config_server")
+      assert.strictEqual(error.at.error._tag, "ConfigInvalid")
+      assert.include(error.message, sentence)
+    }))
+
+  it.effect("fails the contract in the same way", () =>
+    Effect.map(Effect.flip(Snakepit.contract(config, mistake)), (error) => {
+      assert.strictEqual(error._tag, "ConfigInvalid")
+      assert.include(error.message, sentence)
     }))
 })

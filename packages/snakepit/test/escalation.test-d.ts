@@ -86,7 +86,7 @@ describe("an application with children of its own under each worker", () => {
   it("may have them in some pools only, and in a number that is not known", () => {
     void (() => Snakepit.layer(one, { perWorker: { default: () => [] } }))
     void (() => Snakepit.layer(one, { perWorker: { default: () => [gauge] as ReadonlyArray<typeof gauge>, gpu: () => [licence] } }))
-    void (() => Snakepit.contract({ perWorker: { default: () => [gauge] } }))
+    void (() => Snakepit.contract(one, { perWorker: { default: () => [gauge] } }))
   })
 
   it("does not compile with one of the control plane", () => {
@@ -109,7 +109,7 @@ describe("an application with children of its own under each worker", () => {
     // @ts-expect-error: duplicate child id "gauge"
     void (() => Snakepit.layer(one, { perWorker: { default: () => [gauge, gauge] } }))
     // @ts-expect-error: child id "channel" is taken: every worker has a channel of its own
-    void (() => Snakepit.contract({ perWorker: { default: () => [channel] } }))
+    void (() => Snakepit.contract(one, { perWorker: { default: () => [channel] } }))
   })
 
   it("does not compile with one that is significant", () => {

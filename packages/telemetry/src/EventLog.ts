@@ -4,7 +4,8 @@
  * **When to use**
  *
  * `recent` answers "what has just happened"; `follow` is a `Stream` of what happens from now on; with a file every event is appended to it
- * as one line of JSON, from the start of the application to the stop of the log itself.
+ * as one line of JSON, from the start of the application to the stop of the log itself. Events of a process that ended hold the last lines
+ * that it wrote, so the file is made for its user alone (0600); the mode of one that is there already stays as it is.
  *
  * **Details**
  *
@@ -126,6 +127,7 @@ export const child = (file: string | undefined) =>
 
 const write = (file: string | undefined, events: ReadonlyArray<Event.Event>): Effect.Effect<void, EventLogFailed> =>
   file === undefined ? Effect.void : Effect.tryPromise({
-    try: () => appendFile(file, events.map((event) => `${JSON.stringify(event)}\n`).join("")),
+    // 0600: what workers write stands in the events of their ends
+    try: () => appendFile(file, events.map((event) => `${JSON.stringify(event)}\n`).join(""), { mode: 0o600 }),
     catch: (cause) => new EventLogFailed({ file, detail: cause instanceof Error ? cause.message : String(cause) })
   })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
 import { EventBus, EventLog, TelemetrySupervisor } from "@snakepit/telemetry"
 import { Effect, Fiber, Layer, Stream } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -73,6 +73,7 @@ describe("the event log", () => {
       yield* Effect.orDie(telemetry.failChild("event_log", new Error("on purpose")))
       bus.emit(event(2))
       yield* Fiber.join(recovered)
+      assert.strictEqual(statSync(file).mode & 0o777, 0o600)
       const lines = readFileSync(file, "utf8").trim().split("\n").map((line): Event.Event => JSON.parse(line))
       assert.deepStrictEqual(numbers(lines), [1, 2])
       assert.strictEqual(lines.filter(({ name }) => name === "snakepit.telemetry_supervisor.restart").length, 1)

@@ -7,7 +7,8 @@ starts in milliseconds and shares the memory of what was imported.
       │                                     ▲        when it has forked; its child then belongs to the Reaper
       └─────────────────────────────────────┘
 
-It says ready, or why not, on SNAKEPIT_STATUS_FD as a worker does, `threads` being the threads that the import left:
+It says ready, or why not, on SNAKEPIT_STATUS_FD as a worker does, `threads` being the threads that the import left,
+null where there is no /proc to count them, so that nobody knows whether a fork is safe:
 
     {"status": "ready", "pid": 4711, "tools": ["add"], "threads": 1}
 
@@ -112,6 +113,9 @@ def _next_worker(orders: socket.socket) -> tuple[Order, int]:
                 _decline(orders, problem)
                 continue
             if pid == 0:
+                # what is sent to the forkserver's group is not for a worker that is being born; the session stays: the
+                # Reaper knows by it whose they are
+                os.setpgid(0, 0)
                 die_with(forkserver)
                 middle = os.getpid()
                 return _stand_by(orders), middle
@@ -190,8 +194,11 @@ def _rehearse() -> None:
     os.waitpid(pid, 0)
 
 
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
+def _threads() -> int | None:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return None
 
 
 def _flush() -> None:

@@ -2,7 +2,7 @@
 
 command ─▶ waiting ─▶ ordered: its files made, sent ─▶ born: the pid is known
               │                   │
-              └───────────────────┴──────────────────▶ lost: the forkserver is gone, or could not fork
+              └───────────────────┴──────────────────▶ lost: the forkserver is gone, is stuck, or could not fork
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 WINDOW = 8  # orders on the way, four files each; the forkserver takes them one by one, so more is not faster
 ORDER_BYTES = 16 * 1024  # a socket path and two names; eight such always fit the socket's buffer
 ANSWER_BYTES = 4 * 1024
+# a fork copies page tables, 10 ms a gigabyte, and runs the adapter's hooks: what takes longer than this is stuck
+ANSWER_SECONDS = 2.0
 
 
 @dataclass(eq=False)
@@ -28,6 +30,9 @@ class Birth:
     id: str
     command: dict[str, Any]
     killed: bool = False
+    """The host does not want it any more, and has been told that it is not; it may yet come to be."""
+    waited: float = 0.0
+    """Seconds since it was sent, or since one that was sent before it was answered: those come first."""
     files: list[int] = field(default_factory=list)
     """Our ends of stdin, stdout, stderr and status."""
 
@@ -58,12 +63,11 @@ class Births:
     def ask(self, birth: Birth) -> None:
         self._waiting.append(birth)
 
-    def withdraw(self, birth: Birth) -> bool:
-        """Forgets one that was not ordered yet; False when it is too late for that."""
-        if birth not in self._waiting:
-            return False
-        self._waiting.remove(birth)
-        return True
+    def withdraw(self, birth: Birth) -> None:
+        """Forgets it if it was not ordered yet; if it was, what comes of it is to be killed."""
+        birth.killed = True
+        if birth in self._waiting:
+            self._waiting.remove(birth)
 
     def order(self) -> Iterator[tuple[Birth, OSError]]:
         """Sends what the window admits; yields those that could not be sent, and why."""
@@ -90,9 +94,22 @@ class Births:
                 yield None
                 return
             answer = json.loads(data)
+            sent = list(self._ordered)
             birth = self._ordered.pop(answer["id"], None)
             if birth is not None:
+                for id in sent[sent.index(birth.id) + 1 :]:
+                    self._ordered[id].waited = 0.0
                 yield birth, answer
+
+    def age(self, seconds: float) -> None:
+        """Lets time pass for what was sent."""
+        for birth in self._ordered.values():
+            birth.waited += seconds
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the forkserver owes an answer for longer than a fork can take."""
+        return any(birth.waited > ANSWER_SECONDS for birth in self._ordered.values())
 
     def lose(self) -> list[Birth]:
         """Closes the socket and lets go of all that are pending."""

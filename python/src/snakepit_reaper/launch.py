@@ -13,9 +13,20 @@ from snakepit_reaper.settings import restore_file_limit
 
 LINUX = sys.platform == "linux"
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+def can_tie() -> bool:
+    """Whether the kernel keeps a parent-death signal; not every sandbox that says Linux does."""
+    before, now = ctypes.c_int(), ctypes.c_int()
+    if not LINUX or libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(before), 0, 0, 0):
+        return False
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(now), 0, 0, 0)
+    libc.prctl(PR_SET_PDEATHSIG, before.value, 0, 0, 0)
+    return now.value == signal.SIGKILL
 
 
 def readable(fd: int) -> IO[bytes]:

@@ -15,14 +15,25 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
-from snakepit_reaper.births import Birth, Births
+from snakepit_reaper.births import ANSWER_SECONDS, Birth, Births
 from snakepit_reaper.cgroup import Cgroup, remove_parents
 from snakepit_reaper.events import Events
-from snakepit_reaper.launch import LINUX, launch, libc, readable
+from snakepit_reaper.launch import LINUX, can_tie, launch, libc, readable
 from snakepit_reaper.lines import Lines
 from snakepit_reaper.memory import OomKills
-from snakepit_reaper.processes import Process, can_watch, children, descendants, kill, marker, process, signal_name
+from snakepit_reaper.processes import (
+    Process,
+    can_watch,
+    children,
+    descendants,
+    kill,
+    leads_namespace,
+    marker,
+    process,
+    signal_name,
+)
 from snakepit_reaper.settings import Settings, raise_file_limit
+from snakepit_reaper.turns import TURN_SECONDS, Turns
 from snakepit_reaper.worker import Pipe, Worker
 
 LINE_BYTES = 8 * 1024  # a longer output line arrives in pieces of this size
@@ -69,6 +80,8 @@ class Reaper:
         self._file_limit = raise_file_limit()
         self._oom_kills = OomKills()
         self._hunted: set[str] = set()
+        self._missed: set[str] = set()
+        self._turns = Turns()
         # exit statuses of strangers, while one of them may turn out to be a worker that a forkserver has made
         self._unclaimed: dict[int, int] = {}
 
@@ -81,6 +94,7 @@ class Reaper:
         while not (self._sweep_asked or self._events.broken):
             self._events.flush()
             self._await()
+            self._replace_stuck()
             self._reap()
             # a host that replaces a worker does not wait for what looking at all of /proc takes
             self._events.flush()
@@ -113,10 +127,9 @@ class Reaper:
     def _containment(self) -> dict[str, bool]:
         return {
             "subreaper": self._subreaper,
-            "pdeathsig": LINUX,
+            "pdeathsig": can_tie(),
             "pidfd": can_watch(self._pid),
-            # the first process of a namespace: the kernel ends all others with it
-            "namespace": self._pid == 1,
+            "namespace": leads_namespace(),
         }
 
     # -- waiting ---------------------------------------------------------------------------------------------------
@@ -145,7 +158,14 @@ class Reaper:
             self._selector.register(self._events.fd, selectors.EVENT_WRITE, self._events.flush)
         elif registered and not self._events.waiting:
             self._selector.unregister(self._events.fd)
-        for key, _ in self._selector.select(self._next_patience() if dying else None):
+        owed = any(births.pending for births in self._forkservers())
+        ready = self._selector.select(self._next_patience() if dying else TURN_SECONDS if owed else None)
+        took = self._turns.turn()
+        for server in self._workers.values():
+            # while it imports it takes no orders
+            if server.births is not None and server.status_lines > 0:
+                server.births.age(took)
+        for key, _ in ready:
             key.data()
 
     def _next_patience(self) -> float:
@@ -200,8 +220,11 @@ class Reaper:
                     self._fork(id, via, command)
                 case {"op": "signal", "id": str(id), "signal": str(name)}:
                     self._signal(id, getattr(signal.Signals, f"SIG{name}"))
+                case {"op": "ping"}:
+                    self._events.emit("pong")
                 case {"op": op}:
-                    raise ValueError(f"op {op!r} is unknown or lacks a field; known: spawn, forkserver, fork, signal")
+                    known = "spawn, forkserver, fork, signal, ping"
+                    raise ValueError(f"op {op!r} is unknown or lacks a field; known: {known}")
                 case _:
                     raise ValueError("a command is a JSON object with a field op")
         except (ValueError, AttributeError, RecursionError) as problem:
@@ -253,7 +276,12 @@ class Reaper:
         self._relay(worker, stderr, LINE_BYTES, self._output(worker, "stderr"))
         self._relay(worker, status, STATUS_BYTES, lambda line: self._status(worker, line))
         for missing in settings.apply(pid) if settings else ():
-            self._events.emit("error", id=id, message=f"worker {id!r} runs without {missing}")
+            # it holds for the next worker with such settings too
+            if missing not in self._missed:
+                self._missed.add(missing)
+                self._events.emit(
+                    "error", id=id, message=f"worker {id!r}, and any other that asks for it, runs without {missing}"
+                )
         if settings and settings.cgroup is not None:
             self._enclose(worker, settings.cgroup)
         return worker
@@ -334,35 +362,53 @@ class Reaper:
             birth, answer = answered
             if "pid" in answer:
                 self._born(birth, answer["pid"])
-            else:
-                birth.close()
+                continue
+            birth.close()
+            if not birth.killed:
                 message = f"fork of {birth.command['name']} by {server.id!r}: {answer['error']}"
                 self._not_started(birth.id, message, answer["errno"])
         self._order_births(server)
 
     def _born(self, birth: Birth, pid: int) -> None:
+        if birth.killed:
+            birth.close()
+            worker = self._workers[birth.id] = Worker(birth.id, pid, self._oom_kills.count(), disowned=True)
+            if pid in self._unclaimed:
+                self._exited(worker, os.waitstatus_to_exitcode(self._unclaimed.pop(pid)))
+            else:
+                self._kill(worker)
+            return
         secret_writer, stdout, stderr, status = birth.files
         files = (readable(stdout), readable(stderr), readable(status))
         # a number that was reaped already is nobody's, or another's
         settings = None if pid in self._unclaimed else Settings.of(birth.command.get("settings"))
         worker = self._take(birth.id, pid, files, settings)
         self._tell_started(worker)
-        if not birth.killed:
-            write_secret(secret_writer, birth.command["secret"].encode() + b"\n")
+        write_secret(secret_writer, birth.command["secret"].encode() + b"\n")
         os.close(secret_writer)
         if pid in self._unclaimed:
             self._exited(worker, os.waitstatus_to_exitcode(self._unclaimed.pop(pid)))
-        elif birth.killed:
-            self._kill(worker)
 
-    def _lose_births(self, server: Worker) -> None:
+    def _replace_stuck(self) -> None:
+        """Ends forkservers that owe an answer for too long: the host spawns instead, and starts another."""
+        for server in list(self._workers.values()):
+            if server.births is None or not server.births.overdue:
+                continue
+            why = f"has not answered for {ANSWER_SECONDS:g} s: it is stopped, or a fork hangs in a hook of the adapter"
+            self._events.emit("error", id=server.id, message=f"forkserver {server.id!r} {why}; it is killed")
+            self._lose_births(server, why)
+            self._kill(server)
+            self._hunted.add(server.id)
+
+    def _lose_births(self, server: Worker, why: str = "ended before it answered") -> None:
         births, server.births = server.births, None
         if births is None:
             return
         self._selector.unregister(births.socket)
         for birth in births.lose():
-            message = f"fork of {birth.command['name']}: forkserver {server.id!r} ended before it answered"
-            self._not_started(birth.id, message, errno.EPIPE, forkserver_gone=True)
+            if not birth.killed:
+                message = f"fork of {birth.command['name']}: forkserver {server.id!r} {why}"
+                self._not_started(birth.id, message, errno.EPIPE, forkserver_gone=True)
 
     # -- signals ---------------------------------------------------------------------------------------------------
 
@@ -382,11 +428,10 @@ class Reaper:
             birth = births.find(id)
             if birth is None:
                 continue
-            if births.withdraw(birth):
+            # any signal: it has not begun to serve, so there is nothing to drain
+            if not birth.killed:
+                births.withdraw(birth)
                 self._not_started(id, f"fork of {birth.command['name']}: withdrawn by the host", errno.ECANCELED)
-            else:
-                # any signal: it has not begun to serve, so there is nothing to drain
-                birth.killed = True
         # otherwise the host has not read its `gone` yet
 
     def _kill(self, worker: Worker) -> None:
@@ -478,6 +523,8 @@ class Reaper:
                 os.killpg(worker.pid, signal.SIGKILL)
         self._hear_births(worker)
         self._lose_births(worker)
+        if worker.disowned:
+            return
         self._read_last(worker)
         code, name = (result, None) if result >= 0 else (None, signal_name(-result))
         oom = self._out_of_memory(worker, result)
@@ -557,4 +604,5 @@ class Reaper:
             except OSError as problem:
                 message = f"the cgroup of worker {worker.id!r} stays behind: {problem}"
                 self._events.emit("error", id=worker.id, message=message)
-        self._events.emit("gone", id=worker.id)
+        if not worker.disowned:
+            self._events.emit("gone", id=worker.id)

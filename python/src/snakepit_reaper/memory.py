@@ -24,34 +24,35 @@ def kills(path: str) -> int | None:
 class OomKills:
     """The most exact counter that covers this process, and so those below it: `evidence` names its source.
 
-    A counter of a cgroup counts the victims in that cgroup, whoever ran out of memory. The kernel's counts those of
-    the machine, so another program's may be taken for a worker's.
+    A counter of a cgroup counts the victims in that cgroup, whoever ran out of memory; the Reaper's is shared by all
+    its workers, and as a rule by the host. The kernel's counts those of the machine. Another program's victim in
+    either may be taken for a worker. `root` is where /proc and /sys are.
     """
 
-    def __init__(self) -> None:
-        counters = ((evidence, path) for evidence, path in _counters() if kills(path) is not None)
+    def __init__(self, root: str = "") -> None:
+        counters = ((evidence, path) for evidence, path in _counters(root) if kills(path) is not None)
         self.evidence, self._path = next(counters, ("kernel", os.devnull))
 
     def count(self) -> int:
         return kills(self._path) or 0
 
 
-def _counters() -> Iterator[tuple[str, str]]:
-    own = _own_cgroups()
+def _counters(root: str) -> Iterator[tuple[str, str]]:
+    own = _own_cgroups(f"{root}/proc/self/cgroup")
     if "" in own:
-        for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-            yield "cgroup", f"{root}{own['']}/memory.events"
+        for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+            yield "cgroup-shared", f"{root}{mount}{own['']}/memory.events"
     if "memory" in own:
-        yield "cgroup-v1", f"/sys/fs/cgroup/memory{own['memory']}/memory.oom_control"
+        yield "cgroup-v1", f"{root}/sys/fs/cgroup/memory{own['memory']}/memory.oom_control"
         # in a container the path may be the host's, and what is mounted the container's own
-        yield "cgroup-v1", "/sys/fs/cgroup/memory/memory.oom_control"
-    yield "kernel", "/proc/vmstat"
+        yield "cgroup-v1", f"{root}/sys/fs/cgroup/memory/memory.oom_control"
+    yield "kernel", f"{root}/proc/vmstat"
 
 
-def _own_cgroups() -> dict[str, str]:
+def _own_cgroups(path: str) -> dict[str, str]:
     """Controller to path, "" for version 2."""
     try:
-        with open("/proc/self/cgroup") as file:
+        with open(path) as file:
             lines = [line.rstrip("\n").split(":", 2) for line in file]
     except OSError:
         return {}

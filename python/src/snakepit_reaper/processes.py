@@ -8,6 +8,8 @@ import os
 import signal
 from typing import NamedTuple
 
+MACHINE_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, the same on every Linux
+
 
 class Process(NamedTuple):
     """One process as /proc/<pid>/stat shows it; `started` is in clock ticks since boot."""
@@ -69,6 +71,14 @@ def marker(pid: int) -> str | None:
     marked = (entry[len(key) :] for entry in entries if entry.startswith(key))
     # a forkserver's is padded, so that its workers have room for theirs
     return next((os.fsdecode(mark).rstrip(" ") for mark in marked), None)
+
+
+def leads_namespace() -> bool:
+    """Whether this is the first process of a pid namespace other than the machine's: the kernel ends all with it."""
+    try:
+        return os.getpid() == 1 and os.readlink("/proc/self/ns/pid") != MACHINE_NAMESPACE
+    except OSError:
+        return False
 
 
 def can_watch(pid: int) -> bool:

@@ -8,14 +8,16 @@ import resource
 from collections.abc import Iterator
 from typing import NamedTuple
 
-OOM_SCORE = 500  # the kernel shall prefer a worker to the host; the scale ends at 1000
+OOM_STEP = 500  # the kernel shall prefer a worker to the host, and what offers itself (1000) to a worker
+OOM_MOST = 1000  # where the kernel's scale ends; a Kubernetes pod without requests is there already
 
 
 class Settings(NamedTuple):
     """A nice level, an OOM score, resource limits by name (both soft and hard), and a cgroup folder to make one in."""
 
     nice: int | None
-    oom_score_adj: int
+    oom_score_adj: int | None
+    """None: OOM_STEP above the Reaper's own, which is the host's."""
     limits: dict[str, int]
     cgroup: str | None
 
@@ -23,7 +25,7 @@ class Settings(NamedTuple):
     def of(cls, value: object) -> Settings:
         """From the `settings` of a command; raises ValueError for what cannot be meant."""
         if value is None:
-            return cls(None, OOM_SCORE, {}, None)
+            return cls(None, None, {}, None)
         match value:
             case {**fields}:
                 limits = fields.pop("rlimits", None) or {}
@@ -45,17 +47,21 @@ class Settings(NamedTuple):
             raise ValueError(f"settings.nice and settings.oom_score_adj are integers, not {nice!r} and {score!r}")
         if not isinstance(cgroup, str | None) or not os.path.isabs(cgroup or "/"):
             raise ValueError(f"settings.cgroup is an absolute folder, not {cgroup!r}")
-        return cls(nice, OOM_SCORE if score is None else score, limits, cgroup)
+        return cls(nice, score, limits, cgroup)
 
     def apply(self, pid: int) -> Iterator[str]:
         """Applies all but the cgroup to a living process; yields, in words, what could not be."""
+        wanted = self.oom_score_adj
         try:
+            if wanted is None:
+                with open("/proc/self/oom_score_adj") as own:
+                    wanted = min(int(own.read()) + OOM_STEP, OOM_MOST)
             with open(f"/proc/{pid}/oom_score_adj", "w") as score:
-                score.write(str(self.oom_score_adj))
+                score.write(str(wanted))
         except (FileNotFoundError, ProcessLookupError):
             pass  # no /proc, or the process has ended already
         except OSError as problem:
-            yield f"oom_score_adj {self.oom_score_adj} ({problem.strerror}; to lower it needs CAP_SYS_RESOURCE)"
+            yield f"oom_score_adj {wanted} ({problem.strerror}; below the host's own it needs CAP_SYS_RESOURCE)"
         if self.nice is not None:
             try:
                 os.setpriority(os.PRIO_PROCESS, pid, self.nice)

@@ -33,5 +33,7 @@ class Worker:
     exited: bool = False
     empty_looks: int = 0
     sent: str | None = None
+    disowned: bool = False
+    """The host has been told that it does not exist, and hears no more of it."""
     cgroup: Cgroup | None = None
     births: Births | None = None

@@ -9,7 +9,20 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeSync } from "node:fs"
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  statfsSync,
+  writeSync
+} from "node:fs"
 import { basename, join, relative } from "node:path"
 
 /** A folder to make cgroups in, or why there is none. */
@@ -70,9 +83,18 @@ const write = (path: string, text: string): void => {
 /** The folder of a run. */
 export const ofRun = (parent: string, runId: string): string => join(parent, `snakepit-${runId}`)
 
-/** Only such a folder is ever killed or removed. */
-export const isOfRun = (folder: string, runId: string): boolean =>
-  basename(folder) === `snakepit-${runId}` && existsSync(join(folder, "cgroup.procs"))
+/** The type of the file system, by `statfs(2)`. */
+const cgroup2Magic = 0x63677270
+
+/** Only such a folder is ever killed or removed: it is named in a file, and a file can name anything. */
+export const isOfRun = (folder: string, runId: string): boolean => {
+  try {
+    const real = realpathSync(folder)
+    return basename(real) === basename(ofRun("/", runId)) && statfsSync(real).type === cgroup2Magic
+  } catch {
+    return false
+  }
+}
 
 /** Lets the folders below count memory where this one may: evidence of what the kernel killed for memory. */
 const passOn = (folder: string): void => {

@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { accessSync, constants, lstatSync, mkdirSync } from "node:fs"
+import { accessSync, constants, lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs"
 import { homedir, tmpdir } from "node:os"
-import { join, resolve } from "node:path"
+import { dirname, join, resolve } from "node:path"
 
 /** The data folder that was asked for cannot be used. */
 export class DataFolderFailed extends Schema.TaggedError<DataFolderFailed>()("DataFolderFailed", {
@@ -45,16 +45,56 @@ const surroundings = (): Surroundings => ({
 /** The folder of the journals in a data folder. */
 export const runsFolder = (dataFolder: string): string => join(dataFolder, "runs")
 
+/** A path and the folders above it, the root first. */
+const chain = (path: string): ReadonlyArray<string> => {
+  const above = dirname(path)
+  return above === path ? [path] : [...chain(above), path]
+}
+
+/** What of a file is asked for. */
+export type Owned = Pick<Stats, "mode" | "uid"> & { readonly isSymbolicLink: () => boolean }
+
+/**
+ * Why what is at the end of a path may be another user's doing, `undefined` when it cannot. `look` is asked for each part of the path, which may not
+ * be there yet. From the first folder down that everybody may write to, each part belongs to this user or the system, and where others may
+ * write too they cannot rename what is in it (sticky).
+ */
+export const exposure = (path: string, uid: number, look: (path: string) => Owned | undefined): string | undefined => {
+  let open = false
+  for (const part of chain(path)) {
+    const stats = look(part)
+    if (stats === undefined) return undefined
+    if (open && stats.uid !== uid && stats.uid !== 0) return `${part} belongs to another user (uid ${stats.uid}, this is ${uid})`
+    if (stats.isSymbolicLink()) continue // its mode means nothing; where it leads is a path of its own
+    open ||= (stats.mode & 0o002) !== 0
+    if (open && (stats.mode & 0o022) !== 0 && (stats.mode & 0o1000) === 0) return `others may rename what is in ${part}`
+  }
+  return undefined
+}
+
+const lookAt = (path: string): Owned | undefined => lstatSync(path, { throwIfNoEntry: false })
+
+/** Why a folder is not this user's alone, `undefined` when it is. */
+const foreign = (folder: string, uid: number): string | undefined => {
+  const stats = lstatSync(folder)
+  if (!stats.isDirectory()) return `${folder} is not a folder`
+  if (stats.uid !== uid) return `${folder} belongs to another user (uid ${stats.uid}, this is ${uid})`
+  return (stats.mode & 0o022) === 0 ? undefined : `others may write to ${folder}`
+}
+
 /** Makes the folders when they are not there. Says why they cannot be used, `undefined` when they can. */
 const obstacle = (folder: string): string | undefined => {
   const runs = runsFolder(folder)
+  const uid = process.getuid?.()
   try {
+    const exposed = uid === undefined ? undefined : exposure(folder, uid, lookAt)
+    if (exposed !== undefined) return exposed
     mkdirSync(runs, { recursive: true, mode: 0o700 })
-    const stats = lstatSync(runs)
-    const uid = process.getuid?.()
-    if (!stats.isDirectory()) return `${runs} is not a folder`
-    if (uid !== undefined && stats.uid !== uid) return `${runs} belongs to another user (uid ${stats.uid}, this is ${uid})`
-    if ((stats.mode & 0o022) !== 0) return `others may write to ${runs}`
+    if (uid !== undefined) {
+      const real = realpathSync(folder) // a link of this user's own may lead to a larger disk
+      const trouble = exposure(real, uid, lookAt) ?? foreign(real, uid) ?? foreign(join(real, "runs"), uid)
+      if (trouble !== undefined) return trouble
+    }
     accessSync(runs, constants.R_OK | constants.W_OK | constants.X_OK)
     return undefined
   } catch (cause) {

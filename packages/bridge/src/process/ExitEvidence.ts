@@ -1,5 +1,6 @@
 /** What is known of the end of a process, and the judgement over it: which class of exit it was. */
 import { ExitClass } from "@snakepit/pool"
+import type * as OutputTail from "./OutputTail.ts"
 import type { OutOfMemory } from "./ReaperProtocol.ts"
 
 /** What is known when a process has ended. */
@@ -10,16 +11,20 @@ export interface ExitEvidence {
   readonly sent: "TERM" | "KILL" | null
   readonly oom: OutOfMemory | null
   /** The last lines that it wrote, oldest first. */
-  readonly output: ReadonlyArray<string>
+  readonly lines: ReadonlyArray<OutputTail.Line>
   /** How far it had come: `import` when its status line said that it could not be imported or served. */
   readonly stage: "starting" | "import" | "serving"
 }
 
+/** 2 s: from a last word to the end, past a dump of all stacks and what Python does at its exit. What is older was survived. */
+const lastWordsMillis = 2000
+
 /**
- * The class of an exit. Who sent a signal is known for sure, so it is asked first; then the kernel's memory counters; then the output, which
- * is evidence only of an end that nobody else brought about.
+ * The class of an exit. Who sent a signal is known for sure, so it is asked first; then the kernel's memory counters; then the last words, which
+ * are evidence only of an end that nobody else brought about.
  */
-export const classify = ({ code, oom, output, sent, signal, stage }: ExitEvidence): ExitClass.ExitClass => {
+export const classify = ({ code, lines, oom, sent, signal, stage }: ExitEvidence): ExitClass.ExitClass => {
+  const output = lines.filter(({ ageMillis }) => ageMillis <= lastWordsMillis).map(({ text }) => text)
   if (code === 0) return { _tag: "Clean" }
   if (signal !== null && signal === `SIG${sent}`) return { _tag: "KilledByUs", signal }
   if (signal === "SIGKILL" && oom !== null) return { _tag: "OutOfMemory", ...oom }
@@ -28,12 +33,13 @@ export const classify = ({ code, oom, output, sent, signal, stage }: ExitEvidenc
   const gpu = gpuFault(output)
   if (gpu !== undefined) return gpu
   const exception = raised(output)
-  if (exception === undefined ? saysNoMemory(output) : outOfMemory.test(exception)) {
+  const gaveUp = plain._tag === "Exception" || plain._tag === "Abort" // what crashed did not end by an allocation that failed
+  if (gaveUp && (exception === undefined ? saysNoMemory(output) : outOfMemory.test(exception))) {
     return { _tag: "OutOfMemory", evidence: "allocation", kills: 0 }
   }
   switch (plain._tag) {
     case "Abort":
-      return { _tag: "Abort", line: output.findLast((line) => lastWords.test(line) && !aborted.test(line)) }
+      return { _tag: "Abort", line: output.findLast((line) => abortWords.test(line) && !aborted.test(line)) }
     case "Exception":
       return stage === "import" ? { _tag: "ImportException", exception } : { ...plain, exception }
     default:
@@ -51,7 +57,7 @@ const outOfMemory = /^([A-Za-z_]\w*\.)*_?\w*MemoryError(:|$)/
 const saysNoMemory = (output: ReadonlyArray<string>): boolean => output.some((line) => line.includes("std::bad_alloc"))
 
 /** What glibc, libstdc++, assert(3) and Python say before they abort. */
-const lastWords =
+const abortWords =
   /what\(\):|terminate called|[Aa]ssertion .*failed|double free|free\(\)|malloc\(\)|corrupted|stack smashing|Check failed|Fatal Python error/
 
 /** What faulthandler adds to each abort. */
@@ -59,7 +65,7 @@ const aborted = /Fatal Python error: Aborted/
 
 /** What the GPU runtimes and the frameworks above them print: the first is the most telling. */
 const gpuPatterns: ReadonlyArray<readonly [ExitClass.GpuRuntime, RegExp]> = [
-  ["Xid", /NVRM: Xid|\bXid\b.*\b\d{1,3}\b/],
+  ["Xid", /NVRM: Xid/],
   ["HIP", /HIP error|hipError[A-Z]\w+|HSA_STATUS_ERROR|Memory access fault by GPU|ROCm error/],
   [
     "CUDA",

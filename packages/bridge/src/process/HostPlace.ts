@@ -16,5 +16,7 @@ export const here = (): Place | undefined => {
   const bootId = read("/proc/sys/kernel/random/boot_id")
   const pidNamespace = ProcessTable.pidNamespace()
   if (bootId === "" || pidNamespace === undefined) return undefined
-  return { machine: read("/etc/machine-id"), bootId, pidNamespace }
+  const booted = /^btime (\d+)$/m.exec(read("/proc/stat"))?.[1]
+  // without it, what another boot has written counts as another machine's
+  return { machine: read("/etc/machine-id"), bootId, pidNamespace, bootedAt: Number(booted ?? 0) * 1000 }
 }

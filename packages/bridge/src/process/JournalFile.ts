@@ -2,7 +2,7 @@
  * The journal of this run as a file: appended with `write(2)` before a process starts, not flushed to the disk. Only a kernel that dies loses
  * what was written, and it takes the processes along.
  */
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs"
+import { closeSync, constants, fstatSync, futimesSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { runsFolder } from "./DataFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
@@ -12,6 +12,8 @@ export interface JournalFile {
   readonly path: string
   /** Writes a change that `entries` already holds. */
   readonly append: (line: RunJournal.Line) => void
+  /** Says that the host lives: to those who cannot see its process. */
+  readonly touch: () => void
   readonly close: () => void
   readonly remove: () => void
 }
@@ -34,6 +36,7 @@ export const draftOf = (path: string): string => `${path}.new`
 export const make = ({ entries, folder, header, onTrouble }: Options): JournalFile => {
   const path = pathOf(folder, header.runId)
   let fd: number | undefined
+  let inode = 0
   let lines = 0
   let troubled = false
 
@@ -49,7 +52,8 @@ export const make = ({ entries, folder, header, onTrouble }: Options): JournalFi
   const rewrite = (): void => {
     close()
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    const draft = openSync(draftOf(path), "w", 0o600)
+    const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants
+    const draft = openSync(draftOf(path), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600)
     try {
       write(draft, RunJournal.encode(header, entries.values()))
       renameSync(draftOf(path), path) // a reader sees the old one or the new one
@@ -58,7 +62,8 @@ export const make = ({ entries, folder, header, onTrouble }: Options): JournalFi
       throw cause
     }
     fd = draft
-    lines = 1 + 3 * entries.size
+    inode = fstatSync(draft).ino
+    lines = 1 + 4 * entries.size
   }
   const attempt = (change: () => void): void => {
     try {
@@ -70,15 +75,22 @@ export const make = ({ entries, folder, header, onTrouble }: Options): JournalFi
       troubled = true
     }
   }
+  /** Deleted or moved away, it would be found by nobody. */
+  const isThere = (): boolean => statSync(path, { throwIfNoEntry: false })?.ino === inode
   attempt(rewrite)
   return {
     path,
     append: (line) =>
       attempt(() => {
-        // without a name it would be found by nobody
-        if (fd === undefined || RunJournal.isLong(lines, entries.size) || fstatSync(fd).nlink === 0) return rewrite()
+        if (fd === undefined || RunJournal.isLong(lines, entries.size) || !isThere()) return rewrite()
         write(fd, RunJournal.encodeLine(line))
         lines++
+      }),
+    touch: () =>
+      attempt(() => {
+        if (fd === undefined || !isThere()) return rewrite()
+        const now = new Date()
+        futimesSync(fd, now, now)
       }),
     close,
     remove: () => {

@@ -20,8 +20,8 @@ import type { ProcessRegistry } from "./ProcessRegistry.ts"
 import * as PythonProgram from "./PythonProgram.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 import type { Reaper } from "./Reaper.ts"
-import type * as Protocol from "./ReaperProtocol.ts"
 import * as RunFolder from "./RunFolder.ts"
+import * as WorkingFolder from "./WorkingFolder.ts"
 
 /** What processes of one pool are started with. */
 export interface Launcher {
@@ -31,6 +31,8 @@ export interface Launcher {
   readonly reaper: RegisteredName.RegisteredName<Reaper>
   readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
   readonly forkserver: RegisteredName.RegisteredName<Forkserver>
+  /** Counts the processes that were started under a name, from 0, in the whole run: no two have the same id, whatever was restarted. */
+  readonly count: (worker: string) => number
 }
 
 /** What a process is started as. */
@@ -39,7 +41,6 @@ export interface Place {
   readonly worker: string
   /** `"s"`: it has no slot yet. */
   readonly slot: number | "s"
-  readonly generation: number
   /** Hears of its end, after its stop. */
   readonly told: (end: ReapedProcess.ProcessEnd) => Effect.Effect<void>
 }
@@ -55,24 +56,28 @@ export interface LaunchedProcess {
 }
 
 /** Starts a process that ends with the scope. */
-export const launch = Effect.fnUntraced(function*(launcher: Launcher, { generation, slot, told, worker }: Place) {
+export const launch = Effect.fnUntraced(function*(launcher: Launcher, { slot, told, worker }: Place) {
   const { config, forkserver, pool, python, reaper: reaperName, registry: registryName } = launcher
   let process: ReapedProcess.ReapedProcess | undefined
   const failed = ReapedProcess.bootFailed(worker, python.adapter, () => process)
+  const count = launcher.count(worker)
+  yield* WorkingFolder.check(python, failed)
   const reaper = yield* Effect.mapError(RegisteredName.whereis(reaperName), (error) => failed("spawn", error.message))
   const registry = registryName.latest // a registry that is being replaced is no reason not to start
   if (registry === undefined) return yield* failed("spawn", "its application has not started its registry")
-  const socket = RunFolder.socketPath(registry.folder, pool, slot, generation)
+  const socket = RunFolder.socketPath(registry.folder, pool, slot, count)
   const secret = randomBytes(32).toString("hex")
   const cgroup = registry.cgroup(pool)
   const about = {
-    id: `${worker}#${generation}`,
+    id: `${worker}#${count}`,
     secret,
     settings: settings(python, "folder" in cgroup ? cgroup.folder : undefined)
   }
   yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(socket, { force: true })))
 
-  const attempt = Effect.fnUntraced(function*(start: "fork" | "spawn", command: Protocol.Command) {
+  let how: "fork" | "spawn" = "spawn"
+  const attempt = Effect.fnUntraced(function*(start: "fork" | "spawn", command: ReapedProcess.Options["command"]) {
+    how = start
     const begun = yield* Effect.acquireRelease(
       Effect.sync(() => process = ReapedProcess.begin({ pool, worker, reaper, registry, command })),
       (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, told)
@@ -100,10 +105,13 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, { generati
     (refused) => refused.forkserverGone ? spawn : Effect.fail(refused)
   )
   return yield* started.pipe(
-    Effect.catchTag("SpawnRefused", ({ detail }) => Effect.fail(failed("spawn", detail))),
+    Effect.catchTag("SpawnRefused", ({ detail, errno }) => Effect.fail(failed("spawn", detail, { errno, start: how }))),
     Effect.timeoutOrElse({
       duration: config.startTimeout,
-      orElse: () => Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`))
+      orElse: () =>
+        Effect.suspend(() =>
+          Effect.fail(failed("timeout", `nothing was heard of it for ${Duration.format(config.startTimeout)}`, { start: how }))
+        )
     })
   )
 })

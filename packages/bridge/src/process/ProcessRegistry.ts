@@ -28,6 +28,7 @@ import * as JournalFile from "./JournalFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
+import * as StaleRun from "./StaleRun.ts"
 import * as StartSweep from "./StartSweep.ts"
 
 export type { ProcessEntry } from "./RunJournal.ts"
@@ -47,18 +48,22 @@ export interface ProcessRegistry {
   /** The folder of the sockets. */
   readonly folder: string
   readonly entries: ReadonlyMap<string, RunJournal.ProcessEntry>
-  /** Before a process is asked for. `id` is unique in the run: `default/3#0`. */
+  /** Before a process is asked for. `id` is unique in the run, whatever was restarted in it: `default/3#0`. */
   readonly reserve: (id: string, pool: string) => void
   /** The process exists. `pid` as the host counts; 0 when it had ended before the host could see it. */
   readonly started: (id: string, pid: number, startTicks: number) => void
   /** Nothing of it is left. */
   readonly gone: (id: string) => void
+  /** A slot has taken the spare. */
+  readonly taken: (id: string, by: string) => void
   /** It was still there after SIGKILL and a wait: its entry stays, and so does the journal, for the next start to end it. */
   readonly leaked: (id: string) => void
   /** The cgroup for the workers of a pool, to be handed to its Reaper. */
   readonly cgroup: (pool: string) => Present<{ readonly folder: string }>
   /** Where the entries are kept for the next start. */
   readonly journal: Present<{ readonly path: string }>
+  /** Says in the journal that the host lives. */
+  readonly touch: () => void
 }
 
 /** One run of an application: outlives the generations of its registry. */
@@ -67,6 +72,10 @@ export interface Run {
   readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
   readonly scope: Scope.Scope
 }
+
+/** The processes that SIGKILL did not end and that are still there. */
+export const leaks = ({ registry }: Pick<Run, "registry">): Effect.Effect<ReadonlyArray<RunJournal.ProcessEntry>> =>
+  Effect.sync(() => [...registry.latest?.entries.values() ?? []].filter(({ leaked }) => leaked))
 
 /** A run that ends with the current scope, after everything that is added to that scope later: the tree. */
 export const makeRun: Effect.Effect<Run, never, Scope.Scope> = Effect.gen(function*() {
@@ -110,7 +119,9 @@ const openJournal = (
         entries,
         header: {
           runId,
-          ...place,
+          machine: place.machine,
+          bootId: place.bootId,
+          pidNamespace: place.pidNamespace,
           pid: process.pid,
           startTicks: self.startTicks,
           folder,
@@ -151,9 +162,11 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
       if (pid > 0) change({ started: id, pid, startTicks })
     },
     gone: (id) => change({ gone: id }),
+    taken: (id, by) => change({ taken: id, by }),
     leaked: (id) => change({ leaked: id }),
     cgroup: (pool) => "folder" in cgroup ? { folder: join(cgroup.folder, pool) } : cgroup,
-    journal
+    journal,
+    touch: () => "touch" in journal ? journal.touch() : undefined
   }
   return registry
 })
@@ -165,6 +178,6 @@ export const child = (run: Run, config: RegisteredName.RegisteredName<RegistrySe
       const settings = yield* Effect.orDie(RegisteredName.whereis(config))
       const registry = run.registry.latest ?? (yield* Scope.provide(open(run.runId, settings), run.scope))
       yield* RegisteredName.register(run.registry, registry)
-      return Effect.never
+      return Effect.forever(Effect.andThen(Effect.sleep(StaleRun.touchMillis), Effect.sync(registry.touch)))
     })
   })

@@ -4,11 +4,15 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const inCheckout = fileURLToPath(new URL("../../../../python/src", import.meta.url))
+const reaperFile = join(inCheckout, "snakepit_reaper", "__main__.py")
 
 /** The folder to add to PYTHONPATH; `undefined` when the package is installed. */
-export const folder: string | undefined = existsSync(join(inCheckout, "snakepit", "reaper.py")) ? inCheckout : undefined
+export const folder: string | undefined = existsSync(reaperFile) ? inCheckout : undefined
 
-/** Arguments that run the Reaper: isolated and without site packages, which it does not need and which only cost time. */
+/**
+ * Arguments that run the Reaper: isolated, so that nothing in PYTHONPATH or the working folder takes the place of one of its modules. In a
+ * checkout also without site packages, which it does not need and which only cost time; installed, it is one itself.
+ */
 export const reaperArguments: ReadonlyArray<string> = folder === undefined
-  ? ["-m", "snakepit.reaper"]
-  : ["-I", "-S", join(folder, "snakepit", "reaper.py")]
+  ? ["-I", "-m", "snakepit_reaper"]
+  : ["-I", "-S", reaperFile]

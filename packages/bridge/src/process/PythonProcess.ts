@@ -59,11 +59,11 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       const told = ({ pid, ...end }: ReapedProcess.ProcessEnd) =>
         Event.emit(BridgeEvent.process_exit, {}, { pool, slot, generation, pid, ...ReapedProcess.facts(end) })
       const spare = yield* Effect.acquireRelease(
-        Effect.sync(() => Spares.take(spares, told)),
+        Effect.sync(() => Spares.take(spares, seat.name, told)),
         (spare) => spare === undefined ? Effect.void : Scope.close(spare.scope, Exit.void)
       )
       const launched = spare?.launched ??
-        (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, generation, told })))
+        (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, told })))
       const { pid, reaped, start } = launched
       let session = spare?.session
       yield* RegisteredName.register(name, {

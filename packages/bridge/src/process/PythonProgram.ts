@@ -1,5 +1,5 @@
 /** What is run for one pool's Python side: its command line, environment and folder. */
-import { environment, executable, type PythonConfig } from "../PythonConfig.ts"
+import { environment, executable, folders, type PythonConfig, workingFolder } from "../PythonConfig.ts"
 import * as PythonPackage from "./PythonPackage.ts"
 import { runMark } from "./Survivors.ts"
 
@@ -21,11 +21,8 @@ export const make = (
     executable(config),
     ...["-m", module, "--adapter", config.adapter],
     ...more,
-    ...config.path.flatMap((folder) => ["--path", folder])
+    ...folders(config).flatMap((folder) => ["--path", folder])
   ],
-  env: environment(config, {
-    [runMark]: runId,
-    PYTHONPATH: [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(":")
-  }),
-  cwd: config.cwd ?? process.cwd()
+  env: environment(config, PythonPackage.folder, { [runMark]: runId }),
+  cwd: workingFolder(config)
 })

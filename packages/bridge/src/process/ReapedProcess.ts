@@ -18,8 +18,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
+import { getSystemErrorName } from "node:util"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import * as ExitEvidence from "./ExitEvidence.ts"
+import * as OutputTail from "./OutputTail.ts"
 import type { ProcessRegistry } from "./ProcessRegistry.ts"
 import type { Reaper } from "./Reaper.ts"
 import type * as Protocol from "./ReaperProtocol.ts"
@@ -32,44 +34,47 @@ export interface ReapedProcess {
   /** `default/3#0`: what Reaper and registry know it by. */
   readonly id: string
   readonly pool: string
-  /** Its name in errors and events: `default/3`. */
-  readonly worker: string
+  /** Its name in errors and events: `default/3`. Another one when a slot takes it that was a spare. */
+  worker: string
   readonly reaper: Reaper
   readonly registry: ProcessRegistry
   /** The last lines that it wrote, oldest first. */
-  readonly output: Array<string>
+  readonly output: OutputTail.OutputTail
   readonly spawned: Deferred.Deferred<number, SpawnRefused>
   readonly status: Deferred.Deferred<Protocol.Status>
   readonly exited: Deferred.Deferred<ProcessExit>
   readonly gone: Deferred.Deferred<void>
   /** Takes it out of the registry, and hears no more of it. */
   readonly forget: () => void
+  /** A slot has taken it. */
+  readonly fill: (worker: string) => void
   /** What is known of it by now. */
   readonly known: {
     pid: number | undefined
     status: Protocol.Status | undefined
     exit: ProcessExit | undefined
+    /** Its last lines, as they looked from its exit. */
+    lastWords: ReadonlyArray<OutputTail.Line>
   }
 }
 
 /** The Reaper's answer when it could not start a process. */
-export class SpawnRefused extends Data.TaggedError("SpawnRefused")<{ readonly detail: string; readonly forkserverGone: boolean }> {
+export class SpawnRefused extends Data.TaggedError("SpawnRefused")<{
+  readonly detail: string
+  /** `ENOENT`. */
+  readonly errno: string
+  readonly forkserverGone: boolean
+}> {
   override get message(): string {
     return this.detail
   }
 }
 
-/** The last lines of output kept. 200: the stacks of a dozen threads, which follow a crash, and what came before them. */
-const keptLines = 200
-
-/** Of each line. 500: beyond it is data, not a message. With the above, at most 100 kB a process. */
-const keptCharacters = 500
-
 /** Lines of output in an error. 20: a Python traceback of usual depth. */
 const errorLines = 20
 
 /** What an error says of its output. */
-export const lastLines = ({ output }: ReapedProcess): ReadonlyArray<string> => ExitEvidence.excerpt(output, errorLines)
+export const lastLines = ({ output }: ReapedProcess): ReadonlyArray<string> => ExitEvidence.excerpt([...output], errorLines)
 
 /** After SIGKILL. Only a process in an uninterruptible system call takes longer. */
 export const killWait = Duration.seconds(5)
@@ -80,7 +85,7 @@ export interface Options {
   readonly worker: string
   readonly reaper: Reaper
   readonly registry: ProcessRegistry
-  readonly command: Protocol.Command
+  readonly command: Exclude<Protocol.Command, { readonly op: "signal" }>
 }
 
 /** Reserves a place in the registry and has the Reaper start the process. */
@@ -92,7 +97,7 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
     worker,
     reaper,
     registry,
-    output: [],
+    output: new OutputTail.OutputTail(),
     spawned: Deferred.makeUnsafe(),
     status: Deferred.makeUnsafe(),
     exited: Deferred.makeUnsafe(),
@@ -102,7 +107,11 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
       registry.gone(id)
       Deferred.doneUnsafe(process.gone, Exit.void)
     },
-    known: { pid: undefined, status: undefined, exit: undefined }
+    fill: (worker) => {
+      process.worker = worker
+      registry.taken(id, worker)
+    },
+    known: { pid: undefined, status: undefined, exit: undefined, lastWords: [] }
   }
   const hear = (event: Protocol.Event): void => {
     switch (event.event) {
@@ -114,17 +123,22 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
         process.forget()
         return void Deferred.doneUnsafe(
           process.spawned,
-          Exit.fail(new SpawnRefused({ detail: event.message, forkserverGone: event.forkserver_gone === true }))
+          Exit.fail(
+            new SpawnRefused({
+              detail: event.message,
+              errno: errnoName(event.errno),
+              forkserverGone: event.forkserver_gone === true
+            })
+          )
         )
       case "status":
         process.known.status ??= event.status
         return void Deferred.doneUnsafe(process.status, Exit.succeed(event.status))
       case "output":
-        process.output.push(event.text.slice(0, keptCharacters))
-        if (process.output.length > keptLines) process.output.shift()
-        return
+        return process.output.push(event.text, performance.now())
       case "exited":
         process.known.exit = event
+        process.known.lastWords = process.output.before(performance.now())
         return void Deferred.doneUnsafe(process.exited, Exit.succeed(event))
       case "gone":
         return process.forget()
@@ -136,13 +150,25 @@ export const begin = ({ command, pool, reaper, registry, worker }: Options): Rea
   return process
 }
 
-/** Makes the errors of a process that does not come up. */
-export const bootFailed =
-  (worker: string, adapter: string, process: () => ReapedProcess | undefined) =>
-  (stage: WorkerError.BootFailed["stage"], detail: string): WorkerError.BootFailed => {
-    const failed = process()
-    return new WorkerError.BootFailed({ worker, stage, adapter, detail, output: failed === undefined ? [] : lastLines(failed) })
+/** The name of an error of the system; its number for one that this system does not know. */
+const errnoName = (errno: number): string => {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    return String(errno)
   }
+}
+
+/** Makes the errors of a process that does not come up. */
+export const bootFailed = (worker: string, adapter: string, process: () => ReapedProcess | undefined) =>
+(
+  stage: WorkerError.BootFailed["stage"],
+  detail: string,
+  more: Pick<Partial<WorkerError.BootFailed>, "errno" | "start"> = {}
+): WorkerError.BootFailed => {
+  const failed = process()
+  return new WorkerError.BootFailed({ worker, stage, adapter, detail, output: failed === undefined ? [] : lastLines(failed), ...more })
+}
 
 /** Waits until it says that it is ready. */
 export const ready = (process: ReapedProcess, adapter: string) =>
@@ -157,14 +183,16 @@ export const ready = (process: ReapedProcess, adapter: string) =>
     const said = yield* Effect.raceFirst(Deferred.await(status), ended)
     if (said.status === "ready") return { pid, said }
     const { message, traceback, type } = said.exception
-    if (output.length === 0) output.push(...traceback.trimEnd().split("\n")) // else the process has printed it
+    if (output.isEmpty) { // else the process has printed it
+      for (const line of traceback.trimEnd().split("\n")) output.push(line, performance.now())
+    }
     return yield* failed(said.stage, `${type}: ${message}`)
   })
 
 /** The class of its exit, by all that is known of it. */
-export const classOf = ({ known: { status }, output }: ReapedProcess, exit: ProcessExit): ExitClass.ExitClass => {
+export const classOf = ({ known: { lastWords, status } }: ReapedProcess, exit: ProcessExit): ExitClass.ExitClass => {
   const stage = status === undefined ? "starting" : status.status === "ready" ? "serving" : status.stage === "bind" ? "starting" : "import"
-  return ExitEvidence.classify({ ...exit, output, stage })
+  return ExitEvidence.classify({ ...exit, lines: lastWords, stage })
 }
 
 /** What is to be told of the end of a process. */
@@ -226,8 +254,9 @@ export const end = (
 
 const tellLeak = ({ id, known, pool, registry, worker }: ReapedProcess) =>
   Effect.gen(function*() {
+    const { pid } = known
+    if (pid === undefined) return // an order that nobody has carried out; if it still is, the Reaper ends what comes of it
     registry.leaked(id)
-    const pid = known.pid ?? 0
     const state = stateOf(pid)
     yield* Event.emit(BridgeEvent.process_leak, {}, { pool, worker, pid, state })
     const leaked = new WorkerError.ProcessLeaked({ worker, pid, state, waitedMillis: Duration.toMillis(killWait) })

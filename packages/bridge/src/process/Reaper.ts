@@ -4,10 +4,11 @@
  * **Details**
  *
  * Every worker belongs to the Reaper process; when its pipe to the host closes, for whatever reason, it kills everything below it until
- * nothing is left. So a host that is killed leaves nothing behind. With `containment: "namespace"` it is the first process of a pid namespace,
- * and the pids it tells are turned into the host's before anybody hears them.
+ * nothing is left. So a host that is killed leaves nothing behind. One that stands still is killed, and replaced with its workers. With
+ * `containment: "namespace"` it is the first process of a pid namespace, and the pids it tells are turned into the host's before anybody
+ * hears them.
  */
-import { Child, Event, RegisteredName } from "@snakepit/core"
+import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -23,11 +24,13 @@ import * as BridgeEvent from "../BridgeEvent.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
 import * as Cgroup from "./Cgroup.ts"
 import * as Containment from "./Containment.ts"
+import * as KernelEvidence from "./KernelEvidence.ts"
 import * as PidNamespace from "./PidNamespace.ts"
 import type { ProcessRegistry } from "./ProcessRegistry.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import { reaperArguments } from "./PythonPackage.ts"
 import * as Protocol from "./ReaperProtocol.ts"
+import * as ReaperPulse from "./ReaperPulse.ts"
 import * as Survivors from "./Survivors.ts"
 
 /** A Reaper that runs. All of it is synchronous; what is said in order arrives in order. */
@@ -113,6 +116,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       if (leader !== undefined) registry.started(id, leader.pid, leader.startTicks)
       const ready = yield* Deferred.make<Protocol.Containment, WorkerError.ReaperLost>()
       let pid: number = handle.pid
+      let pongs = 0
       const listeners: Reaper["listeners"] = new Map()
       const complain = (line: string) => {
         complaints.push(line)
@@ -127,9 +131,13 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
           if (isolated) pid = PidNamespace.reaperOf(handle.pid) ?? handle.pid
           return void Deferred.doneUnsafe(ready, Effect.succeed(event.containment))
         }
+        const at = clock.currentTimeMillisUnsafe()
+        if (event.event === "pong") return void pongs++
+        if (event.event === "dropped") {
+          return Event.tell(sink, Event.make(BridgeEvent.reaper_dropped, at, { lines: event.lines }, { pool }))
+        }
         if (event.event === "error") {
-          complain(event.message)
-          const at = clock.currentTimeMillisUnsafe()
+          if (event.id === undefined) complain(event.message) // what a worker goes without is not why the Reaper ends
           return Event.tell(sink, Event.make(BridgeEvent.reaper_complain, at, {}, { pool, message: event.message }))
         }
         if ("id" in event) listeners.get(event.id)?.(event)
@@ -147,6 +155,14 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       const abilities = yield* Effect.raceFirst(Deferred.await(ready), ended).pipe(
         Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.fail(lost("it was not ready within 20 s")) })
       )
+      if (isolated && !abilities.namespace) {
+        return yield* new WorkerError.ContainmentUnavailable({
+          pool,
+          containment: "namespace",
+          detail: "unshare went well, and the Reaper is not the first process of a pid namespace",
+          remedy: "put the unshare of util-linux 2.36 or newer first in the PATH"
+        })
+      }
       yield* Event.emit(BridgeEvent.reaper_start, {}, { pool, pid, subreaper: abilities.subreaper })
       yield* tellContainment(pool, {
         platform: process.platform,
@@ -163,7 +179,21 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })
-      return ended
+      const still = ReaperPulse.untilStill({
+        clock: new MonotonicClock.MonotonicClock(clock),
+        ping: () => void Queue.offerUnsafe(commands, Protocol.encode({ op: "ping" })),
+        answers: () => pongs,
+        evidence: () => KernelEvidence.of(pid)
+      })
+      return Effect.raceFirst(ended, still).pipe(
+        Effect.flatMap((detail) =>
+          handle.kill({ killSignal: "SIGKILL" }).pipe( // it would not hear the end of its pipe
+            Effect.timeoutOption(sweepWait),
+            Effect.ignore,
+            Effect.andThen(Effect.fail(lost(detail)))
+          )
+        )
+      )
     })
   })
 

@@ -1,9 +1,10 @@
-/** What host and Reaper say to each other, one JSON object a line: the drawing is in `python/src/snakepit/reaper.py`. */
+/** What host and Reaper say to each other, one JSON object a line: the drawing is in `python/src/snakepit_reaper/__main__.py`. */
 
 /** What the Reaper, or a forked worker itself, applies to a process before its code runs. */
 export interface Settings {
   /** -20 to 19; absolute, whatever the host's own. */
   readonly nice?: number
+  /** Absolute; the Reaper's own and 500, at most 1000, when left out. */
   readonly oom_score_adj?: number
   /** Soft and hard limit at once: bytes, seconds, files. */
   readonly rlimits?: { readonly AS?: number; readonly CPU?: number; readonly NOFILE?: number; readonly CORE?: number }
@@ -36,9 +37,14 @@ export type Command =
   }
   | { readonly op: "signal"; readonly id: string; readonly signal: "TERM" | "KILL" }
 
+/** Answered with `pong`. */
+export interface Ping {
+  readonly op: "ping"
+}
+
 /** Why the kernel is thought to have ended a process for want of memory, and how often it did so while the process lived. */
 export interface OutOfMemory {
-  readonly evidence: "cgroup" | "cgroup-v1" | "kernel"
+  readonly evidence: "cgroup" | "cgroup-shared" | "cgroup-v1" | "kernel"
   readonly kills: number
 }
 
@@ -63,7 +69,9 @@ export type Event =
   }
   | { readonly event: "status"; readonly id: string; readonly status: Status }
   | { readonly event: "output"; readonly id: string; readonly stream: "stdout" | "stderr"; readonly text: string }
+  /** Lines of output that the host did not take in time. */
   | { readonly event: "dropped"; readonly lines: number }
+  | { readonly event: "pong" }
   | {
     readonly event: "exited"
     readonly id: string
@@ -84,8 +92,8 @@ export type Status =
     readonly status: "ready"
     readonly pid: number
     readonly tools: ReadonlyArray<string>
-    /** Of a forkserver: the threads that run after the import, its first included. */
-    readonly threads?: number
+    /** Of a forkserver: the threads that run after the import, its first included; null where there is no /proc to count them. */
+    readonly threads?: number | null
   }
   | {
     readonly status: "failed"
@@ -93,7 +101,7 @@ export type Status =
     readonly exception: { readonly type: string; readonly message: string; readonly traceback: string }
   }
 
-export const encode = (command: Command): Uint8Array => Buffer.from(`${JSON.stringify(command)}\n`)
+export const encode = (command: Command | Ping): Uint8Array => Buffer.from(`${JSON.stringify(command)}\n`)
 
 /** `undefined` for a line that is not an event: nothing of ours, so nothing to act on. */
 export const decode = (line: string): Event | undefined => {

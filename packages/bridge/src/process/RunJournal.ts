@@ -5,6 +5,7 @@
  * {"runId":"…","machine":"…","bootId":"…","pidNamespace":"pid:[…]","pid":4711,"startTicks":9021,"folder":"…","cgroup":"…"}
  * {"reserved":"default/3#0","pool":"default"}           before the process is asked for
  * {"started":"default/3#0","pid":4730,"startTicks":9033} it exists
+ * {"taken":"default/spare#7","by":"default/3"}           a slot has taken the spare
  * {"leaked":"default/3#0"}                               SIGKILL did not end it: left to the next start
  * {"gone":"default/3#0"}                                 nothing of it is left
  * ```
@@ -14,8 +15,10 @@ import * as Schema from "effect/Schema"
 
 /** One process of a run. */
 export interface ProcessEntry {
-  /** `default/3#0` (pool, slot, generation), or another name that is unique in the run. */
+  /** `default/3#0`, `default/spare#7`: who it was started as, and the how manyth of these. Unique in the run. */
   readonly id: string
+  /** The slot that it fills now, `default/3`, when it was not started for it. */
+  readonly takenBy?: string | undefined
   readonly pool: string
   /** `undefined` while it is reserved and not yet started. Always as the host's pid namespace counts. */
   readonly pid: number | undefined
@@ -43,6 +46,7 @@ export type Header = typeof Header.Type
 const Line = Schema.Union([
   Schema.Struct({ reserved: Schema.NonEmptyString, pool: Schema.NonEmptyString }),
   Schema.Struct({ started: Schema.NonEmptyString, pid: Schema.Int, startTicks: Schema.Int }),
+  Schema.Struct({ taken: Schema.NonEmptyString, by: Schema.NonEmptyString }),
   Schema.Struct({ leaked: Schema.NonEmptyString }),
   Schema.Struct({ gone: Schema.NonEmptyString })
 ])
@@ -72,6 +76,9 @@ export const apply = (entries: Map<string, ProcessEntry>, line: Line): void => {
     entries.set(line.reserved, { id: line.reserved, pool: line.pool, pid: undefined, startTicks: undefined, leaked: false })
   } else if ("gone" in line) {
     entries.delete(line.gone)
+  } else if ("taken" in line) {
+    const entry = entries.get(line.taken)
+    if (entry !== undefined) entries.set(line.taken, { ...entry, takenBy: line.by })
   } else if ("leaked" in line) {
     const entry = entries.get(line.leaked)
     if (entry !== undefined) entries.set(line.leaked, { ...entry, leaked: true })
@@ -86,9 +93,10 @@ export const encodeLine = (line: Line): string => `${JSON.stringify(line)}\n`
 /** The shortest journal that says the same. */
 export const encode = (header: Header, entries: Iterable<ProcessEntry>): string => {
   const lines = [`${JSON.stringify(header)}\n`]
-  for (const { id, leaked, pid, pool, startTicks } of entries) {
+  for (const { id, leaked, pid, pool, startTicks, takenBy } of entries) {
     lines.push(encodeLine({ reserved: id, pool }))
     if (pid !== undefined && startTicks !== undefined) lines.push(encodeLine({ started: id, pid, startTicks }))
+    if (takenBy !== undefined) lines.push(encodeLine({ taken: id, by: takenBy }))
     if (leaked) lines.push(encodeLine({ leaked: id }))
   }
   return lines.join("")
@@ -98,7 +106,7 @@ export const encode = (header: Header, entries: Iterable<ProcessEntry>): string 
 const slack = 256
 
 /** Whether a journal of so many lines should be written anew. */
-export const isLong = (lines: number, entries: number): boolean => lines > 1 + 3 * entries + slack
+export const isLong = (lines: number, entries: number): boolean => lines > 1 + 4 * entries + slack
 
 /** Reads a journal. The end of a file without its line feed was being written when the host died, and counts as not written. */
 export const parse = (text: string): RunJournal | Unreadable => {

@@ -15,6 +15,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import * as Session from "../channel/Session.ts"
+import * as KernelEvidence from "./KernelEvidence.ts"
 import * as Launch from "./Launch.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 
@@ -24,17 +25,18 @@ type Told = Launch.Place["told"]
 interface Waiting {
   readonly launched: Launch.LaunchedProcess
   readonly session: Session.Session
-  readonly taken: (told: Told) => Scope.Closeable
+  /** Its caller ends it. */
+  readonly discard: () => void
+  readonly taken: (worker: string, told: Told) => Scope.Closeable
 }
 
 /** The spares of one pool. */
 export interface Spares {
   readonly shelf: Array<Waiting>
-  /** Counts the spares of the pool, from 0. */
-  count: number
+  readonly evidence: (pid: number) => WorkerRuntime.Evidence | undefined
 }
 
-export const make = (): Spares => ({ shelf: [], count: 0 })
+export const make = (evidence: Spares["evidence"] = KernelEvidence.of): Spares => ({ shelf: [], evidence })
 
 /** A spare that was taken. Whoever took it closes the scope. */
 export interface Taken {
@@ -43,14 +45,24 @@ export interface Taken {
   readonly scope: Scope.Closeable
 }
 
-const isGood = ({ launched, session }: Waiting): boolean =>
-  launched.reaped.known.exit === undefined && !Deferred.isDoneUnsafe(session.broken)
+/** What cannot serve although nobody has told of its end. */
+const useless: ReadonlySet<WorkerRuntime.Evidence["state"]> = new Set(["stopped", "zombie"])
 
-/** Takes one that lives, oldest first. Synchronous: two slots never get the same. `told` hears of its end from now on. */
-export const take = ({ shelf }: Spares, told: Told): Taken | undefined => {
+const isGood = ({ launched, session }: Waiting, evidence: Spares["evidence"]): boolean => {
+  if (launched.reaped.known.exit !== undefined || Deferred.isDoneUnsafe(session.broken)) return false
+  const seen = evidence(launched.pid)
+  return seen === undefined || !useless.has(seen.state)
+}
+
+/**
+ * Takes one that lives, oldest first, for a worker. Synchronous: two slots never get the same. `told` hears of its end from now on. One that was
+ * stopped is no use: it is ended.
+ */
+export const take = ({ evidence, shelf }: Spares, worker: string, told: Told): Taken | undefined => {
   while (shelf.length > 0) {
     const spare = shelf.shift()!
-    if (isGood(spare)) return { launched: spare.launched, session: spare.session, scope: spare.taken(told) }
+    if (isGood(spare, evidence)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, told) }
+    spare.discard()
   }
   return undefined
 }
@@ -70,7 +82,6 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
   const launched = yield* Launch.launch(launcher, {
     worker,
     slot: "s",
-    generation: spares.count++,
     told: (end) => Effect.suspend(() => told(end))
   }).pipe(Scope.provide(scope))
   const session = yield* dial({ worker, process: launched, config }).pipe(
@@ -80,7 +91,9 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
   const spare: Waiting = {
     launched,
     session,
-    taken: (takerTold) => {
+    discard: () => void Deferred.doneUnsafe(over, Exit.succeed("died")),
+    taken: (worker, takerTold) => {
+      launched.reaped.fill(worker)
       told = takerTold
       owner = "taker"
       Deferred.doneUnsafe(over, Exit.succeed("taken"))

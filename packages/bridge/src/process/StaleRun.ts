@@ -8,21 +8,40 @@ export interface Place {
   readonly machine: string
   readonly bootId: string
   readonly pidNamespace: string
+  /** When this system was started, in Unix milliseconds. */
+  readonly bootedAt: number
 }
+
+/** The times of a journal's file, in Unix milliseconds. A living host touches its own every {@link touchMillis}. */
+export interface Age {
+  readonly modified: number
+  readonly now: number
+}
+
+/** Half a day: so that one touch may fail. */
+export const touchMillis = 12 * 3600 * 1000
+
+/** 30 days: a machine that was switched off for its owner's holidays comes back. */
+const forsakenMillis = 30 * 24 * 3600 * 1000
 
 /**
  * - `living`: its host runs. Nothing of it is touched.
  * - `foreign`: of another machine or pid namespace, so nothing can be said. Nothing of it is touched.
+ * - `forsaken`: foreign, and no host has touched it for 30 days.
  * - `rebooted`: the system has been started anew since, so nothing of it can be left.
  * - `dead`: its host is gone; whatever is left of it is to be killed.
  */
-export type Standing = "living" | "foreign" | "rebooted" | "dead"
+export type Standing = "living" | "foreign" | "forsaken" | "rebooted" | "dead"
 
-/** How a run stands. `owner` is the process that has the pid of its host now. */
-export const standing = (header: Header, here: Place, owner: SeenProcess | undefined): Standing => {
-  if (header.machine !== here.machine) return "foreign"
-  if (header.bootId !== here.bootId) return "rebooted"
-  if (header.pidNamespace !== here.pidNamespace) return "foreign"
+/**
+ * How a run stands. `owner` is the process that has the pid of its host now. Machines made of one image share its id: what another boot has
+ * written since this one began is another machine's.
+ */
+export const standing = (header: Header, here: Place, owner: SeenProcess | undefined, { modified, now }: Age): Standing => {
+  const foreign = now - modified > forsakenMillis ? "forsaken" : "foreign"
+  if (header.machine !== here.machine) return foreign
+  if (header.bootId !== here.bootId) return modified < here.bootedAt ? "rebooted" : foreign
+  if (header.pidNamespace !== here.pidNamespace) return foreign
   return owner !== undefined && owner.startTicks === header.startTicks && !owner.zombie ? "living" : "dead"
 }
 

@@ -1,12 +1,13 @@
 /**
  * At the start of a run: what other runs in the data folder left behind when their hosts died is killed, and their journals are removed. A
- * living host's is never touched, nor one of another machine or pid namespace. A damaged journal is set aside.
+ * living host's is never touched, nor one of another machine or pid namespace. A damaged journal is set aside; one that cannot be read, or that
+ * this user has not written, is told and left alone.
  */
 import { Event } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import * as Cgroup from "./Cgroup.ts"
@@ -21,32 +22,51 @@ import * as StaleRun from "./StaleRun.ts"
 export type Found =
   | { readonly file: string; readonly standing: StaleRun.Standing; readonly journal: RunJournal.RunJournal }
   | { readonly file: string; readonly standing: "unreadable"; readonly damage: string }
+  /** Nothing is known of it, so nothing is done about it. */
+  | { readonly file: string; readonly standing: "unread"; readonly why: string }
 
 const describe = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
-const judge = (file: string, here: StaleRun.Place): Found | undefined => {
-  let text: string
+const isMissing = (cause: unknown): boolean => cause instanceof Error && "code" in cause && cause.code === "ENOENT"
+
+/** Reads a file that this user has written; a link to one is none. */
+const readOwn = (file: string): { readonly text: string; readonly modified: number } | { readonly why: string } => {
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK) // a pipe would be waited for
   try {
-    text = readFileSync(file, "utf8")
-  } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined // another start has removed it
-    return { file, standing: "unreadable", damage: describe(cause) }
+    const stats = fstatSync(fd)
+    const uid = process.getuid?.()
+    if (!stats.isFile()) return { why: "it is no file" }
+    if (uid !== undefined && stats.uid !== uid) return { why: `it belongs to another user (uid ${stats.uid}, this is ${uid})` }
+    return { text: readFileSync(fd, "utf8"), modified: stats.mtimeMs }
+  } finally {
+    closeSync(fd)
   }
-  const journal = RunJournal.parse(text)
+}
+
+const judge = (file: string, here: StaleRun.Place, now: number): Found | undefined => {
+  let read: ReturnType<typeof readOwn>
+  try {
+    read = readOwn(file)
+  } catch (cause) {
+    return isMissing(cause) ? undefined : { file, standing: "unread", why: describe(cause) } // missing: another start has removed it
+  }
+  if ("why" in read) return { file, standing: "unread", why: read.why }
+  const journal = RunJournal.parse(read.text)
   if (journal.header === undefined) return { file, standing: "unreadable", damage: journal.damage }
-  return { file, journal, standing: StaleRun.standing(journal.header, here, ProcessTable.look(journal.header.pid)) }
+  const owner = ProcessTable.look(journal.header.pid)
+  return { file, journal, standing: StaleRun.standing(journal.header, here, owner, { modified: read.modified, now }) }
 }
 
 /** The journals in a data folder. Looks only. */
-export const survey = (dataFolder: string, here: StaleRun.Place): ReadonlyArray<Found> => {
+export const survey = (dataFolder: string, here: StaleRun.Place, now: number): ReadonlyArray<Found> => {
   const folder = runsFolder(dataFolder)
   let names: ReadonlyArray<string>
   try {
     names = readdirSync(folder)
-  } catch {
-    return []
+  } catch (cause) {
+    return isMissing(cause) ? [] : [{ file: folder, standing: "unread", why: describe(cause) }]
   }
-  return names.filter((name) => name.endsWith(".jsonl")).flatMap((name) => judge(join(folder, name), here) ?? [])
+  return names.filter((name) => name.endsWith(".jsonl")).flatMap((name) => judge(join(folder, name), here, now) ?? [])
 }
 
 /** What is left of a dead run. Looks only. */
@@ -108,11 +128,15 @@ const setAside = Effect.fnUntraced(function*(file: string, why: string) {
 export const sweep = (dataFolder: string, here: StaleRun.Place): Effect.Effect<void> =>
   Effect.gen(function*() {
     const began = yield* Clock.currentTimeMillis
-    const counts = { living: 0, foreign: 0, rebooted: 0, dead: 0, unreadable: 0 }
+    const counts = { living: 0, foreign: 0, forsaken: 0, rebooted: 0, dead: 0, unreadable: 0, unread: 0 }
     let killed = 0
     let left = 0
-    for (const found of survey(dataFolder, here)) {
+    for (const found of survey(dataFolder, here, began)) {
       counts[found.standing]++
+      if (found.standing === "unread") {
+        yield* Event.emit(BridgeEvent.process_registry_unread, {}, { file: found.file, why: found.why })
+        continue
+      }
       if (found.standing === "unreadable") {
         yield* setAside(found.file, found.damage)
         continue

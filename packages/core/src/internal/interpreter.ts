@@ -48,7 +48,12 @@ export interface Spec {
   readonly restart: RestartPolicy.Any
   readonly children: ReadonlyArray<Child.Any>
   /** Present in a dynamic supervisor: makes the child of a key, and says which keys to start with. */
-  readonly template: { readonly child: Template; readonly initial: Effect.Effect<ReadonlyArray<string>> } | undefined
+  readonly template: {
+    readonly child: Template
+    readonly initial: Effect.Effect<ReadonlyArray<string>>
+    /** The keys that stand for all in its contract and in previews. */
+    readonly shown: ReadonlyArray<string>
+  } | undefined
   /** Makes the children that a static supervisor may be given later. */
   readonly added: Template | undefined
   readonly events: SupervisorEvents
@@ -654,16 +659,22 @@ export class Interpreter {
     return {
       path: this.path,
       strategy: this.strategy,
+      intensity: this.spec.restart.limit,
       budgetLeft: Intensity.left(this.state.window, this.now()),
-      children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => ({
-        id,
-        path: `${this.path}/${id}`,
-        status: status._tag.toLowerCase() as Tree.NodeStatus,
-        because: status._tag === "Down" ? status.why : status._tag === "Waiting" ? describe(status.reason) : undefined,
-        generation,
-        restarts,
-        supervisor: this.lives.get(id)?.node?.snapshot()
-      }))
+      children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => {
+        const { restart, shutdown } = this.childOf(id)
+        return {
+          id,
+          path: `${this.path}/${id}`,
+          status: status._tag.toLowerCase() as Tree.NodeStatus,
+          restart,
+          shutdown,
+          because: status._tag === "Down" ? status.why : status._tag === "Waiting" ? describe(status.reason) : undefined,
+          generation,
+          restarts,
+          supervisor: this.lives.get(id)?.node?.snapshot()
+        }
+      })
     }
   }
 }

@@ -1,6 +1,5 @@
 /** A supervisor value laid open: its tree with paths, and the semantics that each supervisor will run with. */
 import type * as Child from "../Child.ts"
-import { templateKey } from "../Contract.ts"
 import * as Semantics from "../Semantics.ts"
 import type { Spec } from "./interpreter.ts"
 
@@ -8,7 +7,7 @@ export interface Plan {
   readonly path: string
   readonly spec: Spec
   readonly semantics: Semantics.Semantics
-  /** In start order; a dynamic supervisor has one, its template. */
+  /** In start order; a dynamic supervisor has those that its contract lists. */
   readonly children: ReadonlyArray<PlannedChild>
 }
 
@@ -22,9 +21,9 @@ export interface PlannedChild {
 export const specOf = (child: object): Spec | undefined =>
   "~snakepit/core/Supervisor" in child ? child["~snakepit/core/Supervisor"] as Spec : undefined
 
-/** The children that a supervisor is made with; of a dynamic one, its template's. */
+/** The children that a supervisor is made with; of a dynamic one, those that its contract lists. */
 export const childrenOf = (spec: Spec): ReadonlyArray<Child.Any> =>
-  spec.template === undefined ? spec.children : [spec.template.child(templateKey)]
+  spec.template === undefined ? spec.children : spec.template.shown.map(spec.template.child)
 
 export const planOf = (spec: Spec, above = "", inherited: Semantics.Semantics = Semantics.production): Plan => {
   const path = above === "" ? spec.id : `${above}/${spec.id}`

@@ -62,6 +62,7 @@ const dynamicKeys: Keys<DynamicSupervisor.Options> = {
   ...supervisorKeys,
   child: true,
   initial: true,
+  shown: true,
   startedBy: true,
   maxChildren: true
 }
@@ -108,7 +109,8 @@ const namesChildren: Demand = {
 const dynamicDemands: ReadonlyArray<Demand> = [
   policy,
   { field: "maxChildren", rule: "invalid_max_children", holds: optional((got) => got === Infinity || isWhole(got)) },
-  { field: "child", rule: "invalid_template", holds: (got) => typeof got === "function" }
+  { field: "child", rule: "invalid_template", holds: (got) => typeof got === "function" },
+  { field: "shown", rule: "invalid_shown", holds: optional((got) => Array.isArray(got) && got.every(isText)) }
 ]
 
 const contractDemands: ReadonlyArray<Demand> = [
@@ -197,21 +199,28 @@ export const checkSupervisor = (id: unknown, given: unknown): void => {
   meet({ supervisor }, options, [namesChildren])
 }
 
-/** Returns the template's child, which it has made to look at. */
-export const checkDynamic = (id: unknown, given: unknown): Child.Any => {
+/** Returns the children that the contract lists, which it has made to look at. */
+export const checkDynamic = (id: unknown, given: unknown): ReadonlyArray<Child.Any> => {
   const supervisor = String(id)
   identified({ supervisor }, id)
   const options = recordOf({ supervisor }, given, dynamicKeys)
   meet({ supervisor }, options, dynamicDemands)
-  const child = (options["child"] as DynamicSupervisor.Options["child"])(templateKey)
-  checkListed(supervisor, child, "never")
+  const { child, shown } = options as unknown as DynamicSupervisor.Options
+  const keys = shown ?? [templateKey]
+  checkKeys(supervisor, keys)
+  const children = keys.map((key) => child(key))
+  for (const child of children) checkListed(supervisor, child, "never")
   checkPlace(supervisor, options)
-  return child
+  return children
 }
 
 /** The keys that a dynamic supervisor begins with, which an effect has told. */
 export const checkInitial = (supervisor: string, keys: ReadonlyArray<string>, maxChildren: number): void => {
   if (keys.length > maxChildren) refuse({ supervisor }, "initial", keys.length, "too_many_children")
+  checkKeys(supervisor, keys)
+}
+
+const checkKeys = (supervisor: string, keys: ReadonlyArray<string>): void => {
   const seen = new Set<string>()
   for (const key of keys) {
     if (seen.has(key)) refuse({ supervisor, child: key }, "id", key, "duplicate_child_name")

@@ -20,10 +20,16 @@ export interface Options<S extends Schema.Codec<unknown, unknown>> {
   readonly name: RegisteredName.RegisteredName<S["Type"]>
 }
 
+/** The configuration, checked. Unknown fields are mistakes. */
+export const decode = <S extends Schema.Codec<unknown, unknown>>(schema: S, input: unknown): Effect.Effect<S["Type"], ConfigInvalid> =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(schema)(input, { onExcessProperty: "error", errors: "all" }),
+    (error) => new ConfigInvalid({ issue: error.message })
+  )
+
 export const child = <S extends Schema.Codec<unknown, unknown>>({ input, name, schema }: Options<S>) =>
   Child.make("config_server", {
-    start: Schema.decodeUnknownEffect(schema)(input, { onExcessProperty: "error", errors: "all" }).pipe(
-      Effect.mapError((error) => new ConfigInvalid({ issue: error.message })),
+    start: decode(schema, input).pipe(
       Effect.flatMap((config) => RegisteredName.register(name, config)),
       Effect.as(Effect.never)
     )

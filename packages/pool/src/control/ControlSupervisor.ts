@@ -4,7 +4,8 @@
  * ```text
  * control        one_for_one
  * ├─ dispatcher  which call goes to which worker       crash ⇒ calls wait in the Roster, no worker is touched
- * └─ launcher    forkserver and worker_starter         crash ⇒ no worker is touched
+ * ├─ launcher    forkserver and worker_starter         crash ⇒ no worker is touched, and no spare
+ * └─ spares      warm processes                        crash ⇒ new ones are started
  * ```
  *
  * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool.
@@ -15,6 +16,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as LauncherSupervisor from "./LauncherSupervisor.ts"
+import * as Spares from "./Spares.ts"
 import type * as WorkerStarter from "./WorkerStarter.ts"
 
 const flagsOf = ({ restart }: PoolConfig) =>
@@ -30,12 +32,15 @@ const flagsOf = ({ restart }: PoolConfig) =>
 /** The control plane of a pool whose workers have the children `C` beside their own. */
 export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
   "control",
-  ReturnType<typeof Dispatcher.child> | LauncherSupervisor.LauncherSupervisor<C>,
+  ReturnType<typeof Dispatcher.child> | LauncherSupervisor.LauncherSupervisor<C> | ReturnType<typeof Spares.child>,
   ReturnType<typeof flagsOf>
 >
 
-export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: WorkerStarter.Options): ControlSupervisor<C> =>
+/** What {@link make} takes. */
+export type Options = WorkerStarter.Options & Spares.Options
+
+export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: Options): ControlSupervisor<C> =>
   Supervisor.make("control", {
     ...flagsOf(options.config),
-    children: [Dispatcher.child(options.roster), LauncherSupervisor.make<C>(runtime, options)]
+    children: [Dispatcher.child(options.roster), LauncherSupervisor.make<C>(runtime, options), Spares.child(runtime.spare, options)]
   })

@@ -4,7 +4,7 @@
  * ```text
  * launcher            rest_for_one, unlimited restarts with capped backoff
  * ├─ forkserver       what new processes are forked from    crash ⇒ living workers go on, new ones are spawned meanwhile
- * └─ worker_starter   fills the fleet, keeps spares         crash ⇒ the next one finds the fleet as it is
+ * └─ worker_starter   fills the fleet                       crash ⇒ the next one finds the fleet as it is
  * ```
  *
  * Never escalates once it is up: what runs needs neither of them. Stopped by: control.
@@ -18,7 +18,7 @@ const flags = {
   plane: "control",
   strategy: "rest_for_one",
   restart: RestartPolicy.make({ intensity: "unlimited" }),
-  because: "spares come from the Forkserver; workers that live need neither, so no trouble here may reach them",
+  because: "the first workers are forked from the Forkserver; those that live need neither, so no trouble here may reach them",
   limitBecause: "what cannot be launched now is no reason to end what runs",
   events: PoolEvent.launcher_supervisor
 } as const

@@ -6,7 +6,7 @@
  * ├─ roster    queue, calls in flight, slots   crash ⇒ everything below, each open call ended with a typed error
  * ├─ reaper    what the processes belong to    crash ⇒ all workers of this pool, none of another
  * ├─ fleet     one supervisor a slot           a worker's crash stays there until its budget is spent
- * └─ control   dispatch, launching             crash ⇒ touches no worker
+ * └─ control   dispatch, launching, spares     crash ⇒ touches no worker
  * ```
  *
  * Escalates to Pools, which tries again with backoff; until then the pool is down and calls fail at once with `PoolDown`. Stopped by: Pools.
@@ -56,7 +56,7 @@ export const make = <const Pool extends string, C extends Child.Any = never>(
       Roster.child(pool, config, roster),
       runtime.reaper(pool),
       FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
-      ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet, spare: runtime.spare })
+      ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet })
     ]
   })
 }

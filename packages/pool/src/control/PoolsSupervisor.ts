@@ -12,7 +12,7 @@
  */
 import { type Child, DynamicSupervisor, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as Effect from "effect/Effect"
-import * as PerWorker from "../PerWorker.ts"
+import type * as PerWorker from "../PerWorker.ts"
 import type { PoolDirectory } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
@@ -42,9 +42,10 @@ export const make = <C extends Child.Any = never>(
   DynamicSupervisor.make("pools", {
     ...flags,
     initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
+    shown: directory.expected,
     child: (pool) => {
       const entry = directory.entry(pool)
-      const supervisor = PoolSupervisor.make(pool, entry.config(), runtime, entry.roster, PerWorker.of(perWorker, pool))
+      const supervisor = PoolSupervisor.make(pool, entry.config(), runtime, entry.roster, perWorker[pool])
       return Supervisor.watched(supervisor, {
         up: Effect.sync(entry.isUp),
         down: (error) => Effect.sync(() => entry.isDown(error.message))

@@ -11,6 +11,8 @@ import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
 import type { Watch } from "../execution/Watchdog.ts"
@@ -162,6 +164,16 @@ export const settleLost = (roster: Roster, reason: string, emit: (event: Event.E
   }
 }
 
+/** Runs a launch within the launch governor, as {@link WorkerSeat.governed} says. */
+export const governed = <A, E, R>({ launches }: Roster, launch: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
+  Semaphore.withPermit(
+    launches,
+    Effect.gen(function*() {
+      const scope = yield* Scope.fork(yield* Scope.Scope)
+      return yield* Effect.onError(Scope.provide(launch, scope), (cause) => Scope.close(scope, Exit.failCause(cause)))
+    })
+  )
+
 /** The seat of one slot. Its sink talks to the current generation of the Roster; when there is none, nobody listens any more. */
 export const seat = (
   pool: string,
@@ -197,8 +209,7 @@ export const seat = (
         say(Dispatch.Event.Detached({ slot, reason, ended }))
       }
     },
-    governed: (launch) =>
-      Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), ({ launches }) => Semaphore.withPermit(launches, launch))
+    governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))
   }
 }
 

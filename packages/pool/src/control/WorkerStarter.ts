@@ -1,11 +1,9 @@
 /**
- * Brings a pool's workers into being: gives the fleet the slots that it lacks, then keeps warm processes ready.
+ * Brings a pool's workers into being: gives the fleet the slots that it lacks.
  *
  * ```text
  *  start   look at the fleet ─▶ give it what it lacks, all at once ─▶ all up: acknowledge
  *                                       │                              one that does not come up: fail with its error
- *  life    a lane for each spare:  launch ─▶ wait until it is taken or dies ─▶ launch …
- *                                       └─ does not come up: wait, 50 ms doubling to 5 s, and again
  * ```
  *
  * **Details**
@@ -18,26 +16,18 @@
  * A slot that was given and did not come up is forgotten by the fleet. One that an interrupted WorkerStarter has left starting is waited for,
  * and given again if it is forgotten.
  */
-import { Child, Event, ExitReason, MonotonicClock, RegisteredName, RestartPolicy, SupervisorError, type Tree } from "@snakepit/core"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import { Child, Event, RegisteredName, SupervisorError, type Tree } from "@snakepit/core"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type * as PerWorker from "../PerWorker.ts"
-import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import { BootFailed, ChannelLost, FleetLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
-import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import type { Roster } from "./Roster.ts"
 
 /** What {@link child} takes. */
 export interface Options {
   readonly pool: string
-  readonly config: PoolConfig
-  readonly spare: WorkerRuntime["spare"]
   readonly roster: RegisteredName.RegisteredName<Roster>
   readonly fleet: RegisteredName.RegisteredName<Fleet>
 }
@@ -48,24 +38,19 @@ export type Failure<C extends Child.Any> = BootFailed | HandshakeFailed | Channe
 /** The starter of workers that have the children `C` beside their own. */
 export type WorkerStarter<C extends Child.Any> = ReturnType<typeof child<C>>
 
-export const child = <C extends Child.Any>({ config, fleet: fleetName, pool, roster: rosterName, spare }: Options) =>
+export const child = <C extends Child.Any>({ fleet: fleetName, pool, roster: rosterName }: Options) =>
   Child.make("worker_starter", {
     plane: "control",
-    shutdown: Duration.sum(config.stopGrace, Duration.seconds(6)), // spares are stopped as workers are: the grace, SIGKILL, 5 s, and 1 s more
     start: Effect.gen(function*() {
       const fleet = yield* Effect.orDie(RegisteredName.whereis(fleetName))
-      const { launches, state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
+      const { state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
       const slots = [...state.slots.keys()].map(String)
       const present = new Set((yield* fleet.tree).children.map(({ id }) => id))
       const failed = (error: unknown) => error as Failure<C> // the fleet's template has no other
       yield* Effect.mapError(fill(fleet, pool, slots), failed)
       const given = slots.filter((slot) => !present.has(slot)).length
       yield* Event.emit(PoolEvent.worker_starter_fill, { present: present.size, given }, { pool })
-      const lane = keepSpare(pool, Semaphore.withPermit(launches, spare(pool)))
-      return Effect.andThen(
-        Effect.forEach(Array.from({ length: config.launch.spares }), () => lane, { concurrency: "unbounded", discard: true }),
-        Effect.never
-      )
+      return Effect.never
     })
   })
 
@@ -109,33 +94,3 @@ const lost = (fleet: Fleet, pool: string): Effect.Effect<never, FleetLost> =>
   })
 
 const isOwn = (error: unknown): boolean => error instanceof BootFailed || error instanceof HandshakeFailed || error instanceof ChannelLost
-
-/** 50 ms doubling to 5 s, from the first again after a minute: a spare that does not come up is no worker's loss, and must not cost a core. */
-const spareRestart = RestartPolicy.make({ intensity: "unlimited" })
-
-/** Keeps one warm process ready. Never fails: whatever happens to spares, workers are launched without them. */
-const keepSpare = (pool: string, launch: ReturnType<WorkerRuntime["spare"]>): Effect.Effect<never> =>
-  Effect.suspend(() => {
-    const delay = RestartPolicy.delayStep(spareRestart)
-    const one = Effect.gen(function*() {
-      const { gone, pid } = yield* launch
-      yield* Event.emit(PoolEvent.spare_ready, {}, { pool, pid })
-      const how = yield* gone
-      yield* Event.emit(PoolEvent.spare_leave, {}, { pool, pid, how })
-      return how
-    })
-    return Effect.flatMap(Clock.Clock, (clock) => {
-      const time = new MonotonicClock.MonotonicClock(clock)
-      return Effect.forever(Effect.gen(function*() {
-        const exit = yield* Effect.exit(Effect.scoped(one))
-        if (Exit.isSuccess(exit) && exit.value === "taken") return
-        const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
-        const delayMillis = yield* Effect.orDie(delay(time.now(), { id: "spare", reason }))
-        if (Exit.isFailure(exit)) {
-          const cause = ExitReason.describe(reason)
-          yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
-        }
-        yield* Effect.sleep(delayMillis)
-      }))
-    })
-  })

@@ -74,6 +74,8 @@ export interface Options {
   readonly codec?: PayloadCodec | undefined
   /** From a process's start to its ready line, of workers and spares alike; no time by default. */
   readonly bootTakes?: Duration.Input | undefined
+  /** How long a process that does not come up takes to end; no time by default. */
+  readonly failedBootTakes?: Duration.Input | undefined
 }
 
 /** One worker, whichever process fills it now. */
@@ -125,7 +127,7 @@ export interface ScriptedRuntime {
   readonly endForkserver: (pool: string, detail?: string) => Effect.Effect<void>
   /** The Forkserver's next starts fail with `BootFailed`. */
   readonly refuseForkserver: (pool: string, times: number, stage?: WorkerError.BootFailed["stage"]) => Effect.Effect<void>
-  /** Processes of the pool that are starting, and the most that ever were at a time. */
+  /** Processes of the pool that are starting, or that did not come up and are ending, and the most that ever were at a time. */
   readonly launching: (pool: string) => { readonly now: number; readonly most: number }
   /** Processes that live, by worker. */
   readonly alive: () => ReadonlyArray<string>
@@ -160,7 +162,7 @@ interface Hall {
 }
 
 /** A runtime whose workers serve `tools`. */
-export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options): ScriptedRuntime => {
+export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, tools }: Options): ScriptedRuntime => {
   const journal: Array<ScriptedProcess.Execution> = []
   const benches = new Map<string, Bench>()
   const halls = new Map<string, Hall>()
@@ -215,10 +217,18 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, tools }: Options):
       return ScriptedProcess.make({ pid: ++pids, tools, codec, journal })
     }).pipe((start) => {
       const { launching } = hall(pool)
+      let up = false
       const begin = Effect.sync(() => {
         launching.most = Math.max(launching.most, ++launching.now)
       })
-      return Effect.acquireUseRelease(begin, () => start, () => Effect.sync(() => void launching.now--))
+      const ended = Effect.suspend(() =>
+        up ? Effect.void : Effect.andThen(Effect.sleep(failedBootTakes), Effect.sync(() => void launching.now--))
+      )
+      const isUp = Effect.sync(() => {
+        up = true
+        launching.now--
+      })
+      return Effect.acquireRelease(begin, () => ended).pipe(Effect.andThen(start), Effect.tap(() => isUp))
     })
 
   const takeSpare = (pool: string): ScriptedProcess.ScriptedProcess | undefined => {

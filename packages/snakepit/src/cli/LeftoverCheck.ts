@@ -2,6 +2,7 @@
 import { runsFolder } from "@snakepit/bridge/process/DataFolder"
 import * as HostPlace from "@snakepit/bridge/process/HostPlace"
 import * as StartSweep from "@snakepit/bridge/process/StartSweep"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { readdirSync } from "node:fs"
 import * as Finding from "./Finding.ts"
@@ -12,8 +13,8 @@ export interface KnownRun {
   readonly standing: StartSweep.Found["standing"]
   /** Processes of a dead run that are still there. */
   readonly remains: number
-  /** Processes of a living run that SIGKILL did not end. */
-  readonly leaked: number
+  /** Processes of a living run that SIGKILL did not end: `process 4711 of default/3`. */
+  readonly leaked: ReadonlyArray<string>
 }
 
 const area = "leftovers"
@@ -50,10 +51,22 @@ export const judge = (runs: ReadonlyArray<KnownRun>, setAside: ReadonlyArray<str
     "remove them by hand when those are no more; or give each a data folder of its own"
   )
   say(
-    of("living").filter((run) => run.leaked > 0),
-    () => "a living host has processes that SIGKILL did not end",
-    "they are stuck in the kernel, by a device or a network file system: see ps -o pid,stat,wchan"
+    of("forsaken"),
+    (count) => `${count} journals of another machine or container that nobody has touched for a month`,
+    "the next start removes them"
   )
+  say(
+    of("unread"),
+    (count) => `${count} journals that could not be read, or that this user has not written`,
+    "the next start leaves them alone: see their owner and mode, and remove them if they are nobody's"
+  )
+  for (const { file, leaked } of of("living").filter((run) => run.leaked.length > 0)) {
+    findings.push(Finding.warning(
+      area,
+      `SIGKILL did not end ${leaked.join(", ")}; the host lives: ${file}`,
+      "they are stuck in the kernel, by a device or a network file system: see ps -o pid,stat,wchan"
+    ))
+  }
   if (setAside.length > 0) {
     findings.push(Finding.warning(area, `set aside as damaged: ${setAside.join(", ")}`, "remove them when you have looked at them"))
   }
@@ -72,13 +85,15 @@ const namesIn = (folder: string): ReadonlyArray<string> => {
 }
 
 export const check = (dataFolder: string | undefined): Effect.Effect<ReadonlyArray<Finding.Finding>> =>
-  Effect.sync(() => {
+  Effect.map(Clock.currentTimeMillis, (now) => {
     const place = HostPlace.here()
     if (dataFolder === undefined || place === undefined) return []
-    const runs = StartSweep.survey(dataFolder, place).map((found): KnownRun => {
+    const runs = StartSweep.survey(dataFolder, place, now).map((found): KnownRun => {
       const { file, standing } = found
-      if (standing === "unreadable") return { file, standing, remains: 0, leaked: 0 }
-      const leaked = [...found.journal.entries.values()].filter((entry) => entry.leaked).length
+      if (!("journal" in found)) return { file, standing, remains: 0, leaked: [] }
+      const leaked = [...found.journal.entries.values()]
+        .filter((entry) => entry.leaked)
+        .map(({ id, pid, takenBy }) => `process ${pid} of ${takenBy ?? id.replace(/#\d+$/, "")}`)
       return { file, standing, leaked, remains: standing === "dead" ? StartSweep.remains(found.journal).length : 0 }
     })
     return judge(runs, namesIn(runsFolder(dataFolder)).filter((name) => name.endsWith(".corrupt")))

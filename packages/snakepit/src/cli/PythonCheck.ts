@@ -1,14 +1,17 @@
 /** Whether a pool's Python runs, is new enough, and imports what a worker needs. */
 import * as PythonPackage from "@snakepit/bridge/process/PythonPackage"
-import { environment, executable, type PythonConfig } from "@snakepit/bridge/PythonConfig"
+import * as WorkingFolder from "@snakepit/bridge/process/WorkingFolder"
+import { environment, executable, folders, type PythonConfig, workingFolder } from "@snakepit/bridge/PythonConfig"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { delimiter } from "node:path"
 import * as Finding from "./Finding.ts"
 import * as Program from "./Program.ts"
 
-/** Runs under every Python 3, or an old one could not be told so. The adapter is looked for, not imported: that would run its code. */
+/**
+ * Runs under every Python 3, or an old one could not be told so. The adapter is looked for, part by part of its name, and nothing of it is imported:
+ * that would run its code.
+ */
 const script = `
 import importlib, importlib.util, json, sys
 found = {"version": ".".join(map(str, sys.version_info[:3])), "executable": sys.executable, "modules": {}, "adapter": None}
@@ -18,8 +21,20 @@ for name in ("grpc", "google.protobuf", "msgspec", "snakepit"):
     except BaseException as problem:
         found["modules"][name] = {"problem": type(problem).__name__ + ": " + str(problem)}
 sys.path[:0] = sys.argv[2:]
+def missing(name):
+    path, parts = None, name.split(".")
+    for end in range(1, len(parts) + 1):
+        part = ".".join(parts[:end])
+        specs = (finder.find_spec(part, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is None:
+            return part
+        path = spec.submodule_search_locations
+        if path is None and end < len(parts):
+            return ".".join(parts[:end + 1])
+    return ""
 if sys.argv[1]:
-    found["adapter"] = importlib.util.find_spec(sys.argv[1].split(".")[0]) is not None
+    found["adapter"] = missing(sys.argv[1])
 print(json.dumps(found))
 `
 
@@ -27,7 +42,8 @@ const Answer = Schema.fromJsonString(Schema.Struct({
   version: Schema.String,
   executable: Schema.String,
   modules: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Struct({ problem: Schema.String })])),
-  adapter: Schema.NullOr(Schema.Boolean)
+  /** The first part of its name that there is no module for: `app.tools` of `app.tools.gpu`. Empty when there is one for all. */
+  adapter: Schema.NullOr(Schema.String)
 }))
 
 /** What Python said of itself. */
@@ -56,8 +72,14 @@ export const judge = (area: string, answer: Answer, adapter: string): ReadonlyAr
     Finding.ok(area, `Python ${answer.version} (${answer.executable})`),
     ...(present.length === 0 ? [] : [Finding.ok(area, `imports ${present.join(", ")}`)]),
     ...(missing.length === 0 ? [] : [Finding.error(area, `does not import ${missing.join(", ")}`, install)]),
-    ...(answer.adapter === false
-      ? [Finding.error(area, `there is no module "${adapter}"`, "python.path lists the folders that the adapter is looked for in")]
+    ...(answer.adapter
+      ? [
+        Finding.error(
+          area,
+          answer.adapter === adapter ? `there is no module "${adapter}"` : `there is no module "${answer.adapter}", of "${adapter}"`,
+          "python.path lists the folders that the adapter is looked for in"
+        )
+      ]
       : [])
   ]
 }
@@ -66,8 +88,10 @@ export const judge = (area: string, answer: Answer, adapter: string): ReadonlyAr
 export const check = (area: string, config: PythonConfig, adapter: string): Effect.Effect<ReadonlyArray<Finding.Finding>> =>
   Effect.gen(function*() {
     const python = executable(config)
-    const path = [PythonPackage.folder, config.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]].filter(Boolean).join(delimiter)
-    const ran = yield* Program.run(python, ["-c", script, adapter, ...config.path], environment(config, { PYTHONPATH: path }), config.cwd)
+    const nowhere = WorkingFolder.obstacle(config)
+    if (nowhere !== undefined) return [Finding.error(area, nowhere, "make the folder, or correct python.cwd")]
+    const env = environment(config, PythonPackage.folder, {})
+    const ran = yield* Program.run(python, ["-c", script, adapter, ...folders(config)], env, workingFolder(config))
     switch (ran._tag) {
       case "missing":
         return [

@@ -1,7 +1,9 @@
 """The Reaper: one small process per pool that owns every worker of it.
 
-Run as a program (`python -I -S reaper.py`), never imported by the worker; standard library only, one thread; its parts
-are in `snakepit_reaper`, for what is in this package imports more. As process 1 of a pid namespace it is its init.
+Run as a program: `python -I -m snakepit_reaper` where it is installed, `python -I -S …/snakepit_reaper/__main__.py`
+in a checkout. Standard library only, one thread, and nothing of the package `snakepit`, which imports more. It is
+isolated (-I): neither PYTHONPATH nor the folder it is started in can put another module in the place of one of its
+own. As process 1 of a pid namespace it is its init.
 
     host ── commands, one JSON object a line ──▶ stdin   ┌────────┐  spawns, signals, reaps
     host ◀── events, one JSON object a line ─── stdout   │ Reaper │──┬── worker ── whatever it started
@@ -15,12 +17,13 @@ are in `snakepit_reaper`, for what is in this package imports more. As process 1
     {"op":"fork","id","via","socket","name",       {"event":"status","id","status":{…}}
      "max_payload","secret","settings"?}           {"event":"output","id","stream","text"}
     {"op":"signal","id","signal":"TERM"}           {"event":"dropped","lines"}
+    {"op":"ping"}                                  {"event":"pong"}
     end of file: sweep                             {"event":"exited","id","pid","code","signal",
                                                     "sent":"TERM"|"KILL"|null,"oom":{"evidence","kills"}|null}
                                                    {"event":"gone","id"}
                                                    {"event":"error","message","id"?}
 
-    settings  {"nice":10, "oom_score_adj":500, "rlimits":{"AS":bytes,"CPU":seconds,"NOFILE":n,"CORE":bytes},
+    settings  {"nice":10, "oom_score_adj":700, "rlimits":{"AS":bytes,"CPU":seconds,"NOFILE":n,"CORE":bytes},
                "cgroup":"/absolute/folder/of/a/delegated/parent"}, each of them optional; rlimits are soft and hard
 
 *Spawn* starts `argv` in a session of its own, tied to the Reaper by PR_SET_PDEATHSIG, with `secret` as the only line
@@ -29,14 +32,22 @@ with nothing on its stdin and a socket for orders in SNAKEPIT_FORK_FD (`snakepit
 worker, which then is like a spawned one in everything. The Reaper makes the pipes of that worker, and writes the secret
 when it knows its pid: what a forkserver that died half-way has left reads end of file instead, and ends.
 
+A forkserver that owes an answer for two seconds is stuck: what was asked of it fails with `forkserver_gone`, and it is
+killed. Time in which the Reaper itself did not run does not count. A *signal* to a worker that is not born yet is
+answered with `spawn_failed` at once; should it still come to be, the Reaper kills it and says nothing of it.
+
 A worker has its settings before its secret; a forked one starts with its forkserver's. A setting that cannot be had is
-told as *error*, and the worker runs without it.
+told as *error*, once for all workers that ask for it, and they run without it. Without an `oom_score_adj` a process
+gets the Reaper's own, which is the host's, and 500, at most 1000.
+
+`containment` is what was tried out at the start. Whether there can be cgroups shows when a worker is to have one: an
+*error* says of each that has none.
 
 *Exited* means that the first process of a worker was reaped: `sent` is the last signal that it had from the Reaper,
-`oom` what says that the kernel killed it for memory, by the counter of its own cgroup ("cgroup"), else of the Reaper's
-("cgroup", "cgroup-v1"), else of the machine ("kernel"). What it left behind is then killed, and *gone* means that the
-kernel shows nothing of it any more. *Sweep* (end of file on stdin, a broken stdout, SIGTERM, SIGINT, SIGHUP) kills
-everything below the Reaper until nothing is left, and exits 0.
+`oom` what says that the kernel killed it for memory, by the counter of its own cgroup ("cgroup"), else of the one that
+it shares with the Reaper ("cgroup-shared", "cgroup-v1"), else of the machine ("kernel"). What it left behind is then
+killed, and *gone* means that the kernel shows nothing of it any more. *Sweep* (end of file on stdin, a broken stdout,
+SIGTERM, SIGINT, SIGHUP) kills everything below the Reaper until nothing is left, and exits 0.
 
 A process belongs to a worker when it is in the worker's session or group, carries SNAKEPIT_WORKER=<id> in the
 environment it was started with, or descends from one that does. The Reaper is a subreaper, so a process that outlives
@@ -53,7 +64,7 @@ import sys
 import traceback
 
 if not __package__:
-    # run as a file, isolated: what stands beside this package is not found by itself
+    # run as a file, isolated: the folder of this package is not looked in by itself
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 

@@ -1,0 +1,73 @@
+/**
+ * Keeps warm processes ready: what a worker that died is replaced by without waiting.
+ *
+ * ```text
+ *  a lane for each spare:  launch ─▶ wait until it is taken or dies ─▶ launch …
+ *                             └─ does not come up: wait, 50 ms doubling to 5 s, and again
+ * ```
+ *
+ * **Details**
+ *
+ * A child of its own beside the launcher, because a spare needs nothing there once it is ready: when the forkserver dies, with which a burst of
+ * crashes often begins, those that wait are what fills the slots. It starts after the launcher, so the first workers are launched before any spare.
+ */
+import { Child, Event, ExitReason, MonotonicClock, RegisteredName, RestartPolicy } from "@snakepit/core"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { PoolConfig } from "../PoolConfig.ts"
+import * as PoolEvent from "../PoolEvent.ts"
+import type { WorkerRuntime } from "../WorkerRuntime.ts"
+import * as Roster from "./Roster.ts"
+
+/** What {@link child} takes. */
+export interface Options {
+  readonly pool: string
+  readonly config: PoolConfig
+  readonly roster: RegisteredName.RegisteredName<Roster.Roster>
+}
+
+export const child = (spare: WorkerRuntime["spare"], { config, pool, roster: rosterName }: Options) =>
+  Child.make("spares", {
+    plane: "control",
+    shutdown: Duration.sum(config.stopGrace, Duration.seconds(6)), // as a worker's process: the grace, SIGKILL, 5 s, and 1 s more
+    start: Effect.gen(function*() {
+      const roster = yield* Effect.orDie(RegisteredName.whereis(rosterName))
+      const lane = keepSpare(pool, Roster.governed(roster, spare(pool)))
+      return Effect.andThen(
+        Effect.forEach(Array.from({ length: config.launch.spares }), () => lane, { concurrency: "unbounded", discard: true }),
+        Effect.never
+      )
+    })
+  })
+
+/** 50 ms doubling to 5 s, from the first again after a minute: a spare that does not come up is no worker's loss, and must not cost a core. */
+const spareRestart = RestartPolicy.make({ intensity: "unlimited" })
+
+/** Keeps one warm process ready. Never fails: whatever happens to spares, workers are launched without them. */
+const keepSpare = (pool: string, launch: ReturnType<WorkerRuntime["spare"]>): Effect.Effect<never> =>
+  Effect.suspend(() => {
+    const delay = RestartPolicy.delayStep(spareRestart)
+    const one = Effect.gen(function*() {
+      const { gone, pid } = yield* launch
+      yield* Event.emit(PoolEvent.spare_ready, {}, { pool, pid })
+      const how = yield* gone
+      yield* Event.emit(PoolEvent.spare_leave, {}, { pool, pid, how })
+      return how
+    })
+    return Effect.flatMap(Clock.Clock, (clock) => {
+      const time = new MonotonicClock.MonotonicClock(clock)
+      return Effect.forever(Effect.gen(function*() {
+        const exit = yield* Effect.exit(Effect.scoped(one))
+        if (Exit.isSuccess(exit) && exit.value === "taken") return
+        const reason: ExitReason.ExitReason = ExitReason.fromExit(exit)
+        const delayMillis = yield* Effect.orDie(delay(time.now(), { id: "spare", reason }))
+        if (Exit.isFailure(exit)) {
+          const cause = ExitReason.describe(reason)
+          yield* Event.emit(PoolEvent.spare_fail, { delayMillis }, { pool, cause })
+        }
+        yield* Effect.sleep(delayMillis)
+      }))
+    })
+  })
