@@ -333,8 +333,8 @@ const inWords = (thrown: unknown): string =>
   thrown instanceof Unexpected ? thrown.message : thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown)
 
 /**
- * What is there of a host {@link goneMillis} after `began`; nothing as soon as two looks at all of `/proc` in a row find nothing, as one look
- * is not at one moment. And when the last of it was gone.
+ * What is there of a host {@link goneMillis} after `began`; nothing as soon as two looks at all of `/proc` in a row find nothing, as one
+ * look is not at one moment. And when the last of it was gone.
  */
 const leftOf = async (
   host: Host,

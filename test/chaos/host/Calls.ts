@@ -9,13 +9,16 @@ import { type Endless, mix, type Single, Tools } from "./Tools.ts"
 /** After a call that failed at once: a pool that is down must not be asked a million times. */
 const pause = "5 millis"
 
-/** A call of the mix takes 12 ms; 10 s leave room for a worker before it that must first be found stopped, three times over. */
+/** Short, so that there are many. */
+const usualMillis = 12
+
+/** A call of the mix takes some milliseconds; 10 s leave room for a worker before it that must first be found stopped, three times over. */
 const mixBoundMillis = 10_000
 
 /** What the calls of one host are made with. */
 export interface Calls {
-  /** One call of the mix, as the choices have it. */
-  readonly mixed: (pool: string, chance: Chance.Chance) => Effect.Effect<void>
+  /** One call of the mix, as the choices have it, that takes at most so long. */
+  readonly mixed: (pool: string, chance: Chance.Chance, mostMillis?: number) => Effect.Effect<void>
   /** A call of this tool, begun; its id. */
   readonly begin: (call: { readonly pool: string; readonly tool: Single | Endless; readonly seconds?: number }) => Effect.Effect<number>
   readonly outcome: (id: number) => Effect.Effect<Outcome>
@@ -48,10 +51,10 @@ class Caller implements Calls {
     this.ledger = ledger
   }
 
-  readonly mixed: Calls["mixed"] = (pool, chance) =>
+  readonly mixed: Calls["mixed"] = (pool, chance, mostMillis = usualMillis) =>
     Effect.suspend(() => {
       const tool = chance.of(mix)
-      const millis = chance.between(0, 12)
+      const millis = chance.between(0, mostMillis)
       const burn = chance.between(0, 3) === 0
       const elements = chance.between(0, 6)
       const client = this.clients.get(pool)!

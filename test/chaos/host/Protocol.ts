@@ -31,8 +31,11 @@ export interface Plan {
 
 /** Each request and what answers it. */
 export interface Requests {
-  /** So many more calls of the mix, drawn from the seed, from so many callers; answers when they are over. */
-  readonly load: { readonly ask: { readonly calls: number; readonly callers: number; readonly seed: number }; readonly answer: null }
+  /** So many more calls of the mix, drawn from the seed, each of at most so long, from so many callers; answers when all are over. */
+  readonly load: {
+    readonly ask: { readonly calls: number; readonly callers: number; readonly seed: number; readonly mostMillis: number }
+    readonly answer: null
+  }
   /** Calls of the mix in these pools (all of them) until `rest`; answers at once. Asked again, it goes on with what the new seed gives. */
   readonly keepBusy: {
     readonly ask: { readonly callersPerPool: number; readonly seed: number; readonly pools?: ReadonlyArray<string> }

@@ -86,7 +86,7 @@ const program = Effect.gen(function*() {
       case "load": {
         let left = request.calls
         const drawn = Chance.make(request.seed)
-        const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!, drawn))
+        const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!, drawn, request.mostMillis))
         return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && !ending, body: () => one, step: () => {} }))
       }
       case "keepBusy":

@@ -41,8 +41,8 @@ const shortRuns = 5
 export const foundationKill: Scenario = {
   name: "foundation-kill",
   about:
-    "each part of Foundation, and each of the root's other children that are not pools, dies: no worker is touched, no call fails; after the" +
-    " registry's death its file goes on",
+    "each part of Foundation, and each of the root's other children that are not pools, dies: no worker is touched, no call fails; after" +
+    " the registry's death its file goes on",
   runs: 20,
   shortRuns,
   sharesHost: true,

@@ -1,8 +1,8 @@
 /**
  * Healthy workers that cannot answer, because they compute and hold the interpreter lock.
  *
- * Each run takes `--seconds` of CPU time. Two lanes share one host, so that two cores are busy throughout and no run waits for the slower of
- * a pair: 100 runs of 10 s take a little more than 500 s.
+ * Each run takes `--seconds` of CPU time. Two lanes share one host, so that two cores are busy throughout and no run waits for the slower
+ * of a pair: 100 runs of 10 s take a little more than 500 s.
  */
 import { check } from "../Check.ts"
 import type { Host } from "../Host.ts"

@@ -2,8 +2,8 @@
  * Every supervisor of the live tree is killed, and its budget is spent by each of its children. Who goes with it, beside what the contract
  * says: by the tree's own generations, and by the processes of workers, Forkservers and Reapers as `/proc` has them.
  *
- * "Killed" is `failChild` on its own supervisor: law 2's form of OTP's `exit(Pid, Reason)`. A fiber has no kill from outside. Nothing stands
- * above the root, so that nothing can do this to it: a signal to the program is a stop in order. What can is that it gives up itself: its
+ * "Killed" is `failChild` on its own supervisor: law 2's form of OTP's `exit(Pid, Reason)`. A fiber has no kill from outside. Nothing
+ * stands above the root, so that nothing can do this to it: a signal to the program is a stop in order. What can is that it gives up itself: its
  * budget is spent by each of its children, and the program ends with code 70 and leaves nothing.
  *
  * One harm a run, in an order that is always the same: run K of seed S does harm S+K of it, so that each can be repeated alone.

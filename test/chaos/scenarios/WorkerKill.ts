@@ -7,6 +7,7 @@ import type { Scenario, Session } from "../Session.ts"
 import { plenty } from "./Settings.ts"
 
 const callsPerKill = 20
+const mostMillis = 40 // long beside what the host takes to write an outcome down: who seems to run a call does
 const pools = { default: { size: 4, restart: plenty } }
 /** Of the kills, so many must hit a call that runs, and one that must not run twice: fewer show nothing. */
 const hitShare = 1 / 3
@@ -30,8 +31,8 @@ const bite = (session: Session): void => {
 export const workerKill: Scenario = {
   name: "worker-kill",
   about:
-    "SIGKILL to a worker at a random moment of 20 calls, half of them not idempotent: none lost, none run twice; hit: kills of a worker with" +
-    " a call, hitOnce: with one that is not idempotent",
+    "SIGKILL to a worker at a random moment of 20 calls, half of them not idempotent: none lost, none run twice; hit: kills of a worker" +
+    " with a call, hitOnce: with one that is not idempotent",
   runs: 300,
   shortRuns: 20,
   sharesHost: true,
@@ -39,9 +40,9 @@ export const workerKill: Scenario = {
     session.together = () => bite(session)
     await session.each(60_000, async (chance, seed) => {
       const host = await session.shared(pools)
-      const load = host.ask("load", { calls: callsPerKill, callers: callsPerKill / 2, seed })
+      const load = host.ask("load", { calls: callsPerKill, callers: callsPerKill / 2, seed, mostMillis })
       load.catch(() => {}) // it is waited for below, if this run gets so far
-      await sleep(chance.between(0, 20)) // about half of what the calls take
+      await sleep(chance.between(0, 60)) // about half of what the calls take
       const workers = await until(() => host.workers(), (workers) => workers.length > 0, 30_000)
       check(workers.length > 0, () => "no worker came up within 30 s")
       const working = chance.between(0, 4) > 0 // now and then one that is idle, or still starting
