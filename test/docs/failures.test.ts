@@ -24,7 +24,10 @@ describe("the page of failures", () => {
     Effect.map(Snakepit.contract(), (root) => {
       const rows = Contract.children(root).map(({ path }) => row(path))
       const millis = { p50: 40.4, p99: 101.6, max: 120 }
-      const chaos = { machine: { ...machine, cores: 64 }, rows: [{ scenario: "host-kill", runs: 300, seed: 7, accepted: 6000, twice: 0, millis }] }
+      const chaos = {
+        machine: { ...machine, cores: 64 },
+        rows: [{ scenario: "host-kill", runs: 300, seed: 7, accepted: 6000, twice: 0, millis }]
+      }
       const page = failuresPage("", root, { machine, rows }, ["host-kill"], chaos)
       for (const { path } of rows) {
         assert.include(page, `\n| \`${path}\` | SIGKILL | its Reaper, whose child it is: \`ProcessExited\` | 12 ms (30) | `)
