@@ -74,8 +74,10 @@ def main() -> int:
         found = ".".join(map(str, sys.version_info[:3]))
         print(f"Python 3.11 or newer is needed, and {sys.executable} is {found}", file=sys.stderr)
         return 78
+    from snakepit_reaper.launch import wake_with_the_host
     from snakepit_reaper.loop import Reaper
 
+    wake_with_the_host()
     reaper = Reaper(0, 1)
     try:
         reaper.serve()

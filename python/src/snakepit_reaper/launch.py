@@ -29,6 +29,12 @@ def can_tie() -> bool:
     return now.value == signal.SIGKILL
 
 
+def wake_with_the_host() -> None:
+    """Has the kernel send SIGCONT when the host dies: a Reaper that was stopped goes on, finds its pipe closed, sweeps."""
+    if LINUX:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
+
+
 def readable(fd: int) -> IO[bytes]:
     """A file that reads what there is, and owns `fd`."""
     return os.fdopen(fd, "rb", buffering=0)
