@@ -30,7 +30,7 @@ def can_tie() -> bool:
 
 
 def wake_with_the_host() -> None:
-    """Has the kernel send SIGCONT when the host dies: a Reaper that was stopped goes on, finds its pipe closed, sweeps."""
+    """Has the kernel send SIGCONT when the host dies: a stopped Reaper goes on, finds its pipe closed, and sweeps."""
     if LINUX:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
