@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
@@ -37,3 +40,25 @@ class Worker:
     """The host has been told that it does not exist, and hears no more of it."""
     cgroup: Cgroup | None = None
     births: Births | None = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to its group."""
+        # only while the leader is unreaped: until then its number cannot be reused
+        if self.exited:
+            return
+        if number in (signal.SIGTERM, signal.SIGKILL):
+            self.sent = number.name.removeprefix("SIG")
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            # forked a moment ago, and no session leader yet
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, number)
+        except OSError:
+            pass
+
+    def kill(self) -> None:
+        """SIGKILL to its group, and to all that is in its cgroup."""
+        self.send(signal.SIGKILL)
+        if self.cgroup is not None:
+            self.cgroup.kill()
