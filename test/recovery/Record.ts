@@ -86,13 +86,12 @@ export const row = (path: string, samples: readonly [Sample, ...ReadonlyArray<Sa
   waiting: distinct(samples.flatMap(({ waiting }) => waiting))
 })
 
-/** Writes the rows if that is wanted, and if there is one for each of `cases`: a case that failed or was left out has none. */
-export const write = (rows: ReadonlyArray<Row>, cases: number): void => {
+/** Writes the rows if that is wanted, nothing has failed, and there is one for each of the `cases`: none was left out. */
+export const write = (rows: ReadonlyArray<Row>, { cases, failed }: { readonly cases: number; readonly failed: boolean }): void => {
   if (file === undefined) return
-  if (rows.length !== cases) {
-    console.error(
-      `recovery: nothing is recorded: ${rows.length} of ${cases} cases ran to their end. The figures of the last whole run stay`
-    )
+  if (failed || rows.length !== cases) {
+    const why = failed ? "a test failed" : `${rows.length} of ${cases} cases were run`
+    console.error(`recovery: nothing is recorded: ${why}. The figures of the last whole run stay`)
     return
   }
   const machine = { cpu: cpus()[0]!.model, cores: cpus().length, system: `${type()} ${release()}`, node: process.version }

@@ -13,7 +13,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Contract, Snakepit } from "snakepit"
-import { afterAll, beforeAll } from "vitest"
+import { afterAll, beforeAll, beforeEach } from "vitest"
 import * as Application from "./Application.ts"
 import * as Harm from "./Harm.ts"
 import * as Load from "./Load.ts"
@@ -77,13 +77,20 @@ const quiet = Effect.gen(function*() {
   })
 )
 
+let failed = false
+beforeEach(({ onTestFailed }) =>
+  onTestFailed(() => {
+    failed = true
+  })
+)
+
 beforeAll(() => Effect.runPromise(restart))
 afterAll(async () => {
   const late = told(accounted)
   await Effect.runPromise(app.stop)
   rmSync(folder, { recursive: true, force: true })
   assert.deepStrictEqual(late, [], "told after the last case was over")
-  Record.write(rows, cases.size)
+  Record.write(rows, { cases: cases.size, failed })
 })
 
 const isUp = (tree: Tree.SupervisorNode) => Tree.flatten(tree).every(({ status }) => status === "running")
@@ -228,6 +235,7 @@ describe("workers are adopted", () => {
       "launcher",
       "forkserver",
       "worker_starter",
+      "spares",
       "control",
       "config_server",
       "process_registry",
