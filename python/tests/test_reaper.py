@@ -359,7 +359,7 @@ time.sleep(1000)
     assert len((own / "cgroup.procs").read_text().split()) == 2
     reaper.signal("pool/1#0", "TERM")
     reaper.event("gone", "pool/1#0")
-    assert not alive(hidden)
+    await_dead([hidden])  # it has left its cgroup already, and is on the last steps of its end
     assert not own.exists()
     assert not reaper.of("error")
 
