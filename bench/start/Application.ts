@@ -39,8 +39,8 @@ export interface Application {
   readonly startAnother: Effect.Effect<number>
   /** Kills the worker in slot 0 by SIGKILL; milliseconds until the next call has its reply. */
   readonly killOne: Effect.Effect<number>
-  /** Host pids of the workers that fill the slots. */
-  readonly pids: Effect.Effect<ReadonlyArray<number>>
+  /** Host pids of the workers that fill the slots, and of the forkserver that they share memory with. */
+  readonly processes: Effect.Effect<ReadonlyArray<number>>
 }
 
 const fleet = "snakepit/pools/default/fleet"
@@ -62,7 +62,12 @@ export const run = <A>(shape: Shape, use: (application: Application, startedMill
     )
     return yield* use({
       total,
-      pids: Effect.map(pids, (pids) => [...pids.values()]),
+      processes: Effect.gen(function*() {
+        const forkservers = (yield* log.recent("snakepit.forkserver.start")).flatMap(({ attributes: { pid } }) =>
+          typeof pid === "number" ? [pid] : []
+        )
+        return [...(yield* pids).values(), ...forkservers]
+      }),
       startAnother: Effect.gen(function*() {
         const workers = (yield* Effect.orDie(root.at(fleet))) as Fleet
         yield* Effect.orDie(workers.terminateChild("0"))

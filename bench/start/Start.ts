@@ -4,7 +4,8 @@ import { divide, type Measurement, measurement } from "../Bench.ts"
 import * as Application from "./Application.ts"
 import { pss } from "./Memory.ts"
 
-const repeats = 5 // a round: one start of some milliseconds says little
+/** In a round: one fork of some milliseconds says little, a spawn takes a hundred times as long and varies less. */
+const repeats = { fork: 5, spawn: 2 } as const
 
 const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 
@@ -13,7 +14,7 @@ const repeated = (shape: Application.Shape, once: (application: Application.Appl
   Application.run(shape, (application) =>
     Effect.gen(function*() {
       const took: Array<number> = []
-      for (let n = 0; n < repeats; n++) {
+      for (let n = 0; n < repeats[shape.start]; n++) {
         yield* Effect.sleep(pause)
         took.push(yield* once(application))
       }
@@ -64,26 +65,36 @@ const size = 16
 const callsEach = 10_000
 const inFlight = 64
 
-/** Memory a worker after it has worked, in MB: pages that were shared at first may not be any more. */
+/**
+ * Memory a worker after it has worked, in MB: pages that were shared at first may not be any more. The forkserver holds its part of what is
+ * shared, so it counts among those that the sum is divided by the workers for.
+ */
 const memory = (start: Application.Shape["start"]) =>
-  Application.run({ adapter: "start_numpy", start, size }, ({ pids, total }) =>
+  Application.run({ adapter: "start_numpy", start, size }, ({ processes, total }) =>
     Effect.gen(function*() {
       yield* Effect.forEach(Array.from({ length: size * callsEach }, (_, n) => n), (n) => total(n % 100), {
         concurrency: inFlight,
         discard: true
       })
-      const each = (yield* pids).map(pss)
-      return each.reduce((sum, share) => sum + share, 0) / each.length
+      return (yield* processes).map(pss).reduce((sum, share) => sum + share, 0) / size
     }))
+
+/** Measured once, for all rounds: it takes minutes, and memory is no time that varies from round to round. */
+const once = (measure: () => Promise<number>): () => Promise<number> => {
+  let measured: Promise<number> | undefined
+  return () => measured ??= measure()
+}
+const forked = once(() => memory("fork"))
+const spawned = once(() => memory("spawn"))
 
 const shared = measurement({
   figures: {
-    "start.pss_fork": { unit: "MB", what: `PSS a worker at ${size} forked workers after ${callsEach} calls each` },
+    "start.pss_fork": { unit: "MB", what: `PSS a worker, forkserver included, at ${size} forked workers after ${callsEach} calls each` },
     "start.pss_spawn": { unit: "MB", what: "the same, spawned" }
   },
   sides: [
-    async () => ({ "start.pss_fork": await memory("fork") }),
-    async () => ({ "start.pss_spawn": await memory("spawn") })
+    async () => ({ "start.pss_fork": await forked() }),
+    async () => ({ "start.pss_spawn": await spawned() })
   ],
   ratios: { "start.pss_fork_vs_spawn": (round) => divide(round["start.pss_fork"], round["start.pss_spawn"]) }
 })

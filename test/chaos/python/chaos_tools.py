@@ -7,16 +7,16 @@ import ctypes
 import itertools
 import os
 import signal
-import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 from snakepit import tool
 
-PROBE = 2_000_000  # steps of a C loop: about five milliseconds
-PROBES = 9  # an odd number; a core shared with others makes single ones wrong by half
+SLICE = 2_000_000  # steps of a C loop: about five milliseconds
+FOR_EVER = 1e6  # seconds: nobody asks for the interpreter lock before
 
 # PyDLL keeps the interpreter lock while it is in C, CDLL lets go of it
 libc_holding_the_lock = ctypes.PyDLL(None)
@@ -47,13 +47,15 @@ def count_in_c(steps: int) -> None:
 
 
 def burn_holding_the_lock(seconds: float) -> None:
-    """Compute in one C call that takes so many seconds of CPU time, so at least as many on the clock."""
-    probes = []
-    for _ in range(PROBES):
-        began = time.thread_time()
-        count_in_c(PROBE)
-        probes.append(time.thread_time() - began)
-    count_in_c(int(seconds * PROBE / statistics.median(probes)))
+    """Compute for so many seconds of CPU time, so at least as many on the clock, and let nobody have the interpreter lock meanwhile."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(FOR_EVER)
+    try:
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            count_in_c(SLICE)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @tool
