@@ -3,6 +3,7 @@ import type { Event } from "@snakepit/core"
 import type { Prediction } from "@snakepit/core/testing"
 import { writeFileSync } from "node:fs"
 import { cpus, release, type } from "node:os"
+import type { RecoveryRow, Spread } from "../../scripts/FailuresPage.ts"
 import type { Harm } from "./Harm.ts"
 import type { Ended } from "./Load.ts"
 import { placeOf } from "./Telling.ts"
@@ -21,25 +22,6 @@ export interface Sample {
   readonly noticedMillis: number
   readonly recoveredMillis: number
   /** How the calls of the pools that it touched ended: those that ran, and those that waited. */
-  readonly idempotent: ReadonlyArray<string>
-  readonly once: ReadonlyArray<string>
-  readonly waiting: ReadonlyArray<string>
-}
-
-/** Whole milliseconds. */
-export interface Spread {
-  readonly median: number
-  readonly max: number
-}
-
-/** All kills of one child. The path is that of a pool and a slot in general. */
-export interface Row {
-  readonly path: string
-  readonly means: Harm["means"]
-  readonly noticedAs: string
-  readonly runs: number
-  readonly noticed: Spread
-  readonly recovered: Spread
   readonly idempotent: ReadonlyArray<string>
   readonly once: ReadonlyArray<string>
   readonly waiting: ReadonlyArray<string>
@@ -74,7 +56,7 @@ const spread = (millis: ReadonlyArray<number>): Spread => {
   return { median: sorted[Math.floor(sorted.length / 2)]!, max: sorted.at(-1)! }
 }
 
-export const row = (path: string, samples: readonly [Sample, ...ReadonlyArray<Sample>]): Row => ({
+export const row = (path: string, samples: readonly [Sample, ...ReadonlyArray<Sample>]): RecoveryRow => ({
   path,
   means: samples[0].means,
   noticedAs: distinct(samples.map(({ noticedAs }) => noticedAs)).join(", "),
@@ -87,7 +69,7 @@ export const row = (path: string, samples: readonly [Sample, ...ReadonlyArray<Sa
 })
 
 /** Writes the rows if that is wanted, nothing has failed, and there is one for each of the `cases`: none was left out. */
-export const write = (rows: ReadonlyArray<Row>, { cases, failed }: { readonly cases: number; readonly failed: boolean }): void => {
+export const write = (rows: ReadonlyArray<RecoveryRow>, { cases, failed }: { readonly cases: number; readonly failed: boolean }): void => {
   if (file === undefined) return
   if (failed || rows.length !== cases) {
     const why = failed ? "a test failed" : `${rows.length} of ${cases} cases were run`

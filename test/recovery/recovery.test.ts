@@ -14,6 +14,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Contract, Snakepit } from "snakepit"
 import { afterAll, beforeAll, beforeEach } from "vitest"
+import type { RecoveryRow } from "../../scripts/FailuresPage.ts"
 import * as Application from "./Application.ts"
 import * as Harm from "./Harm.ts"
 import * as Load from "./Load.ts"
@@ -40,7 +41,7 @@ const adopts = (path: string): boolean =>
   Telling.placeOf(path).slot === undefined && !Prediction.of(contract, path, "failed").victims.some(isProcess)
 
 const folder = mkdtempSync(join(tmpdir(), "snakepit-load-"))
-const rows: Array<Record.Row> = []
+const rows: Array<RecoveryRow> = []
 
 let app: Application.Application
 let pids = new Map<string, number>()
