@@ -7,7 +7,9 @@ spawned: all of it in one process                            forked: here
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import ctypes
 import faulthandler
 import importlib
 import multiprocessing
@@ -15,7 +17,8 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
 from snakepit._arguments import EX_USAGE
 from snakepit._status import Status
@@ -85,3 +88,23 @@ def serve(catalogue: Catalogue, token: str, socket: str, max_payload: int, statu
     executor.run()
     server.stop(GOODBYE_SECONDS)
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """Ends a worker as the interpreter would, but takes nothing apart.
+
+    To take apart what it shares with other workers would copy all of it first, for 40 ms of processor time: 250 of
+    them stop in 1.9 s instead of 6.8.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    flush()
+    os._exit(code)
+
+
+def flush() -> None:
+    """Empties the buffers of Python and C: a fork would have two write what they hold, os._exit nobody."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)

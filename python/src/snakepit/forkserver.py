@@ -34,7 +34,6 @@ shows which ones stay.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import faulthandler
 import gc
@@ -47,7 +46,7 @@ from typing import NamedTuple, NoReturn
 
 from snakepit._arguments import Arguments
 from snakepit._identity import MARK, Identity
-from snakepit._life import load, prepare, read_token, serve
+from snakepit._life import flush, leave, load, prepare, read_token, serve
 from snakepit._liveness import die_with
 from snakepit._status import Status
 
@@ -106,7 +105,7 @@ def _next_worker(orders: socket.socket) -> tuple[Order, int]:
     middles: set[int] = set()
     while True:
         while len(middles) < STANDING_BY:
-            _flush()
+            flush()
             try:
                 pid = os.fork()
             except OSError as problem:
@@ -188,7 +187,7 @@ def _settle(order: Order, identity: Identity) -> Status:
 
 def _rehearse() -> None:
     """Forks a process that ends at once, so that libraries which stop their threads for a fork have done so."""
-    _flush()
+    flush()
     if (pid := os.fork()) == 0:
         os._exit(0)
     os.waitpid(pid, 0)
@@ -201,23 +200,16 @@ def _threads() -> int | None:
         return None
 
 
-def _flush() -> None:
-    # what a buffer holds at a fork is written by both
-    sys.stdout.flush()
-    sys.stderr.flush()
-    ctypes.CDLL(None).fflush(None)
-
-
 def _leave(middle: int) -> NoReturn:
     """Ends the forkserver because a middle process ended with this wait status."""
     code = os.waitstatus_to_exitcode(middle)
     if code not in (0, HUNG_UP):
         # an order may have died with it: only our end tells the Reaper which
         print(f"snakepit forkserver: a process that was to fork a worker ended with {code}", file=sys.stderr)
-    _flush()
+    flush()
     # not sys.exit: what the adapter gave to atexit may remove what living workers use
     os._exit(0 if code in (0, HUNG_UP) else EX_SOFTWARE)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from snakepit._arguments import Arguments
-from snakepit._life import load, prepare, read_token, serve
+from snakepit._life import leave, load, prepare, read_token, serve
 from snakepit._liveness import die_with
 from snakepit._status import Status
 
@@ -57,4 +56,4 @@ def _payload_size(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
