@@ -30,7 +30,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
   const scripted = yield* ScriptedReaper.make(options)
   const recorded = RecordedEvents.make()
   const kernel = { state: "sleeping" as WorkerRuntime.Evidence["state"] }
-  const spares = Spares.make((pid) => ({ pid, state: kernel.state, cpuMillis: 0, threads: new Map(), majorFaults: 0 }))
+  const spares = Spares.make(() => kernel.state)
   const name = RegisteredName.make<PythonProcess.PythonProcess>("default/0/process")
   const dialled = session()
   let launches = 0

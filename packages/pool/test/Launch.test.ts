@@ -254,6 +254,8 @@ describe("warm spares", () => {
       assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
       assert.deepStrictEqual(scripted.spares("default").waiting(), [1004])
       yield* after("1 second")
+      assert.deepStrictEqual(scripted.spares("default").waiting(), [1004], "its successor leaves the first 50 ms to it")
+      yield* after("50 millis")
       assert.deepStrictEqual(scripted.spares("default").waiting(), [1004, 1005])
       assert.strictEqual(scripted.launching("default").most, 1)
       assert.deepStrictEqual(

@@ -30,12 +30,20 @@ export const of = (pid: number): WorkerRuntime.Evidence | undefined => {
   if (fields === undefined) return undefined
   return {
     pid,
-    state: states[fields[field.state]!] ?? "other",
+    state: stateIn(fields),
     cpuMillis: cpuMillis(fields),
     threads: threads(pid),
     majorFaults: Number(fields[field.majorFaults])
   }
 }
+
+/** The state alone: one file, whatever number of threads there is. */
+export const state = (pid: number): WorkerRuntime.Evidence["state"] | undefined => {
+  const fields = stat(`/proc/${pid}/stat`)
+  return fields && stateIn(fields)
+}
+
+const stateIn = (fields: ReadonlyArray<string>): WorkerRuntime.Evidence["state"] => states[fields[field.state]!] ?? "other"
 
 const cpuMillis = (fields: ReadonlyArray<string>): number => (Number(fields[field.user]) + Number(fields[field.system])) * tickMillis
 

@@ -33,10 +33,10 @@ interface Waiting {
 /** The spares of one pool. */
 export interface Spares {
   readonly shelf: Array<Waiting>
-  readonly evidence: (pid: number) => WorkerRuntime.Evidence | undefined
+  readonly state: typeof KernelEvidence.state
 }
 
-export const make = (evidence: Spares["evidence"] = KernelEvidence.of): Spares => ({ shelf: [], evidence })
+export const make = (state: Spares["state"] = KernelEvidence.state): Spares => ({ shelf: [], state })
 
 /** A spare that was taken. Whoever took it closes the scope. */
 export interface Taken {
@@ -48,20 +48,20 @@ export interface Taken {
 /** What cannot serve although nobody has told of its end. */
 const useless: ReadonlySet<WorkerRuntime.Evidence["state"]> = new Set(["stopped", "zombie"])
 
-const isGood = ({ launched, session }: Waiting, evidence: Spares["evidence"]): boolean => {
+const isGood = ({ launched, session }: Waiting, state: Spares["state"]): boolean => {
   if (launched.reaped.known.exit !== undefined || Deferred.isDoneUnsafe(session.broken)) return false
-  const seen = evidence(launched.pid)
-  return seen === undefined || !useless.has(seen.state)
+  const seen = state(launched.pid)
+  return seen === undefined || !useless.has(seen)
 }
 
 /**
  * Takes one that lives, oldest first, for a worker. Synchronous: two slots never get the same. It is `owner`'s from now on. One that was
  * stopped is no use: it is ended.
  */
-export const take = ({ evidence, shelf }: Spares, worker: string, owner: Owner): Taken | undefined => {
+export const take = ({ shelf, state }: Spares, worker: string, owner: Owner): Taken | undefined => {
   while (shelf.length > 0) {
     const spare = shelf.shift()!
-    if (isGood(spare, evidence)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, owner) }
+    if (isGood(spare, state)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, owner) }
     spare.discard()
   }
   return undefined
