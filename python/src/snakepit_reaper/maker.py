@@ -196,7 +196,9 @@ class Maker:
         popen.returncode = 0  # from here on waitpid is ours: keeps Popen from reaping behind our back
         assert popen.stdout is not None
         assert popen.stderr is not None
-        return self._take(id, popen.pid, (popen.stdout, popen.stderr, status), settings)
+        worker = self._take(id, popen.pid, (popen.stdout, popen.stderr, status), settings)
+        self._enclose(worker, settings)
+        return worker
 
     def _take(
         self, id: str, pid: int, files: tuple[IO[bytes], IO[bytes], IO[bytes]], settings: Settings | None
@@ -210,15 +212,16 @@ class Maker:
                 self._events.emit(
                     "error", id=id, message=f"worker {id!r}, and any other that asks for it, runs without {missing}"
                 )
-        if settings and settings.cgroup is not None:
-            self._enclose(worker, settings.cgroup)
         return worker
 
     def _tell_started(self, worker: Worker) -> None:
         found = process(worker.pid)
         self._events.emit("spawned", id=worker.id, pid=worker.pid, started=found.started if found else 0)
 
-    def _enclose(self, worker: Worker, parent: str) -> None:
+    def _enclose(self, worker: Worker, settings: Settings | None) -> None:
+        if settings is None or settings.cgroup is None:
+            return
+        parent = settings.cgroup
         self.cgroups.add(parent)
         found = process(worker.pid)
         try:
@@ -255,8 +258,10 @@ class Maker:
         # a number that was reaped already is nobody's, or another's
         settings = None if pid in self.unclaimed else Settings.of(birth.command.get("settings"))
         worker = self._take(birth.id, pid, files, settings)
-        self._tell_started(worker)
         write_secret(secret_writer, birth.command["secret"].encode() + b"\n")
         os.close(secret_writer)
+        # the kernel may take 15 ms for it, in which the worker starts up; its word that it is ready comes by here
+        self._enclose(worker, settings)
+        self._tell_started(worker)
         if pid in self.unclaimed:
             self._exited(worker, os.waitstatus_to_exitcode(self.unclaimed.pop(pid)))
