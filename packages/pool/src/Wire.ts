@@ -16,17 +16,42 @@ export interface WireCall {
   readonly credit: number
   /** Elements of an earlier attempt that the caller has already. */
   readonly skip: number
+  /** The caller's session, which Python can ask for. */
+  readonly session: string | undefined
+  /** W3C trace context in binary, when the call is sampled. */
+  readonly trace: Uint8Array | undefined
+}
+
+/** A tool as its worker announces it: what its author says of it in Python. A contract's own annotations go before. */
+export interface WireTool {
+  readonly name: string
+  readonly streams: boolean
+  readonly description: string
+  readonly timeoutMillis: number | undefined
+  readonly hardLimitMillis: number | undefined
+  readonly idempotent: boolean
+  readonly deterministic: boolean
+  readonly blocking: boolean
+  readonly threadSensitive: boolean
+  /** The parameter that a stream of inputs arrives as. */
+  readonly input: string | undefined
 }
 
 /** What the pool can do with an attached worker. All but `probe` are synchronous and never throw; what is said in one tick leaves together. */
 export interface Wire {
   /** The worker's process, by the host's number. */
   readonly pid: number
-  /** Tools that the worker serves. */
-  readonly tools: ReadonlySet<string>
+  /** Tools that the worker serves, by name. */
+  readonly tools: ReadonlyMap<string, WireTool>
+  /** Calls that it runs at once. */
+  readonly concurrency: number
   readonly submit: (call: WireCall) => void
   readonly cancel: (id: number) => void
   readonly credit: (id: number, elements: number) => void
+  /** One element of the call's stream of inputs: as many as the worker wants, see {@link WireSink.want}. */
+  readonly input: (id: number, payload: Uint8Array) => void
+  /** No further input comes; `failure` says why, when the caller's stream failed. */
+  readonly inputEnd: (id: number, failure?: string) => void
   /** Succeeds when the worker answers. Does not time out by itself. */
   readonly probe: Effect.Effect<void>
 }
@@ -35,7 +60,11 @@ export interface Wire {
 export type WireFailure =
   | { readonly _tag: "Exception"; readonly exception: PythonException }
   /** It was cancelled, or its deadline passed on the worker's clock. */
-  | { readonly _tag: "Cancelled" }
+  | { readonly _tag: "Cancelled"; readonly how: string }
+  /** The arguments do not fit the tool, which did not run. */
+  | { readonly _tag: "Invalid"; readonly issue: string }
+  /** The worker has no such tool, or may not call that function; it did not run. */
+  | { readonly _tag: "Unknown"; readonly issue: string }
   /** The worker is draining and has not begun it. */
   | { readonly _tag: "Declined" }
   | { readonly _tag: "TooLarge"; readonly bytes: number }
@@ -45,10 +74,14 @@ export interface WireSink {
   readonly attached: (wire: Wire) => void
   readonly started: (id: number) => void
   readonly item: (id: number, payload: Uint8Array) => void
+  /** The worker has room for so many more inputs of the call. */
+  readonly want: (id: number, elements: number) => void
   readonly done: (id: number, payload: Uint8Array) => void
   readonly failed: (id: number, failure: WireFailure) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
+  /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */
+  readonly resumed: () => void
   /** The worker will say nothing any more, because of `reason`. `ended`: its process was seen to end. */
   readonly detached: (reason: string, ended: boolean) => void
 }

@@ -9,6 +9,7 @@ import * as Dispatch from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as DispatchRepair from "../src/control/DispatchRepair.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
+import { ScriptedTool } from "../src/testing/index.ts"
 import type { Wire } from "../src/Wire.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -101,7 +102,10 @@ const slots = 3
 /** All that the machine reads of a wire is which tools it serves. */
 const wire = (tools: ReadonlySet<string>): Wire => ({
   pid: 1000,
-  tools,
+  tools: new Map([...tools].map((name) => [name, ScriptedTool.announced(name)])),
+  concurrency: 1,
+  input: () => assert.fail("the machine uses a wire"),
+  inputEnd: () => assert.fail("the machine uses a wire"),
   submit: () => assert.fail("the machine uses a wire"),
   cancel: () => assert.fail("the machine uses a wire"),
   credit: () => assert.fail("the machine uses a wire"),
@@ -254,7 +258,7 @@ export class Model {
     const worker = this.workers[slot]!
     const job = worker.jobs[0]!
     const { id } = job
-    const cancelled = Dispatch.Event.Failed({ slot, id, failure: { _tag: "Cancelled" } })
+    const cancelled = Dispatch.Event.Failed({ slot, id, failure: { _tag: "Cancelled", how: "finished" } })
     switch (what) {
       case "Begin":
         job.begun = true

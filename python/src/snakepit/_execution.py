@@ -59,8 +59,8 @@ def _nothing() -> None:
     pass
 
 
-# the payload of Done; the size of what was too large; what was raised; None when cancelled
-Outcome = bytes | int | BaseException | None
+# the payload of Done; the size of what was too large; why it did not fit the tool; what was raised; None when cancelled
+Outcome = bytes | int | str | BaseException | None
 
 
 class Executor:
@@ -146,7 +146,7 @@ class Executor:
             job.cancelled = True
         else:
             self._drop(job)
-            job.outbox.cancelled(job.id)
+            job.outbox.cancelled(job.id, "queued")
         self._changed.notify_all()
 
     def _drop(self, job: Job) -> None:
@@ -178,7 +178,11 @@ class Executor:
             if job.deadline is not None and time.monotonic() > job.deadline:
                 self.cancel(job.id)
                 return
-            arguments = self._arguments(job)
+            try:
+                arguments = self._arguments(job)
+            except InvalidArguments as misfit:
+                self._end(job, str(misfit))
+                return
             if not self._start(job):
                 return
             began = time.monotonic()
@@ -262,17 +266,19 @@ class Executor:
             if isinstance(outcome, BaseException):
                 print(f"snakepit: tool {job.tool.name!r} raised after call {job.id} was cancelled:", file=sys.stderr)
                 traceback.print_exception(outcome)
-            job.outbox.cancelled(job.id)
+            job.outbox.cancelled(job.id, "generator" if job.tool.streams else "finished")
             return
         match outcome:
             case bytes():
                 job.outbox.done(job.id, outcome)
             case int():
                 job.outbox.too_large(job.id, outcome)
+            case str():
+                job.outbox.invalid(job.id, outcome)
             case BaseException():
                 job.outbox.raised(job.id, outcome)
             case None:
-                job.outbox.cancelled(job.id)
+                job.outbox.cancelled(job.id, "generator")
 
 
 def _already_started(job: Job) -> AlreadyStarted:

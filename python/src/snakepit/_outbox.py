@@ -56,10 +56,15 @@ class Outbox:
             failed.id = id
             failed.exception.CopyFrom(described)
 
-    def cancelled(self, id: int) -> None:
+    def cancelled(self, id: int, how: str) -> None:
         with self._changed:
             failed = self._frame().failed
-            failed.id, failed.cancelled = id, True
+            failed.id, failed.cancelled.how = id, how
+
+    def invalid(self, id: int, issue: str) -> None:
+        with self._changed:
+            failed = self._frame().failed
+            failed.id, failed.invalid = id, issue
 
     def declined(self, id: int) -> None:
         with self._changed:

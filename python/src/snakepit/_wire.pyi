@@ -10,12 +10,26 @@ PROTOCOL: int
 class ConnectRequest(Message):
     batch: int
     frames: RepeatedCompositeFieldContainer[HostFrame]
-    def __init__(self, *, batch: int = ..., frames: Iterable[HostFrame] = ...) -> None: ...
+    read: int
+    def __init__(
+        self,
+        *,
+        batch: int = ...,
+        frames: Iterable[HostFrame] = ...,
+        read: int = ...,
+    ) -> None: ...
 
 class ConnectResponse(Message):
     read: int
     frames: RepeatedCompositeFieldContainer[WorkerFrame]
-    def __init__(self, *, read: int = ..., frames: Iterable[WorkerFrame] = ...) -> None: ...
+    batch: int
+    def __init__(
+        self,
+        *,
+        read: int = ...,
+        frames: Iterable[WorkerFrame] = ...,
+        batch: int = ...,
+    ) -> None: ...
 
 class HostFrame(Message):
     hello: Hello
@@ -24,6 +38,8 @@ class HostFrame(Message):
     credit: Credit
     ping: Ping
     drain: Drain
+    input: Input
+    input_end: InputEnd
     def __init__(
         self,
         *,
@@ -33,6 +49,8 @@ class HostFrame(Message):
         credit: Credit = ...,
         ping: Ping = ...,
         drain: Drain = ...,
+        input: Input = ...,
+        input_end: InputEnd = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -44,6 +62,7 @@ class WorkerFrame(Message):
     pong: Pong
     refused: Refused
     drained: Drained
+    want: Want
     def __init__(
         self,
         *,
@@ -55,6 +74,7 @@ class WorkerFrame(Message):
         pong: Pong = ...,
         refused: Refused = ...,
         drained: Drained = ...,
+        want: Want = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -62,8 +82,17 @@ class Hello(Message):
     token: str
     max_payload: int
     rehearse: bool
+    session: int
+    contract_hash: bytes
     def __init__(
-        self, *, protocol: int = ..., token: str = ..., max_payload: int = ..., rehearse: bool = ...
+        self,
+        *,
+        protocol: int = ...,
+        token: str = ...,
+        max_payload: int = ...,
+        rehearse: bool = ...,
+        session: int = ...,
+        contract_hash: bytes = ...,
     ) -> None: ...
 
 class Welcome(Message):
@@ -71,8 +100,17 @@ class Welcome(Message):
     pid: int
     tools: RepeatedCompositeFieldContainer[Tool]
     catalogue_hash: bytes
+    resumed: bool
+    concurrency: int
     def __init__(
-        self, *, protocol: int = ..., pid: int = ..., tools: Iterable[Tool] = ..., catalogue_hash: bytes = ...
+        self,
+        *,
+        protocol: int = ...,
+        pid: int = ...,
+        tools: Iterable[Tool] = ...,
+        catalogue_hash: bytes = ...,
+        resumed: bool = ...,
+        concurrency: int = ...,
     ) -> None: ...
 
 class Refused(Message):
@@ -86,7 +124,28 @@ class Tool(Message):
     name: str
     streams: bool
     description: str
-    def __init__(self, *, id: int = ..., name: str = ..., streams: bool = ..., description: str = ...) -> None: ...
+    timeout_ms: int
+    hard_limit_ms: int
+    idempotent: bool
+    deterministic: bool
+    blocking: bool
+    thread_sensitive: bool
+    input: str
+    def __init__(
+        self,
+        *,
+        id: int = ...,
+        name: str = ...,
+        streams: bool = ...,
+        description: str = ...,
+        timeout_ms: int = ...,
+        hard_limit_ms: int = ...,
+        idempotent: bool = ...,
+        deterministic: bool = ...,
+        blocking: bool = ...,
+        thread_sensitive: bool = ...,
+        input: str = ...,
+    ) -> None: ...
 
 class Call(Message):
     id: int
@@ -95,6 +154,9 @@ class Call(Message):
     deadline_ms: int
     credit: int
     skip: int
+    session: str
+    trace: bytes
+    function: str
     def __init__(
         self,
         *,
@@ -104,6 +166,9 @@ class Call(Message):
         deadline_ms: int = ...,
         credit: int = ...,
         skip: int = ...,
+        session: str = ...,
+        trace: bytes = ...,
+        function: str = ...,
     ) -> None: ...
 
 class Cancel(Message):
@@ -122,6 +187,21 @@ class Ping(Message):
 class Pong(Message):
     id: int
     def __init__(self, *, id: int = ...) -> None: ...
+
+class Input(Message):
+    id: int
+    payload: bytes
+    def __init__(self, *, id: int = ..., payload: bytes = ...) -> None: ...
+
+class InputEnd(Message):
+    id: int
+    failure: str
+    def __init__(self, *, id: int = ..., failure: str = ...) -> None: ...
+
+class Want(Message):
+    id: int
+    elements: int
+    def __init__(self, *, id: int = ..., elements: int = ...) -> None: ...
 
 class Drain(Message): ...
 class Drained(Message): ...
@@ -143,18 +223,26 @@ class Done(Message):
 class Failed(Message):
     id: int
     exception: PythonException
-    cancelled: bool
+    cancelled: Cancelled
     too_large: int
     declined: bool
+    invalid: str
+    unknown: str
     def __init__(
         self,
         *,
         id: int = ...,
         exception: PythonException = ...,
-        cancelled: bool = ...,
+        cancelled: Cancelled = ...,
         too_large: int = ...,
         declined: bool = ...,
+        invalid: str = ...,
+        unknown: str = ...,
     ) -> None: ...
+
+class Cancelled(Message):
+    how: str
+    def __init__(self, *, how: str = ...) -> None: ...
 
 class PythonException(Message):
     type: str
@@ -184,3 +272,13 @@ class Frame(Message):
     function: str
     source: str
     def __init__(self, *, file: str = ..., line: int = ..., function: str = ..., source: str = ...) -> None: ...
+
+class ExecuteRequest(Message):
+    tool: str
+    payload: bytes
+    session: str
+    def __init__(self, *, tool: str = ..., payload: bytes = ..., session: str = ...) -> None: ...
+
+class ExecuteResponse(Message):
+    payload: bytes
+    def __init__(self, *, payload: bytes = ...) -> None: ...

@@ -21,7 +21,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
+import type { Tool, WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
 import type { PythonProcess } from "../process/PythonProcess.ts"
 import type { Reaper } from "../process/Reaper.ts"
 import * as Exception from "./Exception.ts"
@@ -63,6 +63,8 @@ export const child = ({ process: processName, reaper, seat }: Options): WorkerRu
             return seat.sink.started(Number(frame.value.id))
           case "item":
             return seat.sink.item(Number(frame.value.id), frame.value.payload)
+          case "want":
+            return seat.sink.want(Number(frame.value.id), frame.value.elements)
           case "done":
             return seat.sink.done(Number(frame.value.id), frame.value.payload)
           case "failed": {
@@ -134,37 +136,62 @@ const failureOf = (
     case "exception":
       return { _tag: "Exception", exception: Exception.fromWire(reason.value) }
     case "cancelled":
-      return { _tag: "Cancelled" }
+      return { _tag: "Cancelled", how: reason.value.how }
     case "declined":
       return { _tag: "Declined" }
     case "tooLarge":
       return { _tag: "TooLarge", bytes: Number(reason.value) }
+    case "invalid":
+      return { _tag: "Invalid", issue: reason.value }
+    case "unknown":
+      return { _tag: "Unknown", issue: reason.value }
     case undefined:
       return undefined
   }
 }
+
+const noTrace = new Uint8Array()
+
+const toolOf = (tool: Tool): Wire.WireTool => ({
+  name: tool.name,
+  streams: tool.streams,
+  description: tool.description,
+  timeoutMillis: tool.timeoutMs || undefined,
+  hardLimitMillis: tool.hardLimitMs || undefined,
+  idempotent: tool.idempotent,
+  deterministic: tool.deterministic,
+  blocking: tool.blocking,
+  threadSensitive: tool.threadSensitive,
+  input: tool.input || undefined
+})
 
 const wire = (pid: number, { say, welcome }: Session.Session, probes: Map<bigint, () => void>): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
   let pings = 0n
   return {
     pid,
-    tools: new Set(ids.keys()),
-    submit: ({ credit, deadlineMillis, id, payload, skip, tool }) =>
+    tools: new Map(welcome.tools.map((tool) => [tool.name, toolOf(tool)])),
+    concurrency: Math.max(1, welcome.concurrency),
+    submit: ({ credit, deadlineMillis, id, payload, session, skip, tool, trace }) =>
       say({
         case: "call",
         value: {
           $typeName: "snakepit.v1.Call",
           id: BigInt(id),
-          tool: ids.get(tool)!,
+          tool: ids.get(tool) ?? 0,
+          function: ids.has(tool) ? "" : tool,
           payload,
           deadlineMs: Math.min(0xffff_ffff, Math.ceil(deadlineMillis)), // uint32: 49 days
           credit,
-          skip: BigInt(skip)
+          skip: BigInt(skip),
+          session: session ?? "",
+          trace: trace ?? noTrace
         }
       }),
     cancel: (id) => say({ case: "cancel", value: { $typeName: "snakepit.v1.Cancel", id: BigInt(id) } }),
     credit: (id, elements) => say({ case: "credit", value: { $typeName: "snakepit.v1.Credit", id: BigInt(id), elements } }),
+    input: (id, payload) => say({ case: "input", value: { $typeName: "snakepit.v1.Input", id: BigInt(id), payload } }),
+    inputEnd: (id, failure = "") => say({ case: "inputEnd", value: { $typeName: "snakepit.v1.InputEnd", id: BigInt(id), failure } }),
     probe: Effect.callback<void>((resume) => {
       const id = ++pings
       probes.set(id, () => {

@@ -51,7 +51,7 @@ export interface Call extends Offer {
 export interface Slot {
   readonly slot: number
   /** `undefined` while no worker is attached. */
-  tools: ReadonlySet<string> | undefined
+  tools: Wire["tools"] | undefined
   /** Attached, and not yet known to be broken. */
   open: boolean
   readonly calls: Set<number>
@@ -86,7 +86,7 @@ export interface DispatchState {
   /** Ids of calls that began once and are not idempotent. */
   readonly began: Set<number>
   /** The tools that workers have announced; `undefined` before the first worker. */
-  tools: ReadonlySet<string> | undefined
+  tools: Wire["tools"] | undefined
   /** Why nothing is accepted any more. */
   closed: string | undefined
 }
@@ -99,6 +99,8 @@ export type Event = Data.TaggedEnum<{
   Credit: { readonly id: number; readonly elements: number }
   Attached: { readonly slot: number; readonly wire: Wire }
   Broken: { readonly slot: number }
+  /** Its stream is whole again: what is in flight goes on. */
+  Resumed: { readonly slot: number }
   /** `ended`: its process was seen to end. */
   Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean }
   Started: { readonly slot: number; readonly id: number }

@@ -25,7 +25,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as CallError from "../CallError.ts"
-import type { WireFailure } from "../Wire.ts"
+import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import { asRunning, type Call, Command, type DispatchState, type Event, type Offer, type Slot } from "./Dispatch.ts"
 
@@ -48,6 +48,11 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
     case "Broken": {
       const slot = state.slots.get(event.slot)
       if (slot !== undefined) slot.open = false
+      break
+    }
+    case "Resumed": {
+      const slot = state.slots.get(event.slot)
+      if (slot?.tools !== undefined) slot.open = true
       break
     }
     case "Detached":
@@ -117,7 +122,7 @@ const refusal = (state: DispatchState, { bytes, tool }: Offer): CallError.CallEr
   const { closed, config, pool, queue, tools } = state
   if (closed !== undefined) return new CallError.PoolDown({ pool, tool, executed: "no", because: closed })
   if (tools !== undefined && !tools.has(tool)) {
-    return new CallError.ToolNotFound({ pool, tool, executed: "no", available: [...tools].toSorted() })
+    return new CallError.ToolNotFound({ pool, tool, executed: "no", available: [...tools.keys()].toSorted() })
   }
   if (bytes > config.maxPayload) {
     return new CallError.PayloadTooLarge({ pool, tool, executed: "no", bytes, limit: config.maxPayload })
@@ -153,7 +158,7 @@ const freest = (state: DispatchState): Slot | undefined => {
 const send = (step: Step, call: Call, slot: Slot): void => {
   const { now, out, state } = step
   if (slot.tools?.has(call.tool) !== true) { // it was accepted before any worker had announced its tools
-    const available = [...(slot.tools ?? [])].toSorted()
+    const available = [...(slot.tools?.keys() ?? [])].toSorted()
     fail(step, call, unsent(step, call) ?? new CallError.ToolNotFound({ ...about(state, call.tool), executed: "no", available }))
     return forget(step, call)
   }
@@ -183,7 +188,7 @@ const credit = ({ out, state }: Step, id: number, elements: number): void => {
 
 // ── from the workers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const attached = (step: Step, index: number, tools: ReadonlySet<string>): void => {
+const attached = (step: Step, index: number, tools: Wire["tools"]): void => {
   const slot = step.state.slots.get(index)
   if (slot === undefined || step.state.closed !== undefined) return
   if (slot.calls.size > 0) detached(step, index, "another connection took its place", false)
@@ -246,6 +251,12 @@ const errorOf = (state: DispatchState, call: Call, slot: number, failure: WireFa
         bytes: failure.bytes,
         limit: state.config.maxPayload
       })
+    case "Invalid":
+      return new CallError.InvalidPayload({ ...about(state, call.tool), executed: "no", issue: failure.issue })
+    case "Unknown": {
+      const available = [...(state.tools?.keys() ?? [])].toSorted()
+      return new CallError.ToolNotFound({ ...about(state, call.tool), executed: "no", available })
+    }
     case "Cancelled": // its deadline came first on the worker's clock
     case "Declined":
       return timeout(state, call, slot)

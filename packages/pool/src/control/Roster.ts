@@ -206,9 +206,11 @@ export const seat = (
       },
       started: (id) => say(Dispatch.Event.Started({ slot, id: callOf(id) })),
       item: (id, payload) => say(Dispatch.Event.Item({ slot, id: callOf(id), payload })),
+      want: () => {},
       done: (id, payload) => say(Dispatch.Event.Done({ slot, id: callOf(id), payload })),
       failed: (id, failure) => say(Dispatch.Event.Failed({ slot, id: callOf(id), failure })),
       broken: () => say(Dispatch.Event.Broken({ slot })),
+      resumed: () => say(Dispatch.Event.Resumed({ slot })),
       detached: (reason, ended) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)

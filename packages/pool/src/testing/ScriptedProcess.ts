@@ -121,7 +121,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   }
   const cancel = (job: Job | undefined) => {
     if (job === undefined) return
-    if (!job.running) return drop(job, { _tag: "Cancelled" })
+    if (!job.running) return drop(job, { _tag: "Cancelled", how: "queued" })
     job.cancelled = true
     job.more.openUnsafe()
   }
@@ -194,7 +194,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     jobs.delete(job.id)
     current = undefined
     execution.outcome = job.cancelled ? "cancelled" : "payload" in outcome ? "done" : "raised"
-    const said = job.cancelled ? { failure: { _tag: "Cancelled" } as const } : outcome
+    const said = job.cancelled ? { failure: { _tag: "Cancelled", how: "finished" } as const } : outcome
     say(job, (sink) => "payload" in said ? sink.done(job.id, said.payload) : sink.failed(job.id, said.failure))
     idle.openUnsafe() // when that is said: a drain waits for both
   })
@@ -256,7 +256,8 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
 
   const wire = (opened: Channel): Wire => ({
     pid,
-    tools: new Set(Object.keys(tools)),
+    tools: new Map(Object.keys(tools).map((name) => [name, ScriptedTool.announced(name)])),
+    concurrency: 1,
     submit: ({ credit, id, payload, skip, tool }) => {
       if (self.broken !== undefined) {
         const defect = self.broken
@@ -290,6 +291,8 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
       job.credit += elements
       job.more.openUnsafe()
     },
+    input: () => {},
+    inputEnd: () => {},
     probe: thawed.await
   })
 

@@ -3,6 +3,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type { PythonException } from "../CallError.ts"
+import type { WireTool } from "../Wire.ts"
 
 /** A function returns the result, a generator yields the elements of a stream; both may throw {@link Raised}. */
 export type Run = (args: any) => unknown
@@ -17,6 +18,20 @@ export interface Timed {
 }
 
 export type ScriptedTool = Run | Timed
+
+/** A tool of whom nothing is said but its name. */
+export const announced = (name: string): WireTool => ({
+  name,
+  streams: false,
+  description: "",
+  timeoutMillis: undefined,
+  hardLimitMillis: undefined,
+  idempotent: false,
+  deterministic: false,
+  blocking: false,
+  threadSensitive: false,
+  input: undefined
+})
 
 /** A Python exception, as a tool raises it. */
 export class Raised extends Error {

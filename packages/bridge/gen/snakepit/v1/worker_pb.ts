@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIkcKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZSJJCg9Db25uZWN0UmVzcG9uc2USDAoEcmVhZBgBIAEoBBIoCgZmcmFtZXMYAiADKAsyGC5zbmFrZXBpdC52MS5Xb3JrZXJGcmFtZSLyAQoJSG9zdEZyYW1lEiMKBWhlbGxvGAEgASgLMhIuc25ha2VwaXQudjEuSGVsbG9IABIhCgRjYWxsGAIgASgLMhEuc25ha2VwaXQudjEuQ2FsbEgAEiUKBmNhbmNlbBgDIAEoCzITLnNuYWtlcGl0LnYxLkNhbmNlbEgAEiUKBmNyZWRpdBgEIAEoCzITLnNuYWtlcGl0LnYxLkNyZWRpdEgAEiEKBHBpbmcYBSABKAsyES5zbmFrZXBpdC52MS5QaW5nSAASIwoFZHJhaW4YBiABKAsyEi5zbmFrZXBpdC52MS5EcmFpbkgAQgcKBWZyYW1lIsoCCgtXb3JrZXJGcmFtZRInCgd3ZWxjb21lGAEgASgLMhQuc25ha2VwaXQudjEuV2VsY29tZUgAEicKB3N0YXJ0ZWQYAiABKAsyFC5zbmFrZXBpdC52MS5TdGFydGVkSAASIQoEaXRlbRgDIAEoCzIRLnNuYWtlcGl0LnYxLkl0ZW1IABIhCgRkb25lGAQgASgLMhEuc25ha2VwaXQudjEuRG9uZUgAEiUKBmZhaWxlZBgFIAEoCzITLnNuYWtlcGl0LnYxLkZhaWxlZEgAEiEKBHBvbmcYBiABKAsyES5zbmFrZXBpdC52MS5Qb25nSAASJwoHcmVmdXNlZBgHIAEoCzIULnNuYWtlcGl0LnYxLlJlZnVzZWRIABInCgdkcmFpbmVkGAggASgLMhQuc25ha2VwaXQudjEuRHJhaW5lZEgAQgcKBWZyYW1lIk8KBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIImIKB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDCI8CgdSZWZ1c2VkEg0KBWZpZWxkGAEgASgJEhAKCGV4cGVjdGVkGAIgASgJEhAKCHJlY2VpdmVkGAMgASgJIkYKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJImQKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCIjCgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwiIwoERG9uZRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIo8BCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASEwoJY2FuY2VsbGVkGAMgASgISAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIAEIICgZyZWFzb24i4AEKD1B5dGhvbkV4Y2VwdGlvbhIMCgR0eXBlGAEgASgJEg0KBWJhc2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSIgoGZnJhbWVzGAQgAygLMhIuc25ha2VwaXQudjEuRnJhbWUSDQoFbm90ZXMYBSADKAkSKwoFY2F1c2UYBiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEAoIaW1wbGljaXQYByABKAgSLQoHbWVtYmVycxgIIAMoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbiJFCgVGcmFtZRIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SEAoIZnVuY3Rpb24YAyABKAkSDgoGc291cmNlGAQgASgJMlkKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwAWIGcHJvdG8z");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIsMCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSABCBwoFZnJhbWUi7QIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIAEIHCgVmcmFtZSJ3CgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEhUKDWNvbnRyYWN0X2hhc2gYBiABKAwiiAEKB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDBIPCgdyZXN1bWVkGAUgASgIEhMKC2NvbmN1cnJlbmN5GAYgASgNIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAki1wEKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCSKWAQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCSIUCgZDYW5jZWwSCgoCaWQYASABKAQiJgoGQ3JlZGl0EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIhIKBFBpbmcSCgoCaWQYASABKAQiEgoEUG9uZxIKCgJpZBgBIAEoBCIHCgVEcmFpbiIkCgVJbnB1dBIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiIwoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIiMKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Everything the host has to say in one tick.
@@ -22,7 +22,8 @@ export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
  */
 export type ConnectRequest = Message<"snakepit.v1.ConnectRequest"> & {
   /**
-   * Numbers the batches of this stream from 1, without gaps; the worker answers with ConnectResponse.read.
+   * Numbers the batches of a session from 1, without gaps, over all its streams; the worker answers with ConnectResponse.read. 0: holds Hello,
+   * or nothing but `read`.
    *
    * @generated from field: uint64 batch = 1;
    */
@@ -32,6 +33,13 @@ export type ConnectRequest = Message<"snakepit.v1.ConnectRequest"> & {
    * @generated from field: repeated snakepit.v1.HostFrame frames = 2;
    */
   frames: HostFrame[];
+
+  /**
+   * The highest ConnectResponse.batch of the session that the host has taken: the worker keeps what is beyond it, for the next stream.
+   *
+   * @generated from field: uint64 read = 3;
+   */
+  read: bigint;
 };
 
 /**
@@ -58,6 +66,13 @@ export type ConnectResponse = Message<"snakepit.v1.ConnectResponse"> & {
    * @generated from field: repeated snakepit.v1.WorkerFrame frames = 2;
    */
   frames: WorkerFrame[];
+
+  /**
+   * Numbers the responses of a session from 1, without gaps, over all its streams. 0: holds Welcome or Refused, or nothing but `read`.
+   *
+   * @generated from field: uint64 batch = 3;
+   */
+  batch: bigint;
 };
 
 /**
@@ -110,6 +125,18 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: Drain;
     case: "drain";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Input input = 7;
+     */
+    value: Input;
+    case: "input";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.InputEnd input_end = 8;
+     */
+    value: InputEnd;
+    case: "inputEnd";
   } | { case: undefined; value?: undefined };
 };
 
@@ -175,6 +202,12 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: Drained;
     case: "drained";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Want want = 9;
+     */
+    value: Want;
+    case: "want";
   } | { case: undefined; value?: undefined };
 };
 
@@ -216,6 +249,21 @@ export type Hello = Message<"snakepit.v1.Hello"> & {
    * @generated from field: bool rehearse = 4;
    */
   rehearse: boolean;
+
+  /**
+   * Chosen by the host at random, not 0. The session that the worker has already goes on: what was not read is said again, on both sides. Any
+   * other one takes its place.
+   *
+   * @generated from field: uint64 session = 5;
+   */
+  session: bigint;
+
+  /**
+   * SHA-256 that the catalogue must have; empty: any.
+   *
+   * @generated from field: bytes contract_hash = 6;
+   */
+  contractHash: Uint8Array;
 };
 
 /**
@@ -254,6 +302,20 @@ export type Welcome = Message<"snakepit.v1.Welcome"> & {
    * @generated from field: bytes catalogue_hash = 4;
    */
   catalogueHash: Uint8Array;
+
+  /**
+   * The session goes on; ConnectResponse.read of this response says from where. Otherwise it is new.
+   *
+   * @generated from field: bool resumed = 5;
+   */
+  resumed: boolean;
+
+  /**
+   * Calls that run at once.
+   *
+   * @generated from field: uint32 concurrency = 6;
+   */
+  concurrency: number;
 };
 
 /**
@@ -319,6 +381,47 @@ export type Tool = Message<"snakepit.v1.Tool"> & {
    * @generated from field: string description = 4;
    */
   description: string;
+
+  /**
+   * What its author says of it; 0 and false: nothing.
+   *
+   * @generated from field: uint32 timeout_ms = 5;
+   */
+  timeoutMs: number;
+
+  /**
+   * @generated from field: uint32 hard_limit_ms = 6;
+   */
+  hardLimitMs: number;
+
+  /**
+   * @generated from field: bool idempotent = 7;
+   */
+  idempotent: boolean;
+
+  /**
+   * @generated from field: bool deterministic = 8;
+   */
+  deterministic: boolean;
+
+  /**
+   * @generated from field: bool blocking = 9;
+   */
+  blocking: boolean;
+
+  /**
+   * It runs on the main thread only.
+   *
+   * @generated from field: bool thread_sensitive = 10;
+   */
+  threadSensitive: boolean;
+
+  /**
+   * The parameter that a stream of inputs arrives as; empty: none.
+   *
+   * @generated from field: string input = 11;
+   */
+  input: string;
 };
 
 /**
@@ -371,6 +474,27 @@ export type Call = Message<"snakepit.v1.Call"> & {
    * @generated from field: uint64 skip = 6;
    */
   skip: bigint;
+
+  /**
+   * The caller's session, empty: none.
+   *
+   * @generated from field: string session = 7;
+   */
+  session: string;
+
+  /**
+   * W3C trace context in binary (trace id, span id, flags: 25 bytes); empty: not sampled.
+   *
+   * @generated from field: bytes trace = 8;
+   */
+  trace: Uint8Array;
+
+  /**
+   * `module:function`, when it is no tool of the catalogue; `tool` is not looked at then.
+   *
+   * @generated from field: string function = 9;
+   */
+  function: string;
 };
 
 /**
@@ -469,6 +593,80 @@ export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 13);
 
 /**
+ * One element of the stream of inputs of a call, MessagePack.
+ *
+ * @generated from message snakepit.v1.Input
+ */
+export type Input = Message<"snakepit.v1.Input"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: bytes payload = 2;
+   */
+  payload: Uint8Array;
+};
+
+/**
+ * Describes the message snakepit.v1.Input.
+ * Use `create(InputSchema)` to create a new message.
+ */
+export const InputSchema: GenMessage<Input> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 14);
+
+/**
+ * No further input comes: the stream has ended, or failed at the caller's.
+ *
+ * @generated from message snakepit.v1.InputEnd
+ */
+export type InputEnd = Message<"snakepit.v1.InputEnd"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Why it failed; empty: it has ended.
+   *
+   * @generated from field: string failure = 2;
+   */
+  failure: string;
+};
+
+/**
+ * Describes the message snakepit.v1.InputEnd.
+ * Use `create(InputEndSchema)` to create a new message.
+ */
+export const InputEndSchema: GenMessage<InputEnd> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 15);
+
+/**
+ * The worker has room for so many more inputs of the call.
+ *
+ * @generated from message snakepit.v1.Want
+ */
+export type Want = Message<"snakepit.v1.Want"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: uint32 elements = 2;
+   */
+  elements: number;
+};
+
+/**
+ * Describes the message snakepit.v1.Want.
+ * Use `create(WantSchema)` to create a new message.
+ */
+export const WantSchema: GenMessage<Want> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 16);
+
+/**
  * After Drain: no call of this stream is running any more, and what became of it was said before.
  *
  * @generated from message snakepit.v1.Drained
@@ -481,7 +679,7 @@ export type Drained = Message<"snakepit.v1.Drained"> & {
  * Use `create(DrainedSchema)` to create a new message.
  */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 14);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * The tool's code is about to run: from here on the call counts as executed.
@@ -500,7 +698,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 15);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * One element of a stream, MessagePack.
@@ -524,7 +722,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -548,7 +746,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -570,11 +768,11 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
     case: "exception";
   } | {
     /**
-     * The caller cancelled it, or its deadline passed before its turn: the tool is not running it.
+     * The caller cancelled it, or its deadline passed: the tool is not running it any more.
      *
-     * @generated from field: bool cancelled = 3;
+     * @generated from field: snakepit.v1.Cancelled cancelled = 6;
      */
-    value: boolean;
+    value: Cancelled;
     case: "cancelled";
   } | {
     /**
@@ -592,6 +790,22 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
      */
     value: boolean;
     case: "declined";
+  } | {
+    /**
+     * The arguments do not fit the tool, which did not run: which one, and what was expected.
+     *
+     * @generated from field: string invalid = 7;
+     */
+    value: string;
+    case: "invalid";
+  } | {
+    /**
+     * There is no such tool, or `function` is not allowed: why.
+     *
+     * @generated from field: string unknown = 8;
+     */
+    value: string;
+    case: "unknown";
   } | { case: undefined; value?: undefined };
 };
 
@@ -600,7 +814,27 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 21);
+
+/**
+ * @generated from message snakepit.v1.Cancelled
+ */
+export type Cancelled = Message<"snakepit.v1.Cancelled"> & {
+  /**
+   * How it came to its end: "queued" (it had not begun), "async" (its task was cancelled), "generator" (it was closed), "cooperative" (it saw
+   * its token), "finished" (it ran to its end, and its result was dropped).
+   *
+   * @generated from field: string how = 1;
+   */
+  how: string;
+};
+
+/**
+ * Describes the message snakepit.v1.Cancelled.
+ * Use `create(CancelledSchema)` to create a new message.
+ */
+export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 22);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -662,7 +896,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 19);
+  messageDesc(file_snakepit_v1_worker, 23);
 
 /**
  * One entry of a traceback, outermost first.
@@ -696,7 +930,55 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 20);
+  messageDesc(file_snakepit_v1_worker, 24);
+
+/**
+ * @generated from message snakepit.v1.ExecuteRequest
+ */
+export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
+  /**
+   * @generated from field: string tool = 1;
+   */
+  tool: string;
+
+  /**
+   * MessagePack: a map of keyword arguments.
+   *
+   * @generated from field: bytes payload = 2;
+   */
+  payload: Uint8Array;
+
+  /**
+   * @generated from field: string session = 3;
+   */
+  session: string;
+};
+
+/**
+ * Describes the message snakepit.v1.ExecuteRequest.
+ * Use `create(ExecuteRequestSchema)` to create a new message.
+ */
+export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 25);
+
+/**
+ * @generated from message snakepit.v1.ExecuteResponse
+ */
+export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
+  /**
+   * MessagePack.
+   *
+   * @generated from field: bytes payload = 1;
+   */
+  payload: Uint8Array;
+};
+
+/**
+ * Describes the message snakepit.v1.ExecuteResponse.
+ * Use `create(ExecuteResponseSchema)` to create a new message.
+ */
+export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 26);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
@@ -705,7 +987,7 @@ export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
  */
 export const WorkerService: GenService<{
   /**
-   * One long-lived stream carries everything: the first message of each side is a batch holding one Hello / Welcome.
+   * One long-lived stream carries everything: the first message of each side holds one Hello / Welcome. A session outlives its streams.
    *
    * @generated from rpc snakepit.v1.WorkerService.Connect
    */
@@ -713,6 +995,17 @@ export const WorkerService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ConnectRequestSchema;
     output: typeof ConnectResponseSchema;
+  },
+  /**
+   * One call on its own, for debugging and for clients in any language. Metadata `authorization: Bearer <token>`; the deadline is gRPC's.
+   * A tool's exception is status UNKNOWN with a PythonException in the trailing metadata `snakepit-exception-bin`.
+   *
+   * @generated from rpc snakepit.v1.WorkerService.Execute
+   */
+  execute: {
+    methodKind: "unary";
+    input: typeof ExecuteRequestSchema;
+    output: typeof ExecuteResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_snakepit_v1_worker, 0);
