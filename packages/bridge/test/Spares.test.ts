@@ -44,7 +44,17 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     fill: () => generation++,
     condemn: unused,
     verdict: () => undefined,
-    sink: { attached: unused, started: unused, item: unused, want: unused, resumed: unused, done: unused, failed: unused, broken: unused, detached: unused },
+    sink: {
+      attached: unused,
+      started: unused,
+      item: unused,
+      want: unused,
+      resumed: unused,
+      done: unused,
+      failed: unused,
+      broken: unused,
+      detached: unused
+    },
     governed: (launch) => Effect.andThen(Effect.sync(() => launches++), launch)
   }
   const worker = Supervisor.make("0", {

@@ -106,7 +106,15 @@ export const open = ({ config, process, rehearse = false, worker }: Options): Ef
     }
     outbox.say({
       case: "hello",
-      value: { $typeName: "snakepit.v1.Hello", protocol, token: process.token, maxPayload: config.maxPayload, rehearse, session: 0n, contractHash: new Uint8Array() }
+      value: {
+        $typeName: "snakepit.v1.Hello",
+        protocol,
+        token: process.token,
+        maxPayload: config.maxPayload,
+        rehearse,
+        session: 0n,
+        contractHash: new Uint8Array()
+      }
     })
     const brokenEarly = Effect.gen(function*() {
       const detail = yield* Deferred.await(broken)

@@ -93,7 +93,16 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
       if (ticket === undefined) return
       const { attempt, credit, deadlineMillis, id, skip, slot } = command
       const { payload, tool } = ticket
-      return wires.get(slot)?.submit({ id: Roster.attemptId(id, attempt), tool, payload, deadlineMillis, credit, skip, session: undefined, trace: undefined })
+      return wires.get(slot)?.submit({
+        id: Roster.attemptId(id, attempt),
+        tool,
+        payload,
+        deadlineMillis,
+        credit,
+        skip,
+        session: undefined,
+        trace: undefined
+      })
     }
     case "CancelOnWire":
       return wires.get(command.slot)?.cancel(Roster.attemptId(command.id, command.attempt))
