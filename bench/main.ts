@@ -17,6 +17,7 @@ import * as Goal from "./Goal.ts"
 import * as Profile from "./Profile.ts"
 
 const suites: { readonly [name: string]: () => Promise<Bench.Suite> } = {
+  call: () => import("./call/Call.ts"),
   core: () => import("./core/Core.ts"),
   start: () => import("./start/Start.ts")
 }
