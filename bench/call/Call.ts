@@ -1,10 +1,13 @@
 /** What calls and streams are measured by. */
 import type { Measurement } from "../Bench.ts"
 import type { Profiled } from "../Profile.ts"
+import { mixed } from "./Mixed.ts"
 import * as Ours from "./Ours.ts"
+import { streams } from "./Streams.ts"
+import { telemetry } from "./Telemetry.ts"
 import { small, throughput, workers } from "./Throughput.ts"
 
-export const measurements: ReadonlyArray<Measurement> = [throughput]
+export const measurements: ReadonlyArray<Measurement> = [throughput, mixed, streams, telemetry]
 
 export const facts = {}
 
