@@ -1,5 +1,6 @@
 /** What calls and streams are measured by. */
 import type { Measurement } from "../Bench.ts"
+import { peers } from "../peers/Peers.ts"
 import type { Profiled } from "../Profile.ts"
 import { mixed } from "./Mixed.ts"
 import * as Ours from "./Ours.ts"
@@ -7,7 +8,7 @@ import { streams } from "./Streams.ts"
 import { telemetry } from "./Telemetry.ts"
 import { small, throughput, workers } from "./Throughput.ts"
 
-export const measurements: ReadonlyArray<Measurement> = [throughput, mixed, streams, telemetry]
+export const measurements: ReadonlyArray<Measurement> = [throughput, mixed, streams, telemetry, peers]
 
 export const facts = {}
 
