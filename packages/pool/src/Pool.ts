@@ -172,9 +172,14 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
           bytes: ticket.payload.byteLength,
           idempotent,
           deterministic,
-          callTimeoutMillis: callTimeout ?? Duration.toMillis(roster.config.callTimeout),
+          callTimeoutMillis: callTimeout,
           hardLimitMillis,
           blocking,
+          session: undefined,
+          tenant: "",
+          deadline: undefined,
+          queueTimeoutMillis: undefined,
+          trace: undefined,
           at: roster.clock.now()
         }
       })
@@ -198,6 +203,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
           tool,
           payload: payload.value,
           item: () => {},
+          want: () => {},
           complete: (result) => resume(decode(result)),
           fail: (error) => resume(Effect.fail(SupervisorError.withoutStack(error)))
         })
@@ -220,6 +226,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
               Queue.failCauseUnsafe(elements, decoded.cause)
               submitted.cancel()
             },
+            want: () => {},
             complete: () => Queue.endUnsafe(elements),
             fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
           })
