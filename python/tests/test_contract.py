@@ -66,7 +66,7 @@ def test_named_types_stand_beside_the_tools_and_may_contain_themselves() -> None
         "minItems": 1,
         "items": False,
     }
-    assert definitions["Row"]["items"] == {}
+    assert definitions["Row"]["prefixItems"] == definitions["Pair"]["prefixItems"]
     assert definitions["Person"]["required"] == ["name"]
 
 
@@ -81,14 +81,18 @@ def test_a_stream_tells_its_elements_and_keywords_what_they_may_be() -> None:
     }
 
 
-def test_a_stream_of_inputs_is_no_argument() -> None:
+def test_a_stream_of_inputs_tells_its_elements() -> None:
     @tool
     def total(start: int, values: Iterator[float]) -> float:
         return sum(values, start)
 
     [described] = contract_of(total).tools
-    assert list(described["arguments"]["properties"]) == ["start"]
-    assert described["input"] == {"parameter": "values", "element": {"type": "number"}}
+    assert described["arguments"]["properties"]["values"] == {
+        "type": "array",
+        "format": "stream",
+        "items": {"type": "number"},
+    }
+    assert described["arguments"]["required"] == ["start", "values"]
 
 
 def test_what_has_no_schema_is_anything_and_a_problem_that_names_tool_and_parameter() -> None:

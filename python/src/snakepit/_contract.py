@@ -53,7 +53,6 @@ def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
     hints = typing.get_type_hints(tool.function, include_extras=True)
     properties: dict[str, JsonSchema] = {}
     required: list[str] = []
-    stream: dict[str, Any] | None = None
     rest: JsonSchema | bool = False
     for parameter in inspect.signature(tool.function).parameters.values():
         where = f"tool {tool.name!r}, parameter {parameter.name!r}"
@@ -62,15 +61,13 @@ def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
             rest = schemas.of(hint, where)
         elif parameter.kind is parameter.VAR_POSITIONAL:
             continue
-        elif typing.get_origin(hint) in INPUTS:
-            stream = {"parameter": parameter.name, "element": schemas.of(_element(hint), where)}
         else:
-            properties[parameter.name] = schemas.of(hint, where)
+            properties[parameter.name] = _argument(hint, where, schemas)
             if parameter.default is parameter.empty:
                 required.append(parameter.name)
     returned = hints.get("return", Any)
     result = _element(returned) if tool.streams else returned
-    described: dict[str, Any] = {
+    return {
         "name": tool.name,
         "streams": tool.streams,
         "arguments": {
@@ -82,9 +79,12 @@ def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
         "result": schemas.of(result, f"tool {tool.name!r}, what it {'yields' if tool.streams else 'returns'}"),
         "facts": _facts(tool),
     }
-    if stream is not None:
-        described["input"] = stream
-    return described
+
+
+def _argument(hint: Any, where: str, schemas: Schemas) -> JsonSchema:
+    if typing.get_origin(hint) in INPUTS:
+        return {"type": "array", "format": "stream", "items": schemas.of(_element(hint), where)}
+    return schemas.of(hint, where)
 
 
 def _element(hint: Any) -> Any:

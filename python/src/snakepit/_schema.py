@@ -6,6 +6,7 @@ msgspec's own JSON Schema tells what its JSON looks like. The wire is MessagePac
     datetime with a time zone    {"type": "string", "format": "date-time"}: a MessagePack timestamp
     datetime without one         {"type": "string", "format": "local-date-time"}: text
     numpy array                  {"type": "array", "format": "ndarray"}
+    stream of inputs             {"type": "array", "format": "stream", "items": …}: no argument, its elements come one by one
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ class Schemas:
             "type": "array",
             "prefixItems": [*tag, *(self._of(field.type) for field in found.fields)],
             "minItems": len(tag) + sum(field.required for field in found.fields),
-            "items": False if isinstance(found, inspect.NamedTupleType) else ANYTHING,
+            "items": False,
         }
 
 
@@ -201,9 +202,14 @@ def _names(named: Mapping[Any, object]) -> dict[Any, str]:
     short = {cls: _short(cls) for cls in named}
     taken = list(short.values())
     return {
-        cls: name if taken.count(name) == 1 else qualified_name(typing.get_origin(cls) or cls)
+        cls: name if taken.count(name) == 1 else qualified_name(typing.get_origin(cls) or cls) + _arguments(name)
         for cls, name in short.items()
     }
+
+
+def _arguments(name: str) -> str:
+    """`[int]` of `Box[int]`."""
+    return "".join(name.partition("[")[1:])
 
 
 def _short(cls: Any) -> str:

@@ -3,7 +3,7 @@
 One JSON document on stdout:
 
     {"adapter", "contract": the SHA-256 that its workers announce, in hexadecimal,
-     "tools": [{"name", "description", "streams", "arguments", "result", "facts", "input": {"parameter", "element"}}],
+     "tools": [{"name", "description", "streams", "arguments", "result", "facts"}],
      "$defs": {name: schema}, "problems": ["tool 'fit', parameter 'model': … cannot arrive as MessagePack"]}
 
 Schemas are JSON Schema of what crosses the wire, see `snakepit._schema`. What the adapter prints goes to stderr. Exits:
