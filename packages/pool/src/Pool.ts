@@ -167,7 +167,12 @@ const lane = (entry: PoolEntry, tool: string, factsOf: (roster: Roster.Roster) =
           id,
           tool,
           bytes: ticket.payload.byteLength,
-          callTimeoutMillis: callTimeoutMillis ?? Duration.toMillis(roster.config.callTimeout),
+          callTimeoutMillis,
+          session: undefined,
+          tenant: "",
+          deadline: undefined,
+          queueTimeoutMillis: undefined,
+          trace: undefined,
           at: roster.clock.now()
         }
       })
@@ -189,6 +194,7 @@ const lane = (entry: PoolEntry, tool: string, factsOf: (roster: Roster.Roster) =
           tool,
           payload,
           item: () => {},
+          want: () => {},
           complete: (result) => resume(decode(result)),
           fail: (error) => resume(Effect.fail(SupervisorError.withoutStack(error)))
         })
@@ -210,6 +216,7 @@ const lane = (entry: PoolEntry, tool: string, factsOf: (roster: Roster.Roster) =
               Queue.failCauseUnsafe(elements, decoded.cause)
               submitted.cancel()
             },
+            want: () => {},
             complete: () => Queue.endUnsafe(elements),
             fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
           })

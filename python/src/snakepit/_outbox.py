@@ -43,6 +43,11 @@ class Outbox:
             item = self._frame(len(payload)).item
             item.id, item.payload = id, payload
 
+    def want(self, id: int, elements: int) -> None:
+        with self._changed:
+            want = self._frame().want
+            want.id, want.elements = id, elements
+
     def done(self, id: int, payload: bytes) -> None:
         with self._changed:
             done = self._frame(len(payload)).done
@@ -65,6 +70,11 @@ class Outbox:
         with self._changed:
             failed = self._frame().failed
             failed.id, failed.invalid = id, issue
+
+    def unknown(self, id: int, issue: str) -> None:
+        with self._changed:
+            failed = self._frame().failed
+            failed.id, failed.unknown = id, issue
 
     def declined(self, id: int) -> None:
         with self._changed:
