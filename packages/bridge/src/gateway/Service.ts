@@ -68,20 +68,33 @@ const tell = (request: Request, payload: Uint8Array): Effect.Effect<Told, Failur
         : Effect.fail(new CallError.InvalidResult({ pool: poolOf(request), tool: request.tool, executed: "failed", issue: json.failure }))
     })
 
+/** The pool's call may take no longer than the client waits, in the queue as in Python. */
+const optionsOf = (request: Request, deadline: grpc.Deadline): Pool.UntypedOptions => {
+  const left = Number(deadline) - Date.now()
+  return {
+    pool: poolOf(request),
+    session: request.session || undefined,
+    tenant: request.tenant || undefined,
+    deadline: Number.isFinite(left) ? Math.max(0, left) : undefined
+  }
+}
+
 export const execute = (
-  request: GatewayServiceExecuteRequest
+  request: GatewayServiceExecuteRequest,
+  deadline: grpc.Deadline
 ): Effect.Effect<GatewayServiceExecuteResponse, Failure.Failure, Pool.Pools> =>
   admit(request, false).pipe(
-    Effect.flatMap((payload) => Pool.call(request.tool, payload, { pool: poolOf(request) })),
+    Effect.flatMap((payload) => Pool.call(request.tool, payload, optionsOf(request, deadline))),
     Effect.flatMap((payload) => tell(request, payload)),
     Effect.map((result) => create(GatewayServiceExecuteResponseSchema, { result }))
   )
 
 export const executeStream = (
-  request: GatewayServiceExecuteStreamRequest
+  request: GatewayServiceExecuteStreamRequest,
+  deadline: grpc.Deadline
 ): Stream.Stream<GatewayServiceExecuteStreamResponse, Failure.Failure, Pool.Pools> =>
   Stream.fromEffect(admit(request, true)).pipe(
-    Stream.flatMap((payload) => Pool.stream(request.tool, payload, { pool: poolOf(request) })),
+    Stream.flatMap((payload) => Pool.stream(request.tool, payload, optionsOf(request, deadline))),
     Stream.mapEffect((payload) => tell(request, payload)),
     Stream.map((element) => create(GatewayServiceExecuteStreamResponseSchema, { element }))
   )
@@ -118,31 +131,35 @@ export type Run = <A, E>(effect: Effect.Effect<A, E, Pool.Pools>) => Fiber.Fiber
 const untilCancelled = (call: { on(event: "cancelled", listener: () => void): unknown }, fiber: Fiber.Fiber<unknown, unknown>) =>
   call.on("cancelled", () => fiber.interruptUnsafe())
 
-const unary =
-  <Request, Response>(run: Run, method: (request: Request) => Effect.Effect<Response, Failure.Failure, Pool.Pools>) =>
-  (call: grpc.ServerUnaryCall<Request, Response>, answer: grpc.sendUnaryData<Response>): void => {
-    const fiber = run(logged(method(call.request)))
-    untilCancelled(call, fiber)
-    fiber.addObserver((exit) => Exit.isSuccess(exit) ? answer(null, exit.value) : answer(Failure.toStatus(Failure.ofCause(exit.cause))))
-  }
+const unary = <Request, Response>(
+  run: Run,
+  method: (request: Request, deadline: grpc.Deadline) => Effect.Effect<Response, Failure.Failure, Pool.Pools>
+) =>
+(call: grpc.ServerUnaryCall<Request, Response>, answer: grpc.sendUnaryData<Response>): void => {
+  const fiber = run(logged(method(call.request, call.getDeadline())))
+  untilCancelled(call, fiber)
+  fiber.addObserver((exit) => Exit.isSuccess(exit) ? answer(null, exit.value) : answer(Failure.toStatus(Failure.ofCause(exit.cause))))
+}
 
 /** Asks for no further element while the client has not taken what it was sent: the pool's credit then stops the tool. */
-const serverStream =
-  <Request, Response>(run: Run, method: (request: Request) => Stream.Stream<Response, Failure.Failure, Pool.Pools>) =>
-  (call: grpc.ServerWritableStream<Request, Response>): void => {
-    const drained = Effect.callback<void>((resume) => {
-      const drain = () => resume(Effect.void)
-      call.once("drain", drain)
-      return Effect.sync(() => call.off("drain", drain))
-    })
-    const write = (response: Response) => Effect.suspend(() => call.write(response) ? Effect.void : drained)
-    const fiber = run(logged(Stream.runForEach(method(call.request), write)))
-    untilCancelled(call, fiber)
-    fiber.addObserver((exit) => {
-      if (Exit.isSuccess(exit)) call.end()
-      else call.emit("error", Failure.toStatus(Failure.ofCause(exit.cause)))
-    })
-  }
+const serverStream = <Request, Response>(
+  run: Run,
+  method: (request: Request, deadline: grpc.Deadline) => Stream.Stream<Response, Failure.Failure, Pool.Pools>
+) =>
+(call: grpc.ServerWritableStream<Request, Response>): void => {
+  const drained = Effect.callback<void>((resume) => {
+    const drain = () => resume(Effect.void)
+    call.once("drain", drain)
+    return Effect.sync(() => call.off("drain", drain))
+  })
+  const write = (response: Response) => Effect.suspend(() => call.write(response) ? Effect.void : drained)
+  const fiber = run(logged(Stream.runForEach(method(call.request, call.getDeadline()), write)))
+  untilCancelled(call, fiber)
+  fiber.addObserver((exit) => {
+    if (Exit.isSuccess(exit)) call.end()
+    else call.emit("error", Failure.toStatus(Failure.ofCause(exit.cause)))
+  })
+}
 
 /** A defect is a fault of ours: the client is told no more than that, the log has it. */
 const logged = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

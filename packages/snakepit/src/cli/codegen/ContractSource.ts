@@ -21,7 +21,9 @@ const none: ReadonlySet<string> = new Set()
 
 /** A duration as people write it. */
 const duration = (millis: number): string =>
-  JSON.stringify(millis % 60_000 === 0 ? `${millis / 60_000} minutes` : millis % 1000 === 0 ? `${millis / 1000} seconds` : `${millis} millis`)
+  JSON.stringify(
+    millis % 60_000 === 0 ? `${millis / 60_000} minutes` : millis % 1000 === 0 ? `${millis / 1000} seconds` : `${millis} millis`
+  )
 
 const annotationsOf = ({ facts }: ToolDescription): ReadonlyArray<string> => [
   ...facts.idempotent ? ["Tool.Idempotent, true"] : [],

@@ -28,9 +28,7 @@ const checksOf = (schema: JsonSchema, checks: { readonly [Key in keyof JsonSchem
 
 /** Whether a number of that range may be one that only a bigint holds exactly. */
 export const isLarge = ({ exclusiveMaximum, exclusiveMinimum, maximum, minimum }: JsonSchema): boolean =>
-  [exclusiveMaximum, exclusiveMinimum, maximum, minimum].some((bound) =>
-    bound !== undefined && Math.abs(bound) > Number.MAX_SAFE_INTEGER
-  )
+  [exclusiveMaximum, exclusiveMinimum, maximum, minimum].some((bound) => bound !== undefined && Math.abs(bound) > Number.MAX_SAFE_INTEGER)
 
 const numberChecks = {
   minimum: "isGreaterThanOrEqualTo",
