@@ -60,7 +60,8 @@ export type Failure =
 
 const { status } = grpc
 
-const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
+/** The status of each. */
+export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   // not run: later, or with fewer calls at once, it may be
   QueueFull: status.RESOURCE_EXHAUSTED,
   QueueTimeout: status.RESOURCE_EXHAUSTED,

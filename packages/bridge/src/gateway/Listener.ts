@@ -26,7 +26,8 @@ export class GatewayFailed extends Schema.TaggedError<GatewayFailed>()("GatewayF
   }
 }
 
-const next = (code: string): string => {
+/** What to do about a {@link GatewayFailed} of that code. */
+export const next = (code: string): string => {
   switch (code) {
     case "EADDRINUSE":
       return "Another program, or another gateway, listens there: end it, or choose another address (gateway.listen)"
