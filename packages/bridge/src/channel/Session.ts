@@ -197,8 +197,8 @@ export class Session {
     })
   }
 
-  /** A stream on which Hello has been said. */
-  private connect(
+  /** A stream on which Hello has been said; `shaken` is done with what came of it, unless the stream ends first. */
+  connect(
     shaken: Deferred.Deferred<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>,
     rehearse: boolean
   ): Stream {
