@@ -66,6 +66,11 @@ class Outbox:
             failed = self._frame().failed
             failed.id, failed.invalid = id, issue
 
+    def unknown(self, id: int, why: str) -> None:
+        with self._changed:
+            failed = self._frame().failed
+            failed.id, failed.unknown = id, why
+
     def declined(self, id: int) -> None:
         with self._changed:
             failed = self._frame().failed
@@ -75,6 +80,11 @@ class Outbox:
         with self._changed:
             failed = self._frame().failed
             failed.id, failed.too_large = id, size
+
+    def want(self, id: int, elements: int) -> None:
+        with self._changed:
+            want = self._frame().want
+            want.id, want.elements = id, elements
 
     def pong(self, id: int) -> None:
         with self._changed:

@@ -24,7 +24,8 @@ import grpc
 
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
-from snakepit._execution import Executor, Job
+from snakepit._execution import Executor
+from snakepit._job import Job
 from snakepit._outbox import Outbox
 
 STREAMS = 8  # one serves; the others are old ones going away, or a host that has not said Hello
@@ -35,13 +36,6 @@ OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
 ]
-
-
-class UnknownTool(LookupError):
-    """The call names an id that the Welcome of its stream did not list."""
-
-
-UnknownTool.__module__ = "snakepit"
 
 
 class BrokenRule(Exception):
@@ -140,6 +134,10 @@ class Server:
                 self._call(stream, frame.call)
             case "credit":
                 self._executor.give_credit(frame.credit.id, frame.credit.elements)
+            case "input":
+                self._executor.give_input(frame.input.id, frame.input.payload)
+            case "input_end":
+                self._executor.end_input(frame.input_end.id, frame.input_end.failure)
             case "cancel":
                 self._executor.cancel(frame.cancel.id)
             case "ping":
@@ -167,11 +165,9 @@ class Server:
             _wire.Welcome(
                 protocol=_wire.PROTOCOL,
                 pid=os.getpid(),
-                tools=[
-                    _wire.Tool(id=id, name=tool.name, streams=tool.streams, description=tool.description)
-                    for id, tool in enumerate(self._catalogue.tools)
-                ],
+                tools=self._catalogue.messages(),
                 catalogue_hash=self._catalogue.hash,
+                concurrency=self._executor.concurrency,
             )
         )
         if hello.rehearse:
@@ -186,21 +182,25 @@ class Server:
         return None
 
     def _call(self, stream: Stream, call: _wire.Call) -> None:
-        if call.tool >= len(self._catalogue.tools):
-            known = len(self._catalogue.tools)
-            unknown = UnknownTool(f"no tool has id {call.tool}; the Welcome of this stream listed {known} from 0")
-            stream.outbox.raised(call.id, unknown)
+        known = len(self._catalogue.tools)
+        if not call.function and call.tool >= known:
+            stream.outbox.unknown(
+                call.id, f"no tool has id {call.tool}; the Welcome of this stream listed {known} from 0"
+            )
             return
         self._executor.submit(
             Job(
                 id=call.id,
-                tool=self._catalogue.tools[call.tool],
+                tool=None if call.function else self._catalogue.tools[call.tool],
                 arguments=call.payload,
                 deadline=time.monotonic() + call.deadline_ms / 1000 if call.deadline_ms else None,
                 credit=call.credit,
                 skip=call.skip,
                 max_payload=stream.max_payload,
                 outbox=stream.outbox,
+                session=call.session,
+                trace=call.trace,
+                function=call.function,
             )
         )
 
