@@ -26,7 +26,8 @@ import grpc
 
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
-from snakepit._execution import Executor, Job
+from snakepit._execution import Executor
+from snakepit._job import Job
 from snakepit._outbox import NeverSaid
 from snakepit._session import HOLD_SECONDS, Session, Stream
 
@@ -195,11 +196,9 @@ class Server:
             welcome = _wire.Welcome(
                 protocol=_wire.PROTOCOL,
                 pid=os.getpid(),
-                tools=[
-                    _wire.Tool(id=id, name=tool.name, streams=tool.streams, description=tool.description)
-                    for id, tool in enumerate(self._catalogue.tools)
-                ],
+                tools=self._catalogue.messages(),
                 catalogue_hash=self._catalogue.hash,
+                concurrency=self._executor.concurrency,
             )
             frames = [_wire.WorkerFrame(welcome=welcome)]
             stream.opening.put(_wire.ConnectResponse(read=session.batch, frames=frames))
@@ -265,14 +264,14 @@ class Server:
                 pass  # a frame of a newer protocol that the host may send unasked
 
     def _call(self, session: Session, call: _wire.Call) -> None:
-        if call.function or call.tool >= len(self._catalogue.tools):
-            known = len(self._catalogue.tools)
+        known = len(self._catalogue.tools)
+        if not call.function and call.tool >= known:
             session.outbox.unknown(call.id, f"no tool has id {call.tool}; Welcome listed {known} from 0")
             return
         self._executor.submit(
             Job(
                 id=call.id,
-                tool=self._catalogue.tools[call.tool],
+                tool=None if call.function else self._catalogue.tools[call.tool],
                 arguments=call.payload,
                 deadline=time.monotonic() + call.deadline_ms / 1000 if call.deadline_ms else None,
                 credit=call.credit,
