@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from snakepit._integers import with_integers
 from snakepit._qualified import qualified_name
 
 CARRIED = (
@@ -65,7 +66,7 @@ class Payload:
         for name, expected in self._types.items():
             if name in values:
                 try:
-                    values[name] = msgspec.convert(values[name], expected, strict=True, dec_hook=_convert_argument)
+                    values[name] = _convert(values[name], expected)
                 except (msgspec.ValidationError, NotImplementedError) as problem:
                     raise InvalidArguments(f"tool {self._tool!r}, parameter {name!r}: {problem}") from None
         return values
@@ -77,7 +78,7 @@ class Payload:
     def _decode(self, payload: bytes) -> dict[str, Any]:
         try:
             values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any])
-        except msgspec.MsgspecError as problem:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
             raise InvalidArguments(
                 f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {problem}"
             ) from None
@@ -107,6 +108,13 @@ class Payload:
             f"tool {self._tool!r} returned a {qualified_name(type(value))}, which MessagePack cannot carry; "
             f"convert it to one of: {CARRIED}"
         )
+
+
+def _convert(value: object, expected: Any) -> object:
+    try:
+        return msgspec.convert(value, expected, str_keys=True, dec_hook=_convert_argument)
+    except msgspec.ValidationError:
+        return msgspec.convert(with_integers(value), expected, str_keys=True, dec_hook=_convert_argument)
 
 
 def _convert_argument(expected: Any, value: object) -> object:

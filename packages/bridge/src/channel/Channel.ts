@@ -152,7 +152,7 @@ const failureOf = (
 
 const noTrace = new Uint8Array()
 
-const toolOf = (tool: Tool): Wire.WireTool => ({
+const toolOf = (tool: Tool, contract: string | undefined): Wire.WireTool => ({
   name: tool.name,
   streams: tool.streams,
   description: tool.description,
@@ -162,15 +162,17 @@ const toolOf = (tool: Tool): Wire.WireTool => ({
   deterministic: tool.deterministic,
   blocking: tool.blocking,
   threadSensitive: tool.threadSensitive,
-  input: tool.input || undefined
+  input: tool.input || undefined,
+  contract
 })
 
 const wire = (pid: number, { say, welcome }: Session.Session, probes: Map<bigint, () => void>): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
+  const contract = Buffer.from(welcome.catalogueHash).toString("hex") || undefined
   let pings = 0n
   return {
     pid,
-    tools: new Map(welcome.tools.map((tool) => [tool.name, toolOf(tool)])),
+    tools: new Map(welcome.tools.map((tool) => [tool.name, toolOf(tool, contract)])),
     concurrency: Math.max(1, welcome.concurrency),
     submit: ({ credit, deadlineMillis, id, payload, session, skip, tool, trace }) =>
       say({
