@@ -62,6 +62,11 @@ export interface Report {
   readonly figures: { readonly [name: string]: Figure & Values<"median" | "least" | "most"> }
 }
 
+/** What each round gave, by name. */
+interface Samples {
+  [name: string]: Array<number | null>
+}
+
 /** Measures everything `rounds` times. `say` hears of the progress. */
 export const run = async (
   measurements: ReadonlyArray<Measurement>,
@@ -70,9 +75,9 @@ export const run = async (
   say: (line: string) => void
 ): Promise<Report> => {
   const load = Number(loadavg()[0]!.toFixed(2))
-  const samples: Record<string, Array<number | null>> = {}
-  const note = (values: Values) => {
-    for (const [name, value] of Object.entries(values)) (samples[name] ??= []).push(value)
+  const samples: { readonly figures: Samples; readonly ratios: Samples } = { figures: {}, ratios: {} }
+  const note = (to: Samples, values: Values) => {
+    for (const [name, value] of Object.entries(values)) (to[name] ??= []).push(value)
   }
   const closes: Array<() => Promise<void>> = []
   try {
@@ -89,8 +94,8 @@ export const run = async (
           Object.assign(values, await side())
         }
         if (round === 0) continue
-        note(values)
-        note(mapValues(ratios, ({ of }) => of(values)))
+        note(samples.figures, values)
+        note(samples.ratios, mapValues(ratios, ({ of }) => of(values)))
       }
     }
   } finally {
@@ -98,7 +103,7 @@ export const run = async (
   }
   const all = <V>(records: ReadonlyArray<{ readonly [name: string]: V }>): { readonly [name: string]: V } => Object.assign({}, ...records)
   const declared = all(measurements.map(({ ratios }) => ratios))
-  const ratios = mapValues(declared, (_, key) => quantile(samples[key]!, 0.5))
+  const ratios = mapValues(declared, (_, key) => quantile(samples.ratios[key]!, 0.5))
   return {
     machine: { cpu: cpus()[0]!.model, cores: cpus().length, system: `${type()} ${release()}`, load, node: process.version, ...facts },
     rounds,
@@ -107,7 +112,7 @@ export const run = async (
       Object.entries(declared).flatMap(([key, { goal }]) => goal === undefined ? [] : [[key, Goal.judge(goal, ratios[key] ?? null)]])
     ),
     figures: mapValues(all(measurements.map(({ figures }) => figures)), (figure, name) => {
-      const values = samples[name]!
+      const values = samples.figures[name]!
       return { ...figure, median: quantile(values, 0.5), least: quantile(values, 0), most: quantile(values, 1) }
     })
   }

@@ -53,6 +53,7 @@ export const sum = ({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile):
   samples.forEach((id, n) => {
     const micros = timeDeltas[n] ?? 0
     const { functionName, lineNumber, url } = frames.get(id)!
+    if (url === "node:inspector") return // the profiler itself
     whole += micros
     if (functionName === "(idle)") return
     busy += micros

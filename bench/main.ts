@@ -17,7 +17,9 @@ import * as Goal from "./Goal.ts"
 import * as Profile from "./Profile.ts"
 
 const suites: { readonly [name: string]: () => Promise<Bench.Suite> } = {
+  call: () => import("./call/Call.ts"),
   core: () => import("./core/Core.ts"),
+  large: () => import("./large/Large.ts"),
   start: () => import("./start/Start.ts")
 }
 const fewest = 5 // the median of less says little

@@ -80,11 +80,21 @@ describe("Bench.run", () => {
     expect(close).toHaveBeenCalledOnce()
   })
 
+  test("a figure and a ratio may have one name", async () => {
+    const both = Bench.measurement({
+      figures: { same: { unit: "ms", what: "a figure" } },
+      sides: [async () => ({ same: 8 })],
+      ratios: { same: { of: ({ same }) => Bench.divide(same, 2) } }
+    })
+    const { figures, ratios } = await Bench.run([both], 1, {}, silent)
+    expect([figures["same"]?.median, ratios["same"]]).toEqual([8, 4])
+  })
+
   test("a side that is not there leaves its ratio out, visibly", async () => {
     const absent = Bench.measurement({
-      figures: { ours: { unit: "ms", what: "ours" }, peer: { unit: "ms", what: "a peer" } },
-      sides: [async () => ({ ours: 1 }), async () => ({ peer: null })],
-      ratios: { "peers.peer": { of: ({ ours, peer }) => Bench.divide(ours, peer), goal: Goal.atLeast({ must: 1 }) } }
+      figures: { ours: { unit: "ms", what: "ours" }, "peers.peer": { unit: "ms", what: "a peer" } },
+      sides: [async () => ({ ours: 1 }), async () => ({ "peers.peer": null })],
+      ratios: { "peers.peer": { of: (round) => Bench.divide(round.ours, round["peers.peer"]), goal: Goal.atLeast({ must: 1 }) } }
     })
     const report = await Bench.run([absent], 1, {}, silent)
     expect(report.ratios).toEqual({ "peers.peer": null })
@@ -98,7 +108,7 @@ describe("Profile.sum", () => {
     callFrame: { functionName, url, scriptId: "0", lineNumber: 6, columnNumber: 0 }
   })
 
-  test("self time goes to the package that the code is of; idle time is no part of it", () => {
+  test("self time goes to the package that the code is of; idle time and the profiler's own are no part of it", () => {
     const { busy, functions, packages } = Profile.sum({
       nodes: [
         node(1, "(idle)", ""),
@@ -106,12 +116,13 @@ describe("Profile.sum", () => {
         node(3, "offer", "file:///checkout/packages/pool/src/control/Roster.ts"),
         node(4, "", "file:///checkout/node_modules/@grpc/grpc-js/build/src/call.js"),
         node(5, "writev", "node:internal/stream_base_commons"),
-        node(6, "loop", "file:///checkout/bench/call/Load.ts")
+        node(6, "loop", "file:///checkout/bench/call/Load.ts"),
+        node(7, "post", "node:inspector")
       ],
       startTime: 0,
       endTime: 1000,
-      samples: [1, 2, 3, 4, 5, 6],
-      timeDeltas: [200, 100, 300, 200, 100, 100]
+      samples: [7, 1, 2, 3, 4, 5, 6],
+      timeDeltas: [900, 200, 100, 300, 200, 100, 100]
     })
     expect(busy).toBe(0.8)
     expect(packages[0]).toEqual(["packages/pool", 300 / 800])
