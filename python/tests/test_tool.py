@@ -116,7 +116,7 @@ def test_arrays_arrive_where_an_array_is_asked_for() -> None:
     [
         (b"\xc1", "no MessagePack map"),
         (encode([1]), "no MessagePack map"),
-        (b"\x81\xa1a\xa3\xed\xa0\x80", "no MessagePack map.*utf-8"),  # half of a surrogate pair, as JavaScript writes it
+        (b"\x81\xa1a\xa3\xed\xa0\x80", "no MessagePack map.*utf-8"),  # half a surrogate pair
         (encode({1: 1}), "no MessagePack map"),
         (encode({"b": 1}), r"missing a; it takes \(a, b\)"),
         (encode({"a": 1, "z": 1}), "unknown z"),

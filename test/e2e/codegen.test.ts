@@ -1,6 +1,6 @@
 /** `snakepit codegen` as a program: what it writes, what it says, how it ends; and that what it writes compiles and carries every value. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Schema, Stream } from "effect"
+import { Effect, type Schema, Stream } from "effect"
 import * as Arbitrary from "effect/Arbitrary"
 import type * as Rpc from "effect/rpc/Rpc"
 import { spawnSync } from "node:child_process"
@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type CallError, Pool, Snakepit } from "snakepit"
+import { blocksOf } from "../docs/Examples.ts"
 import { config, python, root } from "./fixtures/Program.ts"
 import { Zoo } from "./fixtures/Zoo.ts"
 
@@ -61,6 +62,17 @@ describe("snakepit codegen", () => {
       assert.strictEqual(readFileSync(out, "utf8"), source)
     }), 60_000)
 
+  it("writes what the page about contracts shows", () =>
+    inPackage((folder) => {
+      const page = readFileSync(join(root, "docs", "pool", "contracts.md"), "utf8")
+      const [adapter, shown] = ["python", "ts"].map((language) => blocksOf(page).find((block) => block.language === language)!.text)
+      writeFileSync(join(folder, "python", "shop.py"), adapter!)
+      mkdirSync(join(folder, "src"))
+      const { code, stderr } = codegen("--adapter", "shop", "--path", join(folder, "python"), "--out", join(folder, "src", "Shop.ts"))
+      assert.strictEqual(code, 0, stderr)
+      assert.strictEqual(readFileSync(join(folder, "src", "Shop.ts"), "utf8"), shown)
+    }))
+
   it("says what is wrong with an adapter, an interpreter or a file, and ends with 1", () => {
     const missing = join(root, "nowhere", "Contract.ts")
     const cases: ReadonlyArray<readonly [args: ReadonlyArray<string>, says: ReadonlyArray<string>]> = [
@@ -81,21 +93,17 @@ describe("snakepit codegen", () => {
     assert.strictEqual(code, 1)
     assert.include(stderr, "--adapter")
   }, 120_000)
-
-  it("warns of what has no schema", () => {
-    const { stderr } = codegen("--adapter", "zoo", "--path", adapters, "--out", join(root, "test", "e2e", "fixtures", "Zoo.ts"), "--check")
-    assert.include(stderr, "warning  tool 'opaque', parameter 'by': <class 'BaseException'> cannot arrive as MessagePack")
-  })
 })
 
 /** Strings of JavaScript may hold half of a surrogate pair, those of Python may not. */
 const hasHalfCharacters = (value: unknown): boolean => JSON.stringify(value).includes("\\ud")
 
 describe("a generated contract", () => {
-  it("is current for the zoo, and as dprint leaves it", () => {
+  it("is current for the zoo, with a warning of what has no schema, and as dprint leaves it", () => {
     const file = join(root, "test", "e2e", "fixtures", "Zoo.ts")
     const { code, stderr } = codegen("--adapter", "zoo", "--path", adapters, "--out", file, "--check")
     assert.strictEqual(code, 0, stderr)
+    assert.include(stderr, "warning  tool 'opaque', parameter 'by': <class 'BaseException'> cannot arrive as MessagePack")
     const { status, stdout } = spawnSync(process.execPath, [join(root, "node_modules", "dprint", "bin.cjs"), "check", file], {
       cwd: root,
       encoding: "utf8"

@@ -9,7 +9,7 @@ import { Description, type JsonSchema } from "snakepit/cli/codegen/Description"
 import { inProject } from "../docs/Examples.ts"
 import { root } from "./fixtures/Program.ts"
 
-const count = 30 // modules: one run of the compiler for all
+const count = 60 // modules: one run of the compiler for all
 const lineWidth = 140 // of dprint.json
 
 const types = ["Point", "Array", "a.Point", "Box[int]", "Digits"] as const

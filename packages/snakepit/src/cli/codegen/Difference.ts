@@ -31,7 +31,7 @@ const partsOf = (source: string): ReadonlyMap<string, ReadonlyArray<string>> => 
     }
     part = partOf(line) ?? (/^(?:export|\)|$)/.test(line) ? "the rest" : part)
     const lines = parts.get(part) ?? []
-    lines.push(...comment, line)
+    lines.push(...comment, line.replace(/,$/, "")) // the last tool has none, whichever that is
     parts.set(part, lines)
     comment = []
   }
