@@ -30,7 +30,8 @@ export const announced = (name: string): WireTool => ({
   deterministic: false,
   blocking: false,
   threadSensitive: false,
-  input: undefined
+  input: undefined,
+  contract: undefined
 })
 
 /** A Python exception, as a tool raises it. */
