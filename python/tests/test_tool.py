@@ -184,7 +184,7 @@ def test_the_hash_changes_with_name_kind_and_parameters() -> None:
 
 
 def test_the_hash_is_the_same_in_every_version() -> None:
-    assert Catalogue([add]).hash.hex() == "6e211c0d0f9036706443b972608ac778410db4e0facea7235fabd290433c178a"
+    assert Catalogue([add]).hash.hex() == "409cb90a8be582464bfe9e61ab3cf10b8793778adf39ddc0e1da504e8b3fc1e8"
 
 
 def test_one_tool_under_two_names_of_a_module_is_one_tool() -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
+from snakepit._contract import Contract
 from snakepit._tool import Tool
 
 
 class Catalogue:
     """Tools sorted by name; the position is the id on the wire.
 
-    `hash` is the SHA-256 over the canonical form (name, streams, names of parameters), so it is the same in every
-    process and changes when a caller could notice. Raises ValueError when two tools have one name, TypeError when the
+    `hash` is that of their contract (names, schemas, facts), so it is the same in every process and changes when a
+    caller could notice. Raises ValueError when two tools have one name, TypeError when the
     signature of one cannot be called by name.
     """
 
@@ -29,10 +28,9 @@ class Catalogue:
                     "rename one with @tool(name=...)"
                 )
         self.tools = [by_name[name] for name in sorted(by_name)]
-        canonical = [
-            {"name": tool.name, "streams": tool.streams, "parameters": tool.payload.parameters} for tool in self.tools
-        ]
-        self.hash = hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).digest()
+        for tool in self.tools:
+            _ = tool.payload  # made now: what cannot be called is found before the worker serves
+        self.hash = Contract(self.tools).hash
 
     @classmethod
     def of(cls, module: ModuleType) -> Catalogue:
