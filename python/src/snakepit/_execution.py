@@ -50,6 +50,9 @@ class Job:
     skip: int
     max_payload: int
     outbox: Outbox
+    session: str = ""
+    trace: bytes = b""
+    function: str = ""
     running: bool = False
     cancelled: bool = False
 
@@ -104,6 +107,12 @@ class Executor:
             if job is not None:
                 job.credit += elements
                 self._changed.notify_all()
+
+    def give_input(self, id: int, payload: bytes) -> None:
+        """One element of the stream of inputs of a call; no tool takes one yet."""
+
+    def end_input(self, id: int, failure: str) -> None:
+        """The stream of inputs of a call has ended, or failed; no tool takes one yet."""
 
     def abandon(self, outbox: Outbox) -> None:
         """The stream of these calls has ended: those queued are dropped, the running one is cancelled."""
