@@ -30,7 +30,8 @@ export const announced = (name: string, tool: ScriptedTool = () => null): WireTo
   deterministic: false,
   blocking: false,
   threadSensitive: false,
-  input: undefined
+  input: undefined,
+  contract: undefined
 })
 
 const isGenerator = ({ constructor }: Run): boolean => constructor.name === "GeneratorFunction"
