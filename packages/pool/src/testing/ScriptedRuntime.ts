@@ -70,10 +70,14 @@ export type { Execution } from "./ScriptedProcess.ts"
 /** What {@link make} takes. */
 export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool }
+  /** Calls that a worker runs at once. 1 by default. */
+  readonly concurrency?: number | undefined
   /** `ScriptedCodec.json` by default. */
   readonly codec?: PayloadCodec | undefined
   /** From a process's start to its ready line, of workers and spares alike; no time by default. */
   readonly bootTakes?: Duration.Input | undefined
+  /** How long a broken channel stays broken; no time by default. */
+  readonly redialTakes?: Duration.Input | undefined
   /** How long a process that does not come up takes to end; no time by default. */
   readonly failedBootTakes?: Duration.Input | undefined
 }
@@ -96,8 +100,10 @@ export interface ScriptedWorker {
    * without `/proc`. By default what is: stopped while it is frozen.
    */
   readonly appears: (state: Evidence["state"] | undefined, share?: number) => Effect.Effect<void>
-  /** The channel breaks; the process lives on. */
+  /** The channel breaks; the process lives on, with its calls, and says what is left to say on the next one. */
   readonly loseChannel: (detail?: string) => Effect.Effect<void>
+  /** The process forgets its host: its channel breaks, its calls are cancelled, and nobody is told how they ended. */
+  readonly loseSession: Effect.Effect<void>
   /** Its next boots fail with `BootFailed`. */
   readonly refuseBoots: (times: number, stage?: WorkerError.BootFailed["stage"]) => Effect.Effect<void>
   /** Its wire throws what it is given at the next `submit`: a mistake in a runtime, for tests of what stands it. */
@@ -162,7 +168,9 @@ interface Hall {
 }
 
 /** A runtime whose workers serve `tools`. */
-export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, tools }: Options): ScriptedRuntime => {
+export const make = (
+  { bootTakes, codec = ScriptedCodec.json, concurrency = 1, failedBootTakes = 0, redialTakes = 0, tools }: Options
+): ScriptedRuntime => {
   const journal: Array<ScriptedProcess.Execution> = []
   const benches = new Map<string, Bench>()
   const halls = new Map<string, Hall>()
@@ -195,6 +203,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
     Effect.sync(() => void Object.assign(refusals, { left: times, stage }))
   const orNone = (end: (() => void) | undefined, what: string): Effect.Effect<void> =>
     end === undefined ? Effect.die(new Error(`there is no ${what} now`)) : Effect.sync(end)
+  const loseChannel = (name: string, detail: string) =>
+    Effect.suspend(() => {
+      const { lose } = bench(name)
+      return orNone(lose && (() => lose(detail)), `channel of worker ${name}`)
+    })
   const bootFailed = (worker: string, stage: WorkerError.BootFailed["stage"], detail: string) =>
     new WorkerError.BootFailed({ worker, stage, adapter: "scripted", detail, output: [] })
 
@@ -214,7 +227,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
       }
       yield* refused(refusals, worker)
       if (hall(pool).endReaper === undefined) return yield* bootFailed(worker, "spawn", "there is no Reaper")
-      return ScriptedProcess.make({ pid: ++pids, tools, codec, journal })
+      return ScriptedProcess.make({ pid: ++pids, tools, concurrency, codec, journal })
     }).pipe((start) => {
       const { launching } = hall(pool)
       let up = false
@@ -252,7 +265,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
         const started = takeSpare(seat.pool) ?? (yield* seat.governed(launch(seat.pool, seat.name, at.refusals, seat.config.startTimeout)))
         started.fill(seat, generation)
         at.process = started
-        yield* Effect.forkScoped(Effect.raceFirst(started.thread, Deferred.await(started.ended)), { startImmediately: true })
+        yield* Effect.forkScoped(Effect.raceFirst(started.threads, Deferred.await(started.ended)), { startImmediately: true })
         yield* Effect.addFinalizer(() =>
           Effect.gen(function*() {
             if (!started.over) {
@@ -343,23 +356,24 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
           yield* Effect.orDie(supervisor.failChild("process", silent))
           return yield* lost(silent.message)
         }
+        if (dialled.hasSession()) yield* Effect.raceFirst(Effect.sleep(redialTakes), Deferred.await(dialled.ended))
         if (dialled.over) return yield* lost("it broke before the handshake")
-        const connection = dialled.connect()
-        const lose = (detail: string) => {
-          connection.sink.broken()
-          dialled.disconnect(connection, `the channel broke (${detail})`)
-        }
+        const connection = dialled.connect(monotonic.now())
+        const lose = (detail: string) => dialled.disconnect(connection, `the channel broke (${detail})`, monotonic.now())
         at.lose = lose
         yield* Effect.addFinalizer(() =>
           Effect.gen(function*() {
             if (at.lose === lose) at.lose = undefined
-            if (connection.open && seat.verdict() === undefined) {
+            if (!connection.open) return // it was cut: the session waits for the next one
+            if (seat.verdict() === undefined) {
               connection.sink.broken()
               const drained = Effect.raceFirst(dialled.drain(connection), Deferred.await(connection.lost))
               const [took] = yield* Effect.timed(Effect.timeoutOption(drained, seat.config.stopGrace))
               dialled.drainTook = took
             }
-            dialled.disconnect(connection, "its supervisor stopped it")
+            const verdict = seat.verdict()
+            dialled.leave(verdict === undefined ? "its supervisor stopped it" : `it was replaced: ${verdict._tag}`)
+            dialled.disconnect(connection, "its supervisor stopped it", monotonic.now())
           })
         )
         const life: Effect.Effect<never, WorkerError.HandshakeFailed | WorkerError.ChannelLost> = Effect.flatMap(
@@ -424,11 +438,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
             return { pid, state, cpuMillis, threads: new Map([[pid, cpuMillis]]), majorFaults: 0 }
           }
         }),
-      loseChannel: (detail = "as scripted") =>
-        Effect.suspend(() => {
-          const { lose } = bench(name)
-          return orNone(lose && (() => lose(detail)), `channel of worker ${name}`)
-        }),
+      loseChannel: (detail = "as scripted") => loseChannel(name, detail),
+      loseSession: Effect.andThen(
+        Effect.map(living(name), (process) => process.leave("the worker does not know the session any more")),
+        loseChannel(name, "the worker forgot its host")
+      ),
       refuseBoots: refuse(bench(name).refusals),
       throwAtSubmit: (defect) => Effect.map(living(name), (process) => void (process.broken = defect))
     }),
