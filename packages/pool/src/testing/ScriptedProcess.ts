@@ -432,6 +432,7 @@ const spoken = (
   exit: Exit.Exit<{ readonly payload: Uint8Array } | { readonly how: string }, unknown>
 ): { readonly payload: Uint8Array } | { readonly failure: WireFailure } => {
   if (Exit.isSuccess(exit)) return "payload" in exit.value ? exit.value : { failure: { _tag: "Cancelled", how: exit.value.how } }
+  if (Cause.hasInterruptsOnly(exit.cause)) return { failure: { _tag: "Cancelled", how: "async" } } // by the tool's own code
   const thrown = Cause.squash(exit.cause)
   if (thrown instanceof TooLarge) return { failure: { _tag: "TooLarge", bytes: thrown.bytes } }
   return { failure: { _tag: "Exception", exception: ScriptedTool.raisedBy(thrown) } }

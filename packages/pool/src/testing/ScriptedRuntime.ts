@@ -3,25 +3,25 @@
  *
  * **When to use**
  *
- * To test what an application does with its pools, and the pools themselves: make a worker crash, freeze, lose its channel or refuse to
- * boot at a chosen moment, and read in the journal what ran, where, and how often.
+ * To test what an application does with its pools, and the pools themselves: make a worker crash, freeze, lose its channel, forget its host or
+ * refuse to boot at a chosen moment, and read in the journal what ran, where, and how often. {@link layer} puts it where an application has
+ * its pools.
  *
  * **Details**
  *
- * Tools are TypeScript functions and generators over the decoded arguments, with durations on the clock in the context, so `TestClock`
- * rules them. Everything above the port is the real thing: the supervision tree, the dispatch, the clients. A worker is named as in
- * events, `default/0`, and its handle outlives its processes.
+ * Tools are TypeScript functions, generators, Effects and Streams over the decoded arguments, with durations on the clock in the context, so
+ * `TestClock` rules them: see `ScriptedTool`. Everything above the port is the real thing: the supervision tree, the dispatch, the clients. A worker is
+ * named as in events, `default/0`, and its handle outlives its processes.
  *
  * **Gotchas**
  *
- * A worker runs one tool at a time, as Python does. A cancelled function goes on to its end; a cancelled generator ends at its next
- * element. To harm a worker that has no process is a mistake in the test: it dies with a message that says so.
+ * To harm a worker that has no process is a mistake in the test: it dies with a message that says so. A pool that stops waits for what its workers run,
+ * up to `stopGrace` of virtual time: let calls end before the test does.
  *
  * **Example** (A call survives the worker it was given to)
  *
  * ```ts
- * import { RegisteredName, Supervisor } from "@snakepit/core"
- * import { Pool, PoolConfig, PoolDirectory, PoolsSupervisor, Tool } from "@snakepit/pool"
+ * import { Pool, Tool } from "@snakepit/pool"
  * import { ScriptedRuntime } from "@snakepit/pool/testing"
  * import { Effect, Fiber, Schema } from "effect"
  * import { Rpc, RpcGroup } from "effect/rpc"
@@ -31,34 +31,37 @@
  *   Rpc.make("double", { payload: { n: Schema.Int }, success: Schema.Int }).annotate(Tool.Idempotent, true)
  * ) {}
  *
- * const test = Effect.gen(function*() {
- *   const scripted = ScriptedRuntime.make({ tools: { double: { run: ({ n }) => 2 * n, takes: "1 second" } } })
- *   const config = RegisteredName.make<PoolDirectory.PoolSettings>("config")
- *   const defaults = yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)({})
- *   yield* RegisteredName.register(config, { pools: { default: defaults } })
- *   const directory = PoolDirectory.make(config)
- *   yield* Supervisor.start(PoolsSupervisor.make(directory, scripted.runtime))
+ * const scripted = ScriptedRuntime.make({
+ *   tools: { double: { run: ({ n }) => 2 * n, takes: "1 second" } }
+ * })
  *
- *   const tools = yield* Effect.provideService(Pool.client(Tools), Pool.Pools, { directory, codec: scripted.runtime.codec })
+ * const test = Effect.gen(function*() {
+ *   const tools = yield* Pool.client(Tools)
  *   const call = yield* Effect.forkChild(tools.double({ n: 4 }), { startImmediately: true })
  *   yield* TestClock.adjust("500 millis")
  *   yield* scripted.worker("default/0").crash("SIGSEGV")
  *   yield* TestClock.adjust("1 second")
  *   yield* Fiber.join(call) // => 8
  *   scripted.journal.map(({ outcome, worker }) => [worker, outcome]) // => [["default/0", "lost"], ["default/1", "done"]]
- * })
+ * }).pipe(Effect.provide([ScriptedRuntime.layer(scripted), TestClock.layer()]))
  * ```
  *
  * @see {@link ../WorkerRuntime.ts} for the port
  */
-import { Child, MonotonicClock, Supervisor } from "@snakepit/core"
+import { Child, DynamicSupervisor, MonotonicClock, RegisteredName, Supervisor } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as PoolsSupervisor from "../control/PoolsSupervisor.ts"
 import * as HandshakePatience from "../execution/HandshakePatience.ts"
 import * as ExitClass from "../ExitClass.ts"
+import * as Pool from "../Pool.ts"
+import * as PoolConfig from "../PoolConfig.ts"
+import * as PoolDirectory from "../PoolDirectory.ts"
 import * as WorkerError from "../WorkerError.ts"
 import type { Evidence, Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
@@ -470,6 +473,27 @@ export const make = (
       [...benches].flatMap(([name, { process }]) => process === undefined || Deferred.isDoneUnsafe(process.ended) ? [] : [name]).toSorted()
   }
 }
+
+const Pools = Schema.Record(Schema.String, PoolConfig.PoolConfig)
+
+/**
+ * The pools of an application on scripted workers: for tests, in the place of the application's own. One pool `default` with the default settings,
+ * unless `pools` names others. Starts them when it is built and stops them with its scope.
+ */
+export const layer = (
+  { runtime }: ScriptedRuntime,
+  pools: { readonly [pool: string]: PoolConfig.PoolConfigInput } = { default: {} }
+): Layer.Layer<Pool.Pools> =>
+  Layer.effect(
+    Pool.Pools,
+    Effect.gen(function*() {
+      const config = RegisteredName.make<PoolDirectory.PoolSettings>("config")
+      yield* RegisteredName.register(config, { pools: yield* Schema.decodeUnknownEffect(Pools)(pools) })
+      const directory = PoolDirectory.make(config)
+      yield* DynamicSupervisor.start(PoolsSupervisor.make(directory, runtime))
+      return { directory, codec: runtime.codec }
+    }).pipe(Effect.orDie)
+  )
 
 const getOrMake = <A>(map: Map<string, A>, key: string, make: () => A): A => {
   const present = map.get(key)
