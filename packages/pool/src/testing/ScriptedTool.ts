@@ -19,10 +19,10 @@ export interface Timed {
 
 export type ScriptedTool = Run | Timed
 
-/** A tool of whom nothing is said but its name. */
-export const announced = (name: string): WireTool => ({
+/** What its worker says of a tool. */
+export const announced = (name: string, tool: ScriptedTool = () => null): WireTool => ({
   name,
-  streams: false,
+  streams: isGenerator(typeof tool === "function" ? tool : tool.run),
   description: "",
   timeoutMillis: undefined,
   hardLimitMillis: undefined,
@@ -33,6 +33,8 @@ export const announced = (name: string): WireTool => ({
   input: undefined,
   contract: undefined
 })
+
+const isGenerator = ({ constructor }: Run): boolean => constructor.name === "GeneratorFunction"
 
 /** A Python exception, as a tool raises it. */
 export class Raised extends Error {
