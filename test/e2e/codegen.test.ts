@@ -81,8 +81,8 @@ describe("snakepit codegen", () => {
       [["--adapter", "bare"], ["the tools of adapter \"bare\" cannot be served", "decorate a function in it"]],
       [["--adapter", "shelf", "--python", "/nowhere/python"], ["\"/nowhere/python\" cannot be run", "$SNAKEPIT_PYTHON"]],
       [["--adapter", "shelf", "--python", "/bin/false"], ["did not describe adapter \"shelf\"", "ended with code 1"]],
-      [["--adapter", "shelf", "--check"], [`${missing} cannot be read`, "without --check"]],
-      [["--adapter", "shelf"], [`${missing} cannot be written`, "--out"]]
+      [["--adapter", "shelf", "--check"], ["nowhere/Contract.ts cannot be read", "without --check"]],
+      [["--adapter", "shelf"], ["nowhere/Contract.ts cannot be written", "--out"]]
     ]
     for (const [args, says] of cases) {
       const { code, stderr, stdout } = codegen(...args, "--path", adapters, "--out", missing)
@@ -147,6 +147,9 @@ describe("a generated contract", () => {
         assert.deepStrictEqual(yield* zoo.scalars(), [0.5, 3, true])
         assert.deepStrictEqual(yield* zoo["any.options"]({ name: "a", colour: "red" }), { name: "a", colour: "red" })
         assert.isUndefined(yield* zoo.nothing())
+        assert.strictEqual(yield* zoo.promised({ value: 7 }), 7)
+        assert.deepStrictEqual(yield* zoo.put({ book: "one" }), ["one"])
+        assert.deepStrictEqual(yield* Stream.runCollect(zoo.counted({ to: 3 })), [0, 1, 2])
         assert.deepStrictEqual(yield* Stream.runCollect(zoo.stream({ values: [point] })), [point])
       }))
 
