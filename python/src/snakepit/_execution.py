@@ -49,7 +49,7 @@ class Job:
     credit: int
     skip: int
     max_payload: int
-    outbox: Outbox
+    outbox: Any
     session: str = ""
     trace: bytes = b""
     function: str = ""
@@ -78,7 +78,7 @@ class Executor:
         self._started_order: deque[int] = deque()
         self._quick: set[Tool[..., Any]] = set()
         self._draining = False
-        self._held: Outbox | None = None
+        self._held: Any = None
         self._closed = False
         self.idle = False
         """The main thread waits for a job, or is about to say something about one."""

@@ -83,7 +83,7 @@ def serve(catalogue: Catalogue, token: str, socket: str, max_payload: int, statu
         executor = Executor()
         server = Server(executor, catalogue, token, max_payload)
         server.start(socket)
-    signal.signal(signal.SIGTERM, lambda *_: executor.drain())
+    signal.signal(signal.SIGTERM, lambda *_: server.drain())
     status.write({"status": "ready", "pid": os.getpid(), "tools": [tool.name for tool in catalogue.tools]})
     executor.run()
     server.stop(GOODBYE_SECONDS)
