@@ -18,6 +18,8 @@ from snakepit._job import Job
 from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, prepare
 from snakepit._tool import Tool
 
+GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
+
 T = TypeVar("T")
 
 
@@ -166,4 +168,6 @@ async def _cancel_others() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    if others:
+        await asyncio.wait(others, timeout=GOODBYE_SECONDS)
+    await asyncio.get_running_loop().shutdown_asyncgens()
