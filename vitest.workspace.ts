@@ -16,7 +16,7 @@ export default defineConfig({
         ...sources,
         test: {
           name: "unit",
-          include: ["{packages,examples}/*/test/**/*.test.ts"],
+          include: ["{packages,examples}/*/test/**/*.test.ts", "bench/test/**/*.test.ts"],
           exclude: integration,
           pool: "threads",
           testTimeout: 20_000, // generated cases on a loaded two-core machine; on the virtual clock nothing waits

@@ -269,7 +269,7 @@ def test_the_hash_changes_with_what_a_caller_could_notice() -> None:
 
 
 def test_the_hash_is_the_same_in_every_version() -> None:
-    assert Catalogue([add]).hash.hex() == "4ca64a29de8cc1ab6289a0cfa97b0270d8ae24700edfec609d2ed7f233340937"
+    assert Catalogue([add]).hash.hex() == "409cb90a8be582464bfe9e61ab3cf10b8793778adf39ddc0e1da504e8b3fc1e8"
 
 
 def test_one_tool_under_two_names_of_a_module_is_one_tool() -> None:

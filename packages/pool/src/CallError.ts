@@ -3,22 +3,47 @@
  *
  * | `executed`  | meaning                                             | errors                                                                     |
  * | ----------- | --------------------------------------------------- | -------------------------------------------------------------------------- |
- * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `ToolNotFound` `PayloadTooLarge` `InvalidPayload` |
+ * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `SessionLost` `SessionBusy` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` |
  * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `ResultTooLarge` `InvalidResult`                             |
- * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `CallTimeout`                                             |
+ * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `WorkerCrashed` `CallTimeout` `InvalidInput`              |
+ *
+ * Two know which by when they come: `DeadlineExceeded` and `Cancelled` are `"no"` for a call that had not reached a worker, or that its worker
+ * gave back unbegun, and `"unknown"` for one that had. A contract's own errors (`Tool.Raises`) mean `"failed"`: Python raised them.
+ *
+ * **Example** (Try again only what did not run)
+ *
+ * ```ts
+ * import { CallError } from "snakepit"
+ * import { Effect, Schedule } from "effect"
+ *
+ * const untilRun = <A, E extends CallError.CallError, R>(call: Effect.Effect<A, E, R>) =>
+ *   Effect.retry(call, {
+ *     while: (error) => error.executed === "no",
+ *     schedule: Schedule.exponential("100 millis").pipe(Schedule.upTo({ times: 5 }))
+ *   })
+ * ```
  */
 import * as Schema from "effect/Schema"
+import * as ExitClass from "./ExitClass.ts"
 
 const call = { pool: Schema.String, tool: Schema.String }
 const no = { executed: Schema.Literal("no") }
 const failed = { executed: Schema.Literal("failed") }
 const unknown = { executed: Schema.Literal("unknown") }
+const noOrUnknown = { executed: Schema.Literals(["no", "unknown"]) }
 
-/** The pool's queue was full when the call arrived. */
-export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", { ...call, ...no, capacity: Schema.Int }) {
+/** The pool's queue, or its tenant's share of it, was full when the call arrived. */
+export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
+  ...call,
+  ...no,
+  capacity: Schema.Int,
+  /** Whose share was full (`queue.perTenant`); without it the whole queue was. */
+  tenant: Schema.optionalKey(Schema.String)
+}) {
   override get message(): string {
-    return `the queue of pool "${this.pool}" holds ${this.capacity} calls, its capacity, so "${this.tool}" was not accepted. ` +
-      "Calls arrive faster than the workers finish them: slow the callers down, add workers, or raise queue.capacity"
+    const [whose, setting] = this.tenant === undefined ? ["", "capacity"] : [` for tenant "${this.tenant}"`, "perTenant"]
+    return `the queue of pool "${this.pool}" holds ${this.capacity} calls${whose}, its capacity, so "${this.tool}" was not accepted. ` +
+      `Calls arrive faster than the workers finish them: slow the callers down, add workers, or raise queue.${setting}`
   }
 }
 
@@ -41,6 +66,34 @@ export class PoolDown extends Schema.TaggedError<PoolDown>()("PoolDown", { ...ca
   }
 }
 
+/** The session has no worker any more, or another one than before, and `affinity: "strict_queue"` keeps its calls from going to others. */
+export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost", {
+  ...call,
+  ...no,
+  session: Schema.String,
+  /** The worker that served it. */
+  worker: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `session "${this.session}" lost its worker ${this.worker} before "${this.tool}" was sent: ${this.reason}. ` +
+      "What the worker held for the session is gone: begin the session anew, with what it needs"
+  }
+}
+
+/** The session's worker was busy, and `affinity: "strict_fail_fast"` neither waits for it nor takes another. */
+export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {
+  ...call,
+  ...no,
+  session: Schema.String,
+  worker: Schema.String
+}) {
+  override get message(): string {
+    return `worker ${this.worker} of session "${this.session}" is busy, so "${this.tool}" was not sent. ` +
+      "Call again when the session's other calls are over, or let calls wait with affinity \"strict_queue\""
+  }
+}
+
 /** No worker of the pool serves a tool of that name. */
 export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
   ...call,
@@ -51,6 +104,23 @@ export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFou
     return `the adapter of pool "${this.pool}" has no tool "${this.tool}"; it has ${
       this.available.length === 0 ? "none" : this.available.join(", ")
     }. Decorate the function with @tool in the adapter module, or correct the name in the contract`
+  }
+}
+
+/** What the contract says of a tool is not what its worker says of it. Nothing was sent. */
+export class ContractMismatch extends Schema.TaggedError<ContractMismatch>()("ContractMismatch", {
+  ...call,
+  ...no,
+  /** What differs: `stream`, `input`. */
+  field: Schema.String,
+  /** By the contract. */
+  expected: Schema.String,
+  /** By the worker. */
+  received: Schema.String
+}) {
+  override get message(): string {
+    return `the contract of "${this.tool}" does not fit the adapter of pool "${this.pool}": ${this.field} is ${this.expected} in the contract ` +
+      `and ${this.received} in Python. Correct the one that is wrong, or derive the contract anew (snakepit codegen)`
   }
 }
 
@@ -74,7 +144,7 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>()("Invali
   issue: Schema.String
 }) {
   override get message(): string {
-    return `the arguments of "${this.tool}" do not fit its contract: ${this.issue}`
+    return `the arguments of "${this.tool}" do not fit its contract: ${this.issue}. Nothing was sent: correct the call, or the contract`
   }
 }
 
@@ -128,7 +198,11 @@ export class PythonError extends Schema.TaggedError<PythonError>()("PythonError"
   exception: PythonException
 }) {
   override get message(): string {
-    return `"${this.tool}" raised ${this.exception.type} on worker ${this.worker}: ${this.exception.message}`
+    const { frames, message, type } = this.exception
+    const at = frames.at(-1)
+    const where = at === undefined ? "" : ` (${at.file}:${at.line}, in ${at.function})`
+    return `"${this.tool}" raised ${type} on worker ${this.worker}: ${message}${where}. Its traceback is in \`traceback\`; ` +
+      "an error that callers should handle can be named in the contract with Tool.Raises"
   }
   /** The exception as Python would print it, its causes first. */
   get traceback(): string {
@@ -142,13 +216,16 @@ export class WorkerCrashed extends Schema.TaggedError<WorkerCrashed>()("WorkerCr
   ...unknown,
   worker: Schema.String,
   reason: Schema.String,
+  /** Why its process ended, with the signal or the code. */
+  exit: Schema.optionalKey(ExitClass.ExitClass),
   /** Elements of a stream that were delivered before. */
   delivered: Schema.Int,
   attempts: Schema.Int
 }) {
   override get message(): string {
+    const why = this.exit === undefined ? "" : `; ${ExitClass.cause(this.exit)}. ${ExitClass.next(this.exit)}`
     return `worker ${this.worker} ended while it ran "${this.tool}" (attempt ${this.attempts}, ${this.delivered} elements delivered): ` +
-      `${this.reason}. What the tool had done by then stands, perhaps all of it. If running it again does no harm, declare it Tool.Idempotent`
+      `${this.reason}${why}. What the tool had done by then stands, perhaps all of it. If running it again does no harm, declare it Tool.Idempotent`
   }
 }
 
@@ -210,17 +287,74 @@ export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout"
   }
 }
 
+/** The caller's deadline passed. A call on its way was told to stop. */
+export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("DeadlineExceeded", {
+  ...call,
+  ...noOrUnknown,
+  /** What the caller gave it, from when it was made. */
+  deadlineMillis: Schema.Finite,
+  /** What had it; without it the call was still waiting in the queue. */
+  worker: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    const where = this.worker === undefined ? "while it waited for a worker" : `on worker ${this.worker}, which was told to cancel it`
+    return `the deadline of "${this.tool}", ${this.deadlineMillis} ms after it was called, passed ${where}. ` +
+      "Give it more time, or make the queue of the pool shorter"
+  }
+}
+
+/** It was cancelled, and not by its caller: by its worker, or by code in Python. */
+export class Cancelled extends Schema.TaggedError<Cancelled>()("Cancelled", {
+  ...call,
+  ...noOrUnknown,
+  worker: Schema.String,
+  /**
+   * How it came to its end: `queued` (it had not begun), `async` (its task was cancelled), `generator` (it was closed), `cooperative` (it saw that it
+   * was to stop), `finished` (it ran to its end and its result was dropped).
+   */
+  how: Schema.String
+}) {
+  override get message(): string {
+    return `"${this.tool}" was cancelled on worker ${this.worker} (${this.how}), which its caller did not ask for. ` +
+      "Code in the adapter cancelled its task, or its worker is being stopped"
+  }
+}
+
+/** An element of the call's stream of inputs cannot be sent. The tool had begun, and was told that its inputs failed. */
+export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", {
+  ...call,
+  ...unknown,
+  /** Of the element in the stream, from 0. */
+  position: Schema.Int,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `element ${this.position} of the inputs of "${this.tool}" cannot be sent: ${this.issue}. The elements before it were. ` +
+      "Check the stream against the contract"
+  }
+}
+
+/** Every way a call can fail, as a Schema: a failure survives a journey to another process. */
+export const CallError = Schema.Union([
+  QueueFull,
+  QueueTimeout,
+  PoolDown,
+  SessionLost,
+  SessionBusy,
+  ToolNotFound,
+  ContractMismatch,
+  PayloadTooLarge,
+  InvalidPayload,
+  PythonError,
+  WorkerCrashed,
+  ResultTooLarge,
+  InvalidResult,
+  OutcomeUnknown,
+  CallTimeout,
+  DeadlineExceeded,
+  Cancelled,
+  InvalidInput
+])
+
 /** Every way a call can fail. */
-export type CallError =
-  | QueueFull
-  | QueueTimeout
-  | PoolDown
-  | ToolNotFound
-  | PayloadTooLarge
-  | InvalidPayload
-  | PythonError
-  | WorkerCrashed
-  | ResultTooLarge
-  | InvalidResult
-  | OutcomeUnknown
-  | CallTimeout
+export type CallError = typeof CallError.Type

@@ -55,6 +55,7 @@ import * as Dispatch from "./control/Dispatch.ts"
 import * as Roster from "./control/Roster.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Tool from "./Tool.ts"
+import type { Wire } from "./Wire.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
 /** The pools of the application. */
@@ -108,6 +109,18 @@ export const client = <Rpcs extends Rpc.Any>(
     return methods as unknown as Client<Rpcs>
   })
 
+/** The pools of the application by name, each with the tools that its workers have announced; `undefined` while it is down. */
+export const tools: Effect.Effect<ReadonlyMap<string, Wire["tools"] | undefined>, never, Pools> = Effect.map(
+  Pools,
+  ({ directory }) =>
+    new Map(
+      directory.names().map((pool) => {
+        const roster = directory.entry(pool).roster.current
+        return [pool, roster && (roster.state.tools ?? new Map())]
+      })
+    )
+)
+
 /** What a pool has done since it came up; `undefined` while it is down. */
 export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, PoolNotFound, Pools> =>
   Effect.gen(function*() {
@@ -116,65 +129,50 @@ export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, Pool
     return entry.roster.current === undefined ? undefined : { ...entry.roster.current.state.ledger }
   })
 
+const entryOf = ({ pool = "default" }: ClientOptions): Effect.Effect<PoolEntry, PoolNotFound, Pools> =>
+  Effect.flatMap(Pools, ({ directory }) => find(directory, pool))
+
 const find = (directory: PoolDirectory, pool: string): Effect.Effect<PoolEntry, PoolNotFound> =>
   Effect.suspend(() => {
     const available = directory.names()
     return available.includes(pool) ? Effect.succeed(directory.entry(pool)) : Effect.fail(new PoolNotFound({ pool, available }))
   })
 
-const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) => {
-  const tool = rpc._tag
-  const about = { pool: entry.pool, tool }
-  const idempotent = Context.get(rpc.annotations, Tool.Idempotent)
-  const deterministic = Context.get(rpc.annotations, Tool.Deterministic)
-  const limit = Context.get(rpc.annotations, Tool.CallTimeout)
-  const callTimeout = millisOf(limit)
-  const hardLimitMillis = millisOf(Context.get(rpc.annotations, Tool.HardLimit))
-  const blocking = Context.get(rpc.annotations, Tool.Blocking)
-  const encode = Schema.encodeUnknownExit(rpc.payloadSchema as Schema.Codec<unknown>)
-  const streams = RpcSchema.isStreamSchema(rpc.successSchema)
-  const success = RpcSchema.isStreamSchema(rpc.successSchema) ? rpc.successSchema.success : rpc.successSchema
-  const decodeExit = Schema.decodeUnknownExit(success as Schema.Codec<unknown>)
-  const isVoid = success.ast._tag === "Void"
+/** What the pool must know of a tool to run its calls. */
+interface Facts {
+  readonly idempotent: boolean
+  readonly deterministic: boolean
+  /** `undefined`: the pool's. */
+  readonly callTimeoutMillis: number | undefined
+  readonly hardLimitMillis: number | undefined
+  readonly blocking: boolean
+}
 
-  const payloadOf = (payload: unknown): Exit.Exit<Uint8Array, CallError.InvalidPayload> => {
-    const invalid = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
-    const encoded = encode(payload)
-    if (Exit.isFailure(encoded)) return invalid(issueOf(encoded.cause))
-    try {
-      return Exit.succeed(codec.encode(encoded.value ?? {}))
-    } catch (defect) {
-      return invalid(`they cannot be written: ${defect}`)
-    }
-  }
-  const decode = (payload: Uint8Array): Exit.Exit<unknown, CallError.InvalidResult> => {
-    const invalid = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
-    if (isVoid) return Exit.void
-    let value: unknown
-    try {
-      value = codec.decode(payload)
-    } catch (defect) {
-      return invalid(`it cannot be read: ${defect}`)
-    }
-    const decoded = decodeExit(value)
-    return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalid(issueOf(decoded.cause))
-  }
+/** What becomes of the bytes that come back: a result, or an element of a stream. */
+type Decode<A> = (payload: Uint8Array) => Exit.Exit<A, CallError.InvalidResult>
+
+/** The way of one tool's calls to the workers of a pool and back, in bytes. */
+const lane = (entry: PoolEntry, tool: string, factsOf: (roster: Roster.Roster) => Facts) => {
+  const about = { pool: entry.pool, tool }
   /** Hands the call to the pool; returns what takes it back. */
   const submit = (roster: Roster.Roster, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
     const id = ++roster.calls
+    const { callTimeoutMillis, ...facts } = factsOf(roster)
     roster.tickets.set(id, ticket)
     Roster.put(
       roster,
       Dispatch.Event.Offer({
         offer: {
+          ...facts,
           id,
           tool,
           bytes: ticket.payload.byteLength,
-          idempotent,
-          deterministic,
-          callTimeoutMillis: callTimeout ?? Duration.toMillis(roster.config.callTimeout),
-          hardLimitMillis,
-          blocking,
+          callTimeoutMillis,
+          session: undefined,
+          tenant: "",
+          deadline: undefined,
+          queueTimeoutMillis: undefined,
+          trace: undefined,
           at: roster.clock.now()
         }
       })
@@ -189,26 +187,24 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
     () => new CallError.PoolDown({ ...about, executed: "no", because: entry.because() })
   )
 
-  const call = (input: unknown): Effect.Effect<unknown, CallError.CallError> =>
+  const call = <A>(payload: Uint8Array, decode: Decode<A>): Effect.Effect<A, CallError.CallError> =>
     Effect.flatMap(roster, (roster) =>
       Effect.callback((resume) => {
-        const payload = payloadOf(input)
-        if (Exit.isFailure(payload)) return resume(payload)
         const { cancel } = submit(roster, {
           tool,
-          payload: payload.value,
+          payload,
           item: () => {},
+          want: () => {},
           complete: (result) => resume(decode(result)),
           fail: (error) => resume(Effect.fail(SupervisorError.withoutStack(error)))
         })
         return Effect.sync(cancel)
       }))
 
-  const stream = (input: unknown): Stream.Stream<unknown, CallError.CallError> =>
+  const stream = <A>(payload: Uint8Array, decode: Decode<A>): Stream.Stream<A, CallError.CallError> =>
     Stream.unwrap(Effect.gen(function*() {
       const pool = yield* roster
-      const payload = yield* payloadOf(input)
-      const elements = yield* Queue.unbounded<unknown, CallError.CallError | Cause.Done>() // bounded by the credit
+      const elements = yield* Queue.unbounded<A, CallError.CallError | Cause.Done>() // bounded by the credit
       const { id } = yield* Effect.acquireRelease(
         Effect.sync(() => {
           const submitted = submit(pool, {
@@ -220,6 +216,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
               Queue.failCauseUnsafe(elements, decoded.cause)
               submitted.cancel()
             },
+            want: () => {},
             complete: () => Queue.endUnsafe(elements),
             fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
           })
@@ -244,8 +241,105 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
       })))
     }))
 
+  return { call, stream }
+}
+
+const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) => {
+  const tool = rpc._tag
+  const about = { pool: entry.pool, tool }
+  const facts: Facts = {
+    idempotent: Context.get(rpc.annotations, Tool.Idempotent),
+    deterministic: Context.get(rpc.annotations, Tool.Deterministic),
+    callTimeoutMillis: millisOf(Context.get(rpc.annotations, Tool.CallTimeout)),
+    hardLimitMillis: millisOf(Context.get(rpc.annotations, Tool.HardLimit)),
+    blocking: Context.get(rpc.annotations, Tool.Blocking)
+  }
+  const encode = Schema.encodeUnknownExit(rpc.payloadSchema as Schema.Codec<unknown>)
+  const streams = RpcSchema.isStreamSchema(rpc.successSchema)
+  const success = RpcSchema.isStreamSchema(rpc.successSchema) ? rpc.successSchema.success : rpc.successSchema
+  const decodeExit = Schema.decodeUnknownExit(success as Schema.Codec<unknown>)
+  const isVoid = success.ast._tag === "Void"
+
+  const payloadOf = (payload: unknown): Exit.Exit<Uint8Array, CallError.InvalidPayload> => {
+    const invalid = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
+    const encoded = encode(payload)
+    if (Exit.isFailure(encoded)) return invalid(issueOf(encoded.cause))
+    try {
+      return Exit.succeed(codec.encode(encoded.value ?? {}))
+    } catch (defect) {
+      return invalid(`they cannot be written: ${defect}`)
+    }
+  }
+  const decode: Decode<unknown> = (payload) => {
+    const invalid = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
+    if (isVoid) return Exit.void
+    let value: unknown
+    try {
+      value = codec.decode(payload)
+    } catch (defect) {
+      return invalid(`it cannot be read: ${defect}`)
+    }
+    const decoded = decodeExit(value)
+    return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalid(issueOf(decoded.cause))
+  }
+  const way = lane(entry, tool, () => facts)
+  const call = (input: unknown): Effect.Effect<unknown, CallError.CallError> =>
+    Effect.suspend(() => {
+      const payload = payloadOf(input)
+      return Exit.isSuccess(payload) ? way.call(payload.value, decode) : payload
+    })
+  const stream = (input: unknown): Stream.Stream<unknown, CallError.CallError> =>
+    Stream.unwrap(Effect.map(Effect.suspend(() => payloadOf(input)), (payload) => way.stream(payload, decode)))
   return streams ? stream : call
 }
+
+/** A call without a contract: what its worker announces of the tool decides. */
+const untyped = (entry: PoolEntry, tool: string) =>
+  lane(entry, tool, ({ state }): Facts => {
+    const announced = state.tools?.get(tool)
+    return {
+      idempotent: announced?.idempotent ?? false,
+      deterministic: announced?.deterministic ?? false,
+      callTimeoutMillis: announced?.timeoutMillis,
+      hardLimitMillis: announced?.hardLimitMillis,
+      blocking: announced?.blocking ?? false
+    }
+  })
+
+/**
+ * Calls a plain tool by its name, without a contract: `payload` is MessagePack of a map of keyword arguments, and so is the result, of any value.
+ * Nothing is checked here; what Python says of the tool (`@tool(idempotent=True, timeout=…)`) decides whether it is tried again and how long it
+ * may take. For gateways and tools of operators: a program that knows its tools uses {@link client}.
+ *
+ * **Example** (Bytes in, bytes out)
+ *
+ * ```ts
+ * import { Pool } from "snakepit"
+ *
+ * const noArguments = Uint8Array.of(0x80) // MessagePack of {}
+ * const program = Pool.call("refresh", noArguments, { pool: "default" })
+ * ```
+ */
+export const call = (
+  tool: string,
+  payload: Uint8Array,
+  options: ClientOptions = {}
+): Effect.Effect<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
+  Effect.flatMap(
+    entryOf(options),
+    (entry) => untyped(entry, tool).call(payload, Exit.succeed)
+  )
+
+/** As {@link call}, of a tool that streams: each element is MessagePack. */
+export const stream = (
+  tool: string,
+  payload: Uint8Array,
+  options: ClientOptions = {}
+): Stream.Stream<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
+  Stream.unwrap(Effect.map(
+    entryOf(options),
+    (entry): Stream.Stream<Uint8Array, CallError.CallError> => untyped(entry, tool).stream(payload, Exit.succeed)
+  ))
 
 const millisOf = (limit: Duration.Input | undefined): number | undefined =>
   limit === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(limit))

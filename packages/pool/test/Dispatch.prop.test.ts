@@ -79,6 +79,11 @@ describe("Dispatch", () => {
         callTimeoutMillis: 1,
         hardLimitMillis: undefined,
         blocking: false,
+        session: undefined,
+        tenant: "",
+        deadline: undefined,
+        queueTimeoutMillis: undefined,
+        trace: undefined,
         at: model.now
       }
       model.step({ _tag: "Attach", slot: 0, poor: false })

@@ -176,6 +176,11 @@ export class Model {
           callTimeoutMillis: timeout,
           hardLimitMillis: step.hardLimit === 0 ? undefined : step.hardLimit,
           blocking: false,
+          session: undefined,
+          tenant: "",
+          deadline: undefined,
+          queueTimeoutMillis: undefined,
+          trace: undefined,
           bytes: large ? maxPayload + 1 : 10,
           at: this.now
         }

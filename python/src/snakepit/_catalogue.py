@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from snakepit import _wire
 from snakepit._adapter import Instances, adapters_in, tools_of
+from snakepit._contract import Contract
 from snakepit._tool import Tool
 
 
 class Catalogue:
     """Tools sorted by name; the position is the id on the wire. `adapters` are the classes that some are methods of.
 
-    `hash` is the SHA-256 over the canonical form: name, kind, parameters and what the author says of it, so it is the
-    same in every process and changes when a caller could notice. Raises ValueError when two tools have one name,
-    TypeError when the signature of one cannot be called by name.
+    `hash` is that of their contract (names, schemas, facts), so it is the same in every process and changes when a
+    caller could notice. Raises ValueError when two tools have one name, TypeError when the signature of one cannot be
+    called by name.
     """
 
     def __init__(self, tools: Iterable[Tool[..., Any]], adapters: Iterable[type] = ()) -> None:
@@ -32,8 +31,9 @@ class Catalogue:
                     "rename one with @tool(name=...)"
                 )
         self.tools = [by_name[name] for name in sorted(by_name)]
-        canonical = json.dumps([_noticeable(tool) for tool in self.tools], sort_keys=True, separators=(",", ":"))
-        self.hash = hashlib.sha256(canonical.encode()).digest()
+        for tool in self.tools:
+            _ = tool.payload  # made now: what cannot be called is found before the worker serves
+        self.hash = Contract(self.tools).hash
 
     @classmethod
     def of(cls, module: ModuleType) -> Catalogue:
@@ -69,20 +69,6 @@ class Catalogue:
             )
             for id, tool in enumerate(self.tools)
         ]
-
-
-def _noticeable(tool: Tool[..., Any]) -> dict[str, object]:
-    return {
-        "name": tool.name,
-        "streams": tool.streams,
-        "parameters": tool.payload.parameters,
-        "required": sorted(tool.payload.required),
-        "input": tool.payload.input,
-        "timeout_ms": tool.timeout_ms,
-        "hard_limit_ms": tool.hard_limit_ms,
-        "idempotent": tool.idempotent,
-        "deterministic": tool.deterministic,
-    }
 
 
 def _place(tool: Tool[..., Any]) -> str:

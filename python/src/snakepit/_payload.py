@@ -34,18 +34,20 @@ class Payload:
     """Decodes the arguments and inputs, and encodes the results, of one tool.
 
     `parameters` are the names of its arguments, those of `required` have no default; `input` is the parameter that a
-    stream of inputs arrives as, None without one. `method`: the first parameter is `self`, which is no argument.
+    stream of inputs arrives as, None without one. `takes`: what the function takes, without `self`.
 
     Raises TypeError when the function cannot be a tool because a parameter is positional-only or because of its
     streams of inputs, and NameError when an annotation names what its module does not define.
     """
 
-    def __init__(self, tool: str, function: Callable[..., object], *, asynchronous: bool, method: bool) -> None:
+    def __init__(
+        self, tool: str, function: Callable[..., object], takes: list[inspect.Parameter], *, asynchronous: bool
+    ) -> None:
         self._tool = tool
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._convert_result)
         named = []
         self._open = False
-        for parameter in list(inspect.signature(function).parameters.values())[int(method) :]:
+        for parameter in takes:
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 raise TypeError(
                     f"tool {tool!r}: parameter {parameter.name!r} is positional-only, but arguments arrive by name; "

@@ -14,13 +14,24 @@ export interface Offer {
   readonly id: number
   readonly tool: string
   readonly bytes: number
-  readonly idempotent: boolean
-  readonly deterministic: boolean
-  readonly callTimeoutMillis: number
+  /** This and the following four: `undefined` where the contract says nothing, so that what the worker announces of the tool holds. */
+  readonly idempotent: boolean | undefined
+  readonly deterministic: boolean | undefined
+  readonly callTimeoutMillis: number | undefined
   /** How long after it was sent its worker is replaced; by default `cancelGrace` after the call timeout. */
   readonly hardLimitMillis: number | undefined
   /** Its tool may hold the interpreter without working. */
-  readonly blocking: boolean
+  readonly blocking: boolean | undefined
+  /** Calls of a session go to one worker, as far as `affinity` says. */
+  readonly session: string | undefined
+  /** Tenants with waiting calls take turns. */
+  readonly tenant: string
+  /** When its caller gives up, on the Roster's clock: queue, attempts and Python share what is left. */
+  readonly deadline: number | undefined
+  /** By default `queue.timeout`. */
+  readonly queueTimeoutMillis: number | undefined
+  /** W3C trace context in binary, when the call is sampled. */
+  readonly trace: Uint8Array | undefined
   /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
   readonly at: number
 }
@@ -33,8 +44,15 @@ export type Stage =
   /** Settled already, but the worker still has it. */
   | { readonly _tag: "Abandoned"; readonly slot: number }
 
-/** A call that was accepted. */
+/** A call that was accepted. Where its contract says nothing, the pool's word holds until it is sent, then the worker's. */
 export interface Call extends Offer {
+  idempotent: boolean
+  deterministic: boolean
+  callTimeoutMillis: number
+  hardLimitMillis: number | undefined
+  blocking: boolean
+  /** Its worker has asked for inputs: it is not tried again. */
+  asked: boolean
   attempt: number
   /** Elements that the caller has. */
   delivered: number
@@ -97,6 +115,9 @@ export type Event = Data.TaggedEnum<{
   Cancel: { readonly id: number }
   /** The caller has taken elements of a stream: as many more may come. */
   Credit: { readonly id: number; readonly elements: number }
+  /** One element of the caller's stream of inputs. */
+  Input: { readonly id: number; readonly payload: Uint8Array }
+  InputEnd: { readonly id: number; readonly failure: string | undefined }
   Attached: { readonly slot: number; readonly wire: Wire }
   Broken: { readonly slot: number }
   /** Its stream is whole again: what is in flight goes on. */
@@ -105,6 +126,8 @@ export type Event = Data.TaggedEnum<{
   Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean }
   Started: { readonly slot: number; readonly id: number }
   Item: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
+  /** The worker has room for so many more inputs of the call. */
+  Want: { readonly slot: number; readonly id: number; readonly elements: number }
   Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
   Tick: {}
@@ -124,6 +147,10 @@ export type Command = Data.TaggedEnum<{
   }
   CancelOnWire: { readonly slot: number; readonly id: number; readonly attempt: number }
   CreditOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly elements: number }
+  InputOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly payload: Uint8Array }
+  InputEndOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly failure: string | undefined }
+  /** The caller may give so many more inputs. */
+  Want: { readonly id: number; readonly elements: number }
   Deliver: { readonly id: number; readonly payload: Uint8Array }
   Complete: { readonly id: number; readonly payload: Uint8Array }
   Fail: { readonly id: number; readonly error: CallError.CallError }

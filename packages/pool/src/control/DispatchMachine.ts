@@ -68,6 +68,17 @@ export const transition = (state: DispatchState, event: Event, now: number): Rea
       step.out.push(Command.Deliver({ id: event.id, payload: event.payload }))
       break
     }
+    case "Want": {
+      const call = onSlot(state, event.slot, event.id)
+      if (call === undefined || call.stage._tag === "Abandoned") break
+      call.asked = true
+      step.out.push(Command.Want({ id: event.id, elements: event.elements }))
+      break
+    }
+    case "Input":
+    case "InputEnd":
+      input(step, event)
+      break
     case "Done":
       done(step, event.slot, event.id, event.payload)
       break
@@ -112,8 +123,14 @@ const offer = (step: Step, offer: Offer): void => {
   }
   state.ledger.accepted++
   const { credit } = state.config
-  const unsent = { attempt: 0, delivered: 0, granted: credit, sentAt: 0, replaceAt: Number.POSITIVE_INFINITY }
-  state.calls.set(offer.id, { ...offer, ...unsent, stage: { _tag: "Queued" } })
+  const unsent = { attempt: 0, delivered: 0, granted: credit, sentAt: 0, replaceAt: Number.POSITIVE_INFINITY, asked: false }
+  const facts = {
+    idempotent: offer.idempotent ?? false,
+    deterministic: offer.deterministic ?? false,
+    callTimeoutMillis: offer.callTimeoutMillis ?? Duration.toMillis(state.config.callTimeout),
+    blocking: offer.blocking ?? false
+  }
+  state.calls.set(offer.id, { ...offer, ...facts, ...unsent, stage: { _tag: "Queued" } })
   state.queue.add(offer.id)
   DeadlineWheel.set(state.wheel, offer.id, offer.at + Duration.toMillis(state.config.queue.timeout))
 }
@@ -184,6 +201,17 @@ const credit = ({ out, state }: Step, id: number, elements: number): void => {
   const { attempt, stage } = call
   if (stage._tag !== "Sent" && stage._tag !== "Running") return
   out.push(Command.CreditOnWire({ slot: stage.slot, id, attempt, elements }))
+}
+
+const input = ({ out, state }: Step, event: Extract<Event, { readonly _tag: "Input" | "InputEnd" }>): void => {
+  const call = state.calls.get(event.id)
+  if (call === undefined || call.stage._tag === "Queued" || call.stage._tag === "Abandoned") return
+  const at = { slot: call.stage.slot, id: call.id, attempt: call.attempt }
+  out.push(
+    event._tag === "Input"
+      ? Command.InputOnWire({ ...at, payload: event.payload })
+      : Command.InputEndOnWire({ ...at, failure: event.failure })
+  )
 }
 
 // ── from the workers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,7 +321,7 @@ const detached = (step: Step, index: number, reason: string, ended: boolean): vo
 }
 
 const mayRunAgain = (state: DispatchState, call: Call): boolean =>
-  call.idempotent && call.attempt < state.config.attempts && (call.delivered === 0 || call.deterministic)
+  call.idempotent && !call.asked && call.attempt < state.config.attempts && (call.delivered === 0 || call.deterministic)
 
 const crashed = (state: DispatchState, call: Call, slot: number, reason: string): CallError.CallError =>
   new CallError.WorkerCrashed({

@@ -93,6 +93,7 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
       if (ticket === undefined) return
       const { attempt, credit, deadlineMillis, id, skip, slot } = command
       const { payload, tool } = ticket
+      const { session, trace } = roster.state.calls.get(id)!
       return wires.get(slot)?.submit({
         id: Roster.attemptId(id, attempt),
         tool,
@@ -100,15 +101,20 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
         deadlineMillis,
         credit,
         skip,
-        session: undefined,
-        trace: undefined
+        session,
+        trace
       })
     }
     case "CancelOnWire":
       return wires.get(command.slot)?.cancel(Roster.attemptId(command.id, command.attempt))
     case "CreditOnWire":
       return wires.get(command.slot)?.credit(Roster.attemptId(command.id, command.attempt), command.elements)
+    case "InputOnWire":
+      return wires.get(command.slot)?.input(Roster.attemptId(command.id, command.attempt), command.payload)
+    case "InputEndOnWire":
+      return wires.get(command.slot)?.inputEnd(Roster.attemptId(command.id, command.attempt), command.failure)
     case "Deliver":
+    case "Want":
     case "Complete":
     case "Fail":
       return Roster.settle(roster, command, emit)

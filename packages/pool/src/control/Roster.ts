@@ -25,11 +25,13 @@ import * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 
-/** The caller's side of one call. All three are synchronous and must not throw. */
+/** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
   readonly tool: string
   readonly payload: Uint8Array
   readonly item: (payload: Uint8Array) => void
+  /** The worker has room for so many more inputs: see {@link input}. */
+  readonly want: (elements: number) => void
   readonly complete: (payload: Uint8Array) => void
   readonly fail: (error: CallError.CallError) => void
 }
@@ -97,6 +99,12 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   roster.dispatcher?.()
 }
 
+/** Hands one element of a call's stream of inputs to its worker: no more than it has asked for by {@link Ticket.want}. */
+export const input = (roster: Roster, id: number, payload: Uint8Array): void => put(roster, { _tag: "Input", id, payload })
+
+/** Ends a call's stream of inputs, after its worker has asked for some; `failure` says why, when the stream failed. */
+export const inputEnd = (roster: Roster, id: number, failure?: string): void => put(roster, { _tag: "InputEnd", id, failure })
+
 /** How often calls that wait for a Dispatcher are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
 const lookMillis = 100
 
@@ -137,6 +145,8 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
   switch (command._tag) {
     case "Deliver":
       return tickets.get(command.id)?.item(command.payload)
+    case "Want":
+      return tickets.get(command.id)?.want(command.elements)
     case "Complete": {
       tickets.get(command.id)?.complete(command.payload)
       return void tickets.delete(command.id)
@@ -206,7 +216,7 @@ export const seat = (
       },
       started: (id) => say(Dispatch.Event.Started({ slot, id: callOf(id) })),
       item: (id, payload) => say(Dispatch.Event.Item({ slot, id: callOf(id), payload })),
-      want: () => {},
+      want: (id, elements) => say({ _tag: "Want", slot, id: callOf(id), elements }),
       done: (id, payload) => say(Dispatch.Event.Done({ slot, id: callOf(id), payload })),
       failed: (id, failure) => say(Dispatch.Event.Failed({ slot, id: callOf(id), failure })),
       broken: () => say(Dispatch.Event.Broken({ slot })),
