@@ -39,7 +39,11 @@ class Loop:
         self._given.append((job, tool))
         if not self._woken:
             self._woken = True
-            self._running().call_soon_threadsafe(self._take)
+            loop = self._running()
+            if threading.current_thread() is self._thread:
+                loop.call_soon(self._take)  # what ends makes room for the next: no system call for that
+            else:
+                loop.call_soon_threadsafe(self._take)
 
     def complete(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine that runs on the loop; blocks another thread until then."""
