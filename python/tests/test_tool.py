@@ -161,6 +161,19 @@ def test_arguments_become_what_the_annotations_say() -> None:
     assert got == {"at": Point(1.5), "colour": Colour.RED, "thick": 2}
 
 
+def test_integers_may_arrive_as_what_javascript_writes() -> None:
+    @tool
+    def place(at: dict[int, list[int]], scale: float) -> None: ...
+
+    large = float(2**40)
+    assert place.payload.arguments(encode({"at": {"7": [large]}, "scale": large})) == {
+        "at": {7: [2**40]},
+        "scale": 2.0**40,
+    }
+    with pytest.raises(InvalidArguments, match=r"got `float` - at `\$\[\.\.\.\]\[0\]`"):
+        place.payload.arguments(encode({"at": {"7": [2.0]}, "scale": 1}))
+
+
 def test_no_payload_is_no_arguments() -> None:
     assert tool(lambda: None).payload.arguments(b"") == {}
 
@@ -179,6 +192,7 @@ def test_arrays_arrive_where_an_array_is_asked_for() -> None:
     [
         (b"\xc1", "no MessagePack map"),
         (encode([1]), "no MessagePack map"),
+        (b"\x81\xa1a\xa3\xed\xa0\x80", "no MessagePack map.*utf-8"),  # half a surrogate pair
         (encode({1: 1}), "no MessagePack map"),
         (encode({"b": 1}), r"missing a; it takes \(a, b\)"),
         (encode({"a": 1, "z": 1}), "unknown z"),
@@ -188,6 +202,14 @@ def test_arrays_arrive_where_an_array_is_asked_for() -> None:
 def test_arguments_that_do_not_fit_are_named(payload: bytes, says: str) -> None:
     with pytest.raises(InvalidArguments, match=says):
         add.payload.arguments(payload)
+
+
+def test_a_text_that_is_none_does_not_fit() -> None:
+    @tool
+    def say(text: str) -> None: ...
+
+    with pytest.raises(InvalidArguments, match="no MessagePack map.*utf-8"):
+        say.payload.arguments(b"\x81\xa4text\xa3\xed\xa0\x80")
 
 
 def test_an_annotation_that_cannot_arrive_is_named() -> None:

@@ -31,8 +31,6 @@ class Catalogue:
                     "rename one with @tool(name=...)"
                 )
         self.tools = [by_name[name] for name in sorted(by_name)]
-        for tool in self.tools:
-            _ = tool.payload  # made now: what cannot be called is found before the worker serves
         self.hash = Contract(self.tools).hash
 
     @classmethod

@@ -6,6 +6,7 @@ Host and worker compare its hash, and `snakepit codegen` writes it down in TypeS
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import typing
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
@@ -16,6 +17,7 @@ from snakepit._tool import Tool
 
 VERSION = 1  # of the canonical form: another one makes every contract differ
 STREAMS = (Iterator, Iterable, AsyncIterator, AsyncIterable, Generator, AsyncGenerator)
+INPUTS = (Iterator, Iterable, AsyncIterator, AsyncIterable)
 SWITCHES = ("idempotent", "deterministic", "blocking", "thread_sensitive")
 LIMITS = ("timeout_ms", "hard_limit_ms")
 
@@ -48,20 +50,18 @@ class Contract:
 
 
 def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
+    called = {*tool.payload.parameters, getattr(tool.payload, "input", None)}  # not `self`, not `*args`
     hints = typing.get_type_hints(tool.function, include_extras=True)
     properties: dict[str, JsonSchema] = {}
     required: list[str] = []
     rest: JsonSchema | bool = False
-    for parameter in tool.parameters:
+    for parameter in inspect.signature(tool.function).parameters.values():
         where = f"tool {tool.name!r}, parameter {parameter.name!r}"
         hint = hints.get(parameter.name, Any)
         if parameter.kind is parameter.VAR_KEYWORD:
             rest = schemas.of(hint, where)
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            continue
-        else:
-            streams = parameter.name == tool.payload.input
-            properties[parameter.name] = _stream(hint, where, schemas) if streams else schemas.of(hint, where)
+        elif parameter.name in called:
+            properties[parameter.name] = _argument(hint, where, schemas)
             if parameter.default is parameter.empty:
                 required.append(parameter.name)
     returned = hints.get("return", Any)
@@ -80,17 +80,25 @@ def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
     }
 
 
-def _stream(hint: Any, where: str, schemas: Schemas) -> JsonSchema:
-    return {"type": "array", "format": "stream", "items": schemas.of(_element(hint), where)}
+def _argument(hint: Any, where: str, schemas: Schemas) -> JsonSchema:
+    if typing.get_origin(_bare(hint)) in INPUTS:
+        return {"type": "array", "format": "stream", "items": schemas.of(_element(hint), where)}
+    return schemas.of(hint, where)
+
+
+def _bare(hint: Any) -> Any:
+    """An annotation without what `Annotated` says of it."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
 
 
 def _element(hint: Any) -> Any:
     """What an annotation of a stream says of its elements."""
-    if typing.get_origin(hint) is typing.Annotated:
-        hint = typing.get_args(hint)[0]
-    return typing.get_args(hint)[0] if typing.get_origin(hint) in STREAMS and typing.get_args(hint) else Any
+    stream = _bare(hint)
+    return next(iter(typing.get_args(stream)), Any) if typing.get_origin(stream) in STREAMS else Any
 
 
 def _facts(tool: Tool[..., Any]) -> dict[str, Any]:
     """What its author says of the tool, where he says anything."""
-    return {name: value for name in (*SWITCHES, *LIMITS) if (value := getattr(tool, name))}
+    switches = {name: True for name in SWITCHES if getattr(tool, name, False)}
+    limits = {name: millis for name in LIMITS if (millis := getattr(tool, name, 0))}
+    return {**switches, **limits}

@@ -95,8 +95,8 @@ class Loop:
             running.set(job)
             if job.deadline is not None:
                 late = asyncio.get_running_loop().call_at(job.deadline, self._expire, job)
-            if job.feed is not None:
-                arguments[tool.payload.input or ""] = AsyncInputs(job, job.feed, tool.payload, self._wait)
+            if job.feed is not None and tool.payload.input is not None:
+                arguments[tool.payload.input] = AsyncInputs(job, job.feed, tool.payload, self._wait)
             if tool.streams:
                 outcome = await self._stream(job, tool, arguments)
             else:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
+from snakepit._integers import with_integers
 from snakepit._qualified import qualified_name
 
 FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose number is its low half
@@ -34,20 +35,18 @@ class Payload:
     """Decodes the arguments and inputs, and encodes the results, of one tool.
 
     `parameters` are the names of its arguments, those of `required` have no default; `input` is the parameter that a
-    stream of inputs arrives as, None without one. `takes`: what the function takes, without `self`.
+    stream of inputs arrives as, None without one. `method`: the first parameter is `self`, which is no argument.
 
     Raises TypeError when the function cannot be a tool because a parameter is positional-only or because of its
     streams of inputs, and NameError when an annotation names what its module does not define.
     """
 
-    def __init__(
-        self, tool: str, function: Callable[..., object], takes: list[inspect.Parameter], *, asynchronous: bool
-    ) -> None:
+    def __init__(self, tool: str, function: Callable[..., object], *, asynchronous: bool, method: bool) -> None:
         self._tool = tool
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._convert_result)
         named = []
         self._open = False
-        for parameter in takes:
+        for parameter in list(inspect.signature(function).parameters.values())[int(method) :]:
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 raise TypeError(
                     f"tool {tool!r}: parameter {parameter.name!r} is positional-only, but arguments arrive by name; "
@@ -80,14 +79,14 @@ class Payload:
                 fitting: dict[str, Any] = self._whole.decode(payload)
                 if len(fitting) == payload[0] & 0x0F:
                     return fitting
-            except (msgspec.MsgspecError, NotImplementedError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError):
                 pass  # said below, with the name of the parameter
         values = self._decode(payload) if payload else {}
         self._check_names(values)
         for name, expected in self._types.items():
             if name in values:
                 try:
-                    values[name] = msgspec.convert(values[name], expected, strict=True, dec_hook=_convert_argument)
+                    values[name] = _convert(values[name], expected)
                 except (msgspec.ValidationError, NotImplementedError) as problem:
                     raise InvalidArguments(f"tool {self._tool!r}, parameter {name!r}: {problem}") from None
         return values
@@ -96,7 +95,13 @@ class Payload:
         """One element of the stream of inputs; raises InvalidArguments."""
         try:
             return self._input_decoder.decode(payload)
-        except (msgspec.MsgspecError, NotImplementedError) as problem:
+        except msgspec.ValidationError:
+            pass  # it may be a whole number that was written as a float
+        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
+            raise InvalidArguments(str(problem)) from None
+        try:
+            return _convert(msgspec.msgpack.decode(payload), self.input_type)
+        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
             raise InvalidArguments(str(problem)) from None
 
     def encode(self, result: object) -> bytes:
@@ -133,7 +138,7 @@ class Payload:
     def _decode(self, payload: bytes) -> dict[str, Any]:
         try:
             values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any])
-        except msgspec.MsgspecError as problem:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
             raise InvalidArguments(
                 f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {problem}"
             ) from None
@@ -176,6 +181,13 @@ def _plain(annotation: Any) -> Any:
 def _origin(annotation: Any) -> Any:
     plain = _plain(annotation)
     return typing.get_origin(plain) or plain
+
+
+def _convert(value: object, expected: Any) -> object:
+    try:
+        return msgspec.convert(value, expected, str_keys=True, dec_hook=_convert_argument)
+    except msgspec.ValidationError:
+        return msgspec.convert(with_integers(value), expected, str_keys=True, dec_hook=_convert_argument)
 
 
 def _convert_argument(expected: Any, value: object) -> object:

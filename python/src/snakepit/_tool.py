@@ -91,13 +91,7 @@ class Tool(Generic[P, R]):
     @functools.cached_property
     def payload(self) -> Payload:
         """Codec of arguments and results; made late, for annotations may name what stands further down the module."""
-        return Payload(self.name, self.function, self.parameters, asynchronous=self.asynchronous)
-
-    @property
-    def parameters(self) -> list[inspect.Parameter]:
-        """What a caller gives, so without `self`."""
-        unbound = self._method and not isinstance(self.function, MethodType)
-        return list(inspect.signature(self.function).parameters.values())[int(unbound) :]
+        return Payload(self.name, self.function, asynchronous=self.asynchronous, method=self._method)
 
     def of(self, adapter: type) -> Tool[..., Any]:
         """The same tool as a method of the instances of `adapter`, which it may have inherited."""
