@@ -51,7 +51,7 @@ import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
-import * as Dispatch from "./control/Dispatch.ts"
+import type * as Dispatch from "./control/Dispatch.ts"
 import * as Roster from "./control/Roster.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Tool from "./Tool.ts"
@@ -163,29 +163,24 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
   const submit = (roster: Roster.Roster, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
     const id = ++roster.calls
     roster.tickets.set(id, ticket)
-    Roster.put(
-      roster,
-      Dispatch.Event.Offer({
-        offer: {
-          id,
-          tool,
-          bytes: ticket.payload.byteLength,
-          idempotent,
-          deterministic,
-          callTimeoutMillis: callTimeout,
-          hardLimitMillis,
-          blocking,
-          session: undefined,
-          tenant: "",
-          deadline: undefined,
-          queueTimeoutMillis: undefined,
-          trace: undefined,
-          at: roster.clock.now()
-        }
-      })
-    )
+    Roster.offer(roster, {
+      id,
+      tool,
+      bytes: ticket.payload.byteLength,
+      idempotent,
+      deterministic,
+      callTimeoutMillis: callTimeout,
+      hardLimitMillis,
+      blocking,
+      session: undefined,
+      tenant: "",
+      deadline: undefined,
+      queueTimeoutMillis: undefined,
+      trace: undefined,
+      at: roster.clock.now()
+    })
     const cancel = () => {
-      if (roster.tickets.has(id)) Roster.put(roster, Dispatch.Event.Cancel({ id }))
+      if (roster.tickets.has(id)) Roster.cancel(roster, id)
     }
     return { id, cancel }
   }
@@ -241,7 +236,7 @@ const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) =>
         owed += given // asking for more means that what was given is consumed
         given = 0
         if (owed >= batch) {
-          Roster.put(pool, Dispatch.Event.Credit({ id, elements: owed }))
+          Roster.credit(pool, id, owed)
           owed = 0
         }
         return Effect.tap(Queue.takeAll(elements), (chunk) =>
