@@ -24,7 +24,9 @@ describe("PoolConfig", () => {
         cancelGrace: millis(config.cancelGrace),
         attempts: config.attempts,
         concurrency: config.concurrency,
-        depth: config.depth,
+        prefetch: config.prefetch,
+        affinity: config.affinity,
+        perTenant: config.queue.perTenant,
         credit: config.credit,
         maxPayload: config.maxPayload,
         interval: millis(config.heartbeat.interval),
@@ -46,7 +48,9 @@ describe("PoolConfig", () => {
         cancelGrace: 5000,
         attempts: 3,
         concurrency: 1,
-        depth: 1,
+        prefetch: "auto",
+        affinity: "hint",
+        perTenant: undefined,
         credit: 64,
         maxPayload: 16_777_216,
         interval: 1000,
@@ -75,6 +79,8 @@ describe("PoolConfig", () => {
       ["half a worker", { size: 1.5 }, ["size"]],
       ["a number for a duration", { callTimeout: 5 }, ["callTimeout"]],
       ["words for a duration", { queue: { timeout: "a while" } }, ["queue", "timeout"]],
+      ["fewer calls ahead than none", { prefetch: -1 }, ["prefetch"]],
+      ["an affinity that there is not", { affinity: "strict" }, ["affinity"]],
       ["no credit", { credit: 0 }, ["credit"]],
       ["a threshold of nothing", { heartbeat: { maxMissed: 0 } }, ["heartbeat", "maxMissed"]],
       ["no launch at a time", { launch: { concurrency: 0 } }, ["launch", "concurrency"]],
@@ -89,8 +95,8 @@ describe("PoolConfig", () => {
   })
 
   it("all mistakes are named at once", () => {
-    const issue = issueOf({ size: 0, depth: 0, heartbeat: { maxMissed: 0 } })
-    for (const key of ["size", "depth", "maxMissed"]) assert.include(issue, `"${key}"`)
+    const issue = issueOf({ size: 0, concurrency: 0, heartbeat: { maxMissed: 0 } })
+    for (const key of ["size", "concurrency", "maxMissed"]) assert.include(issue, `"${key}"`)
   })
 
   it("what was decoded encodes to the same settings", () => {

@@ -41,7 +41,7 @@ describe("a call without a contract", () => {
       const options = { session: "s", tenant: "t", deadline: "1 minute" } as const
       yield* begin(Pool.call("record", encode({ n: 1 }), options).pipe(provided))
       const [call] = roster().state.calls.values()
-      assert.include(call, { session: "s", tenant: "t", deadline: roster().clock.now() + 60_000 })
+      assert.include(call?.offer, { session: "s", tenant: "t", deadline: roster().clock.now() + 60_000 })
     })))
 
   it.effect("is taken back when it is interrupted", () =>
