@@ -208,7 +208,7 @@ def test_a_text_that_is_none_does_not_fit() -> None:
     @tool
     def say(text: str) -> None: ...
 
-    with pytest.raises(InvalidArguments, match="no MessagePack map.*utf-8"):
+    with pytest.raises(InvalidArguments, match=r"no MessagePack map.*utf-8"):
         say.payload.arguments(b"\x81\xa4text\xa3\xed\xa0\x80")
 
 
