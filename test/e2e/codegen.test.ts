@@ -149,6 +149,7 @@ describe("a generated contract", () => {
         assert.isUndefined(yield* zoo.nothing())
         assert.strictEqual(yield* zoo.promised({ value: 7 }), 7)
         assert.deepStrictEqual(yield* zoo.put({ book: "one" }), ["one"])
+        assert.strictEqual(yield* zoo.total({ start: 2 ** 40, values: Stream.make(point, point) }), 2 ** 40 + 1)
         assert.deepStrictEqual(yield* Stream.runCollect(zoo.counted({ to: 3 })), [0, 1, 2])
         assert.deepStrictEqual(yield* Stream.runCollect(zoo.stream({ values: [point] })), [point])
       }))
