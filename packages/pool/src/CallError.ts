@@ -111,7 +111,7 @@ export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFou
 export class ContractMismatch extends Schema.TaggedError<ContractMismatch>()("ContractMismatch", {
   ...call,
   ...no,
-  /** What differs: `stream`, `input`. */
+  /** What differs: `stream`, `input`; `hash` when it is something else, of this tool or of another one of the adapter. */
   field: Schema.String,
   /** By the contract. */
   expected: Schema.String,

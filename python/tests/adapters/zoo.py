@@ -236,6 +236,11 @@ async def counted(to: int) -> AsyncIterator[int]:
         yield number
 
 
+@tool
+def total(start: float, values: Iterator[Point]) -> float:
+    return start + sum(value.x for value in values)
+
+
 @adapter
 class Shelf:
     """Tools that share a state."""
