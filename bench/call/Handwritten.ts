@@ -1,11 +1,10 @@
 /**
- * What a good programmer would write by hand on Snakepit's wire: the same Python workers and the same protocol, batched, self-clocked and
- * acknowledged, under a plain pool: fewest calls first, a deadline for each call, two counters. No supervision, no bound, no Effect.
+ * What a good programmer would write by hand on Snakepit's wire: the same Python workers under a plain pool, fewest calls first, a deadline
+ * for each call, two counters. No supervision, no bound, no reconnecting, no checks, no Effect.
  *
- * It stands for what the wire can do, so that what the supervised pool costs on top of it can be told.
+ * The wire itself, its codec and its batches, is the bridge's own, so that the difference is what the supervised pool costs and nothing else.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
-import * as grpc from "@grpc/grpc-js"
+import { create, toBinary } from "@bufbuild/protobuf"
 import { Packr } from "msgpackr"
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
@@ -13,35 +12,31 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import type { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
-import {
-  type ConnectRequest,
-  ConnectRequestSchema,
-  type ConnectResponse,
-  ConnectResponseSchema,
-  type HostFrame,
-  HostFrameSchema,
-  type WorkerFrame,
-  WorkerService
-} from "../../packages/bridge/gen/snakepit/v1/worker_pb.ts"
+import { ConnectRequestSchema } from "../../packages/bridge/gen/snakepit/v1/worker_pb.ts"
+import * as Connection from "../../packages/bridge/src/channel/Connection.ts"
+import * as Frames from "../../packages/bridge/src/channel/Frames.ts"
+import { Outbox } from "../../packages/bridge/src/channel/Outbox.ts"
 import type { Closing } from "../Bench.ts"
 import * as Python from "../Python.ts"
 import { leastOutstanding } from "./LeastOutstanding.ts"
 
-const maxPayload = 64 << 20 // beyond what is sent
-const maxUnread = 2 // batches on their way: proto/README.md
-const unacknowledgedLimit = 64 // responses that the worker may keep before it is told without a batch: proto/README.md
+const maxPayload = 1 << 20 // beyond what is sent
 const timeoutMillis = 300_000 // as in the supervised pool
 const deadlineTickMillis = 100
 
 const packr = new Packr({ useRecords: false })
-const path = `/${WorkerService.typeName}/${WorkerService.method.connect.name}`
+const nothing = new Uint8Array()
 
 /** The workers, ready. */
 export interface Handwritten {
-  readonly size: number
   /** A call of the worker so numbered, or of the one with the fewest calls. */
   readonly call: (tool: string, args: unknown, worker?: number) => Promise<unknown>
-  readonly ledger: { completed: number; failed: number }
+  readonly ledger: Ledger
+}
+
+interface Ledger {
+  completed: number
+  failed: number
 }
 
 interface Pending {
@@ -52,18 +47,17 @@ interface Pending {
 
 export const open = async (closing: Closing, size: number): Promise<Handwritten> => {
   const folder = Python.socketFolder(closing)
-  const ledger = { completed: 0, failed: 0 }
+  const ledger: Ledger = { completed: 0, failed: 0 }
   const workers = await Promise.all(
     Array.from({ length: size }, (_, n) => openWorker(closing, join(folder, `${n}.sock`), n, ledger))
   )
   return {
-    size,
     ledger,
     call: (tool, args, worker) => (worker === undefined ? leastOutstanding(workers) : workers[worker]!).call(tool, args)
   }
 }
 
-const openWorker = async (closing: Closing, socket: string, n: number, ledger: Handwritten["ledger"]): Promise<Worker> => {
+const openWorker = async (closing: Closing, socket: string, n: number, ledger: Ledger): Promise<Worker> => {
   const token = randomBytes(32).toString("hex")
   const child = spawn(
     Python.interpreter,
@@ -89,43 +83,32 @@ const openWorker = async (closing: Closing, socket: string, n: number, ledger: H
 }
 
 class Worker {
-  outstanding = 0
-  readonly #client: grpc.Client
-  readonly #stream: grpc.ClientDuplexStream<ConnectRequest, ConnectResponse>
-  readonly #ledger: Handwritten["ledger"]
-  readonly #pending = new Map<bigint, Pending>() // oldest first, and all with the same patience: so the first is due first
+  readonly #ledger: Ledger
+  readonly #outbox = new Outbox()
+  readonly #connection: Connection.Connection
+  readonly #pending = new Map<number, Pending>() // oldest first, and all with the same patience: so the first is due first
   readonly #tools = new Map<string, number>()
   readonly #deadlines: NodeJS.Timeout
-  #frames: Array<HostFrame> = []
-  #scheduled = false
-  #calls = 0n
-  #written = 0n
-  #unread = 0n
-  #read = 0n
-  #acknowledged = 0n
-  #welcomed: () => void = () => {}
+  #welcomed = () => {}
+  #calls = 0
 
-  constructor(socket: string, ledger: Handwritten["ledger"]) {
+  constructor(socket: string, ledger: Ledger) {
     this.#ledger = ledger
-    this.#client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), {
-      "grpc.use_local_subchannel_pool": 1,
-      "grpc.max_receive_message_length": -1,
-      "grpc.max_send_message_length": -1
+    this.#connection = Connection.open(socket, maxPayload, {
+      message: (message) => this.#take(message),
+      end: ({ detail }) => this.#pending.forEach(({ reject }) => reject(new Error(detail)))
     })
-    this.#stream = this.#client.makeBidiStreamRequest(
-      path,
-      (request: ConnectRequest) => Buffer.from(toBinary(ConnectRequestSchema, request)),
-      (bytes) => fromBinary(ConnectResponseSchema, bytes)
-    )
-    this.#stream.on("data", (response: ConnectResponse) => this.#take(response))
-    this.#stream.on("error", (error: Error) => this.#pending.forEach(({ reject }) => reject(error)))
     this.#deadlines = setInterval(() => this.#expire(), deadlineTickMillis)
   }
 
+  get outstanding(): number {
+    return this.#pending.size
+  }
+
   hello(token: string): Promise<void> {
-    const session = randomBytes(8).readBigUInt64LE() | 1n // not 0
-    const hello = { $typeName: "snakepit.v1.Hello" as const, protocol: 1, token, maxPayload, session, contractHash: new Uint8Array() }
-    this.#write(++this.#written, [create(HostFrameSchema, { frame: { case: "hello", value: { ...hello, rehearse: false } } })])
+    const value = { protocol: 1, token, maxPayload, session: randomBytes(8).readBigUInt64LE() | 1n } // not 0
+    const request = create(ConnectRequestSchema, { frames: [{ frame: { case: "hello", value } }] })
+    this.#connection.write(Buffer.from(toBinary(ConnectRequestSchema, request)))
     return new Promise((resolve) => {
       this.#welcomed = resolve
     })
@@ -134,82 +117,54 @@ class Worker {
   call(tool: string, args: unknown): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = ++this.#calls
-      this.outstanding++
       this.#pending.set(id, { resolve, reject, due: performance.now() + timeoutMillis })
-      this.#frames.push(create(HostFrameSchema, {
-        frame: {
-          case: "call",
-          value: {
-            $typeName: "snakepit.v1.Call",
-            id,
-            tool: this.#tools.get(tool)!,
-            payload: packr.pack(args),
-            deadlineMs: timeoutMillis,
-            credit: 0,
-            skip: 0n,
-            session: "",
-            trace: new Uint8Array(),
-            function: ""
-          }
-        }
-      }))
-      this.#schedule()
+      this.#outbox.say().call({
+        id,
+        tool: this.#tools.get(tool)!,
+        payload: packr.pack(args),
+        deadlineMillis: timeoutMillis,
+        credit: 0,
+        skip: 0,
+        session: "",
+        trace: nothing,
+        function: ""
+      })
     })
   }
 
   close(): void {
     clearInterval(this.#deadlines)
     this.#pending.clear()
-    this.#stream.cancel()
-    this.#client.close()
+    this.#outbox.end()
+    this.#connection.close()
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    process.nextTick(() => {
-      this.#scheduled = false
-      if (this.#frames.length === 0 || this.#written - this.#unread >= maxUnread) return
-      const frames = this.#frames
-      this.#frames = []
-      this.#write(++this.#written, frames)
-    })
+  #take(message: Buffer): void {
+    const { batch, frames, read } = Frames.decode(message)
+    const [first] = frames
+    if (first?.kind === "welcome") {
+      for (const { id, name } of first.welcome.tools) this.#tools.set(name, id)
+      this.#outbox.attach((bytes) => this.#connection.write(bytes), read)
+      return this.#welcomed()
+    }
+    this.#outbox.read(read)
+    if (batch > 0) this.#outbox.took(batch, message.length)
+    for (const frame of frames) this.#hear(frame)
   }
 
-  #write(batch: bigint, frames: Array<HostFrame>): void {
-    this.#acknowledged = this.#read
-    this.#stream.write(create(ConnectRequestSchema, { batch, frames, read: this.#read }))
-  }
-
-  #take({ batch, frames, read }: ConnectResponse): void {
-    if (read > this.#unread) this.#unread = read
-    if (batch > 0n) this.#read = batch
-    for (const { frame } of frames) this.#hear(frame)
-    if (this.#frames.length > 0) this.#schedule()
-    if (this.#read - this.#acknowledged >= unacknowledgedLimit) this.#write(0n, [])
-  }
-
-  #hear(frame: WorkerFrame["frame"]): void {
-    switch (frame.case) {
-      case "welcome":
-        for (const { id, name } of frame.value.tools) this.#tools.set(name, id)
-        return this.#welcomed()
-      case "done": {
-        const pending = this.#settle(frame.value.id)
+  #hear(frame: Frames.Heard): void {
+    switch (frame.kind) {
+      case "done":
         this.#ledger.completed++
-        return pending?.resolve(packr.unpack(frame.value.payload))
-      }
-      case "failed": {
-        const pending = this.#settle(frame.value.id)
+        return this.#settle(frame.id)?.resolve(packr.unpack(frame.payload))
+      case "failed":
         this.#ledger.failed++
-        return pending?.reject(new Error(`the tool failed: ${frame.value.reason.case}`))
-      }
+        return this.#settle(frame.id)?.reject(new Error(`the tool failed: ${frame.reason.case}`))
     }
   }
 
-  #settle(id: bigint): Pending | undefined {
+  #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
-    if (pending !== undefined) this.outstanding--
     this.#pending.delete(id)
     return pending
   }

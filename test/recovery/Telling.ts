@@ -24,6 +24,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   config_server: nothing,
   process_registry: nothing,
   event_log: nothing,
+  gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start", "snakepit.containment.report"], down: [] },
   dispatcher: nothing,

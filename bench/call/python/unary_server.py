@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-THREADS = 10  # as in gRPC's own examples
+THREADS = 10  # as in gRPC's own examples; from 1 to 32 it makes no difference
 ELEMENT = bytes(32)
 
 

@@ -42,6 +42,11 @@ export const PoolConfig = Schema.Struct({
   cancelGrace: duration("5 seconds"),
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
   attempts: count(1, 100, 3),
+  /**
+   * Calls that one worker runs at once: plain tools in threads, async ones on its event loop. 1: a tool need not be safe for threads, and the
+   * workers are the parallelism.
+   */
+  concurrency: count(1, 256, 1),
   /** Calls sent to one worker at a time. 1: what waits in the pool can still go to whichever worker is free first. */
   depth: count(1, 1024, 1),
   /** Elements of a stream on the way to a slow consumer before Python waits. */

@@ -35,6 +35,15 @@ describe("a call without a contract", () => {
       assert.strictEqual(yield* tagOf("ping", encode({}), "gpu"), "PoolNotFound")
     })))
 
+  it.effect("may have a session, a tenant and a deadline", () =>
+    scoped(Effect.gen(function*() {
+      const { provided, roster } = yield* openPools()
+      const options = { session: "s", tenant: "t", deadline: "1 minute" } as const
+      yield* begin(Pool.call("record", encode({ n: 1 }), options).pipe(provided))
+      const [call] = roster().state.calls.values()
+      assert.include(call, { session: "s", tenant: "t", deadline: roster().clock.now() + 60_000 })
+    })))
+
   it.effect("is taken back when it is interrupted", () =>
     scoped(Effect.gen(function*() {
       const { ledger, provided } = yield* openPools()

@@ -19,7 +19,7 @@ VERSION = 1  # of the canonical form: another one makes every contract differ
 STREAMS = (Iterator, Iterable, AsyncIterator, AsyncIterable, Generator, AsyncGenerator)
 INPUTS = (Iterator, Iterable, AsyncIterator, AsyncIterable)
 SWITCHES = ("idempotent", "deterministic", "blocking", "thread_sensitive")
-LIMITS = ("timeout", "hard_limit")  # in seconds, as their authors write them
+LIMITS = ("timeout_ms", "hard_limit_ms")
 
 
 class Contract:
@@ -50,6 +50,7 @@ class Contract:
 
 
 def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
+    called = {*tool.payload.parameters, getattr(tool.payload, "input", None)}  # not `self`, not `*args`
     hints = typing.get_type_hints(tool.function, include_extras=True)
     properties: dict[str, JsonSchema] = {}
     required: list[str] = []
@@ -59,9 +60,7 @@ def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
         hint = hints.get(parameter.name, Any)
         if parameter.kind is parameter.VAR_KEYWORD:
             rest = schemas.of(hint, where)
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            continue
-        else:
+        elif parameter.name in called:
             properties[parameter.name] = _argument(hint, where, schemas)
             if parameter.default is parameter.empty:
                 required.append(parameter.name)
@@ -82,20 +81,24 @@ def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:
 
 
 def _argument(hint: Any, where: str, schemas: Schemas) -> JsonSchema:
-    if typing.get_origin(hint) in INPUTS:
+    if typing.get_origin(_bare(hint)) in INPUTS:
         return {"type": "array", "format": "stream", "items": schemas.of(_element(hint), where)}
     return schemas.of(hint, where)
 
 
+def _bare(hint: Any) -> Any:
+    """An annotation without what `Annotated` says of it."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+
+
 def _element(hint: Any) -> Any:
     """What an annotation of a stream says of its elements."""
-    if typing.get_origin(hint) is typing.Annotated:
-        hint = typing.get_args(hint)[0]
-    return typing.get_args(hint)[0] if typing.get_origin(hint) in STREAMS and typing.get_args(hint) else Any
+    stream = _bare(hint)
+    return next(iter(typing.get_args(stream)), Any) if typing.get_origin(stream) in STREAMS else Any
 
 
 def _facts(tool: Tool[..., Any]) -> dict[str, Any]:
-    """What its author says of the tool, where he says anything; limits in milliseconds."""
+    """What its author says of the tool, where he says anything."""
     switches = {name: True for name in SWITCHES if getattr(tool, name, False)}
-    limits = {f"{name}_ms": round(seconds * 1000) for name in LIMITS if (seconds := getattr(tool, name, None))}
+    limits = {name: millis for name in LIMITS if (millis := getattr(tool, name, 0))}
     return {**switches, **limits}

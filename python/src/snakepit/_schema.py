@@ -6,7 +6,7 @@ msgspec's own JSON Schema tells what its JSON looks like. The wire is MessagePac
     datetime with a time zone    {"type": "string", "format": "date-time"}: a MessagePack timestamp
     datetime without one         {"type": "string", "format": "local-date-time"}: text
     numpy array                  {"type": "array", "format": "ndarray"}
-    stream of inputs             {"type": "array", "format": "stream", "items": …}: no argument, its elements come one by one
+    stream of inputs             {"type": "array", "format": "stream", "items": …}: its elements come one by one
 """
 
 from __future__ import annotations

@@ -27,20 +27,25 @@ import grpc
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
 from snakepit._execute import AT_ONCE, Unary
-from snakepit._execution import Executor, Job
+from snakepit._execution import Executor
 from snakepit._health import Health
+from snakepit._job import Job
 from snakepit._outbox import NeverSaid
 from snakepit._session import HOLD_SECONDS, Session, Stream
 
 SERVICE = "snakepit.v1.WorkerService"
 STREAMS = 8  # one serves; the others are old ones going away, or a host that has not said Hello
 SOCKET_PATH_BYTES = 107  # what sun_path holds on Linux
-OPTIONS = [
-    ("grpc.so_reuseport", 0),
-    # a batch holds several frames, each within max_payload: the worker checks them one by one
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-]
+BESIDE_PAYLOAD = 8 * 1024 * 1024  # a batch is 4 MiB or one larger frame: its payload, and what stands around that
+
+
+def options(max_payload: int) -> list[tuple[str, int]]:
+    """Of gRPC's server. What is too large for one frame but not for a message is answered, not cut off."""
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_payload + BESIDE_PAYLOAD),
+        ("grpc.max_send_message_length", -1),
+    ]
 
 
 class BrokenRule(Exception):
@@ -58,7 +63,9 @@ class Server:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._health = Health([SERVICE])
-        self._server = grpc.server(ThreadPoolExecutor(STREAMS + AT_ONCE, "snakepit-stream"), options=OPTIONS)
+        self._server = grpc.server(
+            ThreadPoolExecutor(STREAMS + AT_ONCE, "snakepit-stream"), options=options(max_payload)
+        )
         unary = Unary(executor, catalogue, token, max_payload)
         execute = grpc.unary_unary_rpc_method_handler(
             unary.execute, _wire.ExecuteRequest.FromString, _wire.ExecuteResponse.SerializeToString
@@ -211,11 +218,9 @@ class Server:
             welcome = _wire.Welcome(
                 protocol=_wire.PROTOCOL,
                 pid=os.getpid(),
-                tools=[
-                    _wire.Tool(id=id, name=tool.name, streams=tool.streams, description=tool.description)
-                    for id, tool in enumerate(self._catalogue.tools)
-                ],
+                tools=self._catalogue.messages(),
                 catalogue_hash=self._catalogue.hash,
+                concurrency=self._executor.concurrency,
             )
             frames = [_wire.WorkerFrame(welcome=welcome)]
             stream.opening.put(_wire.ConnectResponse(read=session.batch, frames=frames))
@@ -281,14 +286,14 @@ class Server:
                 pass  # a frame of a newer protocol that the host may send unasked
 
     def _call(self, session: Session, call: _wire.Call) -> None:
-        if call.function or call.tool >= len(self._catalogue.tools):
-            known = len(self._catalogue.tools)
+        known = len(self._catalogue.tools)
+        if not call.function and call.tool >= known:
             session.outbox.unknown(call.id, f"no tool has id {call.tool}; Welcome listed {known} from 0")
             return
         self._executor.submit(
             Job(
                 id=call.id,
-                tool=self._catalogue.tools[call.tool],
+                tool=None if call.function else self._catalogue.tools[call.tool],
                 arguments=call.payload,
                 deadline=time.monotonic() + call.deadline_ms / 1000 if call.deadline_ms else None,
                 credit=call.credit,

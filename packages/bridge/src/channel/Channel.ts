@@ -133,7 +133,7 @@ const failureOf = (
 
 const noTrace = new Uint8Array()
 
-const toolOf = (tool: Tool): Wire.WireTool => ({
+const toolOf = (tool: Tool, contract: string | undefined): Wire.WireTool => ({
   name: tool.name,
   streams: tool.streams,
   description: tool.description,
@@ -143,7 +143,8 @@ const toolOf = (tool: Tool): Wire.WireTool => ({
   deterministic: tool.deterministic,
   blocking: tool.blocking,
   threadSensitive: tool.threadSensitive,
-  input: tool.input || undefined
+  input: tool.input || undefined,
+  contract
 })
 
 /** uint32: 49 days. */
@@ -151,9 +152,10 @@ const longestMillis = 0xffff_ffff
 
 const wire = (pid: number, { outbox, probe, welcome }: Session.Session): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
+  const contract = Buffer.from(welcome.catalogueHash).toString("hex") || undefined
   return {
     pid,
-    tools: new Map(welcome.tools.map((tool) => [tool.name, toolOf(tool)])),
+    tools: new Map(welcome.tools.map((tool) => [tool.name, toolOf(tool, contract)])),
     concurrency: Math.max(1, welcome.concurrency),
     submit: ({ credit, deadlineMillis, id, payload, session, skip, tool, trace }) => {
       const known = ids.get(tool)

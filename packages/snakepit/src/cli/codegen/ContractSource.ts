@@ -21,7 +21,9 @@ const none: ReadonlySet<string> = new Set()
 
 /** A duration as people write it. */
 const duration = (millis: number): string =>
-  JSON.stringify(millis % 60_000 === 0 ? `${millis / 60_000} minutes` : millis % 1000 === 0 ? `${millis / 1000} seconds` : `${millis} millis`)
+  JSON.stringify(
+    millis % 60_000 === 0 ? `${millis / 60_000} minutes` : millis % 1000 === 0 ? `${millis / 1000} seconds` : `${millis} millis`
+  )
 
 const annotationsOf = ({ facts }: ToolDescription): ReadonlyArray<string> => [
   ...facts.idempotent ? ["Tool.Idempotent, true"] : [],
@@ -32,7 +34,9 @@ const annotationsOf = ({ facts }: ToolDescription): ReadonlyArray<string> => [
 ]
 
 const payloadOf = ({ arguments: given }: ToolDescription, names: Names): Layout.Layout | undefined => {
-  if (given.additionalProperties) return schemaSource(given, names)
+  // the pool takes a stream of inputs out of the fields of a struct: there further keywords are left out
+  const streams = Object.values(given.properties ?? {}).some(({ format }) => format === "stream")
+  if (given.additionalProperties && !streams) return schemaSource(given, names)
   return Object.keys(given.properties ?? {}).length === 0 ? undefined : fieldsSource(given, names)
 }
 
@@ -82,7 +86,7 @@ export const contractSource = (description: Description, renew: string): string 
   const body = [
     ...schemas.some(usesArrays) ? [ndArray] : [],
     ...types,
-    `export class ${name} extends ${Layout.broken(group)}.annotate(Tool.ContractHash, ${JSON.stringify(contract)}) {}\n`
+    `export class ${name} extends ${Layout.broken(group)}.annotateRpcs(Tool.ContractHash, ${JSON.stringify(contract)}) {}\n`
   ].join("\n")
   return `/**
  * The tools of the Python adapter \`${adapter}\`, made from its annotations by \`snakepit codegen\`. Edit those, and renew this file:

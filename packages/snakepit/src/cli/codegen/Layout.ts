@@ -32,8 +32,9 @@ export const object = (fields: ReadonlyArray<Item & { readonly name: string }>):
     ? "{}"
     : { open: "{", close: "}", items: fields.map(({ comment, layout, name }) => ({ comment, layout: [`${key(name)}: `, layout] })) }
 
-/** A property's name, quoted where it has to be. */
-export const key = (name: string): string => /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
+/** A property's name, quoted where it has to be. `__proto__` would be no property of its own. */
+export const key = (name: string): string =>
+  name === "__proto__" ? `["${name}"]` : /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
 
 /** A comment in front of a declaration or an item; its text cannot end it. */
 export const comment = (text: string): string => `/** ${text.replaceAll("*/", "*\\/").replaceAll(/\s+/g, " ")} */`

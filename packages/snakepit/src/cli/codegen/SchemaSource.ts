@@ -14,8 +14,12 @@ export interface Names {
   readonly later: ReadonlySet<string>
 }
 
+/** A single argument stays on the line of its call and is broken into lines itself; one that ends in another call does not. */
 const call = (name: string, ...args: ReadonlyArray<Layout.Layout>): Layout.Layout =>
-  args.length === 1 ? [`${name}(`, args[0]!, ")"] : Layout.list(`${name}(`, args, ")")
+  args.length === 1 && !isChain(args[0]!) ? [`${name}(`, args[0]!, ")"] : Layout.list(`${name}(`, args, ")")
+
+/** As {@link checked} makes it: a schema, and the call on it. */
+const isChain = (layout: Layout.Layout): boolean => Array.isArray(layout) && layout.length === 2
 
 const checked = (schema: Layout.Layout, checks: ReadonlyArray<string>): Layout.Layout =>
   checks.length === 0 ? schema : [schema, call(".check", ...checks)]
@@ -28,9 +32,7 @@ const checksOf = (schema: JsonSchema, checks: { readonly [Key in keyof JsonSchem
 
 /** Whether a number of that range may be one that only a bigint holds exactly. */
 export const isLarge = ({ exclusiveMaximum, exclusiveMinimum, maximum, minimum }: JsonSchema): boolean =>
-  [exclusiveMaximum, exclusiveMinimum, maximum, minimum].some((bound) =>
-    bound !== undefined && Math.abs(bound) > Number.MAX_SAFE_INTEGER
-  )
+  [exclusiveMaximum, exclusiveMinimum, maximum, minimum].some((bound) => bound !== undefined && Math.abs(bound) > Number.MAX_SAFE_INTEGER)
 
 const numberChecks = {
   minimum: "isGreaterThanOrEqualTo",
@@ -129,8 +131,6 @@ export const schemaSource = (schema: JsonSchema, names: Names): Layout.Layout =>
   if (schema.enum !== undefined) return enumSource(schema.enum)
   if (schema.anyOf !== undefined) return unionSource(schema.anyOf, names)
   switch (schema.type) {
-    case undefined:
-      return "Schema.Unknown"
     case "null":
       return "Schema.Null"
     case "boolean":
@@ -145,5 +145,7 @@ export const schemaSource = (schema: JsonSchema, names: Names): Layout.Layout =>
       return array(schema, names)
     case "object":
       return objectSource(schema, names)
+    default:
+      return "Schema.Unknown"
   }
 }

@@ -25,7 +25,7 @@ const array = ({ format, items, minItems = 0, prefixItems }: JsonSchema, names: 
   return `readonly [${
     prefixItems.map((item, index) => {
       const source = typeSource(item, names)
-      return index < minItems ? source : source.includes(" | ") ? `(${source})?` : `${source}?`
+      return index < minItems ? source : /^readonly | \| /.test(source) ? `(${source})?` : `${source}?`
     }).join(", ")
   }]`
 }
@@ -36,8 +36,6 @@ export const typeSource = (schema: JsonSchema, names: ReadonlyMap<string, string
   if (schema.enum !== undefined) return union(schema.enum.map((value) => JSON.stringify(value)))
   if (schema.anyOf !== undefined) return union(schema.anyOf.map((member) => typeSource(member, names)))
   switch (schema.type) {
-    case undefined:
-      return "unknown"
     case "integer":
       return isLarge(schema) ? "number | bigint" : "number"
     case "null":
@@ -52,5 +50,7 @@ export const typeSource = (schema: JsonSchema, names: ReadonlyMap<string, string
       return schema.properties === undefined
         ? `{ readonly [name: string]: ${typeSource(schema.additionalProperties || {}, names)} }`
         : `{ ${members(schema, names).join("; ")} }`
+    default:
+      return "unknown"
   }
 }
