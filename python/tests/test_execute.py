@@ -58,7 +58,8 @@ def test_what_is_wrong_with_a_call_is_said_by_its_status(channel: grpc.Channel) 
         ("nope", {}, grpc.StatusCode.NOT_FOUND, "no tool is named 'nope'"),
         ("add", {"a": "1"}, grpc.StatusCode.INVALID_ARGUMENT, "parameter 'a': Expected `int`, got `str`"),
         ("echo", {"value": bytes(2_000_000)}, grpc.StatusCode.INVALID_ARGUMENT, "more than the 1048576 of max_payload"),
-        ("count", {"to": 3}, grpc.StatusCode.INVALID_ARGUMENT, "streams its result"),
+        ("count", {"to": 3}, grpc.StatusCode.INVALID_ARGUMENT, "it streams"),
+        ("os.path:join", {}, grpc.StatusCode.NOT_FOUND, "os.path:join"),
         ("big", {"size": 2_000_000}, grpc.StatusCode.RESOURCE_EXHAUSTED, "the result has 2000005 bytes"),
     ]
     for tool, arguments, code, says in cases:

@@ -251,6 +251,19 @@ def test_what_is_no_message_or_breaks_a_rule_ends_the_stream_and_nothing_else(se
     last.session.expiry.cancel()
 
 
+def test_a_session_that_stays_without_a_stream_is_abandoned(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snakepit._server.HOLD_SECONDS", 0)
+    id, stream = next(sessions), Stream()
+    server._open(stream, _wire.ConnectRequest(frames=[hello(id)]))
+    session = stream.session
+    assert session is not None
+    server._end(stream, "")
+    assert session.expiry is not None
+    session.expiry.join(PATIENCE)
+    with pytest.raises(BrokenRule, match="refused: session"):
+        server._open(Stream(), _wire.ConnectRequest(frames=[hello(id, resume=True)]))
+
+
 def threads(pid: int) -> int:
     with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("Threads:"))

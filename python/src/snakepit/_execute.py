@@ -24,6 +24,7 @@ from snakepit._wire import ExecuteRequest, ExecuteResponse, PythonException
 AT_ONCE = 8  # each waits in a thread of the server; the streams have their own
 TRAILER_BYTES = 4096  # peers take 8 KiB of metadata in all, and base64 makes three bytes four
 DETAIL_CHARACTERS = 1000
+STREAMS = "it streams, which one request and one response cannot carry; use Connect, or the gateway"
 
 Outcome = bytes | tuple[grpc.StatusCode, str] | PythonException
 
@@ -60,8 +61,8 @@ class Answer:
     def flush(self, timeout: float) -> None:
         pass
 
-    def item(self, id: int, payload: bytes) -> NoReturn:
-        raise AssertionError("tools that stream are refused before")
+    def item(self, id: int, payload: bytes) -> None:
+        self._say((grpc.StatusCode.INVALID_ARGUMENT, STREAMS))
 
     def done(self, id: int, payload: bytes) -> None:
         self._say(payload)
@@ -87,8 +88,9 @@ class Answer:
         self._say((grpc.StatusCode.RESOURCE_EXHAUSTED, f"the result has {size} bytes, more than max_payload allows"))
 
     def _say(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        self._said.set()
+        if not self._said.is_set():
+            self.outcome = outcome
+            self._said.set()
 
 
 class Unary:
@@ -106,41 +108,36 @@ class Unary:
     def execute(self, request: ExecuteRequest, context: grpc.ServicerContext) -> ExecuteResponse:
         self._admit(context)
         tool = self._tools.get(request.tool)
-        if tool is None:
+        function = "" if tool is not None or ":" not in request.tool else request.tool
+        if tool is None and not function:
             known = ", ".join(sorted(self._tools))
             _abort(context, grpc.StatusCode.NOT_FOUND, f"no tool is named {request.tool!r}; there are: {known}")
-        if tool.streams:
-            _abort(
-                context,
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"tool {tool.name!r} streams its result, which one response cannot carry; use Connect, or the gateway",
-            )
+        if tool is not None and (tool.streams or tool.payload.input is not None):
+            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"tool {tool.name!r}: {STREAMS}")
         if not self._free.acquire(blocking=False):
             _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, f"{AT_ONCE} calls of Execute run already; try again")
+        id, answer, left = next(self._ids), Answer(), context.time_remaining()
+        deadline = None if left is None else time.monotonic() + left
         try:
-            left = context.time_remaining()
-            answer = Answer()
             job = Job(
-                id=next(self._ids),
+                id=id,
                 tool=tool,
                 arguments=request.payload,
-                deadline=None if left is None else time.monotonic() + left,
-                credit=0,
+                deadline=deadline,
+                credit=1,  # for a function that turns out to stream: its first element tells
                 skip=0,
                 max_payload=self._max_payload,
                 outbox=answer,
                 session=request.session,
+                function=function,
             )
             self._executor.submit(job)
-            if not context.add_callback(lambda: self._leave(job.id, answer)):
-                self._leave(job.id, answer)
-            return self._respond(answer.wait(), job.deadline, context)
+            if not context.add_callback(answer.give_up):
+                answer.give_up()
+            return self._respond(answer.wait(), deadline, context)
         finally:
+            self._executor.cancel(id)  # what nobody waits for any more; nothing of a call that has ended
             self._free.release()
-
-    def _leave(self, id: int, answer: Answer) -> None:
-        self._executor.cancel(id)
-        answer.give_up()
 
     def _admit(self, context: grpc.ServicerContext) -> None:
         given = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")

@@ -36,12 +36,16 @@ from snakepit._session import HOLD_SECONDS, Session, Stream
 SERVICE = "snakepit.v1.WorkerService"
 STREAMS = 8  # one serves; the others are old ones going away, or a host that has not said Hello
 SOCKET_PATH_BYTES = 107  # what sun_path holds on Linux
-OPTIONS = [
-    ("grpc.so_reuseport", 0),
-    # a batch holds several frames, each within max_payload: the worker checks them one by one
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-]
+BESIDE_PAYLOAD = 8 * 1024 * 1024  # a batch is 4 MiB or one larger frame: its payload, and what stands around that
+
+
+def options(max_payload: int) -> list[tuple[str, int]]:
+    """Of gRPC's server. What is too large for one frame but not for a message is answered, not cut off."""
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_payload + BESIDE_PAYLOAD),
+        ("grpc.max_send_message_length", -1),
+    ]
 
 
 class BrokenRule(Exception):
@@ -59,7 +63,9 @@ class Server:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._health = Health([SERVICE])
-        self._server = grpc.server(ThreadPoolExecutor(STREAMS + AT_ONCE, "snakepit-stream"), options=OPTIONS)
+        self._server = grpc.server(
+            ThreadPoolExecutor(STREAMS + AT_ONCE, "snakepit-stream"), options=options(max_payload)
+        )
         unary = Unary(executor, catalogue, token, max_payload)
         execute = grpc.unary_unary_rpc_method_handler(
             unary.execute, _wire.ExecuteRequest.FromString, _wire.ExecuteResponse.SerializeToString
