@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { Tool } from "../src/index.ts"
-import { ScriptedTool } from "../src/testing/index.ts"
+import type { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, errorOf, scoped } from "./OpenPools.ts"
 import { openTools } from "./OpenTools.ts"
 
