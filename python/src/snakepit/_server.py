@@ -260,8 +260,9 @@ class Server:
             session.outbox.read(request.batch)
             for frame in request.frames:
                 self._frame(session, frame)
-            # an idle main thread got a call just now and acknowledges with its first word on it
-            if not self._executor.idle or not any(frame.HasField("call") for frame in request.frames):
+            # a worker with nothing to do begins the first call at once, and acknowledges with its first word on it
+            first = next((frame.call for frame in request.frames if frame.HasField("call")), None)
+            if not self._executor.idle or first is None or first.function:
                 session.outbox.acknowledge()
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
