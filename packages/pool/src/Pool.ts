@@ -4,14 +4,16 @@
  * **When to use**
  *
  * {@link client} makes one function for each procedure of a contract, an `effect/rpc` `RpcGroup` whose names are the names of the Python
- * tools. A procedure with `stream: true` is a Python generator and becomes a `Stream`.
+ * tools. A procedure with `stream: true` is a Python generator and becomes a `Stream`; one with a `Tool.InputStream` in its payload takes one.
  *
  * **Details**
  *
  * A call is accepted or refused at once (`QueueFull`, `ToolNotFound`, …), waits in a bounded queue, goes to the worker with the fewest
  * calls, and ends in exactly one outcome. Interrupting it cancels the work in Python. A call whose worker is lost is tried again on
- * another one when its procedure is annotated with `Tool.Idempotent`, and reported otherwise: see `CallError` for what a caller can
- * rely on. Arguments are encoded and results decoded by the contract's schemas, once, here.
+ * another one when it is idempotent, and reported otherwise: see `CallError` for what a caller can rely on, and `Tool.Raises` for errors
+ * of one's own. Arguments are encoded and results decoded by the contract's schemas, once, here.
+ *
+ * Each function takes {@link CallOptions} after its payload. A call that is made in a sampled span carries that span's trace context to Python.
  *
  * **Gotchas**
  *
@@ -31,30 +33,28 @@
  *
  * const program = Effect.gen(function*() {
  *   const text = yield* Pool.client(Text)
- *   const vector = yield* text.embed({ text: "hello" })
+ *   const vector = yield* text.embed({ text: "hello" }, { session: "reader-7", deadline: "2 seconds" })
  *   yield* text.words({ text: "a b c" }).pipe(Stream.runForEach((word) => Effect.log(word)))
  *   return vector.length
  * })
  * ```
  */
-import { RegisteredName, SupervisorError } from "@snakepit/core"
-import * as Cause from "effect/Cause"
+import type { CompileError } from "@snakepit/core/CompileError"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as RpcGroup from "effect/rpc/RpcGroup"
-import * as RpcSchema from "effect/rpc/RpcSchema"
+import type * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as CallError from "./CallError.ts"
+import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
-import * as Roster from "./control/Roster.ts"
+import * as Method from "./Method.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
-import * as Tool from "./Tool.ts"
+import * as Signature from "./Signature.ts"
+import type * as Tool from "./Tool.ts"
+import type { Wire } from "./Wire.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
 /** The pools of the application. */
@@ -73,16 +73,63 @@ export class PoolNotFound extends Schema.TaggedError<PoolNotFound>()("PoolNotFou
   }
 }
 
-/** A procedure's errors come as `CallError`: a contract that declares errors of its own does not compile. */
-type OnlyCallErrors<Rpcs extends Rpc.Any> = [Rpc.ErrorExit<Rpcs>] extends [never] ? unknown : {
-  readonly "✗": "a tool's failures are CallErrors (PythonError and others): leave `error` out of the contract's procedures"
+/** What one call may be given beside its payload. */
+export interface CallOptions {
+  /** Calls of one session go to the worker that has served it, as the pool's `affinity` says; Python reads it as `snakepit.current().session`. */
+  readonly session?: string | undefined
+  /** On whose behalf: tenants with waiting calls take turns. */
+  readonly tenant?: string | undefined
+  /** From now until its caller gives up: one budget for the queue, every attempt and Python. Then the call fails with `DeadlineExceeded`. */
+  readonly deadline?: Duration.Input | undefined
+  /** Instead of the pool's `queue.timeout`. */
+  readonly queueTimeout?: Duration.Input | undefined
+  /** Of one attempt, instead of `Tool.CallTimeout` and the pool's `callTimeout`. */
+  readonly callTimeout?: Duration.Input | undefined
 }
 
-type Method<R extends Rpc.Any> = R extends Rpc.Rpc<infer _Tag, infer _Payload, infer Success, infer _Error, infer _M, infer _Q>
-  ? [Success] extends [RpcSchema.Stream<infer A, infer _E>]
-    ? (payload: Rpc.PayloadConstructor<R>) => Stream.Stream<A["Type"], CallError.CallError>
-  : (payload: Rpc.PayloadConstructor<R>) => Effect.Effect<Success["Type"], CallError.CallError>
+/** What {@link client} may be given: which pool, and what its calls have unless they say otherwise. */
+export interface ClientOptions extends CallOptions {
+  /** `default` by default. */
+  readonly pool?: string | undefined
+  /**
+   * Which values are checked against the contract. `"both"` by default: Python is a program of its own, and a result that does not fit is found here,
+   * with its field, for less than a tenth of what the call costs. `"arguments"` leaves results that need no decoding as they came, `"none"` arguments too:
+   * for large or numerous plain values whose tools are trusted. What a schema transforms, a date for example, is decoded and encoded in any case.
+   */
+  readonly check?: Signature.Check | undefined
+}
+
+/** An error that a contract declares stands in a `Tool.Raises`, which says what in Python becomes it. */
+type Contract<Rpcs extends Rpc.Any> =
+  & ([Exclude<Rpc.ErrorExitSchema<Rpcs>, typeof Schema.Never | Tool.Raises<any>>] extends [never] ? unknown
+    : CompileError<"an error of a contract says which Python exceptions become it: error: Tool.Raises({ \"module.Class\": TheError })">)
+  & (true extends (Rpcs extends Rpc.Any ? IsUnion<InputOf<Rpcs>> : never)
+    ? CompileError<"a tool takes at most one stream of inputs: leave one Tool.InputStream in its payload">
+    : unknown)
+
+type IsUnion<K, All = K> = [K] extends [never] ? false : K extends All ? [All] extends [K] ? false : true : never
+
+type FieldsOf<R> = R extends Rpc.Rpc<infer _Tag, infer Payload, infer _S, infer _E, infer _M, infer _Q>
+  ? Payload extends { readonly fields: infer Fields } ? Fields : {}
   : never
+
+type InputOf<R> = FieldsOf<R> extends infer Fields
+  ? { [K in keyof Fields]: Fields[K] extends Tool.InputStream<any> ? K : never }[keyof Fields]
+  : never
+
+type Answer<R extends Rpc.Any, E, Q> = R extends Rpc.Rpc<infer _Tag, infer _Payload, infer Success, infer Error, infer _M, infer _Q>
+  ? [Success] extends [RpcSchema.Stream<infer A, infer F>] ? Stream.Stream<A["Type"], CallError.CallError | F["Type"] | E, Q>
+  : Effect.Effect<Success["Type"], CallError.CallError | Error["Type"] | E, Q>
+  : never
+
+type Method<R extends Rpc.Any> = [InputOf<R>] extends [never]
+  ? (payload: Rpc.PayloadConstructor<R>, options?: CallOptions) => Answer<R, never, never>
+  : <E = never, Q = never>(
+    payload:
+      & Omit<Rpc.PayloadConstructor<R>, InputOf<R>>
+      & { readonly [K in InputOf<R>]: Stream.Stream<Rpc.PayloadConstructor<R>[K] extends Stream.Stream<infer A> ? A : never, E, Q> },
+    options?: CallOptions
+  ) => Answer<R, E, Q>
 
 /** A function for each procedure of the contract. */
 export type Client<Rpcs extends Rpc.Any> = { readonly [R in Rpcs as R["_tag"]]: Method<R> }
@@ -90,23 +137,117 @@ export type Client<Rpcs extends Rpc.Any> = { readonly [R in Rpcs as R["_tag"]]: 
 /** What a pool has done since it came up. */
 export type Ledger = Readonly<Dispatch.Ledger>
 
-/** Which pool; `default` by default. */
-export interface ClientOptions {
-  readonly pool?: string | undefined
-}
-
 /** A typed client of the contract's tools in one pool. */
 export const client = <Rpcs extends Rpc.Any>(
-  contract: RpcGroup.RpcGroup<Rpcs> & OnlyCallErrors<Rpcs>,
-  options: ClientOptions = {}
+  contract: RpcGroup.RpcGroup<Rpcs> & Contract<Rpcs>,
+  { check = "both", pool = "default", ...defaults }: ClientOptions = {}
 ): Effect.Effect<Client<Rpcs>, PoolNotFound, Pools> =>
   Effect.gen(function*() {
     const { codec, directory } = yield* Pools
-    const entry = yield* find(directory, options.pool ?? "default")
+    const entry = yield* find(directory, pool)
     const methods: Record<string, unknown> = {}
-    for (const rpc of contract.requests.values()) methods[rpc._tag] = method(entry, codec, rpc as unknown as Rpc.AnyWithProps)
+    for (const rpc of contract.requests.values()) {
+      const signature = Signature.make(pool, codec, rpc as unknown as Rpc.AnyWithProps, check)
+      methods[rpc._tag] = Method.make(entry, signature, defaults)
+    }
     return methods as unknown as Client<Rpcs>
   })
+
+/** What {@link map} may be given. */
+export interface MapOptions extends CallOptions {
+  /** Calls under way at once. By default twice what the pool's workers run at once, so that each finds its next call waiting. */
+  readonly concurrency?: number | undefined
+  /** Results come as they are ready instead of in the order of the stream. */
+  readonly unordered?: boolean | undefined
+}
+
+/**
+ * Maps a stream over a tool, with calls under way for as many workers as the pool has: `Stream.mapEffect` with the concurrency that fits the pool and
+ * the options of each call. Interrupting the stream, or ending it early, cancels the calls in Python.
+ *
+ * **Example** (Embeds every line)
+ *
+ * ```ts
+ * import { Pool } from "snakepit"
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Rpc, RpcGroup } from "effect/rpc"
+ *
+ * class Text extends RpcGroup.make(
+ *   Rpc.make("embed", { payload: { text: Schema.String }, success: Schema.Array(Schema.Finite) })
+ * ) {}
+ *
+ * const vectors = (lines: Stream.Stream<string>) =>
+ *   Stream.unwrap(Effect.map(Pool.client(Text), (text) =>
+ *     lines.pipe(
+ *       Stream.map((line) => ({ text: line })),
+ *       Pool.map(text.embed, { tenant: "nightly" })
+ *     )))
+ * ```
+ */
+export const map = <A, B, E, R>(
+  method: (payload: A, options?: CallOptions) => Effect.Effect<B, E, R>,
+  { concurrency, unordered, ...call }: MapOptions = {}
+) =>
+<E2, R2>(self: Stream.Stream<A, E2, R2>): Stream.Stream<B, E | E2, R | R2> =>
+  Stream.suspend(() =>
+    Stream.mapEffect(self, (payload) => method(payload, call), {
+      concurrency: concurrency ?? 2 * Method.capacity(method),
+      unordered
+    })
+  )
+
+/** What {@link call} and {@link stream} may be given: which pool, and what the call has beside its payload. */
+export interface UntypedOptions extends CallOptions {
+  /** `default` by default. */
+  readonly pool?: string | undefined
+}
+
+/**
+ * Calls a plain tool by its name, without a contract: `payload` is MessagePack of a map of keyword arguments, and so is the result, of any value.
+ * Nothing is checked here; what Python says of the tool (`@tool(idempotent=True, timeout=…)`) decides whether it is tried again and how long it
+ * may take. For gateways and tools of operators: a program that knows its tools uses {@link client}.
+ *
+ * **Example** (Bytes in, bytes out)
+ *
+ * ```ts
+ * import { Pool } from "snakepit"
+ *
+ * const noArguments = Uint8Array.of(0x80) // MessagePack of {}
+ * const program = Pool.call("refresh", noArguments, { pool: "default" })
+ * ```
+ */
+export const call = (
+  tool: string,
+  payload: Uint8Array,
+  { pool = "default", ...options }: UntypedOptions = {}
+): Effect.Effect<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
+  Effect.flatMap(entryOf(pool), (entry) => {
+    const method = Method.make(entry, Signature.untyped(pool, tool, false), options)
+    return method(payload) as Effect.Effect<Uint8Array, CallError.CallError>
+  })
+
+/** As {@link call}, of a tool that streams: each element is MessagePack. */
+export const stream = (
+  tool: string,
+  payload: Uint8Array,
+  { pool = "default", ...options }: UntypedOptions = {}
+): Stream.Stream<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
+  Stream.unwrap(Effect.map(entryOf(pool), (entry) => {
+    const method = Method.make(entry, Signature.untyped(pool, tool, true), options)
+    return method(payload) as Stream.Stream<Uint8Array, CallError.CallError>
+  }))
+
+/** The pools of the application by name, each with the tools that its workers have announced; `undefined` while it is down. */
+export const tools: Effect.Effect<ReadonlyMap<string, Wire["tools"] | undefined>, never, Pools> = Effect.map(
+  Pools,
+  ({ directory }) =>
+    new Map(
+      directory.names().map((pool) => {
+        const roster = directory.entry(pool).roster.current
+        return [pool, roster && (roster.state.tools ?? new Map())]
+      })
+    )
+)
 
 /** What a pool has done since it came up; `undefined` while it is down. */
 export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, PoolNotFound, Pools> =>
@@ -116,141 +257,11 @@ export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, Pool
     return entry.roster.current === undefined ? undefined : { ...entry.roster.current.state.ledger }
   })
 
+const entryOf = (pool: string): Effect.Effect<PoolEntry, PoolNotFound, Pools> =>
+  Effect.flatMap(Pools, ({ directory }) => find(directory, pool))
+
 const find = (directory: PoolDirectory, pool: string): Effect.Effect<PoolEntry, PoolNotFound> =>
   Effect.suspend(() => {
     const available = directory.names()
     return available.includes(pool) ? Effect.succeed(directory.entry(pool)) : Effect.fail(new PoolNotFound({ pool, available }))
   })
-
-const method = (entry: PoolEntry, codec: PayloadCodec, rpc: Rpc.AnyWithProps) => {
-  const tool = rpc._tag
-  const about = { pool: entry.pool, tool }
-  const idempotent = Context.get(rpc.annotations, Tool.Idempotent)
-  const deterministic = Context.get(rpc.annotations, Tool.Deterministic)
-  const limit = Context.get(rpc.annotations, Tool.CallTimeout)
-  const callTimeout = millisOf(limit)
-  const hardLimitMillis = millisOf(Context.get(rpc.annotations, Tool.HardLimit))
-  const blocking = Context.get(rpc.annotations, Tool.Blocking)
-  const encode = Schema.encodeUnknownExit(rpc.payloadSchema as Schema.Codec<unknown>)
-  const streams = RpcSchema.isStreamSchema(rpc.successSchema)
-  const success = RpcSchema.isStreamSchema(rpc.successSchema) ? rpc.successSchema.success : rpc.successSchema
-  const decodeExit = Schema.decodeUnknownExit(success as Schema.Codec<unknown>)
-  const isVoid = success.ast._tag === "Void"
-
-  const payloadOf = (payload: unknown): Exit.Exit<Uint8Array, CallError.InvalidPayload> => {
-    const invalid = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
-    const encoded = encode(payload)
-    if (Exit.isFailure(encoded)) return invalid(issueOf(encoded.cause))
-    try {
-      return Exit.succeed(codec.encode(encoded.value ?? {}))
-    } catch (defect) {
-      return invalid(`they cannot be written: ${defect}`)
-    }
-  }
-  const decode = (payload: Uint8Array): Exit.Exit<unknown, CallError.InvalidResult> => {
-    const invalid = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
-    if (isVoid) return Exit.void
-    let value: unknown
-    try {
-      value = codec.decode(payload)
-    } catch (defect) {
-      return invalid(`it cannot be read: ${defect}`)
-    }
-    const decoded = decodeExit(value)
-    return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalid(issueOf(decoded.cause))
-  }
-  /** Hands the call to the pool; returns what takes it back. */
-  const submit = (roster: Roster.Roster, ticket: Roster.Ticket): { readonly id: number; readonly cancel: () => void } => {
-    const id = ++roster.calls
-    roster.tickets.set(id, ticket)
-    Roster.offer(roster, {
-      id,
-      tool,
-      bytes: ticket.payload.byteLength,
-      idempotent,
-      deterministic,
-      callTimeoutMillis: callTimeout,
-      hardLimitMillis,
-      blocking,
-      session: undefined,
-      tenant: "",
-      deadline: undefined,
-      queueTimeoutMillis: undefined,
-      trace: undefined,
-      at: roster.clock.now()
-    })
-    const cancel = () => {
-      if (roster.tickets.has(id)) Roster.cancel(roster, id)
-    }
-    return { id, cancel }
-  }
-  const roster = Effect.mapError(
-    RegisteredName.whereis(entry.roster),
-    () => new CallError.PoolDown({ ...about, executed: "no", because: entry.because() })
-  )
-
-  const call = (input: unknown): Effect.Effect<unknown, CallError.CallError> =>
-    Effect.flatMap(roster, (roster) =>
-      Effect.callback((resume) => {
-        const payload = payloadOf(input)
-        if (Exit.isFailure(payload)) return resume(payload)
-        const { cancel } = submit(roster, {
-          tool,
-          payload: payload.value,
-          item: () => {},
-          want: () => {},
-          complete: (result) => resume(decode(result)),
-          fail: (error) => resume(Effect.fail(SupervisorError.withoutStack(error)))
-        })
-        return Effect.sync(cancel)
-      }))
-
-  const stream = (input: unknown): Stream.Stream<unknown, CallError.CallError> =>
-    Stream.unwrap(Effect.gen(function*() {
-      const pool = yield* roster
-      const payload = yield* payloadOf(input)
-      const elements = yield* Queue.unbounded<unknown, CallError.CallError | Cause.Done>() // bounded by the credit
-      const { id } = yield* Effect.acquireRelease(
-        Effect.sync(() => {
-          const submitted = submit(pool, {
-            tool,
-            payload,
-            item: (element) => {
-              const decoded = decode(element)
-              if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
-              Queue.failCauseUnsafe(elements, decoded.cause)
-              submitted.cancel()
-            },
-            want: () => {},
-            complete: () => Queue.endUnsafe(elements),
-            fail: (error) => Queue.failCauseUnsafe(elements, Cause.fail(SupervisorError.withoutStack(error)))
-          })
-          return submitted
-        }),
-        ({ cancel }) => Effect.sync(cancel)
-      )
-      const batch = Math.max(1, pool.config.credit >> 1) // half the window: Python goes on while the other half is on its way
-      let owed = 0
-      let given = 0
-      return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
-        owed += given // asking for more means that what was given is consumed
-        given = 0
-        if (owed >= batch) {
-          Roster.credit(pool, id, owed)
-          owed = 0
-        }
-        return Effect.tap(Queue.takeAll(elements), (chunk) =>
-          Effect.sync(() => {
-            given = chunk.length
-          }))
-      })))
-    }))
-
-  return streams ? stream : call
-}
-
-const millisOf = (limit: Duration.Input | undefined): number | undefined =>
-  limit === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(limit))
-
-const issueOf = (cause: Cause.Cause<{ readonly message: string }>): string =>
-  Option.match(Cause.findErrorOption(cause), { onNone: () => Cause.pretty(cause), onSome: (error) => error.message })

@@ -35,6 +35,8 @@ export interface WireTool {
   readonly threadSensitive: boolean
   /** The parameter that a stream of inputs arrives as. */
   readonly input: string | undefined
+  /** The hash of the contract that the tool is a part of, in hexadecimal, when it is known. */
+  readonly contract: string | undefined
 }
 
 /** What the pool can do with an attached worker. All but `probe` are synchronous and never throw; what is said in one tick leaves together. */

@@ -256,7 +256,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
 
   const wire = (opened: Channel): Wire => ({
     pid,
-    tools: new Map(Object.keys(tools).map((name) => [name, ScriptedTool.announced(name)])),
+    tools: new Map(Object.entries(tools).map(([name, tool]) => [name, ScriptedTool.announced(name, tool)])),
     concurrency: 1,
     submit: ({ credit, id, payload, skip, tool }) => {
       if (self.broken !== undefined) {

@@ -19,10 +19,10 @@ export interface Timed {
 
 export type ScriptedTool = Run | Timed
 
-/** A tool of whom nothing is said but its name. */
-export const announced = (name: string): WireTool => ({
+/** What its worker says of a tool. */
+export const announced = (name: string, tool: ScriptedTool = () => null): WireTool => ({
   name,
-  streams: false,
+  streams: isGenerator(typeof tool === "function" ? tool : tool.run),
   description: "",
   timeoutMillis: undefined,
   hardLimitMillis: undefined,
@@ -30,8 +30,11 @@ export const announced = (name: string): WireTool => ({
   deterministic: false,
   blocking: false,
   threadSensitive: false,
-  input: undefined
+  input: undefined,
+  contract: undefined
 })
+
+const isGenerator = ({ constructor }: Run): boolean => constructor.name === "GeneratorFunction"
 
 /** A Python exception, as a tool raises it. */
 export class Raised extends Error {

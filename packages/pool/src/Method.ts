@@ -1,0 +1,200 @@
+/**
+ * One procedure of a contract as the function that its callers have.
+ *
+ * **Details**
+ *
+ * A call enters Effect once and stays in plain functions until its reply: no fiber, no queue and no span of its own. Only a stream of
+ * inputs has a fiber, which runs the caller's stream.
+ */
+import { SupervisorError } from "@snakepit/core"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as CallError from "./CallError.ts"
+import * as Roster from "./control/Roster.ts"
+import * as InputFeed from "./InputFeed.ts"
+import type { CallOptions } from "./Pool.ts"
+import type { PoolEntry } from "./PoolDirectory.ts"
+import { millisOf, type Signature } from "./Signature.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/** A call that was handed to the pool. */
+interface Submitted {
+  readonly id: number
+  readonly roster: Roster.Roster
+  /** Its caller is gone: Python is told. */
+  readonly cancel: () => void
+}
+
+const none: CallOptions = {}
+
+/** Where the functions of clients lead. */
+const places = new WeakMap<Function, PoolEntry>()
+
+/** Calls that the workers behind a client's function run at once; 1 of any other function. */
+export const capacity = (method: Function): number => {
+  const roster = places.get(method)?.roster.current
+  if (roster === undefined) return 1
+  let running = 0
+  for (const { concurrency } of roster.wires.values()) running += concurrency
+  return Math.max(running, roster.config.size)
+}
+
+export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptions) => {
+  const { pool, tool } = signature
+  const about = { pool, tool }
+  const usual = {
+    deadline: millisOf(defaults.deadline),
+    queueTimeout: millisOf(defaults.queueTimeout),
+    callTimeout: millisOf(defaults.callTimeout) ?? signature.callTimeoutMillis
+  }
+
+  const down = () => new CallError.PoolDown({ ...about, executed: "no", because: entry.because() })
+
+  /** What the workers say of the tool, where it is known and does not fit. */
+  const mismatch = ({ state }: Roster.Roster): CallError.ContractMismatch | undefined => {
+    const announced = state.tools?.get(tool)
+    return announced === undefined ? undefined : signature.mismatch(announced)
+  }
+
+  const errorOf = (error: CallError.CallError): Error => SupervisorError.withoutStack(signature.errorOf(error))
+
+  const submit = (
+    roster: Roster.Roster,
+    ticket: Roster.Ticket,
+    options: CallOptions,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Submitted => {
+    const id = ++roster.calls
+    const at = roster.clock.now()
+    const deadline = millisOf(options.deadline) ?? usual.deadline
+    roster.tickets.set(id, ticket)
+    Roster.put(roster, {
+      _tag: "Offer",
+      offer: {
+        id,
+        tool,
+        bytes: ticket.payload.byteLength,
+        idempotent: signature.idempotent,
+        deterministic: signature.deterministic,
+        callTimeoutMillis: millisOf(options.callTimeout) ?? usual.callTimeout,
+        hardLimitMillis: signature.hardLimitMillis,
+        blocking: signature.blocking,
+        session: options.session ?? defaults.session,
+        tenant: options.tenant ?? defaults.tenant ?? "",
+        deadline: deadline === undefined ? undefined : at + deadline,
+        queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
+        trace: TraceContext.ofFiber(fiber),
+        at
+      }
+    })
+    const cancel = () => {
+      if (roster.tickets.has(id)) Roster.put(roster, { _tag: "Cancel", id })
+    }
+    return { id, roster, cancel }
+  }
+
+  const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>
+    signature.input === undefined
+      ? undefined
+      : InputFeed.make((input as Record<string, Stream.Stream<unknown, unknown, unknown>>)[signature.input]!)
+
+  const run = (feed: InputFeed.InputFeed, { id, roster }: Submitted) =>
+    feed.run({
+      encode: (element, position) => signature.encodeInput(element, position, roster.config.maxPayload),
+      send: (payload) => Roster.input(roster, id, payload),
+      end: (failure) => Roster.inputEnd(roster, id, failure)
+    })
+
+  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
+    Effect.withFiber((fiber) => {
+      const roster = entry.roster.current
+      if (roster === undefined) return Effect.fail(down())
+      const wrong = mismatch(roster)
+      if (wrong !== undefined) return Effect.fail(wrong)
+      const payload = signature.encode(input)
+      if (Exit.isFailure(payload)) return payload
+      const feed = feedOf(input)
+      let submitted: Submitted | undefined
+      const outcome = Effect.callback<unknown, unknown>((resume) => {
+        submitted = submit(
+          roster,
+          {
+            tool,
+            payload: payload.value,
+            item: () => {},
+            want: feed === undefined ? ignored : feed.want,
+            complete: (result) => resume(feed?.failure === undefined ? signature.decode(result) : Exit.failCause(feed.failure)),
+            fail: (error) => resume(feed?.failure === undefined ? Exit.fail(errorOf(error)) : Exit.failCause(feed.failure))
+          },
+          options,
+          fiber
+        )
+        return Effect.sync(submitted.cancel)
+      })
+      return feed === undefined ? outcome : Effect.raceFirst(outcome, Effect.suspend(() => run(feed, submitted!)))
+    })
+
+  const stream = (input: unknown, options: CallOptions = none): Stream.Stream<unknown, unknown, unknown> =>
+    Stream.unwrap(Effect.withFiber((fiber) =>
+      Effect.gen(function*() {
+        const roster = entry.roster.current
+        if (roster === undefined) return yield* Effect.fail(down())
+        const wrong = mismatch(roster)
+        if (wrong !== undefined) return yield* Effect.fail(wrong)
+        const payload = yield* signature.encode(input)
+        const feed = feedOf(input)
+        const elements = yield* Queue.unbounded<unknown, unknown>() // bounded by the credit
+        const submitted = yield* Effect.acquireRelease(
+          Effect.sync(() => {
+            const submitted = submit(
+              roster,
+              {
+                tool,
+                payload,
+                item: (element) => {
+                  const decoded = signature.decode(element)
+                  if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
+                  Queue.failCauseUnsafe(elements, decoded.cause)
+                  submitted.cancel()
+                },
+                want: feed === undefined ? ignored : feed.want,
+                complete: () =>
+                  feed?.failure === undefined ? Queue.endUnsafe(elements as never) : Queue.failCauseUnsafe(elements, feed.failure),
+                fail: (error) => Queue.failCauseUnsafe(elements, feed?.failure ?? Cause.fail(errorOf(error)))
+              },
+              options,
+              fiber
+            )
+            return submitted
+          }),
+          ({ cancel }) => Effect.sync(cancel)
+        )
+        if (feed !== undefined) yield* Effect.forkScoped(run(feed, submitted), { startImmediately: true })
+        const batch = Math.max(1, roster.config.credit >> 1) // half the window: Python goes on while the other half is on its way
+        let owed = 0
+        let given = 0
+        return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
+          owed += given // asking for more means that what was given is consumed
+          given = 0
+          if (owed >= batch) {
+            Roster.put(roster, { _tag: "Credit", id: submitted.id, elements: owed })
+            owed = 0
+          }
+          return Effect.tap(Queue.takeAll(elements), (chunk) =>
+            Effect.sync(() => {
+              given = chunk.length
+            }))
+        })))
+      })
+    ))
+
+  const method = signature.streams ? stream : call
+  places.set(method, entry)
+  return method
+}
+
+const ignored = (): void => {}

@@ -1,0 +1,171 @@
+/**
+ * One procedure of a contract, made ready for calls: what its schemas and annotations come to between values and bytes.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Rpc from "effect/rpc/Rpc"
+import * as RpcSchema from "effect/rpc/RpcSchema"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import * as CallError from "./CallError.ts"
+import * as Tool from "./Tool.ts"
+import type { WireTool } from "./Wire.ts"
+import type { PayloadCodec } from "./WorkerRuntime.ts"
+
+/**
+ * Which values are checked against the contract. What a schema transforms is always decoded and encoded; `both` also checks what it would
+ * leave as it is.
+ */
+export type Check = "both" | "arguments" | "none"
+
+export interface Signature {
+  readonly pool: string
+  readonly tool: string
+  /** It gives a stream of elements. */
+  readonly streams: boolean
+  /** The field of its payload that is a stream of inputs. */
+  readonly input: string | undefined
+  readonly idempotent: boolean | undefined
+  readonly deterministic: boolean | undefined
+  readonly callTimeoutMillis: number | undefined
+  readonly hardLimitMillis: number | undefined
+  readonly blocking: boolean | undefined
+  /** Without the stream of inputs. */
+  readonly encode: (payload: unknown) => Exit.Exit<Uint8Array, CallError.InvalidPayload>
+  /** One element of the stream of inputs: its `position` from 0, its bytes within `limit`. */
+  readonly encodeInput: (element: unknown, position: number, limit: number) => Exit.Exit<Uint8Array, CallError.InvalidInput>
+  /** A result, or an element of a stream. */
+  readonly decode: (payload: Uint8Array) => Exit.Exit<unknown, CallError.InvalidResult>
+  /** The error as the contract has it. */
+  readonly errorOf: (error: CallError.CallError) => Error
+  /** What the contract says and its worker does not, about the form of the tool. */
+  readonly mismatch: (tool: WireTool) => CallError.ContractMismatch | undefined
+}
+
+export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, check: Check): Signature => {
+  const tool = rpc._tag
+  const about = { pool, tool }
+  const { successSchema } = rpc
+  const streams = RpcSchema.isStreamSchema(successSchema)
+  const success = streams ? successSchema.success : successSchema
+  const own = streams ? successSchema.error : rpc.errorSchema
+  const { element, field: input, rest } = withoutInput(rpc.payloadSchema)
+  const encode = encoder(rest, check !== "none")
+  const encodeElement = encoder(element, check !== "none")
+  const decode = check === "both" || !isPlain(success) ? Schema.decodeUnknownExit(success as Schema.Codec<unknown>) : Exit.succeed
+  const isVoid = success.ast._tag === "Void"
+  const annotation = <A>(key: Context.Reference<A>): A => Context.get(rpc.annotations, key)
+
+  const invalidPayload = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
+  const invalidResult = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
+  const invalidInput = (position: number, issue: string) =>
+    Exit.fail(new CallError.InvalidInput({ ...about, executed: "unknown", position, issue }))
+
+  return {
+    pool,
+    tool,
+    streams,
+    input,
+    idempotent: annotation(Tool.Idempotent),
+    deterministic: annotation(Tool.Deterministic),
+    callTimeoutMillis: millisOf(annotation(Tool.CallTimeout)),
+    hardLimitMillis: millisOf(annotation(Tool.HardLimit)),
+    blocking: annotation(Tool.Blocking),
+    encode: (payload) => {
+      const encoded = encode(payload)
+      if (Exit.isFailure(encoded)) return invalidPayload(issueOf(encoded.cause))
+      try {
+        return Exit.succeed(codec.encode(encoded.value ?? {}))
+      } catch (defect) {
+        return invalidPayload(`they cannot be written: ${defect}`)
+      }
+    },
+    encodeInput: (value, position, limit) => {
+      const encoded = encodeElement(value)
+      if (Exit.isFailure(encoded)) return invalidInput(position, issueOf(encoded.cause))
+      try {
+        const payload = codec.encode(encoded.value)
+        const { byteLength } = payload
+        return byteLength <= limit
+          ? Exit.succeed(payload)
+          : invalidInput(position, `it takes ${byteLength} bytes, and maxPayload allows ${limit}`)
+      } catch (defect) {
+        return invalidInput(position, `it cannot be written: ${defect}`)
+      }
+    },
+    decode: (payload) => {
+      if (isVoid) return Exit.void
+      let value: unknown
+      try {
+        value = codec.decode(payload)
+      } catch (defect) {
+        return invalidResult(`it cannot be read: ${defect}`)
+      }
+      const decoded = decode(value)
+      return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
+    },
+    errorOf: (error) => error._tag === "PythonError" ? Tool.ownError(own, error) ?? error : error,
+    mismatch: mismatch({ pool, tool, streams, input })
+  }
+}
+
+/** A tool that no contract describes: bytes go in and come out as they are, and what its worker announces decides. */
+export const untyped = (pool: string, tool: string, streams: boolean): Signature => ({
+  pool,
+  tool,
+  streams,
+  input: undefined,
+  idempotent: undefined,
+  deterministic: undefined,
+  callTimeoutMillis: undefined,
+  hardLimitMillis: undefined,
+  blocking: undefined,
+  encode: (payload) => Exit.succeed(payload as Uint8Array),
+  encodeInput: (element) => Exit.succeed(element as Uint8Array),
+  decode: Exit.succeed,
+  errorOf: (error) => error,
+  mismatch: mismatch({ pool, tool, streams, input: undefined })
+})
+
+const mismatch = ({ input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">): Signature["mismatch"] => {
+  const differ = (field: string, expected: string, received: string) =>
+    new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
+  return (announced) => {
+    if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
+    return announced.input === input ? undefined : differ("input", input ?? "none", announced.input ?? "none")
+  }
+}
+
+/** The payload as it is sent before any input, and the stream of inputs. */
+const withoutInput = (payload: Schema.Top) => {
+  const fields = "fields" in payload ? payload.fields as Schema.Struct.Fields : {}
+  for (const [field, schema] of Object.entries(fields)) {
+    if (!Tool.isInputStream(schema as Schema.Top)) continue
+    const { [field]: input, ...rest } = fields
+    return { field, element: (input as Tool.InputStream<Schema.Top>).element, rest: Schema.Struct(rest) as Schema.Top }
+  }
+  return { field: undefined, element: Schema.Never as Schema.Top, rest: payload }
+}
+
+/** Its values are the same encoded and decoded. */
+const isPlain = ({ ast }: Schema.Top): boolean => SchemaAST.toEncoded(ast) === ast
+
+const encoder = (schema: Schema.Top, checked: boolean): (value: unknown) => Exit.Exit<unknown, { readonly message: string }> => {
+  if (!checked && isPlain(schema)) return Exit.succeed
+  const encode = Schema.encodeUnknownExit(schema as Schema.Codec<unknown>)
+  return (value) => {
+    const encoded = encode(value)
+    if (Exit.isSuccess(encoded)) return encoded
+    const made = schema.makeOption(value) // what a constructor fills in
+    return Option.isSome(made) ? encode(made.value) : encoded
+  }
+}
+
+export const millisOf = (limit: Duration.Input | undefined): number | undefined =>
+  limit === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(limit))
+
+const issueOf = (cause: Cause.Cause<{ readonly message: string }>): string =>
+  Option.match(Cause.findErrorOption(cause), { onNone: () => Cause.pretty(cause), onSome: (error) => error.message })
