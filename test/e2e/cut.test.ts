@@ -24,7 +24,7 @@ const watched = <A, E, R>(test: Effect.Effect<A, E, R>) =>
 /** As the kernel would: both ends see end of file. */
 const cut = Effect.sync(() => dialled.at(-1)!.destroy())
 
-const one = { size: 1, depth: 2 }
+const one = { size: 1, prefetch: 1 }
 
 describe("a stream that is cut", () => {
   it.live("loses no call, runs none twice, and costs the worker one restart of its channel", () =>

@@ -48,8 +48,8 @@ export const PoolConfig = Schema.Struct({
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
   attempts: count(1, 100, 3),
   /**
-   * Calls that a worker runs at once: sync tools in threads of their own, async ones on its event loop. 1: an adapter needs no locks, and Python
-   * runs the code of one thread at a time anyway; raise it for tools that wait.
+   * Calls that one worker runs at once: plain tools in threads, async ones on its event loop. 1: a tool need not be safe for threads, and the
+   * workers are the parallelism.
    */
   concurrency: count(1, 256, 1),
   /**
