@@ -6,9 +6,10 @@ import { mixed } from "./Mixed.ts"
 import * as Ours from "./Ours.ts"
 import { streams } from "./Streams.ts"
 import { telemetry } from "./Telemetry.ts"
+import { tenants } from "./Tenants.ts"
 import { small, throughput, workers } from "./Throughput.ts"
 
-export const measurements: ReadonlyArray<Measurement> = [throughput, mixed, streams, telemetry, peers]
+export const measurements: ReadonlyArray<Measurement> = [throughput, mixed, tenants, streams, telemetry, peers]
 
 export const facts = {}
 

@@ -11,6 +11,7 @@ import pytest
 import snakepit
 from snakepit import tool
 from snakepit._catalogue import Catalogue
+from snakepit._contract import Contract
 from snakepit.testing import ToolError, serve
 
 
@@ -51,6 +52,7 @@ def test_methods_are_tools_of_one_instance_and_still_methods() -> None:
 def test_self_is_no_argument() -> None:
     (sell,) = [made for made in Catalogue.of(module(Shop=Shop)).tools if made.name == "sell"]
     assert (sell.payload.parameters, sell.description, sell.adapter) == (["what"], "Sells.", Shop)
+    assert Contract([sell]).tools[0]["arguments"]["properties"] == {"what": {"type": "string"}}
 
 
 def test_hooks_run_once_each_in_order_and_the_last_started_stops_first() -> None:

@@ -81,6 +81,17 @@ def test_a_stream_tells_its_elements_and_keywords_what_they_may_be() -> None:
     }
 
 
+def test_what_its_author_says_of_a_tool_is_part_of_the_contract() -> None:
+    promised, counted = contract_of(zoo.promised, zoo.counted).tools
+    assert promised["facts"] == {"idempotent": True, "deterministic": True, "timeout_ms": 2500, "hard_limit_ms": 60_000}
+    assert (counted["facts"], counted["streams"], counted["result"]) == ({"blocking": True}, True, {"type": "integer"})
+
+
+def test_self_is_no_argument_of_a_method() -> None:
+    [put] = Contract(Catalogue([], [zoo.Shelf]).tools).tools
+    assert put["arguments"]["properties"] == {"book": {"type": "string"}}
+
+
 def test_a_stream_of_inputs_tells_its_elements() -> None:
     @tool
     def total(start: int, values: Iterator[float]) -> float:

@@ -11,8 +11,10 @@ import pytest
 
 from executor_host import PATIENCE, ExecutorHost, Spoken, executing
 from snakepit import Cancelled, InputFailed, Tool, current, tool
+from snakepit._errors import describe
 from snakepit._inputs import WINDOW
 from snakepit._perform import SLOW_SECONDS
+from snakepit._wire import PythonException
 
 
 @tool
@@ -246,7 +248,11 @@ def test_whatever_a_tool_raises_is_an_outcome_and_the_lane_lives_on(raised: Base
     }
     for concurrency in (1, 2):
         with executing(concurrency) as host:
-            assert host.said.outcome(host.submit(tool(functions[kind]), credit=5)) == ("raised", raised)
+            made = tool(functions[kind])
+            assert host.said.outcome(host.submit(made, credit=5)) == ("raised", raised)
+            describe(raised, described := PythonException())
+            # the first frame that the caller sees is the tool's
+            assert described.frames[0].function == functions[kind].__qualname__
             assert host.said.result(host.submit(where_async)) == "snakepit-loop"
             assert host.said.result(host.submit(add, a=1)) == 2
 

@@ -204,6 +204,14 @@ def test_arguments_that_do_not_fit_are_named(payload: bytes, says: str) -> None:
         add.payload.arguments(payload)
 
 
+def test_a_text_that_is_none_does_not_fit() -> None:
+    @tool
+    def say(text: str) -> None: ...
+
+    with pytest.raises(InvalidArguments, match=r"no MessagePack map.*utf-8"):
+        say.payload.arguments(b"\x81\xa4text\xa3\xed\xa0\x80")
+
+
 def test_an_annotation_that_cannot_arrive_is_named() -> None:
     @tool
     def walk(by: BaseException) -> None: ...

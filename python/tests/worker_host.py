@@ -27,7 +27,15 @@ PATIENCE = 10.0  # seconds for an event that comes in milliseconds; only a faili
 class WorkerProcess:
     """`python -m snakepit.worker`, started as the Reaper does it."""
 
-    def __init__(self, folder: Path, adapter: str = "shelf", max_payload: int = 1 << 20, paths: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        adapter: str = "shelf",
+        max_payload: int = 1 << 20,
+        paths: str = "",
+        more: tuple[str, ...] = (),
+        **env: str,
+    ) -> None:
         self.socket = str(folder / "worker.sock")
         status, status_writer = os.pipe()
         self.process = subprocess.Popen(
@@ -35,12 +43,14 @@ class WorkerProcess:
                 *(sys.executable, "-m", "snakepit.worker", "--socket", self.socket, "--adapter", adapter),
                 *("--name", "test/0", "--max-payload", str(max_payload)),
                 *("--path", paths or str(ROOT / "tests" / "adapters")),
+                *more,
             ],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT / "src"),
                 "SNAKEPIT_REAPER_PID": str(os.getpid()),
                 "SNAKEPIT_STATUS_FD": str(status_writer),
+                **env,
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

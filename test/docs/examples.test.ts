@@ -1,4 +1,4 @@
-/** Every example in the pages about core, pool and bridge compiles, and prints what the page says; those in the docstrings of core compile. */
+/** Every example in the pages about core, pool and bridge compiles, and prints what the page says; those in the docstrings of core and pool compile. */
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -21,7 +21,8 @@ const examplesIn = (folder: string, extension: string, markdownOf: (text: string
   )
 
 const pages = ["docs/core", "docs/pool", "docs/bridge"].flatMap((folder) => examplesIn(folder, ".md", (text) => text))
-const docstrings = ["packages/core/src", "packages/core/src/testing"].flatMap((folder) => examplesIn(folder, ".ts", docstringsOf))
+const sources = ["core", "pool"].flatMap((name) => [`packages/${name}/src`, `packages/${name}/src/testing`])
+const docstrings = sources.flatMap((folder) => examplesIn(folder, ".ts", docstringsOf))
 
 describe("the examples of @snakepit/core, @snakepit/pool and @snakepit/bridge", () => {
   it("compile, and those with an output print it", () =>

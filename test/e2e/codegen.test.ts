@@ -1,13 +1,13 @@
 /** `snakepit codegen` as a program: what it writes, what it says, how it ends; and that what it writes compiles and carries every value. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, type Schema, Stream } from "effect"
+import { Effect, Schema, Stream } from "effect"
 import * as Arbitrary from "effect/Arbitrary"
-import type * as Rpc from "effect/rpc/Rpc"
+import { Rpc, RpcGroup } from "effect/rpc"
 import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type CallError, Pool, Snakepit } from "snakepit"
+import { type CallError, Pool, Snakepit, Tool } from "snakepit"
 import { blocksOf } from "../docs/Examples.ts"
 import { config, python, root } from "./fixtures/Program.ts"
 import { Zoo } from "./fixtures/Zoo.ts"
@@ -81,8 +81,8 @@ describe("snakepit codegen", () => {
       [["--adapter", "bare"], ["the tools of adapter \"bare\" cannot be served", "decorate a function in it"]],
       [["--adapter", "shelf", "--python", "/nowhere/python"], ["\"/nowhere/python\" cannot be run", "$SNAKEPIT_PYTHON"]],
       [["--adapter", "shelf", "--python", "/bin/false"], ["did not describe adapter \"shelf\"", "ended with code 1"]],
-      [["--adapter", "shelf", "--check"], [`${missing} cannot be read`, "without --check"]],
-      [["--adapter", "shelf"], [`${missing} cannot be written`, "--out"]]
+      [["--adapter", "shelf", "--check"], ["nowhere/Contract.ts cannot be read", "without --check"]],
+      [["--adapter", "shelf"], ["nowhere/Contract.ts cannot be written", "--out"]]
     ]
     for (const [args, says] of cases) {
       const { code, stderr, stdout } = codegen(...args, "--path", adapters, "--out", missing)
@@ -147,7 +147,24 @@ describe("a generated contract", () => {
         assert.deepStrictEqual(yield* zoo.scalars(), [0.5, 3, true])
         assert.deepStrictEqual(yield* zoo["any.options"]({ name: "a", colour: "red" }), { name: "a", colour: "red" })
         assert.isUndefined(yield* zoo.nothing())
+        assert.strictEqual(yield* zoo.promised({ value: 7 }), 7)
+        assert.deepStrictEqual(yield* zoo.put({ book: "one" }), ["one"])
+        assert.strictEqual(yield* zoo.total({ start: 2 ** 40, values: Stream.make(point, point) }), 2 ** 40 + 1)
+        assert.deepStrictEqual(yield* Stream.runCollect(zoo.counted({ to: 3 })), [0, 1, 2])
         assert.deepStrictEqual(yield* Stream.runCollect(zoo.stream({ values: [point] })), [point])
+      }))
+
+    it.effect("that was made from another adapter is told so before anything is sent", () =>
+      Effect.gen(function*() {
+        class Old extends RpcGroup.make(Rpc.make("data", { payload: { value: Schema.String } })).annotateRpcs(Tool.ContractHash, "00ff") {}
+        const old = yield* Pool.client(Old.merge(Zoo.omit("data")))
+        const error = yield* Effect.flip(old.data({ value: "a" }))
+        assert(error._tag === "ContractMismatch")
+        const { executed, expected, field, received } = error
+        assert.deepInclude({ executed, expected, field }, { executed: "no", expected: "00ff", field: "hash" })
+        assert.match(received, /^[0-9a-f]{64}$/)
+        assert.include(error.message, "codegen")
+        assert.strictEqual(yield* old.promised({ value: 7 }), 7)
       }))
 
     it.effect("refuses before it is sent what Python would refuse", () =>

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from sklearn.base import ClassifierMixin
 from sklearn.datasets import load_digits
@@ -18,12 +18,21 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from snakepit import tool
 
+Params = dict[str, str | int | float]
+
 SEED = 20_261_124  # any number, the same in every worker: a fit that is tried again gives the same scores
 
 images, labels = load_digits(return_X_y=True)
 
 
-def build(model: str, params: dict[str, Any]) -> ClassifierMixin:
+class Dataset(TypedDict):
+    """How large the data is."""
+
+    scans: int
+    classes: int
+
+
+def build(model: str, params: Params) -> ClassifierMixin:
     """Make an untrained classifier."""
     match model:
         case "svc":
@@ -41,15 +50,18 @@ def build(model: str, params: dict[str, Any]) -> ClassifierMixin:
             raise ValueError(message)
 
 
-@tool
-def dataset() -> dict[str, int]:
+@tool(idempotent=True)
+def dataset() -> Dataset:
     """Say how large the data is."""
     return {"scans": len(images), "classes": len(set(labels))}
 
 
-@tool
-def fit(model: str, params: dict[str, Any], folds: int) -> Iterator[float]:
-    """Cross-validate one classifier, yielding the accuracy of each fold as it is known."""
+@tool(idempotent=True, deterministic=True)
+def fit(model: str, params: Params, folds: int) -> Iterator[float]:
+    """Cross-validate one classifier, yielding the accuracy of each fold as it is known.
+
+    It is seeded, so a fit whose worker dies goes on where it was on another one.
+    """
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=SEED)
     for train, test in splitter.split(images, labels):
         classifier = build(model, params)

@@ -1,16 +1,16 @@
 /** What is searched: every combination of these parameters, 46 fits. */
-import type { Params } from "./Digits.ts"
+type Params = { readonly [name: string]: string | number }
 
 export interface Candidate {
   readonly id: number
   readonly model: string
-  readonly params: typeof Params.Type
+  readonly params: Params
 }
 
 type Axes = { readonly [name: string]: ReadonlyArray<string | number> }
 
-const product = (axes: Axes): ReadonlyArray<typeof Params.Type> =>
-  Object.entries(axes).reduce<ReadonlyArray<typeof Params.Type>>(
+const product = (axes: Axes): ReadonlyArray<Params> =>
+  Object.entries(axes).reduce<ReadonlyArray<Params>>(
     (points, [name, values]) => points.flatMap((point) => values.map((value) => ({ ...point, [name]: value }))),
     [{}]
   )

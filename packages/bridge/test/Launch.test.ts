@@ -153,6 +153,17 @@ describe("a launch", () => {
       })
     }))
 
+  it.effect("fails typed, and may be cured, when on_start of its adapter raises", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      const exception = { type: "OSError", message: "no device", traceback: "Traceback …\nOSError: no device\n" }
+      scripted.script.start = ({ id }) => scripted.boot(id, { status: "failed", stage: "start", exception } as never)
+      const error = yield* refusal((yield* launching(scripted)).fiber)
+      assert.deepInclude(error, { stage: "start", detail: "OSError: no device" })
+      assert.include(error.message, "on_start of its adapter \"tools\" raised: OSError: no device")
+      assert.isFalse(WorkerError.isIncurable(error))
+    }))
+
   it.effect("fails with the likely cause when the process ends before it is ready", () =>
     Effect.gen(function*() {
       const scripted = yield* ScriptedReaper.make()

@@ -85,9 +85,10 @@ describe("a session", () => {
           }
           worker.cut()
           connect()
-          worker.deliver(worker.streams.at(-1)!)
-          yield* tick
-          worker.deliver(worker.streams.at(-1)!)
+          for (let turn = 0; turn < schedule.length; turn++) {
+            worker.deliver(worker.streams.at(-1)!)
+            yield* tick
+          }
           const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
           assert.deepStrictEqual(worker.heard.map((frame) => frame.case === "cancel" && Number(frame.value.id)), upTo(host))
           assert.deepStrictEqual(heard, upTo(python))
@@ -111,7 +112,10 @@ describe("a session", () => {
       worker.toHost(stream)
       worker.toWorker(stream)
       worker.toHost(stream) // it has read the first batch
+      yield* tick
       assert.lengthOf(stream.toWorker, 2)
+      worker.deliver(stream)
+      yield* tick
       worker.deliver(stream)
       assert.deepStrictEqual(worker.heard.map((frame) => frame.case === "cancel" && Number(frame.value.id)), [1, 2, 3, 4, 5])
       assert.lengthOf(worker.session!.responses, 0)

@@ -111,7 +111,7 @@ export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFou
 export class ContractMismatch extends Schema.TaggedError<ContractMismatch>()("ContractMismatch", {
   ...call,
   ...no,
-  /** What differs: `stream`, `input`. */
+  /** What differs: `stream`, `input`; `hash` when it is something else, of this tool or of another one of the adapter. */
   field: Schema.String,
   /** By the contract. */
   expected: Schema.String,
@@ -164,7 +164,7 @@ export interface PythonException {
   readonly frames: ReadonlyArray<typeof PythonFrame.Type>
   readonly notes: ReadonlyArray<string>
   /** What it was raised from, or during whose handling (`implicit`). */
-  readonly cause: PythonException | undefined
+  readonly cause?: PythonException | undefined
   readonly implicit: boolean
   /** The members of an exception group. */
   readonly members: ReadonlyArray<PythonException>
@@ -176,7 +176,7 @@ export const PythonException: Schema.Codec<PythonException> = Schema.Struct({
   message: Schema.String,
   frames: Schema.Array(PythonFrame),
   notes: Schema.Array(Schema.String),
-  cause: Schema.UndefinedOr(Schema.suspend((): Schema.Codec<PythonException> => PythonException)),
+  cause: Schema.optional(Schema.suspend((): Schema.Codec<PythonException> => PythonException)),
   implicit: Schema.Boolean,
   members: Schema.Array(Schema.suspend((): Schema.Codec<PythonException> => PythonException))
 })

@@ -14,14 +14,14 @@ export const Clean = Schema.TaggedStruct("Clean", {})
 /** Its adapter raised while it was imported, or its tools could not be collected. */
 export const ImportException = Schema.TaggedStruct("ImportException", {
   /** The last line of the traceback: `ModuleNotFoundError: No module named 'torch'`. */
-  exception: Schema.UndefinedOr(Schema.String)
+  exception: Schema.optional(Schema.String)
 })
 
 /** It ended with a code other than 0. */
 export const Exception = Schema.TaggedStruct("Exception", {
   code: Schema.Int,
   /** The last line of the traceback; `undefined` when it left without one (`os._exit`, `sys.exit`). */
-  exception: Schema.UndefinedOr(Schema.String)
+  exception: Schema.optional(Schema.String)
 })
 
 /** Native code touched memory that is not its own, or could not go on (SIGSEGV, SIGBUS, SIGILL, SIGFPE). */
@@ -30,7 +30,7 @@ export const Segfault = Schema.TaggedStruct("Segfault", { signal: Schema.String 
 /** Native code gave up by itself: a failed assertion, a C++ exception that nobody caught, a corrupted heap. */
 export const Abort = Schema.TaggedStruct("Abort", {
   /** The line of the output that says why. */
-  line: Schema.UndefinedOr(Schema.String)
+  line: Schema.optional(Schema.String)
 })
 
 /** There was not enough memory for it. */

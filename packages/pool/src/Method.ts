@@ -72,27 +72,24 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     const at = roster.clock.now()
     const deadline = millisOf(options.deadline) ?? usual.deadline
     roster.tickets.set(id, ticket)
-    Roster.put(roster, {
-      _tag: "Offer",
-      offer: {
-        id,
-        tool,
-        bytes: ticket.payload.byteLength,
-        idempotent: signature.idempotent,
-        deterministic: signature.deterministic,
-        callTimeoutMillis: millisOf(options.callTimeout) ?? usual.callTimeout,
-        hardLimitMillis: signature.hardLimitMillis,
-        blocking: signature.blocking,
-        session: options.session ?? defaults.session,
-        tenant: options.tenant ?? defaults.tenant ?? "",
-        deadline: deadline === undefined ? undefined : at + deadline,
-        queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
-        trace: TraceContext.ofFiber(fiber),
-        at
-      }
+    Roster.offer(roster, {
+      id,
+      tool,
+      bytes: ticket.payload.byteLength,
+      idempotent: signature.idempotent,
+      deterministic: signature.deterministic,
+      callTimeoutMillis: millisOf(options.callTimeout) ?? usual.callTimeout,
+      hardLimitMillis: signature.hardLimitMillis,
+      blocking: signature.blocking,
+      session: options.session ?? defaults.session,
+      tenant: options.tenant ?? defaults.tenant ?? "",
+      deadline: deadline === undefined ? undefined : at + deadline,
+      queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
+      trace: TraceContext.ofFiber(fiber),
+      at
     })
     const cancel = () => {
-      if (roster.tickets.has(id)) Roster.put(roster, { _tag: "Cancel", id })
+      if (roster.tickets.has(id)) Roster.cancel(roster, id)
     }
     return { id, roster, cancel }
   }
@@ -181,7 +178,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
           owed += given // asking for more means that what was given is consumed
           given = 0
           if (owed >= batch) {
-            Roster.put(roster, { _tag: "Credit", id: submitted.id, elements: owed })
+            Roster.credit(roster, submitted.id, owed)
             owed = 0
           }
           return Effect.tap(Queue.takeAll(elements), (chunk) =>

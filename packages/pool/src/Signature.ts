@@ -108,7 +108,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
     },
     errorOf: (error) => error._tag === "PythonError" ? Tool.ownError(own, error) ?? error : error,
-    mismatch: mismatch({ pool, tool, streams, input })
+    mismatch: mismatch({ pool, tool, streams, input }, annotation(Tool.ContractHash))
   }
 }
 
@@ -130,12 +130,17 @@ export const untyped = (pool: string, tool: string, streams: boolean): Signature
   mismatch: mismatch({ pool, tool, streams, input: undefined })
 })
 
-const mismatch = ({ input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">): Signature["mismatch"] => {
+const mismatch = (
+  { input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">,
+  hash?: string
+): Signature["mismatch"] => {
   const differ = (field: string, expected: string, received: string) =>
     new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
   return (announced) => {
     if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
-    return announced.input === input ? undefined : differ("input", input ?? "none", announced.input ?? "none")
+    if (announced.input !== input) return differ("input", input ?? "none", announced.input ?? "none")
+    const { contract } = announced
+    return hash === undefined || contract === undefined || hash === contract ? undefined : differ("hash", hash, contract)
   }
 }
 

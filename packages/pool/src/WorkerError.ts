@@ -223,8 +223,17 @@ export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("Hand
   received: Schema.String
 }) {
   override get message(): string {
-    return `worker ${this.worker} refused the handshake: ${this.field} is ${this.received}, expected ${this.expected}. ` +
-      "Host and Python package of different versions are the likely cause: install matching ones"
+    return `worker ${this.worker} and its host did not come to terms: ${this.field} is ${this.received}, expected ${this.expected}. ${this.next()}`
+  }
+  private next(): string {
+    switch (this.field) {
+      case "catalogue":
+        return "Its tools are not those of the pool's other workers: the adapter was changed while the pool was up. The pool is started anew with it"
+      case "contract_hash":
+        return "The adapter's tools are not those that the contract was made from: run snakepit codegen, or deploy the adapter that belongs to it"
+      default:
+        return "Host and Python package of different versions are the likely cause: install matching ones"
+    }
   }
 }
 

@@ -327,23 +327,64 @@ describe("a channel that breaks", () => {
       assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
     }))
 
-  it.effect("with an idempotent call: the same process may be given it again", () =>
+  it.effect("loses no call: what runs goes on, and its result comes with the next one", () =>
+    Effect.gen(function*() {
+      const { ledger, scripted, tools } = yield* openPools({
+        pools: { default: { size: 1 } },
+        scripted: ScriptedRuntime.make({ tools: scriptedTools, redialTakes: "200 millis" })
+      })
+      const call = yield* begin(tools.record({ n: 3 }))
+      yield* after("990 millis")
+      yield* scripted.worker("default/0").loseChannel()
+      yield* after("11 millis") // it ends while there is no channel
+      assert.deepStrictEqual(scripted.journal.map(({ outcome }) => outcome), ["done"])
+      assert.isUndefined(call.pollUnsafe())
+      yield* after("1 second")
+      assert.strictEqual(yield* Fiber.join(call), 3)
+      assert.strictEqual(scripted.journal.length, 1)
+      assert.include(yield* ledger(), { completed: 1, retried: 0 })
+    }))
+
+  it.effect("in the middle of a stream costs it no element", () =>
+    Effect.gen(function*() {
+      const { scripted, tools } = yield* openPools({ pools: { default: { size: 1 } } })
+      const call = yield* begin(Stream.runCollect(tools.steps({ n: 10 })))
+      yield* after("450 millis")
+      yield* scripted.worker("default/0").loseChannel()
+      yield* after("5 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(call), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+      assert.deepStrictEqual(scripted.journal.map(({ elements }) => elements), [10])
+    }))
+
+  it.effect("takes the caller's cancellation along when it is whole again", () =>
+    Effect.gen(function*() {
+      const { scripted, tools } = yield* openPools({ pools: { default: { size: 1 } } })
+      const call = yield* begin(Stream.runDrain(tools.steps({ n: 100 })))
+      yield* after("450 millis")
+      yield* scripted.worker("default/0").loseChannel()
+      yield* Fiber.interrupt(call)
+      yield* after("5 seconds")
+      assert.deepStrictEqual(scripted.journal.map(({ how, outcome }) => [outcome, how]), [["cancelled", "generator"]])
+      assert.strictEqual(yield* tools.add({ a: 1, b: 1 }), 2)
+    }))
+
+  it.effect("and a worker that has forgotten its host, with an idempotent call: the same process may be given it again", () =>
     Effect.gen(function*() {
       const { scripted, tools } = yield* openPools({ pools: { default: { size: 1 } } })
       const call = yield* begin(tools.again({ n: 3 }))
       yield* after("500 millis")
-      yield* scripted.worker("default/0").loseChannel()
+      yield* scripted.worker("default/0").loseSession
       yield* after("5 seconds")
       assert.strictEqual(yield* Fiber.join(call), 3)
       assert.deepStrictEqual(scripted.journal.map(({ generation, outcome }) => [generation, outcome]), [[0, "cancelled"], [0, "done"]])
     }))
 
-  it.effect("with a call that is not idempotent: nobody knows, because the process goes on", () =>
+  it.effect("and a worker that has forgotten its host, with a call that is not idempotent: nobody knows", () =>
     Effect.gen(function*() {
       const { scripted, tools } = yield* openPools({ pools: { default: { size: 1 } } })
       const call = yield* begin(tools.record({ n: 3 }))
       yield* after("500 millis")
-      yield* scripted.worker("default/0").loseChannel()
+      yield* scripted.worker("default/0").loseSession
       const error = yield* errorOf(call)
       assert.isTrue(error._tag === "OutcomeUnknown" && error.began)
       yield* after("5 seconds")

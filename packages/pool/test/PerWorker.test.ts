@@ -41,7 +41,7 @@ describe("a perWorker child", () => {
       assert.deepStrictEqual(journal.slice(1), ["down a/0 0 undefined", "up a/0 1 1003"])
       yield* scripted.worker("a/0").loseChannel()
       yield* after("1 second")
-      assert.deepStrictEqual(journal.slice(3), ["down a/0 1 undefined", "up a/0 1 1003"])
+      assert.deepStrictEqual(journal.slice(3), ["down a/0 1 1003", "up a/0 1 1003"])
     })))
 
   it.effect("that ends is started again, and takes along those after it, no other part of its worker", () =>

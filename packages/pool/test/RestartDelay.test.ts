@@ -56,7 +56,18 @@ describe("the delay of a restart", () => {
         const refusal = yield* Effect.flip(stepOf(delay)(0, failed(gaveUp(started(refused)))))
         assert.include(refusal, { _tag: "DeterministicBootFailure", worker: "default/0", stage: "handshake", adapter: undefined })
         assert.include(String(refusal), "Install matching versions")
-        for (const error of [boot("exit"), boot("spawn"), boot("timeout"), boot("bind"), started(exited), gaveUp(boot("exit")), "no"]) {
+        for (
+          const error of [
+            boot("exit"),
+            boot("spawn"),
+            boot("timeout"),
+            boot("bind"),
+            boot("start"),
+            started(exited),
+            gaveUp(boot("exit")),
+            "no"
+          ]
+        ) {
           assert.isAtMost(yield* stepOf(delay)(0, failed(error)), 50)
         }
         assert.isAtMost(yield* stepOf(delay)(0, { id: "process", reason: ExitReason.ExitReason.Defect({ defect: boot("import") }) }), 50)

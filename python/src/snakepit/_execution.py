@@ -182,8 +182,6 @@ class Executor:
                     self.finish(job)
                 return
             with self._lock:
-                if job.tool.payload.input is None:
-                    job.feed = None
                 job.for_main = self._is_for_main(job.tool)
                 self._main_free = True
                 self._give(job)

@@ -100,7 +100,7 @@ def serve(
     with status.stage("bind", EX_SOFTWARE):
         server = Server(executor, catalogue, token, max_payload)
         server.start(socket)
-    signal.signal(signal.SIGTERM, lambda *_: executor.drain())
+    signal.signal(signal.SIGTERM, lambda *_: server.drain())
     status.write({"status": "ready", "pid": os.getpid(), "tools": [tool.name for tool in catalogue.tools]})
     executor.run()
     # while the stream is open: the host hears that the worker lives, and has what its last calls said

@@ -18,6 +18,8 @@ from snakepit._job import Job
 from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, prepare
 from snakepit._tool import Tool
 
+GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
+
 T = TypeVar("T")
 
 
@@ -37,7 +39,11 @@ class Loop:
         self._given.append((job, tool))
         if not self._woken:
             self._woken = True
-            self._running().call_soon_threadsafe(self._take)
+            loop = self._running()
+            if threading.current_thread() is self._thread:
+                loop.call_soon(self._take)  # what ends makes room for the next: no system call for that
+            else:
+                loop.call_soon_threadsafe(self._take)
 
     def complete(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine that runs on the loop; blocks another thread until then."""
@@ -89,8 +95,8 @@ class Loop:
             running.set(job)
             if job.deadline is not None:
                 late = asyncio.get_running_loop().call_at(job.deadline, self._expire, job)
-            if job.feed is not None:
-                arguments[tool.payload.input or ""] = AsyncInputs(job, job.feed, tool.payload, self._wait)
+            if job.feed is not None and tool.payload.input is not None:
+                arguments[tool.payload.input] = AsyncInputs(job, job.feed, tool.payload, self._wait)
             if tool.streams:
                 outcome = await self._stream(job, tool, arguments)
             else:
@@ -166,4 +172,6 @@ async def _cancel_others() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    if others:
+        await asyncio.wait(others, timeout=GOODBYE_SECONDS)
+    await asyncio.get_running_loop().shutdown_asyncgens()

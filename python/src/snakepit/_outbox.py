@@ -176,17 +176,19 @@ class Outbox:
                 self._written = max(self._written, response.batch)
                 self._changed.notify_all()
 
+    def has_more(self, writer: Writer) -> bool:
+        """Whether this writer's stream has something to say, or has to end."""
+        return (
+            self._writer is not writer
+            or bool(self._begun)
+            or self._last() >= writer.next
+            or self._read > writer.acknowledged
+            or self._ended
+        )
+
     def _take(self, writer: Writer) -> ConnectResponse | None:
         with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._writer is not writer
-                    or self._begun
-                    or self._last() >= writer.next
-                    or self._read > writer.acknowledged
-                    or self._ended
-                )
-            )
+            self._changed.wait_for(lambda: self.has_more(writer))
             if self._writer is not writer:
                 return None
             self._tell_begun()

@@ -79,7 +79,7 @@ class Payload:
                 fitting: dict[str, Any] = self._whole.decode(payload)
                 if len(fitting) == payload[0] & 0x0F:
                     return fitting
-            except (msgspec.MsgspecError, NotImplementedError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError):
                 pass  # said below, with the name of the parameter
         values = self._decode(payload) if payload else {}
         self._check_names(values)

@@ -61,8 +61,8 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
             job.outbox.flush(FLUSH_SECONDS)
         running.set(job)
         began = time.monotonic()
-        if job.feed is not None:
-            arguments[tool.payload.input or ""] = Inputs(job, job.feed, tool.payload, ledger.wait)
+        if job.feed is not None and tool.payload.input is not None:
+            arguments[tool.payload.input] = Inputs(job, job.feed, tool.payload, ledger.wait)
         if tool.streams:
             outcome = _stream(ledger, job, tool, arguments)
         else:

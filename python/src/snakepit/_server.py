@@ -26,19 +26,26 @@ import grpc
 
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
+from snakepit._execute import AT_ONCE, Unary
 from snakepit._execution import Executor
+from snakepit._health import Health
 from snakepit._job import Job
 from snakepit._outbox import NeverSaid
 from snakepit._session import HOLD_SECONDS, Session, Stream
 
+SERVICE = "snakepit.v1.WorkerService"
 STREAMS = 8  # one serves; the others are old ones going away, or a host that has not said Hello
 SOCKET_PATH_BYTES = 107  # what sun_path holds on Linux
-OPTIONS = [
-    ("grpc.so_reuseport", 0),
-    # a batch holds several frames, each within max_payload: the worker checks them one by one
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-]
+BESIDE_PAYLOAD = 8 * 1024 * 1024  # a batch is 4 MiB or one larger frame: its payload, and what stands around that
+
+
+def options(max_payload: int) -> list[tuple[str, int]]:
+    """Of gRPC's server. What is too large for one frame but not for a message is answered, not cut off."""
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_payload + BESIDE_PAYLOAD),
+        ("grpc.max_send_message_length", -1),
+    ]
 
 
 class BrokenRule(Exception):
@@ -55,12 +62,22 @@ class Server:
         self._max_payload = max_payload
         self._lock = threading.Lock()
         self._session: Session | None = None
-        self._server = grpc.server(ThreadPoolExecutor(STREAMS, "snakepit-stream"), options=OPTIONS)
+        self._health = Health([SERVICE])
+        self._server = grpc.server(
+            ThreadPoolExecutor(STREAMS + AT_ONCE, "snakepit-stream"), options=options(max_payload)
+        )
+        unary = Unary(executor, catalogue, token, max_payload)
+        execute = grpc.unary_unary_rpc_method_handler(
+            unary.execute, _wire.ExecuteRequest.FromString, _wire.ExecuteResponse.SerializeToString
+        )
         connect = grpc.stream_stream_rpc_method_handler(
             self._connect, _wire.ConnectRequest.FromString, _wire.ConnectResponse.SerializeToString
         )
         self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler("snakepit.v1.WorkerService", {"Connect": connect})]
+            [
+                grpc.method_handlers_generic_handler(SERVICE, {"Connect": connect, "Execute": execute}),
+                self._health,
+            ]
         )
 
     def start(self, socket: str) -> None:
@@ -75,6 +92,11 @@ class Server:
         finally:
             os.umask(before)
         self._server.start()
+
+    def drain(self) -> None:
+        """Lets the running calls finish and takes no other. Safe in a signal handler."""
+        self._executor.drain()
+        self._health.drain()
 
     def stop(self, grace: float) -> None:
         """Lets the stream write what was said, at most `grace` seconds, and ends it."""

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -76,6 +77,13 @@ def wait_for(path: str) -> str:
     """Holds the main thread, but not the GIL, until someone opens the fifo for writing."""
     with open(path) as fifo:
         return fifo.read()
+
+
+@tool
+def wait_until(path: str) -> None:
+    """Returns when the file exists; unlike `wait_for`, its thread handles signals meanwhile, whenever they come."""
+    while not Path(path).exists():
+        time.sleep(0.001)
 
 
 @tool

@@ -3,7 +3,7 @@
 import datetime
 import enum
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from snakepit import tool
+from snakepit import adapter, tool
 
 T = TypeVar("T")
 
@@ -223,6 +223,36 @@ def nothing() -> None:
 @tool
 def stream(values: list[Point]) -> Iterator[Point]:
     yield from values
+
+
+@tool(idempotent=True, deterministic=True, timeout=2.5, hard_limit=60)
+async def promised(value: int) -> int:
+    return value
+
+
+@tool(blocking=True)
+async def counted(to: int) -> AsyncIterator[int]:
+    for number in range(to):
+        yield number
+
+
+@tool
+def total(start: float, values: Iterator[Point]) -> float:
+    return start + sum(value.x for value in values)
+
+
+@adapter
+class Shelf:
+    """Tools that share a state."""
+
+    def __init__(self) -> None:
+        self.books: list[str] = []
+
+    @tool
+    def put(self, book: str) -> list[str]:
+        """Puts one more on it."""
+        self.books.append(book)
+        return self.books
 
 
 @tool

@@ -49,10 +49,7 @@ export class Outbox {
   /** Where the next frame is written to: it leaves in this tick, when the worker has read enough. */
   say(): Frames.Batch {
     if (this.open.size >= batchBytes) this.seal()
-    if (!this.scheduled) {
-      this.scheduled = true
-      process.nextTick(this.flush) // the same macrotask: a lone call waits for nothing
-    }
+    this.schedule()
     return this.open
   }
 
@@ -61,7 +58,7 @@ export class Outbox {
     if (this.ended) return
     if (batch > this.written) throw new NeverWritten(`it has read batch ${batch}, it says; ${this.written} were written`)
     this.forget(batch)
-    if (this.hasMore()) this.flush()
+    if (this.hasMore()) this.schedule()
   }
 
   /** The host has taken a response of the worker, of so many bytes. */
@@ -115,6 +112,12 @@ export class Outbox {
       this.write(this.kept[next]!.sealed(this.written, this.heard))
       this.hasTold()
     }
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    process.nextTick(this.flush) // the same macrotask: a lone call waits for nothing
   }
 
   private hasMore(): boolean {

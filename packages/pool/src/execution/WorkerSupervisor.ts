@@ -4,7 +4,7 @@
  * ```text
  * <slot>       rest_for_one
  * ├─ process   the external process            ends ⇒ all below go with it
- * ├─ channel   the stream to it                ends ⇒ the process lives on; a new stream is opened
+ * ├─ channel   the stream to it                ends ⇒ the process lives on; the next stream goes on with its calls
  * ├─ heartbeat asks whether it answers         tells the watchdog
  * ├─ watchdog  judges it                       fails `process` when it is stopped, hung, unreachable, or runs a call beyond its limit
  * └─ …         the application's own           `perWorker`; ends ⇒ those after it, no other part of the worker

@@ -3,25 +3,25 @@
  *
  * **When to use**
  *
- * To test what an application does with its pools, and the pools themselves: make a worker crash, freeze, lose its channel or refuse to
- * boot at a chosen moment, and read in the journal what ran, where, and how often.
+ * To test what an application does with its pools, and the pools themselves: make a worker crash, freeze, lose its channel, forget its host or
+ * refuse to boot at a chosen moment, and read in the journal what ran, where, and how often. {@link layer} puts it where an application has
+ * its pools.
  *
  * **Details**
  *
- * Tools are TypeScript functions and generators over the decoded arguments, with durations on the clock in the context, so `TestClock`
- * rules them. Everything above the port is the real thing: the supervision tree, the dispatch, the clients. A worker is named as in
- * events, `default/0`, and its handle outlives its processes.
+ * Tools are TypeScript functions, generators, Effects and Streams over the decoded arguments, with durations on the clock in the context, so
+ * `TestClock` rules them: see `ScriptedTool`. Everything above the port is the real thing: the supervision tree, the dispatch, the clients. A worker is
+ * named as in events, `default/0`, and its handle outlives its processes.
  *
  * **Gotchas**
  *
- * A worker runs one tool at a time, as Python does. A cancelled function goes on to its end; a cancelled generator ends at its next
- * element. To harm a worker that has no process is a mistake in the test: it dies with a message that says so.
+ * To harm a worker that has no process is a mistake in the test: it dies with a message that says so. A pool that stops waits for what its workers run,
+ * up to `stopGrace` of virtual time: let calls end before the test does.
  *
  * **Example** (A call survives the worker it was given to)
  *
  * ```ts
- * import { RegisteredName, Supervisor } from "@snakepit/core"
- * import { Pool, PoolConfig, PoolDirectory, PoolsSupervisor, Tool } from "@snakepit/pool"
+ * import { Pool, Tool } from "@snakepit/pool"
  * import { ScriptedRuntime } from "@snakepit/pool/testing"
  * import { Effect, Fiber, Schema } from "effect"
  * import { Rpc, RpcGroup } from "effect/rpc"
@@ -31,34 +31,37 @@
  *   Rpc.make("double", { payload: { n: Schema.Int }, success: Schema.Int }).annotate(Tool.Idempotent, true)
  * ) {}
  *
- * const test = Effect.gen(function*() {
- *   const scripted = ScriptedRuntime.make({ tools: { double: { run: ({ n }) => 2 * n, takes: "1 second" } } })
- *   const config = RegisteredName.make<PoolDirectory.PoolSettings>("config")
- *   const defaults = yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)({})
- *   yield* RegisteredName.register(config, { pools: { default: defaults } })
- *   const directory = PoolDirectory.make(config)
- *   yield* Supervisor.start(PoolsSupervisor.make(directory, scripted.runtime))
+ * const scripted = ScriptedRuntime.make({
+ *   tools: { double: { run: ({ n }) => 2 * n, takes: "1 second" } }
+ * })
  *
- *   const tools = yield* Effect.provideService(Pool.client(Tools), Pool.Pools, { directory, codec: scripted.runtime.codec })
+ * const test = Effect.gen(function*() {
+ *   const tools = yield* Pool.client(Tools)
  *   const call = yield* Effect.forkChild(tools.double({ n: 4 }), { startImmediately: true })
  *   yield* TestClock.adjust("500 millis")
  *   yield* scripted.worker("default/0").crash("SIGSEGV")
  *   yield* TestClock.adjust("1 second")
  *   yield* Fiber.join(call) // => 8
  *   scripted.journal.map(({ outcome, worker }) => [worker, outcome]) // => [["default/0", "lost"], ["default/1", "done"]]
- * })
+ * }).pipe(Effect.provide([ScriptedRuntime.layer(scripted), TestClock.layer()]))
  * ```
  *
  * @see {@link ../WorkerRuntime.ts} for the port
  */
-import { Child, MonotonicClock, Supervisor } from "@snakepit/core"
+import { Child, DynamicSupervisor, MonotonicClock, RegisteredName, Supervisor } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as PoolsSupervisor from "../control/PoolsSupervisor.ts"
 import * as HandshakePatience from "../execution/HandshakePatience.ts"
 import * as ExitClass from "../ExitClass.ts"
+import * as Pool from "../Pool.ts"
+import * as PoolConfig from "../PoolConfig.ts"
+import * as PoolDirectory from "../PoolDirectory.ts"
 import * as WorkerError from "../WorkerError.ts"
 import type { Evidence, Imposed, PayloadCodec, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
@@ -70,10 +73,14 @@ export type { Execution } from "./ScriptedProcess.ts"
 /** What {@link make} takes. */
 export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool }
+  /** Calls that a worker runs at once. 1 by default. */
+  readonly concurrency?: number | undefined
   /** `ScriptedCodec.json` by default. */
   readonly codec?: PayloadCodec | undefined
   /** From a process's start to its ready line, of workers and spares alike; no time by default. */
   readonly bootTakes?: Duration.Input | undefined
+  /** How long a broken channel stays broken; no time by default. */
+  readonly redialTakes?: Duration.Input | undefined
   /** How long a process that does not come up takes to end; no time by default. */
   readonly failedBootTakes?: Duration.Input | undefined
 }
@@ -96,8 +103,10 @@ export interface ScriptedWorker {
    * without `/proc`. By default what is: stopped while it is frozen.
    */
   readonly appears: (state: Evidence["state"] | undefined, share?: number) => Effect.Effect<void>
-  /** The channel breaks; the process lives on. */
+  /** The channel breaks; the process lives on, with its calls, and says what is left to say on the next one. */
   readonly loseChannel: (detail?: string) => Effect.Effect<void>
+  /** The process forgets its host: its channel breaks, its calls are cancelled, and nobody is told how they ended. */
+  readonly loseSession: Effect.Effect<void>
   /** Its next boots fail with `BootFailed`. */
   readonly refuseBoots: (times: number, stage?: WorkerError.BootFailed["stage"]) => Effect.Effect<void>
   /** Its wire throws what it is given at the next `submit`: a mistake in a runtime, for tests of what stands it. */
@@ -162,7 +171,9 @@ interface Hall {
 }
 
 /** A runtime whose workers serve `tools`. */
-export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, tools }: Options): ScriptedRuntime => {
+export const make = (
+  { bootTakes, codec = ScriptedCodec.json, concurrency = 1, failedBootTakes = 0, redialTakes = 0, tools }: Options
+): ScriptedRuntime => {
   const journal: Array<ScriptedProcess.Execution> = []
   const benches = new Map<string, Bench>()
   const halls = new Map<string, Hall>()
@@ -195,6 +206,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
     Effect.sync(() => void Object.assign(refusals, { left: times, stage }))
   const orNone = (end: (() => void) | undefined, what: string): Effect.Effect<void> =>
     end === undefined ? Effect.die(new Error(`there is no ${what} now`)) : Effect.sync(end)
+  const loseChannel = (name: string, detail: string) =>
+    Effect.suspend(() => {
+      const { lose } = bench(name)
+      return orNone(lose && (() => lose(detail)), `channel of worker ${name}`)
+    })
   const bootFailed = (worker: string, stage: WorkerError.BootFailed["stage"], detail: string) =>
     new WorkerError.BootFailed({ worker, stage, adapter: "scripted", detail, output: [] })
 
@@ -214,7 +230,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
       }
       yield* refused(refusals, worker)
       if (hall(pool).endReaper === undefined) return yield* bootFailed(worker, "spawn", "there is no Reaper")
-      return ScriptedProcess.make({ pid: ++pids, tools, codec, journal })
+      return ScriptedProcess.make({ pid: ++pids, tools, concurrency, codec, journal })
     }).pipe((start) => {
       const { launching } = hall(pool)
       let up = false
@@ -252,7 +268,7 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
         const started = takeSpare(seat.pool) ?? (yield* seat.governed(launch(seat.pool, seat.name, at.refusals, seat.config.startTimeout)))
         started.fill(seat, generation)
         at.process = started
-        yield* Effect.forkScoped(Effect.raceFirst(started.thread, Deferred.await(started.ended)), { startImmediately: true })
+        yield* Effect.forkScoped(Effect.raceFirst(started.threads, Deferred.await(started.ended)), { startImmediately: true })
         yield* Effect.addFinalizer(() =>
           Effect.gen(function*() {
             if (!started.over) {
@@ -343,23 +359,24 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
           yield* Effect.orDie(supervisor.failChild("process", silent))
           return yield* lost(silent.message)
         }
+        if (dialled.hasSession()) yield* Effect.raceFirst(Effect.sleep(redialTakes), Deferred.await(dialled.ended))
         if (dialled.over) return yield* lost("it broke before the handshake")
-        const connection = dialled.connect()
-        const lose = (detail: string) => {
-          connection.sink.broken()
-          dialled.disconnect(connection, `the channel broke (${detail})`)
-        }
+        const connection = dialled.connect(monotonic.now())
+        const lose = (detail: string) => dialled.disconnect(connection, `the channel broke (${detail})`, monotonic.now())
         at.lose = lose
         yield* Effect.addFinalizer(() =>
           Effect.gen(function*() {
             if (at.lose === lose) at.lose = undefined
-            if (connection.open && seat.verdict() === undefined) {
+            if (!connection.open) return // it was cut: the session waits for the next one
+            if (seat.verdict() === undefined) {
               connection.sink.broken()
               const drained = Effect.raceFirst(dialled.drain(connection), Deferred.await(connection.lost))
               const [took] = yield* Effect.timed(Effect.timeoutOption(drained, seat.config.stopGrace))
               dialled.drainTook = took
             }
-            dialled.disconnect(connection, "its supervisor stopped it")
+            const verdict = seat.verdict()
+            dialled.leave(verdict === undefined ? "its supervisor stopped it" : `it was replaced: ${verdict._tag}`)
+            dialled.disconnect(connection, "its supervisor stopped it", monotonic.now())
           })
         )
         const life: Effect.Effect<never, WorkerError.HandshakeFailed | WorkerError.ChannelLost> = Effect.flatMap(
@@ -424,11 +441,11 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
             return { pid, state, cpuMillis, threads: new Map([[pid, cpuMillis]]), majorFaults: 0 }
           }
         }),
-      loseChannel: (detail = "as scripted") =>
-        Effect.suspend(() => {
-          const { lose } = bench(name)
-          return orNone(lose && (() => lose(detail)), `channel of worker ${name}`)
-        }),
+      loseChannel: (detail = "as scripted") => loseChannel(name, detail),
+      loseSession: Effect.andThen(
+        Effect.map(living(name), (process) => process.leave("the worker does not know the session any more")),
+        loseChannel(name, "the worker forgot its host")
+      ),
       refuseBoots: refuse(bench(name).refusals),
       throwAtSubmit: (defect) => Effect.map(living(name), (process) => void (process.broken = defect))
     }),
@@ -456,6 +473,27 @@ export const make = ({ bootTakes, codec = ScriptedCodec.json, failedBootTakes = 
       [...benches].flatMap(([name, { process }]) => process === undefined || Deferred.isDoneUnsafe(process.ended) ? [] : [name]).toSorted()
   }
 }
+
+const Pools = Schema.Record(Schema.String, PoolConfig.PoolConfig)
+
+/**
+ * The pools of an application on scripted workers: for tests, in the place of the application's own. One pool `default` with the default settings,
+ * unless `pools` names others. Starts them when it is built and stops them with its scope.
+ */
+export const layer = (
+  { runtime }: ScriptedRuntime,
+  pools: { readonly [pool: string]: PoolConfig.PoolConfigInput } = { default: {} }
+): Layer.Layer<Pool.Pools> =>
+  Layer.effect(
+    Pool.Pools,
+    Effect.gen(function*() {
+      const config = RegisteredName.make<PoolDirectory.PoolSettings>("config")
+      yield* RegisteredName.register(config, { pools: yield* Schema.decodeUnknownEffect(Pools)(pools) })
+      const directory = PoolDirectory.make(config)
+      yield* DynamicSupervisor.start(PoolsSupervisor.make(directory, runtime))
+      return { directory, codec: runtime.codec }
+    }).pipe(Effect.orDie)
+  )
 
 const getOrMake = <A>(map: Map<string, A>, key: string, make: () => A): A => {
   const present = map.get(key)

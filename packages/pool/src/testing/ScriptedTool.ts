@@ -1,40 +1,81 @@
 /**
- * A tool of a scripted worker: a TypeScript function over the decoded arguments, and how long it takes.
+ * A tool of a scripted worker: a TypeScript function over the decoded arguments, how long it takes, and what its worker announces of it.
+ *
+ * | what it gives        | stands for                  | when it is cancelled, `how` is                                     |
+ * | -------------------- | --------------------------- | ------------------------------------------------------------------ |
+ * | a value              | a function                  | `finished`: it goes on to its end. `cooperative` if it is declared so |
+ * | an iterator          | a generator                 | `generator`: it is closed at its next element                      |
+ * | an `Effect`          | an async function           | `async`: it is interrupted                                         |
+ * | a `Stream`           | an async generator          | `generator`: it is interrupted                                     |
+ *
+ * Whatever has not begun is dropped: `queued`.
  */
+import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
+import type * as Stream from "effect/Stream"
 import type { PythonException } from "../CallError.ts"
 import type { WireTool } from "../Wire.ts"
 
-/** A function returns the result, a generator yields the elements of a stream; both may throw {@link Raised}. */
-export type Run = (args: any) => unknown
+/** What a tool can ask of its call, as `snakepit.current()` in Python. */
+export interface Current {
+  /** The worker's name: `default/0`. */
+  readonly worker: string
+  readonly session: string | undefined
+  /** W3C trace context in binary, of a sampled call. */
+  readonly trace: Uint8Array | undefined
+  /** What was left when it was sent. */
+  readonly deadlineMillis: number
+}
+
+/**
+ * Gives the result, an iterator or a `Stream` of elements, or an `Effect` of the result; it may throw or fail with {@link Raised}. The argument that
+ * is a stream of inputs is a `Stream` that fails with {@link InputFailed}.
+ */
+export type Run = (args: any, current: Current) => unknown
 
 /** A tool with a duration, on the clock of the test. A plain function is one that takes no time. */
-export interface Timed {
+export interface Timed extends Partial<Omit<WireTool, "name">> {
   readonly run: Run
   /** Before the result, or before the first element. */
   readonly takes?: Duration.Input | undefined
   /** Before each further element. */
   readonly every?: Duration.Input | undefined
+  /** Told to stop while it takes its time, it does so at once. */
+  readonly cooperative?: boolean | undefined
 }
 
 export type ScriptedTool = Run | Timed
 
-/** What its worker says of a tool. */
-export const announced = (name: string, tool: ScriptedTool = () => null): WireTool => ({
-  name,
-  streams: isGenerator(typeof tool === "function" ? tool : tool.run),
-  description: "",
-  timeoutMillis: undefined,
-  hardLimitMillis: undefined,
-  idempotent: false,
-  deterministic: false,
-  blocking: false,
-  threadSensitive: false,
-  input: undefined,
-  contract: undefined
-})
+/** What the inputs of a tool fail with when the caller's stream has failed. */
+export class InputFailed extends Data.TaggedError("InputFailed")<{ readonly failure: string }> {
+  override get message(): string {
+    return this.failure
+  }
+}
 
-const isGenerator = ({ constructor }: Run): boolean => constructor.name === "GeneratorFunction"
+/** A tool's stream of inputs, as its arguments have it. */
+export type Inputs<A> = Stream.Stream<A, InputFailed>
+
+export const timed = (tool: ScriptedTool): Timed => typeof tool === "function" ? { run: tool } : tool
+
+/** What its worker says of a tool; `streams` must be said of one that gives a `Stream`. */
+export const announced = (name: string, tool: ScriptedTool = () => null): WireTool => {
+  const { cooperative: _cooperative, every: _every, run, takes: _takes, ...said } = timed(tool)
+  return {
+    name,
+    streams: run.constructor.name === "GeneratorFunction",
+    description: "",
+    timeoutMillis: undefined,
+    hardLimitMillis: undefined,
+    idempotent: false,
+    deterministic: false,
+    blocking: false,
+    threadSensitive: false,
+    input: undefined,
+    contract: undefined,
+    ...said
+  }
+}
 
 /** A Python exception, as a tool raises it. */
 export class Raised extends Error {
@@ -76,4 +117,8 @@ export const raw = (payload: Uint8Array): Raw => new Raw(payload)
 
 /** Whatever a tool has thrown, as Python would have raised it. */
 export const raisedBy = (thrown: unknown): PythonException =>
-  thrown instanceof Raised ? thrown.exception : exception("RuntimeError", String(thrown))
+  thrown instanceof Raised
+    ? thrown.exception
+    : thrown instanceof InputFailed
+    ? exception("snakepit.InputFailed", thrown.failure)
+    : exception("RuntimeError", String(thrown))

@@ -34,25 +34,32 @@ export const renewal = ({ adapter, out, path }: Pick<Options, "adapter" | "path"
   return ["snakepit codegen --adapter", adapter, ...path.map((folder) => `--path ${shown(folder)}`), "--out", shown(out)].join(" ")
 }
 
+/** A file as it is shown: from here, where that is shorter. */
+const shown = (file: string): string => {
+  const here = relative(process.cwd(), file)
+  return here.length < file.length ? here : file
+}
+
 const detailOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /** Tells on the console what was done, and on standard error what has no schema. */
 export const run = (options: Options): Effect.Effect<void, CodegenError.CodegenError> =>
   Effect.gen(function*() {
     const { adapter, check, out } = options
+    const file = shown(out)
     const description = yield* Describe.describe(options)
     const made = contractSource(description, renewal(options))
     for (const problem of description.problems) yield* Console.error(`warning  ${problem}: it is Schema.Unknown in the contract`)
     const unusable = (attempt: "read" | "write") => (cause: unknown) =>
-      new CodegenError.ContractFileUnusable({ file: out, attempt, detail: detailOf(cause) })
+      new CodegenError.ContractFileUnusable({ file, attempt, detail: detailOf(cause) })
     const found = check || existsSync(out)
       ? yield* Effect.try({ try: () => readFileSync(out, "utf8"), catch: unusable("read") })
       : undefined
     const tools = `${description.tools.length} tool${description.tools.length === 1 ? "" : "s"} of ${adapter}`
-    if (found === made) return yield* Console.log(`${out} is current: ${tools}`)
+    if (found === made) return yield* Console.log(`${file} is current: ${tools}`)
     if (check) {
-      return yield* new CodegenError.ContractNotCurrent({ file: out, adapter, changes: Difference.between(found ?? "", made) })
+      return yield* new CodegenError.ContractNotCurrent({ file, adapter, changes: Difference.between(found ?? "", made) })
     }
     yield* Effect.try({ try: () => writeFileSync(out, made), catch: unusable("write") })
-    yield* Console.log(`${out} is written: ${tools}`)
+    yield* Console.log(`${file} is written: ${tools}`)
   })

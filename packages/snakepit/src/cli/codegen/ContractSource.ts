@@ -20,10 +20,14 @@ export const NdArray: Schema.Codec<NdArray> = Schema.Union([
 const none: ReadonlySet<string> = new Set()
 
 /** A duration as people write it. */
-const duration = (millis: number): string =>
-  JSON.stringify(
-    millis % 60_000 === 0 ? `${millis / 60_000} minutes` : millis % 1000 === 0 ? `${millis / 1000} seconds` : `${millis} millis`
-  )
+const duration = (millis: number): string => {
+  const [unit, name] = millis % 60_000 === 0
+    ? [60_000, "minute"] as const
+    : millis % 1000 === 0
+    ? [1000, "second"] as const
+    : [1, "milli"] as const
+  return JSON.stringify(`${millis / unit} ${name}${millis === unit ? "" : "s"}`)
+}
 
 const annotationsOf = ({ facts }: ToolDescription): ReadonlyArray<string> => [
   ...facts.idempotent ? ["Tool.Idempotent, true"] : [],

@@ -116,7 +116,11 @@ const enumSource = (values: ReadonlyArray<unknown>): Layout.Layout => {
   return values.includes(null) ? literals.length === 0 ? "Schema.Null" : call("Schema.NullOr", source) : source
 }
 
-const unionSource = (members: ReadonlyArray<JsonSchema>, names: Names): Layout.Layout => {
+/** Any number: an integer is one. */
+const isNumber = (schema: JsonSchema): boolean => schema.type === "number" && Object.keys(schema).length === 1
+
+const unionSource = (all: ReadonlyArray<JsonSchema>, names: Names): Layout.Layout => {
+  const members = all.some(isNumber) ? all.filter((member) => member.type !== "integer" || isLarge(member)) : all
   const sources = members.filter(({ type }) => type !== "null").map((member) => schemaSource(member, names))
   const union = sources.length === 1 ? sources[0]! : call("Schema.Union", Layout.list("[", sources, "]"))
   return sources.length === members.length ? union : call("Schema.NullOr", union)
