@@ -66,6 +66,8 @@ export interface Call extends Line.Linked<Call> {
   attempt: number
   /** When the present attempt was sent. */
   sentAt: number
+  /** When its worker said that it began; `undefined` while it has not. */
+  startedAt: number | undefined
   /** When the present attempt is over by its limits. */
   limitAt: number
   /** When its worker is replaced, if it runs still. */

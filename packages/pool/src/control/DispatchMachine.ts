@@ -201,6 +201,7 @@ const accept = ({ calls, config, limits }: DispatchState, offer: Offer): Call =>
     blocking: offer.blocking ?? false,
     attempt: 0,
     sentAt: 0,
+    startedAt: undefined,
     limitAt: 0,
     replaceAt: Number.POSITIVE_INFINITY,
     began: false,
@@ -346,6 +347,7 @@ const send = (step: Step, call: Call, slot: Slot): void => {
   call.stage = "Sent"
   call.slot = slot.slot
   call.sentAt = now
+  call.startedAt = undefined
   call.limitAt = Math.min(now + attemptMillis, deadline)
   call.replaceAt = now + (call.hardLimitMillis ?? call.callTimeoutMillis + state.limits.cancelGrace)
   call.cost = Pace.costOf(state.pace, tool)
@@ -422,6 +424,7 @@ const started = ({ now, state }: Step, slot: number, id: number): void => {
   if (call.began && !call.idempotent) state.ledger.twice++
   call.began = true
   if (call.stage === "Sent") call.stage = "Running"
+  call.startedAt = now
   if (call.alone) Pace.answered(state.pace, now - call.sentAt)
 }
 
@@ -439,9 +442,12 @@ const done = (step: Step, index: number, id: number, payload: Uint8Array): void 
   pump(step, state.slots[index])
 }
 
-/** How long the call has kept its worker: since it was sent, or since what was before it was over. */
-const learn = ({ now, state }: Step, call: Call): void =>
-  Pace.ran(state.pace, call.offer.tool, now - Math.max(call.sentAt, state.slots[call.slot]!.movedAt))
+/** A call that has run is over: how long it has kept its worker. */
+const learn = ({ now, state }: Step, { alone, offer, sentAt, slot, startedAt }: Call): void => {
+  const { calls, movedAt } = state.slots[slot]!
+  if (startedAt === undefined) Pace.flew(state.pace, offer.tool, now - Math.max(sentAt, movedAt), alone && calls.length === 1)
+  else Pace.ran(state.pace, offer.tool, now - Math.max(startedAt, movedAt))
+}
 
 const failed = (step: Step, index: number, id: number, failure: WireFailure): void => {
   const { state } = step

@@ -12,9 +12,11 @@
  * worker is sent more while all that it has costs no more than {@link budget}. A slow tool costs more than that, and so does one that is not
  * known yet: nothing is sent behind it. Nor is anything sent behind a call that is late, whatever its tool is known for.
  *
- * How long a call kept its worker is the time since it was sent, or since the worker's last result if that is later. Results that come in one
- * batch share the time that the batch took: the first is charged all of it and the others nothing, which comes to the same in the mean.
- * What is over at once was sent alone, so its share of the way is charged too; that is made good by twice the round trip.
+ * A worker says that a call began, unless it can say in the same breath that it ended: so of a slow call it is known how long it ran. A quick
+ * one has kept its worker since the one before it ended, or since it was sent if that is later. Results that come in one batch share its time: the
+ * first is charged all of it and the others nothing, which comes to the same in the mean. What was sent alone is charged half of its time: the
+ * other half is the way, and when more are sent the batch tells better. No single sample counts for more than a few milliseconds, so that a
+ * host or a worker that was held up once is not taken for slow.
  */
 
 /** A mean that forgets. */
@@ -23,13 +25,13 @@ export interface Mean {
   calls: number
 }
 
-/** 64 ms: the clock counts whole milliseconds, and its error over so many is 2 %. */
-const memoryMillis = 64
+/** 16 ms: the clock counts whole milliseconds, and its error over so many is some 5 %. */
+const memoryMillis = 16
 
 /** 16: a slow tool is judged by as many calls at least. */
 const fewCalls = 16
 
-/** 4096: of the fastest tools so many calls take some 10 ms, enough of a clock of milliseconds. */
+/** 4096: of the fastest tools so many calls take some 10 ms. */
 const manyCalls = 4096
 
 /** 4: the first calls of a tool import and warm up what it needs. */
@@ -44,13 +46,19 @@ const maxTools = 1024
 /** 64: beyond it throughput gains nothing, and the worker's queue is out of reach of every policy (measured: performance.md §6). */
 export const mostAhead = 64
 
+/** 8 ms: slower than that is slow, however slow. */
+const slowMillis = 8
+
+/** 1 ms: a worker lets the word that a call began leave before it runs a tool that takes longer (`SLOW_SECONDS` in Python). */
+const quickMillis = 1
+
 /** 2 ms: a call that could run elsewhere waits no longer behind others; a round trip over a Unix socket takes a tenth of it. */
 export const longestMillis = 2
 
 export interface Pace {
   /** By tool: how long a call keeps its worker. */
   readonly tools: Map<string, Mean>
-  /** From sending to the word that a call began, of calls that found their worker idle. */
+  /** From sending to the first word of a call that found its worker idle. */
   readonly trip: Mean
 }
 
@@ -72,15 +80,23 @@ export const costOf = ({ tools }: Pace, tool: string): number => {
   return mean === undefined || mean.calls < knownCalls ? unknownMillis : Math.min(mean.millis / mean.calls, unknownMillis)
 }
 
-/** Notes how long a call kept its worker. */
-export const ran = ({ tools }: Pace, tool: string, millis: number): void => {
+/** Notes how long a call ran whose begin was told apart from its end. */
+export const ran = ({ tools }: Pace, tool: string, millis: number): void => note(tools, tool, Math.min(millis, slowMillis))
+
+/** Notes how long a call kept its worker whose begin was not told apart: a quick one. `isAlone`: its worker had no other before it came back. */
+export const flew = ({ tools, trip }: Pace, tool: string, millis: number, isAlone: boolean): void => {
+  if (isAlone) add(trip, Math.min(millis, longestMillis))
+  note(tools, tool, isAlone ? Math.min(millis / 2, quickMillis) : Math.min(millis, longestMillis))
+}
+
+/** Notes how long an idle worker took to say that it began. One that takes longer holds its interpreter: not the channel's fault. */
+export const answered = ({ trip }: Pace, millis: number): void => add(trip, Math.min(millis, longestMillis))
+
+const note = (tools: Map<string, Mean>, tool: string, millis: number): void => {
   const mean = tools.get(tool)
   if (mean !== undefined) add(mean, millis)
   else if (tools.size < maxTools) tools.set(tool, { millis, calls: 1 })
 }
-
-/** Notes how long an idle worker took to say that it began. One that takes longer than a budget holds its interpreter: not the channel's fault. */
-export const answered = ({ trip }: Pace, millis: number): void => add(trip, Math.min(millis, longestMillis))
 
 /** What the calls that a worker has may cost, in milliseconds, for it to be sent another. Two round trips: one batch is worked on, one is on its way. */
 export const budget = ({ trip }: Pace): number => Math.min(2 * trip.millis / trip.calls, longestMillis)

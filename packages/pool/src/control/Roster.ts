@@ -99,6 +99,15 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   roster.dispatcher?.()
 }
 
+/** Offers a call, whose ticket is in its place. */
+export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
+
+/** The caller is gone. */
+export const cancel = (roster: Roster, id: number): void => put(roster, { _tag: "Cancel", id })
+
+/** The caller has taken elements of a stream: as many more may come. */
+export const credit = (roster: Roster, id: number, elements: number): void => put(roster, { _tag: "Credit", id, elements })
+
 /** Hands one element of a call's stream of inputs to its worker: no more than it has asked for by {@link Ticket.want}. */
 export const input = (roster: Roster, id: number, payload: Uint8Array): void => put(roster, { _tag: "Input", id, payload })
 
