@@ -2,6 +2,7 @@
 import type { Measurement } from "../Bench.ts"
 import { peers } from "../peers/Peers.ts"
 import type { Profiled } from "../Profile.ts"
+import { dispatch } from "./Dispatch.ts"
 import { mixed } from "./Mixed.ts"
 import * as Ours from "./Ours.ts"
 import { streams } from "./Streams.ts"
@@ -9,7 +10,7 @@ import { telemetry } from "./Telemetry.ts"
 import { tenants } from "./Tenants.ts"
 import { small, throughput, workers } from "./Throughput.ts"
 
-export const measurements: ReadonlyArray<Measurement> = [throughput, mixed, tenants, streams, telemetry, peers]
+export const measurements: ReadonlyArray<Measurement> = [throughput, dispatch, mixed, tenants, streams, telemetry, peers]
 
 export const facts = {}
 
