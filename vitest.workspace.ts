@@ -6,7 +6,7 @@ import { defineConfig } from "vitest/config"
 const conditions = ["source", "node"]
 const sources = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
-const integration = ["{packages,examples}/*/test/**/*.integration.test.ts", "test/**/*.test.ts"]
+const integration = ["{packages/*,examples/*,bench}/test/**/*.integration.test.ts", "test/**/*.test.ts"]
 
 export default defineConfig({
   test: {
@@ -16,7 +16,7 @@ export default defineConfig({
         ...sources,
         test: {
           name: "unit",
-          include: ["{packages,examples}/*/test/**/*.test.ts"],
+          include: ["{packages/*,examples/*,bench}/test/**/*.test.ts"],
           exclude: integration,
           pool: "threads",
           testTimeout: 20_000, // generated cases on a loaded two-core machine; on the virtual clock nothing waits

@@ -5,8 +5,8 @@ import { Child, Contract, Snakepit } from "snakepit"
 /** Stands for the children that a user has under each worker. */
 const yours = () => [Child.make("yours", { plane: "execution", start: Effect.succeed(Effect.never) })]
 
-/** Stands for the user's configuration: what it leaves out has its default. */
-const config = { pools: { default: { python: { adapter: "tools" } } } }
+/** Stands for the user's configuration, with everything that there may be: what it leaves out has its default. */
+const config = { gateway: { listen: "unix:gateway.sock" }, pools: { default: { python: { adapter: "tools" } } } }
 
 const template = (child: Contract.ContractChild): Contract.ContractChild => ({
   ...child,

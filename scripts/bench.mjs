@@ -1,5 +1,5 @@
 // @ts-check
-/** `npm run bench -- <suite> [--json] [--rounds N]`: sets up, then measures. */
+/** `npm run bench -- <suite>`: sets up, then runs `bench/main.ts`, which says what its arguments are. */
 import { setupOrExit } from "./setup.mjs"
 import { inCheckout, root } from "./setup/Checkout.mjs"
 import { runJob } from "./setup/Job.mjs"

@@ -19,7 +19,8 @@ export const bufEnv = (env) => ({ ...env, BUF_CACHE_DIR: inCheckout("node_module
  */
 export const commands = (target) => [
   ["generate", "--clean", "-o", target],
-  ["build", "proto", "--as-file-descriptor-set", "-o", join(target, descriptors)]
+  // the worker's part alone: it is read at each start of one
+  ["build", "proto", "--path", join("proto", "snakepit", "v1", "worker.proto"), "--as-file-descriptor-set", "-o", join(target, descriptors)]
 ]
 
 if (isMain(import.meta.url)) {

@@ -4,6 +4,7 @@
  */
 import { ExitReason, Semantics, SupervisorMachine, SupervisorState } from "@snakepit/core"
 import { measurement } from "../Bench.ts"
+import * as Goal from "../Goal.ts"
 
 const children = 10
 const supervisors = 100
@@ -102,5 +103,5 @@ export const decisions = measurement({
     decisions: { unit: "per second", what: "events decided: crashes, failures by monitors, ends, terminations under three strategies" }
   },
   sides: [async () => ({ decisions: perSecond() })],
-  ratios: { "core.decisions_per_s": (round) => round.decisions }
+  ratios: { "core.decisions_per_s": { of: (round) => round.decisions, goal: Goal.atLeast({ must: 1_000_000, aim: 5_000_000 }) } }
 })

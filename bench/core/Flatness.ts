@@ -7,6 +7,7 @@
 import { Semantics } from "@snakepit/core"
 import { Effect } from "effect"
 import { divide, measurement } from "../Bench.ts"
+import * as Goal from "../Goal.ts"
 import * as Crashing from "./Crashing.ts"
 
 const restarts = 50_000
@@ -41,6 +42,9 @@ export const flatness = measurement({
     async () => ({ "restart.all_of_10k": await among(10_000, 10_000) })
   ],
   ratios: {
-    "core.restart.10k_vs_100": (round) => divide(round["restart.among_10k"], round["restart.among_100"])
+    "core.restart.10k_vs_100": {
+      of: (round) => divide(round["restart.among_10k"], round["restart.among_100"]),
+      goal: Goal.atMost({ must: 1.5, aim: 1.2 })
+    }
   }
 })

@@ -3,6 +3,7 @@ import { Semantics } from "@snakepit/core"
 import { Effect } from "effect"
 import { fileURLToPath } from "node:url"
 import { divide, measurement } from "../Bench.ts"
+import * as Goal from "../Goal.ts"
 import * as Crashing from "./Crashing.ts"
 import * as Erlang from "./Erlang.ts"
 
@@ -44,6 +45,9 @@ export const restart = measurement({
     async () => ({ "restart.otp": await ours(Semantics.otp) })
   ],
   ratios: {
-    "core.restart.vs_otp": (round) => divide(round["restart.production"], round["restart.erlang"])
+    "core.restart.vs_otp": {
+      of: (round) => divide(round["restart.production"], round["restart.erlang"]),
+      goal: Goal.atLeast({ must: 0.5, aim: 1 })
+    }
   }
 })

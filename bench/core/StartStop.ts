@@ -2,6 +2,7 @@
 import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { divide, measurement } from "../Bench.ts"
+import * as Goal from "../Goal.ts"
 
 const many = 10_000
 const times = 5 // a round: once takes too little time to tell
@@ -73,7 +74,10 @@ export const startStop = measurement({
     }
   ],
   ratios: {
-    "core.start.vs_fibers": (round) => divide(round["start.children"], round["start.fibers"]),
-    "core.stop.vs_fibers": (round) => divide(round["stop.children"], round["stop.fibers"])
+    "core.start.vs_fibers": {
+      of: (round) => divide(round["start.children"], round["start.fibers"]),
+      goal: Goal.atMost({ must: 6, aim: 3 })
+    },
+    "core.stop.vs_fibers": { of: (round) => divide(round["stop.children"], round["stop.fibers"]), goal: Goal.atMost({ must: 6, aim: 3 }) }
   }
 })

@@ -1,6 +1,7 @@
 /** What starting, restarting and holding workers costs: forked from one process that has imported everything, against spawned anew. */
 import { Effect } from "effect"
 import { divide, type Measurement, measurement } from "../Bench.ts"
+import * as Goal from "../Goal.ts"
 import * as Application from "./Application.ts"
 import { pss } from "./Memory.ts"
 
@@ -38,8 +39,14 @@ const one = measurement({
     async () => ({ "start.spawn_sklearn": await start("start_sklearn", "spawn") })
   ],
   ratios: {
-    "start.fork_vs_spawn": (round) => divide(round["start.fork"], round["start.spawn"]),
-    "start.fork_vs_spawn_sklearn": (round) => divide(round["start.fork_sklearn"], round["start.spawn_sklearn"])
+    "start.fork_vs_spawn": {
+      of: (round) => divide(round["start.fork"], round["start.spawn"]),
+      goal: Goal.atMost({ must: 0.15, aim: 0.1 })
+    },
+    "start.fork_vs_spawn_sklearn": {
+      of: (round) => divide(round["start.fork_sklearn"], round["start.spawn_sklearn"]),
+      goal: Goal.atMost({ must: 0.05 })
+    }
   }
 })
 
@@ -56,8 +63,8 @@ const many = measurement({
     async () => ({ "start.workers250": await pool(250) })
   ],
   ratios: {
-    "start.workers100_s": (round) => divide(round["start.workers100"], 1000),
-    "start.workers250_s": (round) => divide(round["start.workers250"], 1000)
+    "start.workers100_s": { of: (round) => divide(round["start.workers100"], 1000), goal: Goal.atMost({ must: 2 }) },
+    "start.workers250_s": { of: (round) => divide(round["start.workers250"], 1000), goal: Goal.atMost({ aim: 3 }) }
   }
 })
 
@@ -96,7 +103,12 @@ const shared = measurement({
     async () => ({ "start.pss_fork": await forked() }),
     async () => ({ "start.pss_spawn": await spawned() })
   ],
-  ratios: { "start.pss_fork_vs_spawn": (round) => divide(round["start.pss_fork"], round["start.pss_spawn"]) }
+  ratios: {
+    "start.pss_fork_vs_spawn": {
+      of: (round) => divide(round["start.pss_fork"], round["start.pss_spawn"]),
+      goal: Goal.atMost({ must: 0.4, aim: 0.3 })
+    }
+  }
 })
 
 const untilSpare = 500 // ms between two kills: a spare is ready again within a tenth of it
@@ -116,8 +128,11 @@ const recovery = measurement({
     async () => ({ "recover.spare": await recover({ start: "fork", spares: 1 }) })
   ],
   ratios: {
-    "recover.fork_vs_spawn": (round) => divide(round["recover.fork"], round["recover.spawn"]),
-    "recover.spare_ms": (round) => round["recover.spare"]
+    "recover.fork_vs_spawn": {
+      of: (round) => divide(round["recover.fork"], round["recover.spawn"]),
+      goal: Goal.atMost({ must: 0.15, aim: 0.1 })
+    },
+    "recover.spare_ms": { of: (round) => round["recover.spare"], goal: Goal.atMost({ must: 5, aim: 1.5 }) }
   }
 })
 

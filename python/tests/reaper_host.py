@@ -72,11 +72,10 @@ class ReaperHost:
         status: Event = self.event("status", id)["status"]
         return status
 
-    def fork(self, id: str, socket: object, via: str = "fork", settings: object = None) -> None:
+    def fork(self, id: str, socket: object, via: str = "fork", settings: object = None, **more: object) -> None:
         name = id.partition("#")[0]
-        self.command(
-            "fork", id, via=via, socket=str(socket), name=name, max_payload=1 << 20, secret=TOKEN, settings=settings
-        )
+        serving = {"max_payload": 1 << 20, "concurrency": 1, "allow": [], **more}
+        self.command("fork", id, via=via, socket=str(socket), name=name, secret=TOKEN, settings=settings, **serving)
 
     def forked(self, id: str, socket: object, via: str = "fork", settings: object = None) -> int:
         """Forks a worker, and waits until it serves."""

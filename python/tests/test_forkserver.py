@@ -115,7 +115,7 @@ def test_an_import_that_leaves_a_thread_says_so(reaper: ReaperHost) -> None:
 def test_what_keeps_it_from_forking_is_told(
     reaper: ReaperHost, folder: Path, adapter: str, stage: str, code: int, message: str
 ) -> None:
-    reaper.command("fork", "early", via="none", socket="s", name="early", max_payload=1, secret="s", settings=None)
+    reaper.fork("early", "s", via="none")
     assert reaper.event("spawn_failed", "early")["forkserver_gone"]
     status = reaper.forkserver(adapter=adapter)
     assert (status["status"], status["stage"]) == ("failed", stage)

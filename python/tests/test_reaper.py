@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from reaper_host import PATIENCE, SOURCES, ReaperHost, alive, await_dead, limit
 from snakepit import _liveness
-from snakepit_reaper.births import ANSWER_SECONDS, Birth, Births
+from snakepit_reaper.births import ANSWER_SECONDS, FIELDS, Birth, Births
 from snakepit_reaper.cgroup import remove_parents
 from snakepit_reaper.launch import can_tie
 from snakepit_reaper.lines import Lines
@@ -510,7 +510,7 @@ def test_an_order_is_not_overdue_for_what_was_sent_before_it() -> None:
     with there:
         births = Births(here)
         for id in "abc":
-            births.ask(Birth(id, {"id": id, "socket": "s", "name": id, "max_payload": 1}))
+            births.ask(Birth(id, dict.fromkeys(FIELDS, "s") | {"id": id}))
         assert not list(births.order())
         births.age(ANSWER_SECONDS * 0.75)
         there.send(b'{"id":"a","pid":1}')

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, assert_type
+from datetime import timedelta
+from typing import Annotated, Any, assert_type
 
 import msgspec
 import numpy as np
@@ -46,15 +47,90 @@ def test_a_tool_knows_its_name_kind_and_description() -> None:
     assert (count.name, count.streams, count.description) == ("counting.count", True, "")
 
 
-def test_async_functions_are_turned_down_with_a_way_out() -> None:
+def test_async_functions_and_generators_are_tools() -> None:
     async def later() -> None: ...
 
     async def many() -> AsyncIterator[int]:
         yield 1
 
-    for function in (later, many):
-        with pytest.raises(TypeError, match="async function"):
-            tool(function)
+    kinds = [(made.asynchronous, made.streams) for made in (tool(later), tool(many), add, count)]
+    assert kinds == [(True, False), (True, True), (False, False), (False, True)]
+
+
+def test_what_its_author_says_of_a_tool_is_kept_in_milliseconds() -> None:
+    made = tool(timeout=0.25, hard_limit=timedelta(minutes=1), idempotent=True, blocking=True)(lambda: None)
+    assert (made.timeout_ms, made.hard_limit_ms) == (250, 60_000)
+    assert (made.idempotent, made.deterministic, made.blocking, made.thread_sensitive) == (True, False, True, False)
+    assert (add.timeout_ms, add.hard_limit_ms, add.idempotent) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "error", "says"),
+    [
+        ({"timeout": "2"}, TypeError, "timeout is a number of seconds or a timedelta, not '2'"),
+        ({"timeout": True}, TypeError, "timeout is a number"),
+        ({"timeout": 0}, ValueError, "timeout is more than 0"),
+        ({"hard_limit": float("nan")}, ValueError, "hard_limit is more than 0"),
+        ({"hard_limit": timedelta(days=60)}, ValueError, "at most 4294967 seconds"),
+        ({"timeout": 2, "hard_limit": 1}, ValueError, "not before timeout"),
+        ({"idempotent": 1}, TypeError, "idempotent is True or False, not 1"),
+        ({"name": ""}, TypeError, "name of a tool"),
+        ({"patience": 1}, TypeError, "@tool has no patience; it has name, blocking"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_at_import(facts: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        tool(**facts)(lambda: None)
+
+
+def test_an_async_tool_is_never_thread_sensitive() -> None:
+    async def later() -> None: ...
+
+    with pytest.raises(ValueError, match="event loop"):
+        tool(thread_sensitive=True)(later)
+
+
+# -- streams of inputs -------------------------------------------------------------------------------------------------
+
+
+def test_a_parameter_that_is_a_stream_of_inputs_is_found_and_is_no_argument() -> None:
+    @tool
+    def total(numbers: Iterator[int], scale: int = 1) -> int:
+        return sum(numbers) * scale
+
+    @tool
+    async def later(words: Annotated[AsyncIterable[str], "a note"]) -> None: ...
+
+    @tool
+    def anything(things: Iterable) -> None:  # type: ignore[type-arg]
+        ...
+
+    assert (total.payload.input, total.payload.parameters, total.payload.input_type) == ("numbers", ["scale"], int)
+    assert (later.payload.input, later.payload.input_type) == ("words", str)
+    assert (anything.payload.input, anything.payload.input_type) == ("things", Any)
+    assert add.payload.input is None
+    assert total.payload.arguments(encode({})) == {}
+    assert total.payload.element(encode(3)) == 3
+    with pytest.raises(InvalidArguments, match="unknown numbers"):
+        total.payload.arguments(encode({"numbers": [1]}))
+    with pytest.raises(InvalidArguments, match="Expected `int`, got `str`"):
+        total.payload.element(encode("3"))
+
+
+def test_streams_of_inputs_that_cannot_be_are_told() -> None:
+    def two(a: Iterator[int], b: Iterable[int]) -> None: ...
+
+    def waits(a: AsyncIterator[int]) -> None: ...
+
+    async def blocks(a: Iterator[int]) -> None: ...
+
+    for function, says in [
+        (two, "a and b"),
+        (waits, r"annotated Iterator\[...\]"),
+        (blocks, "annotated AsyncIterator"),
+    ]:
+        with pytest.raises(TypeError, match=says):
+            tool(function).payload  # type: ignore[call-overload]  # noqa: B018
 
 
 def test_a_tool_name_must_be_passed_by_keyword() -> None:
@@ -85,6 +161,19 @@ def test_arguments_become_what_the_annotations_say() -> None:
     assert got == {"at": Point(1.5), "colour": Colour.RED, "thick": 2}
 
 
+def test_integers_may_arrive_as_what_javascript_writes() -> None:
+    @tool
+    def place(at: dict[int, list[int]], scale: float) -> None: ...
+
+    large = float(2**40)
+    assert place.payload.arguments(encode({"at": {"7": [large]}, "scale": large})) == {
+        "at": {7: [2**40]},
+        "scale": 2.0**40,
+    }
+    with pytest.raises(InvalidArguments, match=r"got `float` - at `\$\[\.\.\.\]\[0\]`"):
+        place.payload.arguments(encode({"at": {"7": [2.0]}, "scale": 1}))
+
+
 def test_no_payload_is_no_arguments() -> None:
     assert tool(lambda: None).payload.arguments(b"") == {}
 
@@ -103,6 +192,7 @@ def test_arrays_arrive_where_an_array_is_asked_for() -> None:
     [
         (b"\xc1", "no MessagePack map"),
         (encode([1]), "no MessagePack map"),
+        (b"\x81\xa1a\xa3\xed\xa0\x80", "no MessagePack map.*utf-8"),  # half a surrogate pair
         (encode({1: 1}), "no MessagePack map"),
         (encode({"b": 1}), r"missing a; it takes \(a, b\)"),
         (encode({"a": 1, "z": 1}), "unknown z"),
@@ -164,7 +254,7 @@ def test_the_catalogue_does_not_depend_on_the_order_of_definition(random: Any) -
     assert catalogue.hash == Catalogue(tools).hash
 
 
-def test_the_hash_changes_with_name_kind_and_parameters() -> None:
+def test_the_hash_changes_with_what_a_caller_could_notice() -> None:
     def plain(a: int) -> int:
         return a
 
@@ -174,8 +264,17 @@ def test_the_hash_changes_with_name_kind_and_parameters() -> None:
     def stream(a: int) -> Iterator[int]:
         yield a
 
+    def optional(a: int = 1) -> int:
+        return a
+
+    def fed(a: Iterator[int]) -> None: ...
+
     catalogues: list[list[Tool[..., Any]]] = [
         [tool(name="x")(plain)],
+        [tool(name="x")(optional)],
+        [tool(name="x")(fed)],
+        [tool(name="x", timeout=1)(plain)],
+        [tool(name="x", idempotent=True)(plain)],
         [tool(name="y")(plain)],
         [tool(name="x")(renamed)],
         [tool(name="x")(stream)],
@@ -184,7 +283,7 @@ def test_the_hash_changes_with_name_kind_and_parameters() -> None:
 
 
 def test_the_hash_is_the_same_in_every_version() -> None:
-    assert Catalogue([add]).hash.hex() == "6e211c0d0f9036706443b972608ac778410db4e0facea7235fabd290433c178a"
+    assert Catalogue([add]).hash.hex() == "409cb90a8be582464bfe9e61ab3cf10b8793778adf39ddc0e1da504e8b3fc1e8"
 
 
 def test_one_tool_under_two_names_of_a_module_is_one_tool() -> None:

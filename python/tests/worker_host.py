@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import signal
 import subprocess
 import sys
@@ -81,8 +82,12 @@ class Stream:
         )
         self._requests: queue.SimpleQueue[_wire.ConnectRequest | None] = queue.SimpleQueue()
         self._batch = 0
+        self.session = random.getrandbits(53) | 1
+        self.tools: dict[str, int] = {}
         self.read = 0
+        self.heard = 0
         self.seen: list[_wire.WorkerFrame] = []
+        self.batches: list[int] = []
         self.ended = False
         self._changed = threading.Condition()
         self.responses = connect(iter(self._requests.get, None))
@@ -92,9 +97,21 @@ class Stream:
         self._batch += 1
         self._requests.put(_wire.ConnectRequest(batch=self._batch if batch is None else batch, frames=frames))
 
-    def hello(self, token: str = TOKEN, protocol: int = 1, max_payload: int = 1 << 20, rehearse: bool = False) -> None:
-        hello = _wire.Hello(protocol=protocol, token=token, max_payload=max_payload, rehearse=rehearse)
-        self.send(_wire.HostFrame(hello=hello))
+    def request(self, request: _wire.ConnectRequest) -> None:
+        self._requests.put(request)
+
+    def hello(self, **fields: Any) -> None:
+        usual: dict[str, Any] = {"protocol": 1, "token": TOKEN, "max_payload": 1 << 20, "session": self.session}
+        hello = _wire.Hello(**usual | fields)
+        self.request(_wire.ConnectRequest(read=self.heard, frames=[_wire.HostFrame(hello=hello)]))
+
+    def resume(self, cut: Stream) -> None:
+        """Goes on with the session of a stream that was cut."""
+        self.session, self._batch, self.heard, self.tools = cut.session, cut._batch, cut.heard, cut.tools
+        self.hello(resume=True)
+
+    def acknowledge(self) -> None:
+        self.request(_wire.ConnectRequest(read=self.heard))
 
     def welcome(self) -> _wire.Welcome:
         self.hello()
@@ -168,6 +185,9 @@ class Stream:
             for response in self.responses:
                 with self._changed:
                     self.read = response.read
+                    if response.batch:
+                        self.heard = response.batch
+                        self.batches.append(response.batch)
                     self.seen.extend(response.frames)
                     self._changed.notify_all()
         except grpc.RpcError:

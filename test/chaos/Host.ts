@@ -93,7 +93,10 @@ export class Host {
     this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
     const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_JOURNAL: this.file("journal.txt") } }
     const plan: Plan = {
-      config: { pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: side }])) },
+      config: {
+        gateway: { listen: `unix:${this.file("gateway")}` },
+        pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: side }]))
+      },
       ledger: this.file("ledger.jsonl"),
       events: this.file("events.jsonl")
     }

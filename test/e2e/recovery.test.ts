@@ -99,13 +99,13 @@ describe("a worker of a pool of real Python processes", () => {
       assert.lengthOf(linesOf(file), 4)
       assert.deepStrictEqual(names(events), ["snakepit.worker_supervisor.terminate", "snakepit.worker.detach", "snakepit.process.exit"])
       assert.include(events[2]!.attributes, { planned: true, endedBy: "stop", code: 0, exitClass: "Clean" })
-    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, { depth: 2 })))))
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, { prefetch: 1 })))))
 
   it.live("finishes its call when the whole application stops", () =>
     Effect.gen(function*() {
       const file = yield* journal
       const scope = yield* Scope.make()
-      const services = yield* Layer.buildWithScope(Snakepit.layer(config({}, { size: 1, depth: 2 })), scope)
+      const services = yield* Layer.buildWithScope(Snakepit.layer(config({}, { size: 1, prefetch: 1 })), scope)
       const tools = yield* Effect.provide(Pool.client(Tools), services)
       const begin = (text: string) => Effect.forkChild(tools.note({ journal: file, text, seconds: 0.5 }), { startImmediately: true })
       const running = yield* begin("running")

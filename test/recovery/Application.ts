@@ -1,5 +1,5 @@
 /**
- * An application with two pools of real Python workers, of which only one has a child of the user's own under each, everything it tells, and
+ * An application with a gateway and two pools of real Python workers, of which only one has a child of the user's own under each, everything it tells, and
  * the processes that stand for its children.
  */
 import { type Event, Tree } from "@snakepit/core"
@@ -32,7 +32,10 @@ const pool = {
   python: { adapter: "tools", path: [pythonFolder] }
 }
 
-export const config = { pools: { default: pool, other: pool } }
+/** Port 0: a gateway that comes back may have another one, so that no other program's port is in its way. */
+const gateway = { listen: "127.0.0.1:0", token: "the recovery suite talks to nobody" }
+
+export const config = { gateway, pools: { default: pool, other: pool } }
 
 /** An OS process: no other has both numbers. */
 export interface Identity {

@@ -91,14 +91,14 @@ export const begin = (
   })
 
 /**
- * What a call may come to, by law 3, when these paths go down: nothing but its result unless its pool lost the Roster, or while it ran a
- * worker or a wire. What only waited never ran, and its caller is told so.
+ * What a call may come to, by law 3, when these paths go down: nothing but its result unless its pool lost the Roster, or while it ran its
+ * worker. A channel alone takes no call along. What only waited never ran, and its caller is told so.
  */
 export const allowed = ({ idempotent, pool, waiting }: Ended, victims: ReadonlyArray<string>): ReadonlyArray<string> => {
   const lost = victims.filter((path) => placeOf(path).pool === pool).map((path) => path.slice(path.lastIndexOf("/") + 1))
   const unknown = ["completed", "WorkerCrashed", "OutcomeUnknown"]
   if (lost.includes("roster")) return waiting ? ["PoolDown"] : unknown
-  return !waiting && !idempotent && lost.some((id) => id === "process" || id === "channel") ? unknown : ["completed"]
+  return !waiting && !idempotent && lost.includes("process") ? unknown : ["completed"]
 }
 
 /** How often a call that is not idempotent has run: once, or never when it was refused while it waited. */

@@ -15,21 +15,23 @@ describe("what is expected to be told", () => {
     assert.throws(() => Telling.of([up("fleet/0/tap")], []), /nothing says what "tap" tells/)
   })
 
-  it("is that a worker went, once, when its process or its channel ends", () => {
+  it("is that a worker went, once, when its process ends; nothing when its channel does", () => {
     holds([down("fleet/0/process"), down("fleet/0/channel")], ["snakepit.process.exit default/0", "snakepit.worker.detach default/0"])
+    holds([down("fleet/0/channel"), up("fleet/0/channel")], [])
   })
 
   it("is told by the next Dispatcher when there was none, slot by slot in order", () => {
     const steps = [
       down("control/dispatcher"),
-      down("fleet/0/channel"),
+      down("fleet/0/process"),
       up("fleet/0/channel"),
-      down("fleet/1/channel"),
+      down("fleet/1/process"),
       up("control/dispatcher")
     ]
+    const exits = ["snakepit.process.exit default/0", "snakepit.process.exit default/1"]
     const of0 = ["snakepit.worker.detach default/0", "snakepit.worker.attach default/0"]
-    holds(steps, [...of0, "snakepit.worker.detach default/1"])
-    holds(steps, ["snakepit.worker.detach default/1", ...of0])
+    holds(steps, [...exits, ...of0, "snakepit.worker.detach default/1"])
+    holds(steps, [...exits, "snakepit.worker.detach default/1", ...of0])
   })
 
   it("is nothing of workers that end when the Roster is gone", () => {

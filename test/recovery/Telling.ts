@@ -11,7 +11,7 @@ import { Order, type Prediction } from "@snakepit/core/testing"
 interface Telling {
   /** As it comes up, in this order. */
   readonly up: ReadonlyArray<string>
-  /** As it goes down, in any order: the news of a process's end goes to its channel too. */
+  /** As it goes down, in any order: the end of a process is the end of its session, which outlives a channel. */
   readonly down: ReadonlyArray<string>
 }
 
@@ -24,6 +24,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   config_server: nothing,
   process_registry: nothing,
   event_log: nothing,
+  gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start", "snakepit.containment.report"], down: [] },
   dispatcher: nothing,
@@ -31,7 +32,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
   worker_starter: { up: ["snakepit.worker_starter.fill"], down: [] },
   process: { up: ["snakepit.process.start"], down: [detach, "snakepit.process.exit"] },
-  channel: { up: [attach], down: [detach] },
+  channel: { up: [attach], down: [] },
   heartbeat: nothing,
   watchdog: nothing,
   yours: nothing // the suite's own perWorker child

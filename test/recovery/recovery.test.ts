@@ -221,7 +221,7 @@ describe("a child that is killed goes down with whom its contract names, and com
         }
         const row = Record.row(path, samples)
         // each slot has had either call once, so the harm must have met both
-        if (/\/(process|channel|<key>)$/.test(path)) assert.notDeepEqual(row.once, ["completed"], "no call was lost: there was no load")
+        if (/\/(process|<key>)$/.test(path)) assert.notDeepEqual(row.once, ["completed"], "no call was lost: there was no load")
         rows.push(row)
       }),
     60_000 * Record.repetitions
@@ -229,7 +229,7 @@ describe("a child that is killed goes down with whom its contract names, and com
 })
 
 describe("workers are adopted", () => {
-  it("by everything in Foundation, telemetry and the control of their pool, which has been tried above", () => {
+  it("by everything in Foundation, telemetry, bridge and the control of their pool, which has been tried above", () => {
     const adopting = [...cases].filter(([, paths]) => adopts(paths[0]!)).map(([path]) => path.slice(path.lastIndexOf("/") + 1))
     assert.sameMembers(adopting, [
       "dispatcher",
@@ -242,7 +242,9 @@ describe("workers are adopted", () => {
       "process_registry",
       "foundation",
       "event_log",
-      "telemetry"
+      "telemetry",
+      "gateway",
+      "bridge"
     ])
   })
 })

@@ -1,5 +1,5 @@
-/** The events of processes and of what holds them. */
-import { Event } from "@snakepit/core"
+/** The events of processes and of what holds them, and of the gateway. */
+import { Event, SupervisorEvent } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 
 const pool = { pool: Schema.String }
@@ -149,8 +149,29 @@ export const process_registry_write_failed = Event.declare({
   attributes: { file: Schema.String, detail: Schema.String }
 })
 
+export const bridge_supervisor = SupervisorEvent.of("bridge_supervisor", "bridge")
+
+export const gateway_start = Event.declare({
+  name: "snakepit.gateway.start",
+  layer: "bridge",
+  when: "the gateway listens at `address`; `security` says how its clients show who they are",
+  measurements: {},
+  attributes: { address: Schema.String, security: Schema.String }
+})
+
+export const gateway_stop = Event.declare({
+  name: "snakepit.gateway.stop",
+  layer: "bridge",
+  when: "the gateway takes no further calls, and ends those that are open; `refused` were without its token since it started",
+  measurements: { refused: Schema.Int },
+  attributes: { address: Schema.String }
+})
+
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
+  ...Object.values(bridge_supervisor),
+  gateway_start,
+  gateway_stop,
   reaper_start,
   reaper_complain,
   reaper_dropped,

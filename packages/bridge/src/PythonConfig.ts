@@ -13,6 +13,11 @@ export const PythonConfig = Schema.Struct({
   executable: Schema.optional(Schema.NonEmptyString),
   /** Folders that the adapter is looked for in, before Python's own. Relative to the working folder of the host, whatever `cwd` is. */
   path: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
+  /**
+   * Functions that may be called as `module:function` without being tools: patterns, `*` and `?` as in file names, of the whole name, such as
+   * `"numpy.linalg:*"`. None by default: whoever may call a pool runs no code but its tools.
+   */
+  allow: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
   /** The working folder of the workers, relative to that of the host, which it is when left out. */
   cwd: Schema.optional(Schema.NonEmptyString),
   /**

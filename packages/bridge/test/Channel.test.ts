@@ -1,35 +1,25 @@
-/** The channel of a worker on a session in memory: what its stop waits for, and what it does not wait for. */
+/** The channel of a worker on a wire in memory: what its stop waits for, what a broken stream costs, and what it does not. */
 import { assert, describe, it } from "@effect/vitest"
 import { RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
-import { WorkerError, type WorkerRuntime } from "@snakepit/pool"
+import { type Wire, WorkerError, type WorkerRuntime } from "@snakepit/pool"
 import { Deferred, Duration, Effect, Exit, Fiber, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import type { HostFrame, WorkerFrame } from "../gen/snakepit/v1/worker_pb.ts"
 import * as Channel from "../src/channel/Channel.ts"
-import type * as Session from "../src/channel/Session.ts"
-import type { PythonProcess } from "../src/process/PythonProcess.ts"
+import * as Session from "../src/channel/Session.ts"
+import * as PythonProcess from "../src/process/PythonProcess.ts"
 import * as ReapedProcess from "../src/process/ReapedProcess.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
+import { ScriptedWorker } from "./ScriptedWorker.ts"
 
 const id = "default/0#0"
 
 /** A channel that is up, and its stop. */
-const opening = Effect.fnUntraced(function*() {
+const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
   const scripted = yield* ScriptedReaper.make({ config: { stopGrace: "3 seconds" } })
   const told: Array<string> = []
-  const said: Array<HostFrame["frame"]["case"]> = []
-  let listener: Session.Listener | undefined
+  const python = new ScriptedWorker()
   let verdict: WorkerRuntime.Imposed | undefined
-  const broken = Deferred.makeUnsafe<string>()
-  const session: Session.Session = {
-    welcome: { tools: [] as Session.Session["welcome"]["tools"] } as Session.Session["welcome"],
-    say: (frame) => void said.push(frame.case),
-    listen: (heard) => {
-      listener = heard
-    },
-    broken,
-    close: () => void told.push("closed")
-  }
+  let wire: Wire.Wire | undefined
   const reaped = ReapedProcess.begin({
     pool: "default",
     worker: "default/0",
@@ -37,9 +27,7 @@ const opening = Effect.fnUntraced(function*() {
     registry: scripted.launcher.registry.current!,
     command: { op: "spawn", id, argv: [], env: {}, cwd: "/", secret: "", settings: {} }
   })
-  const process = RegisteredName.make<PythonProcess>("default/0/process")
-  const python: PythonProcess = { pid: 4711, start: "spawn", socket: "", token: "", reaped, takeSession: () => session }
-  yield* RegisteredName.register(process, python)
+  const process = RegisteredName.make<PythonProcess.PythonProcess>("default/0/process")
   const seat: WorkerRuntime.WorkerSeat = {
     pool: "default",
     slot: 0,
@@ -51,11 +39,14 @@ const opening = Effect.fnUntraced(function*() {
     },
     verdict: () => verdict,
     sink: {
-      attached: () => void told.push("attached"),
+      attached: (attached) => {
+        wire = attached
+        told.push("attached")
+      },
       started: () => {},
       item: () => {},
       want: () => {},
-      resumed: () => {},
+      resumed: () => void told.push("resumed"),
       done: (call) => void told.push(`done ${call}`),
       failed: () => {},
       broken: () => void told.push("broken"),
@@ -63,6 +54,11 @@ const opening = Effect.fnUntraced(function*() {
     },
     governed: (launch) => launch
   }
+  const launched = { pid, start: "spawn", socket: "", token: "", reaped } as const
+  const session = new Session.Session({ process: launched, config: seat.config }, python.open)
+  yield* Scope.provide(session.prepare(), yield* Effect.scope)
+  const held = PythonProcess.make(seat, launched, session, python.open)
+  yield* RegisteredName.register(process, held)
   const worker = Supervisor.make("0", {
     plane: "execution",
     strategy: "rest_for_one",
@@ -74,32 +70,39 @@ const opening = Effect.fnUntraced(function*() {
   })
   const scope = yield* Scope.make()
   yield* Scope.provide(Supervisor.start(worker), scope)
-  const hear = (frame: WorkerFrame["frame"]) => listener!.frame(frame)
   return {
     scripted,
+    python,
     told,
-    said,
-    hear,
+    said: () => python.heard.map((frame) => frame.case),
+    wire: () => wire!,
     seat,
-    broken,
     grace: () => Duration.toMillis(reaped.known.drainTook),
     stop: Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
   }
 })
 
-const drained: WorkerFrame["frame"] = { case: "drained", value: { $typeName: "snakepit.v1.Drained" } }
+const done = (id: number) => ({ case: "done", value: { id: BigInt(id) } }) as const
+const drained = { case: "drained", value: {} } as const
+
+/** Lets what is on its way arrive, and whoever waits for it go on. */
+const settle = Effect.gen(function*() {
+  for (let turn = 0; turn < 10; turn++) yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+})
 
 describe("a channel that is stopped", () => {
   it.effect("asks its worker to drain, lets no further call come, hears the running one out, and then detaches", () =>
     Effect.gen(function*() {
-      const { grace, hear, said, stop, told } = yield* opening()
+      const { grace, python, said, stop, told } = yield* opening()
       const stopping = yield* stop
+      yield* settle
       yield* TestClock.adjust("500 millis")
-      assert.deepStrictEqual([told, said], [["attached", "broken"], ["drain"]])
-      hear({ case: "done", value: { $typeName: "snakepit.v1.Done", id: 7n, payload: new Uint8Array() } })
-      hear(drained)
+      assert.deepStrictEqual([told, said()], [["attached", "broken"], ["drain"]])
+      python.say(done(7))
+      python.say(drained)
       yield* Fiber.join(stopping)
-      assert.deepStrictEqual(told, ["attached", "broken", "done 7", "detached: its supervisor stopped it", "closed"])
+      assert.deepStrictEqual(told, ["attached", "broken", "done 7", "detached: its supervisor stopped it"])
+      assert.isTrue(python.streams[0]!.closed)
       assert.strictEqual(grace(), 500)
     }))
 
@@ -124,7 +127,7 @@ describe("a channel that is stopped", () => {
       assert.include(ended.told, "detached: its process was ended by SIGKILL, ended")
       const cut = yield* opening()
       const second = yield* cut.stop
-      yield* Deferred.succeed(cut.broken, "the worker ended the stream")
+      cut.python.cut()
       yield* Fiber.join(second)
       assert.include(cut.told, "detached: its supervisor stopped it")
     }))
@@ -136,11 +139,145 @@ describe("a channel that is stopped", () => {
         new WorkerError.WorkerStopped({ worker: "default/0", missed: 1, silentMillis: 1500, evidence: undefined })
       )
       yield* Fiber.join(yield* condemned.stop)
-      assert.deepStrictEqual(condemned.said, [])
+      assert.deepStrictEqual(condemned.said(), [])
       assert.include(condemned.told, "detached: it was replaced: WorkerStopped")
       const orphan = yield* opening()
       orphan.scripted.name.current = undefined
       yield* Fiber.join(yield* orphan.stop)
-      assert.deepStrictEqual(orphan.said, [])
+      assert.deepStrictEqual(orphan.said(), [])
+    }))
+})
+
+const call = (id: number): Wire.WireCall => ({
+  id,
+  tool: "add",
+  payload: new Uint8Array(),
+  deadlineMillis: 0,
+  credit: 0,
+  skip: 0,
+  session: undefined,
+  trace: undefined
+})
+
+describe("a channel whose stream breaks", () => {
+  it.effect("resumes at once when the process lives: what runs is heard out, what was said meanwhile arrives, once", () =>
+    Effect.gen(function*() {
+      const { python, said, told, wire } = yield* opening()
+      wire().submit(call(7))
+      yield* settle
+      python.manual = true
+      python.say(done(7)) // on its way when the stream is cut
+      python.cut()
+      wire().cancel(8)
+      python.manual = false
+      yield* settle
+      yield* TestClock.adjust(0)
+      yield* settle
+      assert.deepStrictEqual(told, ["attached", "broken", "resumed", "done 7"])
+      assert.deepStrictEqual(said(), ["call", "cancel"])
+      assert.lengthOf(python.streams, 2)
+    }))
+
+  it.effect("waits for the exit that explains it, and is not the one that fails", () =>
+    Effect.gen(function*() {
+      const { python, scripted, told } = yield* opening(0) // the kernel knows no such process
+      python.cut()
+      yield* TestClock.adjust("249 millis")
+      assert.deepStrictEqual(told, ["attached", "broken"])
+      scripted.exit(id, { code: null, signal: "SIGKILL" })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(told, ["attached", "broken", "detached: its process was ended by SIGKILL, ended"])
+      assert.lengthOf(python.streams, 1)
+    }))
+
+  it.effect("waits for the exit of a worker that ended its stream itself, which it does when it stops", () =>
+    Effect.gen(function*() {
+      const { python, told } = yield* opening()
+      python.cut(python.streams[0], { detail: "ABORTED: the worker has drained", byWorker: true })
+      yield* TestClock.adjust("249 millis")
+      yield* settle
+      assert.deepStrictEqual(told, ["attached", "broken"])
+      yield* TestClock.adjust("1 millis")
+      yield* settle
+      assert.deepStrictEqual(told, ["attached", "broken", "resumed"])
+    }))
+
+  it.effect("detaches and begins anew when the worker has given the session up", () =>
+    Effect.gen(function*() {
+      const { python, told, wire } = yield* opening()
+      wire().submit(call(7))
+      yield* settle
+      python.session = undefined
+      python.cut()
+      yield* settle
+      yield* TestClock.adjust("50 millis")
+      yield* settle
+      assert.deepStrictEqual(told, [
+        "attached",
+        "broken",
+        "detached: the worker has given up the session that was to go on; it was without a stream for too long",
+        "attached"
+      ])
+      wire().submit(call(8))
+      yield* settle
+      assert.deepStrictEqual(python.heard.map((frame) => frame.case === "call" && frame.value.id), [7n, 8n])
+    }))
+
+  it.effect("ends the session with the worker when its budget is spent", () =>
+    Effect.gen(function*() {
+      const { python, told } = yield* opening()
+      for (let time = 0; time < 4; time++) {
+        python.cut()
+        yield* settle
+        yield* TestClock.adjust(0)
+        yield* settle
+      }
+      assert.deepStrictEqual(told, ["attached", ...["broken", "resumed", "broken", "resumed", "broken", "resumed"], "broken"])
+    }))
+})
+
+describe("a handshake", () => {
+  const shake = Effect.fnUntraced(function*(script: (python: ScriptedWorker) => void, catalogue?: string) {
+    const python = new ScriptedWorker()
+    script(python)
+    const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogue } }
+    const config = (yield* ScriptedReaper.make()).launcher.config
+    const session = new Session.Session({ process: { pid: process.pid, socket: "", token: "", reaped }, config }, python.open)
+    return { reaped, outcome: yield* Effect.flip(session.dial()) }
+  })
+
+  it.effect("that a worker refuses fails with the field, what it expected and what it received", () =>
+    Effect.gen(function*() {
+      for (
+        const refuses of [
+          { field: "protocol", expected: "2", received: "1" },
+          { field: "contract_hash", expected: "ab", received: "cd" }
+        ]
+      ) {
+        const { outcome } = yield* shake((python) => {
+          python.refuses = refuses
+        })
+        assert.deepInclude(outcome, { _tag: "HandshakeFailed", worker: "default/0", ...refuses })
+        assert.isTrue(WorkerError.isIncurable(outcome))
+      }
+    }))
+
+  it.effect("is refused by the host when the worker speaks another protocol", () =>
+    Effect.gen(function*() {
+      const { outcome } = yield* shake((python) => {
+        python.protocol = 2
+      })
+      assert.deepInclude(outcome, { _tag: "HandshakeFailed", field: "protocol", expected: "1", received: "2" })
+    }))
+
+  it.effect("is refused by the host when the worker serves another catalogue than the others of its pool", () =>
+    Effect.gen(function*() {
+      const { outcome } = yield* shake(() => {}, "ff".repeat(32))
+      assert.deepInclude(outcome, {
+        _tag: "HandshakeFailed",
+        field: "catalogue",
+        expected: "ff".repeat(32),
+        received: "00".repeat(32)
+      })
     }))
 })

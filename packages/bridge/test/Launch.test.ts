@@ -51,8 +51,15 @@ describe("a launch", () => {
   it.effect("passes command line, environment and settings on", () =>
     Effect.gen(function*() {
       const scripted = yield* ScriptedReaper.make({
-        python: { path: ["./models"], env: { MODEL: "small" }, threads: 3, nice: 5, limits: { addressSpace: 2 ** 32, openFiles: 128 } },
-        config: { maxPayload: 4096 }
+        python: {
+          path: ["./models"],
+          env: { MODEL: "small" },
+          threads: 3,
+          nice: 5,
+          limits: { addressSpace: 2 ** 32, openFiles: 128 },
+          allow: ["math:*", "os.path:join"]
+        },
+        config: { maxPayload: 4096, concurrency: 4 }
       })
       const { fiber } = yield* launching(scripted)
       const { socket, token } = yield* Fiber.join(fiber)
@@ -60,7 +67,8 @@ describe("a launch", () => {
       assert(command?.op === "spawn")
       assert.deepStrictEqual(command.argv, [
         ...["python", "-m", "snakepit.worker", "--adapter", "tools", "--socket", socket],
-        ...["--name", "default/0", "--max-payload", "4096", "--path", resolve("models")]
+        ...["--name", "default/0", "--max-payload", "4096", "--concurrency", "4"],
+        ...["--allow", "math:*", "--allow", "os.path:join", "--path", resolve("models")]
       ])
       assert.deepInclude(command.env, { MODEL: "small", OMP_NUM_THREADS: "3", RAYON_NUM_THREADS: "3", SNAKEPIT_RUN: "run" })
       assert.deepStrictEqual(command.settings, { nice: 5, rlimits: { AS: 2 ** 32, NOFILE: 128, CORE: 0 } })
@@ -82,13 +90,14 @@ describe("a launch", () => {
 
   it.effect("forks while a forkserver is up", () =>
     Effect.gen(function*() {
-      const scripted = yield* ScriptedReaper.make()
+      const scripted = yield* ScriptedReaper.make({ python: { allow: ["math:*"] }, config: { concurrency: 4 } })
       yield* withForkserver(scripted)
       const { fiber } = yield* launching(scripted)
       const { socket, start, token } = yield* Fiber.join(fiber)
       assert.strictEqual(start, "fork")
       assert.deepStrictEqual(scripted.commands, [{
         ...{ op: "fork", id, via: "default/forkserver#0", socket, name: "default/0", max_payload: 16_777_216 },
+        ...{ concurrency: 4, allow: ["math:*"] },
         ...{ secret: token, settings: { rlimits: { CORE: 0 } } }
       }])
     }))

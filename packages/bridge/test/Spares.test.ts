@@ -2,28 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Event, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { RecordedEvents } from "@snakepit/core/testing"
-import { WorkerError, type WorkerRuntime } from "@snakepit/pool"
-import { Deferred, Effect, Exit, Fiber, Schedule, Scope } from "effect"
+import type { WorkerRuntime } from "@snakepit/pool"
+import { Effect, Exit, Fiber, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import type * as Session from "../src/channel/Session.ts"
 import * as PythonProcess from "../src/process/PythonProcess.ts"
 import * as Spares from "../src/process/Spares.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
-
-/** A session as it is when hands are shaken. */
-const session = (): Session.Session & { closed: boolean } => {
-  const made = {
-    welcome: {} as Session.Session["welcome"],
-    say: () => {},
-    listen: () => {},
-    broken: Deferred.makeUnsafe<string>(),
-    closed: false,
-    close: () => {
-      made.closed = true
-    }
-  }
-  return made
-}
+import { ScriptedWorker } from "./ScriptedWorker.ts"
 
 /** A pool with one slot: what a spare is for. */
 const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}) {
@@ -32,7 +17,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
   const kernel = { state: "sleeping" as WorkerRuntime.Evidence["state"] }
   const spares = Spares.make(() => kernel.state)
   const name = RegisteredName.make<PythonProcess.PythonProcess>("default/0/process")
-  const dialled = session()
+  const dialled = new ScriptedWorker()
   let launches = 0
   let generation = 0
   const unused = () => assert.fail("a process says nothing to the pool")
@@ -68,10 +53,10 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
   })
   const sink = Effect.provideService(Event.EventSink, recorded.sink)
   /** Starts a spare in a scope of its own. */
-  const spare = (dial: typeof Session.open = () => Effect.succeed(dialled)) =>
+  const spare = (worker: ScriptedWorker = dialled) =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const started = yield* Spares.start(spares, scripted.launcher, dial).pipe(Scope.provide(scope), sink)
+      const started = yield* Spares.start(spares, scripted.launcher, worker.open).pipe(Scope.provide(scope), sink)
       return { ...started, close: Scope.close(scope, Exit.void) }
     })
   const fill = Effect.gen(function*() {
@@ -86,15 +71,16 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
 describe("a spare", () => {
   it.effect("fills a slot without a launch, with its session open; it ends with the slot, not with whoever started it", () =>
     Effect.gen(function*() {
-      const { dialled, fill, launches, name, scripted, spare, spares, told } = yield* opening()
+      const { fill, launches, name, scripted, spare, spares, told } = yield* opening()
       const { close, gone, pid } = yield* spare()
       const { stop } = yield* fill
       assert.strictEqual(yield* gone, "taken")
       assert.lengthOf(spares.shelf, 0)
       assert.strictEqual(launches(), 0)
       assert.deepInclude(told("process.start")[0], { pid, slot: 0, generation: 0, start: "spare" })
-      assert.strictEqual(name.current?.takeSession(), dialled)
-      assert.isUndefined(name.current?.takeSession())
+      const taken = name.current!.session()
+      assert.isDefined(taken.takeStream())
+      assert.isUndefined(taken.takeStream())
       yield* close
       assert.notInclude(scripted.journal, "TERM default/spare#0")
       yield* stop
@@ -135,7 +121,7 @@ describe("a spare", () => {
     Effect.gen(function*() {
       const { dialled, fill, launches, scripted, spare, told } = yield* opening()
       const { close, gone } = yield* spare()
-      yield* Deferred.succeed(dialled.broken, "the worker ended the stream")
+      dialled.cut()
       assert.strictEqual(yield* gone, "died")
       yield* fill
       assert.strictEqual(launches(), 1)
@@ -194,8 +180,9 @@ describe("a spare", () => {
   it.effect("that does not shake hands fails typed, and is stopped", () =>
     Effect.gen(function*() {
       const { scripted, spare, spares } = yield* opening()
-      const refused = new WorkerError.HandshakeFailed({ worker: "default/spare", field: "protocol", expected: "1", received: "2" })
-      const error = yield* Effect.flip(spare(() => Effect.fail(refused)))
+      const newer = new ScriptedWorker()
+      newer.protocol = 2
+      const error = yield* Effect.flip(spare(newer))
       assert.deepInclude(error, { _tag: "BootFailed", stage: "handshake", worker: "default/spare" })
       assert.include(error.detail, "protocol is 2, expected 1")
       assert.lengthOf(spares.shelf, 0)
@@ -205,9 +192,12 @@ describe("a spare", () => {
   it.effect("that does not answer the handshake is killed at once", () =>
     Effect.gen(function*() {
       const { scripted, spare } = yield* opening()
-      const silent = new WorkerError.HandshakeTimeout({ worker: "default/spare", waitedMillis: 1, verdict: "stopped", evidence: undefined })
+      const silent = new ScriptedWorker()
+      silent.silent = true
       const scope = yield* Scope.make()
-      assert.deepInclude(yield* Effect.flip(Scope.provide(spare(() => Effect.fail(silent)), scope)), { stage: "handshake" })
+      const starting = yield* Effect.forkChild(Effect.flip(Scope.provide(spare(silent), scope)), { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude(yield* Fiber.join(starting), { stage: "handshake" })
       yield* Scope.close(scope, Exit.void)
       assert.notInclude(scripted.journal, "TERM default/spare#0")
     }))

@@ -33,6 +33,11 @@ export const PoolConfig = Schema.Struct({
   queue: section({
     /** Calls that may wait; the next is refused with `QueueFull`. 1000: seconds of work, not minutes, for calls of a few milliseconds. */
     capacity: count(0, 1_000_000, 1000),
+    /**
+     * Calls of one tenant that may wait, so that it cannot fill the queue for all; with strict affinity counted for each worker's own queue
+     * apart. By default only `capacity` bounds it: a pool whose callers name no tenant has one.
+     */
+    perTenant: Schema.optionalKey(int(0, 1_000_000)),
     /** How long a call may wait. 30 s: longer than a restart, shorter than a user's patience. */
     timeout: duration("30 seconds")
   }, {}),
@@ -42,8 +47,23 @@ export const PoolConfig = Schema.Struct({
   cancelGrace: duration("5 seconds"),
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
   attempts: count(1, 100, 3),
-  /** Calls sent to one worker at a time. 1: what waits in the pool can still go to whichever worker is free first. */
-  depth: count(1, 1024, 1),
+  /**
+   * Calls that one worker runs at once: plain tools in threads, async ones on its event loop. 1: a tool need not be safe for threads, and the
+   * workers are the parallelism.
+   */
+  concurrency: count(1, 256, 1),
+  /**
+   * Calls sent to a worker beyond `concurrency`, so that it need not wait for the next. `"auto"`: as much work as covers the way back and forth,
+   * by measurement, and none behind a tool that is slow or not known yet. A number: always so many; 0 leaves each waiting call free to go to
+   * whichever worker is free first.
+   */
+  prefetch: Schema.Union([Schema.Literal("auto"), int(0, 1024)]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
+  /**
+   * Where calls of a session go. `"hint"`: to the worker that served it last, unless that one has more than one call more than another: a warm
+   * cache is worth one call, not a queue. `"strict_queue"`: to that worker alone; they wait for it, and end as `SessionLost` when it is
+   * replaced. `"strict_fail_fast"`: to that worker alone and at once, else `SessionBusy`.
+   */
+  affinity: Schema.Literals(["hint", "strict_queue", "strict_fail_fast"]).pipe(Schema.withDecodingDefault(Effect.succeed("hint" as const))),
   /** Elements of a stream on the way to a slow consumer before Python waits. */
   credit: count(1, 65_536, 64),
   /** The largest arguments, result or element in bytes. 16 MiB. */

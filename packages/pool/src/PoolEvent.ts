@@ -95,6 +95,31 @@ export const call_retry = Event.declare({
   attributes: { ...pool, slot: Schema.Int, tool: Schema.String, cause: Schema.String }
 })
 
+export const call_cancel = Event.declare({
+  name: "snakepit.call.cancel",
+  layer: "control",
+  when:
+    "a call that nobody waits for any more is over; how: queued (it had not begun), async (its task was cancelled), generator (it was closed), " +
+    "cooperative (it saw that it was to stop), finished (it ran to its end), recycled (its worker was replaced after the grace), lost (with its worker)",
+  /** From when it was given up. */
+  measurements: { afterMillis: Schema.Finite },
+  attributes: {
+    ...pool,
+    slot: Schema.UndefinedOr(Schema.Int),
+    tool: Schema.String,
+    because: Schema.Literals(["caller", "timeout", "deadline"]),
+    how: Schema.String
+  }
+})
+
+export const session_lose = Event.declare({
+  name: "snakepit.session.lose",
+  layer: "control",
+  when: "a worker that served sessions is gone: with strict affinity the next call of each is told SessionLost, else they go on elsewhere",
+  measurements: { sessions: Schema.Int },
+  attributes: { ...pool, slot: Schema.Int, cause: Schema.String }
+})
+
 export const call_fail = Event.declare({
   name: "snakepit.call.fail",
   layer: "control",
@@ -164,6 +189,8 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   worker_detach,
   call_retry,
   call_fail,
+  call_cancel,
+  session_lose,
   heartbeat_miss,
   heartbeat_recover,
   watchdog_verdict,

@@ -63,8 +63,6 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
   const invalidResult = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
   const invalidInput = (position: number, issue: string) =>
     Exit.fail(new CallError.InvalidInput({ ...about, executed: "unknown", position, issue }))
-  const mismatch = (field: string, expected: string, received: string) =>
-    new CallError.ContractMismatch({ ...about, executed: "no", field, expected, received })
 
   return {
     pool,
@@ -110,10 +108,34 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
     },
     errorOf: (error) => error._tag === "PythonError" ? Tool.ownError(own, error) ?? error : error,
-    mismatch: (announced) => {
-      if (announced.streams !== streams) return mismatch("stream", String(streams), String(announced.streams))
-      return announced.input === input ? undefined : mismatch("input", input ?? "none", announced.input ?? "none")
-    }
+    mismatch: mismatch({ pool, tool, streams, input })
+  }
+}
+
+/** A tool that no contract describes: bytes go in and come out as they are, and what its worker announces decides. */
+export const untyped = (pool: string, tool: string, streams: boolean): Signature => ({
+  pool,
+  tool,
+  streams,
+  input: undefined,
+  idempotent: undefined,
+  deterministic: undefined,
+  callTimeoutMillis: undefined,
+  hardLimitMillis: undefined,
+  blocking: undefined,
+  encode: (payload) => Exit.succeed(payload as Uint8Array),
+  encodeInput: (element) => Exit.succeed(element as Uint8Array),
+  decode: Exit.succeed,
+  errorOf: (error) => error,
+  mismatch: mismatch({ pool, tool, streams, input: undefined })
+})
+
+const mismatch = ({ input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">): Signature["mismatch"] => {
+  const differ = (field: string, expected: string, received: string) =>
+    new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
+  return (announced) => {
+    if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
+    return announced.input === input ? undefined : differ("input", input ?? "none", announced.input ?? "none")
   }
 }
 

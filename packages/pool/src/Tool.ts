@@ -82,6 +82,27 @@ export const HardLimit: Context.Reference<Duration.Input | undefined> = unsaid("
  */
 export const Blocking: Context.Reference<boolean | undefined> = unsaid("Blocking")
 
+/**
+ * The contract that a procedure belongs to: the SHA-256, in hexadecimal, that the workers of its adapter announce. `snakepit codegen` writes it. A
+ * call to workers that announce another one fails with `ContractMismatch` instead of with what the difference leads to. By default nothing is
+ * compared.
+ *
+ * **Example** (As it is generated)
+ *
+ * ```ts
+ * import { Tool } from "snakepit"
+ * import { Schema } from "effect"
+ * import { Rpc, RpcGroup } from "effect/rpc"
+ *
+ * class Sums extends RpcGroup.make(
+ *   Rpc.make("add", { payload: { a: Schema.Int, b: Schema.Int }, success: Schema.Int })
+ * ).annotateRpcs(Tool.ContractHash, "409cb90a8be582464bfe9e61ab3cf10b8793778adf39ddc0e1da504e8b3fc1e8") {}
+ * ```
+ */
+export const ContractHash: Context.Reference<string | undefined> = Context.Reference("@snakepit/pool/Tool/ContractHash", {
+  defaultValue: (): string | undefined => undefined
+})
+
 // ── errors of its own ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What an error of the caller's own can be made of: its fields are taken from here by name. */

@@ -14,7 +14,7 @@ const tail = (lines: ReadonlyArray<string>): string => lines.length === 0 ? "" :
 export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
   ...worker,
   /** How far it came: the process could not be made, the adapter not imported, … */
-  stage: Schema.Literals(["cwd", "spawn", "import", "catalogue", "bind", "handshake", "exit", "timeout"]),
+  stage: Schema.Literals(["cwd", "spawn", "import", "catalogue", "start", "bind", "handshake", "exit", "timeout"]),
   adapter: Schema.String,
   detail: Schema.String,
   output,
@@ -36,6 +36,8 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
         return `its adapter "${this.adapter}" does not import`
       case "catalogue":
         return `the tools of its adapter "${this.adapter}" cannot be served`
+      case "start":
+        return `on_start of its adapter "${this.adapter}" raised`
       case "bind":
         return "it could not listen on its socket"
       case "handshake":
@@ -55,6 +57,9 @@ export class BootFailed extends Schema.TaggedError<BootFailed>()("BootFailed", {
       case "import":
       case "catalogue":
         return `Try it: python -c "import ${this.adapter}" with the same environment; python.path lists the folders it is looked for in`
+      case "start":
+        return "Its traceback above says where. What on_start opens or loads (a device, a connection, a model) was not to be had: see that it is " +
+          "there before the pool starts, or let on_start wait for it, within startTimeout"
       case "bind":
         return "Check that the folder of the sockets is on a local file system and writable"
       case "handshake":

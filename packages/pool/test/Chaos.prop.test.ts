@@ -39,7 +39,7 @@ const Script = Schema.Array(Step).check(Schema.isMaxLength(60))
 const pools = {
   default: {
     size: 2,
-    depth: 2,
+    prefetch: 1,
     credit: 2,
     queue: { timeout: "3 seconds", capacity: 6 },
     callTimeout: "3 seconds",

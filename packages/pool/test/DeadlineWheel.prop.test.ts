@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as DeadlineWheel from "../src/control/DeadlineWheel.ts"
+import * as Line from "../src/control/Line.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const id = int(0, 7)
@@ -19,6 +20,7 @@ const Script = Schema.Array(Step).check(Schema.isMinLength(1), Schema.isMaxLengt
 /** A map of deadlines, and every one that came out with the time when it did. */
 const play = (script: ReadonlyArray<Step>, start: number) => {
   const wheel = DeadlineWheel.make()
+  const timers = Array.from({ length: 8 }, (_, id) => DeadlineWheel.timer(id))
   const model = new Map<number, number>()
   let now = start
   const expire = (sinceLast: number) => {
@@ -37,15 +39,15 @@ const play = (script: ReadonlyArray<Step>, start: number) => {
   for (const step of script) {
     switch (step._tag) {
       case "Set":
-        DeadlineWheel.set(wheel, step.id, now + step.in)
+        DeadlineWheel.set(wheel, timers[step.id]!, now + step.in)
         model.set(step.id, now + step.in)
         break
       case "Forever":
-        DeadlineWheel.set(wheel, step.id, Number.POSITIVE_INFINITY)
+        DeadlineWheel.set(wheel, timers[step.id]!, Number.POSITIVE_INFINITY)
         model.delete(step.id)
         break
       case "Clear":
-        DeadlineWheel.clear(wheel, step.id)
+        DeadlineWheel.clear(wheel, timers[step.id]!)
         model.delete(step.id)
         break
       case "Tick":
@@ -59,10 +61,10 @@ const play = (script: ReadonlyArray<Step>, start: number) => {
         expire(DeadlineWheel.tickMillis)
         break
     }
-    assert.deepStrictEqual([...wheel.places.keys()].toSorted(), [...model.keys()].toSorted())
-    const kept = [...wheel.buckets.values()].flatMap((ids) => [...ids])
+    assert.strictEqual(wheel.size, model.size)
+    const kept = [...wheel.buckets.values()].flatMap((line) => [...Line.members(line)].map(({ id }) => id))
     assert.deepStrictEqual(kept.toSorted(), [...model.keys()].toSorted())
-    assert.isTrue([...wheel.buckets.values()].every((ids) => ids.size > 0), "an empty bucket is kept")
+    assert.isTrue([...wheel.buckets.values()].every(({ length }) => length > 0), "an empty bucket is kept")
   }
 }
 
@@ -76,8 +78,9 @@ describe("DeadlineWheel", () => {
 
   it("an id that is set again has the later deadline alone", () => {
     const wheel = DeadlineWheel.make()
-    DeadlineWheel.set(wheel, 1, 100)
-    DeadlineWheel.set(wheel, 1, 500)
+    const timer = DeadlineWheel.timer(1)
+    DeadlineWheel.set(wheel, timer, 100)
+    DeadlineWheel.set(wheel, timer, 500)
     assert.deepStrictEqual(DeadlineWheel.expired(wheel, 300), [])
     assert.deepStrictEqual(DeadlineWheel.expired(wheel, 500), [1])
   })
@@ -85,15 +88,15 @@ describe("DeadlineWheel", () => {
   it("a deadline set in the past is met at the next tick", () => {
     const wheel = DeadlineWheel.make()
     DeadlineWheel.expired(wheel, 1000)
-    DeadlineWheel.set(wheel, 1, 400)
+    DeadlineWheel.set(wheel, DeadlineWheel.timer(1), 400)
     assert.deepStrictEqual(DeadlineWheel.expired(wheel, 1010), [1])
   })
 
   it("ids come out in the order of their buckets, also after a pause", () => {
     const wheel = DeadlineWheel.make()
-    DeadlineWheel.set(wheel, 1, 300)
-    DeadlineWheel.set(wheel, 2, 100)
-    DeadlineWheel.set(wheel, 3, 200)
+    DeadlineWheel.set(wheel, DeadlineWheel.timer(1), 300)
+    DeadlineWheel.set(wheel, DeadlineWheel.timer(2), 100)
+    DeadlineWheel.set(wheel, DeadlineWheel.timer(3), 200)
     assert.deepStrictEqual(DeadlineWheel.expired(wheel, 1_000_000), [2, 3, 1])
   })
 })

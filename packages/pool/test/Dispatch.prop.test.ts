@@ -1,50 +1,60 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import * as Dispatch from "../src/control/Dispatch.ts"
+import * as DeadlineWheel from "../src/control/DeadlineWheel.ts"
+import type * as Dispatch from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as DispatchRepair from "../src/control/DispatchRepair.ts"
+import * as Line from "../src/control/Line.ts"
+import * as TenantQueue from "../src/control/TenantQueue.ts"
 import { Model, Script, Settings } from "./DispatchModel.ts"
 
-/** Long scripts: what is wrong needs many steps to come about. */
-const size = 150
+/** Many short scripts meet the interleavings, long ones what needs many steps to come about. */
+const short = { runs: 16_000, size: 25 }
+const long = { runs: 300, size: 150 }
+const damaged = { runs: 2000, size: 40 }
 
 const id = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 14 }))
 const slot = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 }))
 
 /** What a mistake in the machine, or a throw in the middle of a decision, can leave behind. */
 const Damage = Schema.Union([
-  Schema.TaggedStruct("Unqueue", { id }),
-  Schema.TaggedStruct("Enqueue", { id, again: Schema.Boolean }),
-  Schema.TaggedStruct("TakeOffSlot", { id, slot }),
+  Schema.TaggedStruct("LosePlace", { id }),
+  Schema.TaggedStruct("Enqueue", { id }),
   Schema.TaggedStruct("PutOnSlot", { id, slot }),
   Schema.TaggedStruct("LoseWorker", { slot }),
   Schema.TaggedStruct("OpenSlot", { slot }),
   Schema.TaggedStruct("LoseCall", { id }),
   Schema.TaggedStruct("LoseDeadline", { id }),
+  Schema.TaggedStruct("MiscountWaiting", { by: Schema.Int.check(Schema.isBetween({ minimum: -2, maximum: 2 })) }),
   Schema.TaggedStruct("Miscount", { by: Schema.Int.check(Schema.isBetween({ minimum: -2, maximum: 2 })) })
 ])
 
 const harm = (state: Dispatch.DispatchState, damage: typeof Damage.Type): void => {
+  const call = "id" in damage ? state.calls.get(damage.id) : undefined
   switch (damage._tag) {
-    case "Unqueue":
-      state.queue.delete(damage.id)
-      return void state.again.delete(damage.id)
+    case "LosePlace":
+      return call && Line.leave(call)
     case "Enqueue":
-      return void (damage.again ? state.again : state.queue).add(damage.id)
-    case "TakeOffSlot":
-      return void state.slots.get(damage.slot)!.calls.delete(damage.id)
+      if (call === undefined) return
+      Line.leave(call)
+      return TenantQueue.push(state.queue, call)
     case "PutOnSlot":
-      return void state.slots.get(damage.slot)!.calls.add(damage.id)
+      if (call === undefined) return
+      Line.leave(call)
+      return Line.push(state.slots[damage.slot]!.calls, call)
     case "LoseWorker":
-      state.slots.get(damage.slot)!.tools = undefined
+      state.slots[damage.slot]!.tools = undefined
       return
     case "OpenSlot":
-      state.slots.get(damage.slot)!.open = true
+      state.slots[damage.slot]!.open = true
       return
     case "LoseCall":
       return void state.calls.delete(damage.id)
     case "LoseDeadline":
-      return void state.wheel.places.delete(damage.id)
+      return call && DeadlineWheel.clear(state.wheel, call.timer)
+    case "MiscountWaiting":
+      state.waiting += damage.by
+      return
     case "Miscount":
       state.ledger.accepted += damage.by
   }
@@ -61,7 +71,14 @@ describe("Dispatch", () => {
     "every accepted call ends in exactly one outcome, whatever callers and workers do",
     { settings: Settings, script: Script },
     ({ script, settings }) => play(settings, script).settle(),
-    { arbitrary: { runs: 300, size } }
+    { arbitrary: short, timeout: 120_000 }
+  )
+
+  it.prop(
+    "and so it is in long histories",
+    { settings: Settings, script: Script },
+    ({ script, settings }) => play(settings, script).settle(),
+    { arbitrary: long }
   )
 
   it.prop(
@@ -87,11 +104,11 @@ describe("Dispatch", () => {
         at: model.now
       }
       model.step({ _tag: "Attach", slot: 0, poor: false })
-      const [refused, ...more] = DispatchMachine.transition(model.state, Dispatch.Event.Offer({ offer }), model.now)
+      const [refused, ...more] = DispatchMachine.transition(model.state, { _tag: "Offer", offer }, model.now)
       assert.isTrue(refused?._tag === "Fail" && refused.error._tag === "PoolDown")
       assert.deepStrictEqual(more, [])
     },
-    { arbitrary: { runs: 300, size } }
+    { arbitrary: damaged }
   )
 
   it.prop(
@@ -100,18 +117,18 @@ describe("Dispatch", () => {
     ({ damages, script, settings }) => {
       const { now, state } = play(settings, script)
       for (const damage of damages) harm(state, damage)
-      const open = () => [...state.calls.values()].filter(({ stage }) => stage._tag !== "Abandoned").map(({ id }) => id)
+      const open = () => [...state.calls.values()].filter(({ stage }) => stage !== "Abandoned").map(({ id }) => id)
       const before = open()
       const commands = DispatchRepair.repair(state, now)
       assert.deepStrictEqual(DispatchRepair.violations(state), [])
       const told = commands.flatMap((command) => command._tag === "Fail" ? [command.id] : [])
       assert.deepStrictEqual([...told, ...open()].toSorted((a, b) => a - b), before.toSorted((a, b) => a - b))
 
-      const ends = DispatchMachine.transition(state, Dispatch.Event.Close({ because: "over" }), now)
+      const ends = DispatchMachine.transition(state, { _tag: "Close", because: "over" }, now)
       assert.deepStrictEqual(ends.flatMap((command) => command._tag === "Fail" ? [command.id] : []).length, before.length - told.length)
       assert.deepStrictEqual(DispatchRepair.violations(state), [])
     },
-    { arbitrary: { runs: 300, size } }
+    { arbitrary: damaged }
   )
 
   it.prop(
@@ -121,13 +138,36 @@ describe("Dispatch", () => {
       const { now, state } = play(settings, script)
       assert.deepStrictEqual(DispatchRepair.repair(state, now), [])
     },
-    { arbitrary: { runs: 200, size } }
+    { arbitrary: damaged }
   )
 })
 
-const settings: Settings = { depth: 1, capacity: 4, attempts: 3, credit: 4, up: 1 }
+const settings: Settings = {
+  concurrency: 1,
+  prefetch: 0,
+  affinity: "hint",
+  capacity: 4,
+  perTenant: 4,
+  attempts: 3,
+  credit: 4,
+  up: 1
+}
 const offer = (more: Partial<Extract<typeof Script.Type[number], { _tag: "Offer" }>> = {}) =>
-  ({ _tag: "Offer", tool: "a", idempotent: false, deterministic: false, large: false, timeout: 500, hardLimit: 0, ...more }) as const
+  ({
+    _tag: "Offer",
+    tool: "a",
+    says: true,
+    idempotent: false,
+    deterministic: false,
+    large: false,
+    timeout: 500,
+    hardLimit: 0,
+    tenant: "",
+    session: "",
+    deadline: 0,
+    queueTimeout: 0,
+    ...more
+  }) as const
 
 describe("Dispatch, by example", () => {
   it("a call whose cancelled tool goes on is reported again until its worker is gone", () => {
@@ -152,8 +192,19 @@ describe("Dispatch, by example", () => {
   })
 
   it("the crash in the command of a call settles that call as unknown, and no other", () => {
-    const model = play({ ...settings, depth: 2 }, [offer({ idempotent: true }), offer({ idempotent: true })])
-    const during = Dispatch.Command.Send({ slot: 0, id: 1, attempt: 1, deadlineMillis: 500, credit: 4, skip: 0 })
+    const model = play({ ...settings, prefetch: 1 }, [offer({ idempotent: true }), offer({ idempotent: true })])
+    const during: Dispatch.Command = {
+      _tag: "Send",
+      slot: 0,
+      id: 1,
+      attempt: 1,
+      tool: "a",
+      session: undefined,
+      trace: undefined,
+      deadlineMillis: 500,
+      credit: 4,
+      skip: 0
+    }
     const commands = DispatchRepair.repair(model.state, model.now, during)
     assert.deepStrictEqual(commands.map((command) => command._tag === "Fail" ? [command.id, command.error._tag] : []), [[
       1,

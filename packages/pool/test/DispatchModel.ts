@@ -5,12 +5,15 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
 import * as DeadlineWheel from "../src/control/DeadlineWheel.ts"
-import * as Dispatch from "../src/control/Dispatch.ts"
+import type * as Dispatch from "../src/control/Dispatch.ts"
+import { make } from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as DispatchRepair from "../src/control/DispatchRepair.ts"
+import { mostAhead } from "../src/control/Pace.ts"
+import * as TenantQueue from "../src/control/TenantQueue.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
-import type { Wire } from "../src/Wire.ts"
+import type { Wire, WireTool } from "../src/Wire.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const slot = int(0, 2)
@@ -18,8 +21,11 @@ const slot = int(0, 2)
 const nth = int(0, 11)
 
 export const Settings = Schema.Struct({
-  depth: int(1, 3),
-  capacity: int(0, 4),
+  concurrency: int(1, 2),
+  prefetch: Schema.Union([int(0, 2), Schema.Literal("auto")]),
+  affinity: Schema.Literals(["hint", "hint", "strict_queue", "strict_fail_fast"]),
+  capacity: int(0, 6),
+  perTenant: int(1, 6),
   attempts: int(1, 3),
   credit: int(1, 4),
   /** Workers that are up at the beginning. */
@@ -31,20 +37,30 @@ export type Settings = typeof Settings.Type
 export const Step = Schema.Union([
   Schema.TaggedStruct("Offer", {
     tool: Schema.Literals(["a", "a", "a", "a", "a", "b", "b", "nowhere"]),
+    /** Whether the contract says the following, or leaves it to the worker. */
+    says: Schema.Literals([true, true, true, false]),
     idempotent: Schema.Literals([true, true, false]),
     deterministic: Schema.Boolean,
-    large: Schema.Literals([false, false, false, false, false, false, false, true]),
     timeout: Schema.Literals([30, 500]),
     /** 0: none is declared. */
-    hardLimit: Schema.Literals([0, 0, 0, 20, 250, 700])
+    hardLimit: Schema.Literals([0, 0, 0, 20, 250, 700]),
+    large: Schema.Literals([false, false, false, false, false, false, false, true]),
+    tenant: Schema.Literals(["", "", "x", "y"]),
+    session: Schema.Literals(["", "", "s", "t"]),
+    /** From now on; 0: none. */
+    deadline: Schema.Literals([0, 0, 0, -5, 25, 350]),
+    queueTimeout: Schema.Literals([0, 0, 0, 60])
   }),
   Schema.TaggedStruct("Cancel", { nth }),
   Schema.TaggedStruct("Take", { nth, elements: int(1, 4) }),
+  Schema.TaggedStruct("Feed", { nth }),
   Schema.TaggedStruct("Attach", { slot, poor: Schema.Literals([false, false, false, false, true]) }),
   Schema.TaggedStruct("Break", { slot }),
+  Schema.TaggedStruct("Resume", { slot }),
   Schema.TaggedStruct("Detach", { slot, ended: Schema.Boolean }),
   Schema.TaggedStruct("Begin", { slot }),
   Schema.TaggedStruct("Yield", { slot }),
+  Schema.TaggedStruct("Ask", { slot }),
   Schema.TaggedStruct("Finish", { slot }),
   Schema.TaggedStruct("Raise", { slot, large: Schema.Boolean }),
   Schema.TaggedStruct("GiveBack", { slot }),
@@ -55,7 +71,7 @@ export const Step = Schema.Union([
 export type Step = typeof Step.Type
 
 /** Work goes on more often than things break. */
-const [offered, , taken, , , , begun, yielded, finished] = Step.members
+const [offered, , taken, , , , , , begun, yielded, , finished] = Step.members
 const work = [offered, begun, yielded, taken, finished] as const
 const Weighted = Schema.Union([...Step.members, ...work, ...work, ...work, offered, begun, yielded])
 export const Script = Schema.Array(Weighted).check(Schema.isMaxLength(150))
@@ -63,18 +79,27 @@ export const Script = Schema.Array(Weighted).check(Schema.isMaxLength(150))
 interface Caller {
   readonly id: number
   readonly tool: string
-  readonly idempotent: boolean
-  readonly deterministic: boolean
-  readonly timeout: number
+  readonly tenant: string
+  readonly session: string | undefined
+  /** Whether its contract says what follows; otherwise the worker that it is sent to does. */
+  readonly says: boolean
+  idempotent: boolean
+  deterministic: boolean
+  timeout: number
+  readonly declaredHardLimit: number | undefined
   /** Infinity when none is declared. */
-  readonly hardLimit: number
+  hardLimit: number
+  readonly queueTimeout: number
+  readonly deadline: number
   since: number
   sends: number
   begins: number
+  asked: boolean
   /** Payload indexes, in the order of their delivery. */
   readonly got: Array<number>
   granted: number
   fate: "open" | "refused" | "completed" | "failed" | "cancelled"
+  isLate: boolean
 }
 
 interface Job {
@@ -99,11 +124,17 @@ const cancelGrace = 100
 const maxPayload = 1024
 const slots = 3
 
-/** All that the machine reads of a wire is which tools it serves. */
-const wire = (tools: ReadonlySet<string>): Wire => ({
+/** What workers say of their tools. */
+const facts: { readonly [tool: string]: WireTool } = {
+  a: { ...ScriptedTool.announced("a"), idempotent: true, deterministic: true, timeoutMillis: 300 },
+  b: { ...ScriptedTool.announced("b"), timeoutMillis: 40, hardLimitMillis: 90 }
+}
+
+/** All that the machine reads of a wire is which tools it serves, and how many at once. */
+const wire = (tools: ReadonlySet<string>, concurrency: number): Wire => ({
   pid: 1000,
-  tools: new Map([...tools].map((name) => [name, ScriptedTool.announced(name)])),
-  concurrency: 1,
+  tools: new Map([...tools].map((name) => [name, facts[name]!])),
+  concurrency,
   input: () => assert.fail("the machine uses a wire"),
   inputEnd: () => assert.fail("the machine uses a wire"),
   submit: () => assert.fail("the machine uses a wire"),
@@ -116,10 +147,19 @@ export class Model {
   readonly state: Dispatch.DispatchState
   readonly callers = new Map<number, Caller>()
   readonly workers: ReadonlyArray<Worker> = Array.from({ length: slots }, () => ({ tools: undefined, open: false, jobs: [] }))
-  /** In the order in which they should be sent. */
-  again: Array<number> = []
-  queue: Array<number> = []
+  /** By tenant, in the order in which they should be sent. */
+  readonly lines = new Map<string, Array<number>>()
+  /** By waiting tenant: how often others were served since it was. */
+  private readonly passed = new Map<string, Map<string, number>>()
+  /** Slots by session, and sessions whose worker is gone. */
+  private readonly homes = new Map<string, number>()
+  private readonly homeless = new Set<string>()
+  /** Those whose calls were told so in the present event. */
+  private readonly told = new Set<string>()
+  /** Calls that nobody waits for, until it is told how they ended. */
+  readonly given = new Set<number>()
   readonly bitten = new Set<number>()
+  private readonly fates = { open: 0, refused: 0, completed: 0, failed: 0, cancelled: 0 }
   /** The call whose caller has just been told that its worker is replaced. */
   private replaced: number | undefined
   now = 1_000_000
@@ -128,20 +168,25 @@ export class Model {
 
   constructor(settings: Settings) {
     this.settings = settings
-    const { attempts, capacity, credit, depth } = settings
-    const config = Schema.decodeUnknownSync(PoolConfig)({ size: slots, attempts, credit, depth, maxPayload })
-    this.state = Dispatch.make("p", {
+    const { affinity, attempts, capacity, concurrency, credit, perTenant, prefetch } = settings
+    const config = Schema.decodeUnknownSync(PoolConfig)({ size: slots, attempts, credit, concurrency, prefetch, affinity, maxPayload })
+    this.state = make("p", {
       ...config,
-      queue: { capacity, timeout: Duration.millis(queueTimeout) },
+      queue: { capacity, perTenant, timeout: Duration.millis(queueTimeout) },
       cancelGrace: Duration.millis(cancelGrace)
     })
     for (let slot = 0; slot < settings.up; slot++) this.step({ _tag: "Attach", slot, poor: false })
+  }
+
+  private get isStrict(): boolean {
+    return this.settings.affinity !== "hint"
   }
 
   step(step: Step): void {
     switch (step._tag) {
       case "Begin":
       case "Yield":
+      case "Ask":
       case "Finish":
       case "Raise":
       case "GiveBack":
@@ -150,89 +195,57 @@ export class Model {
     }
     const worker = "slot" in step ? this.workers[step.slot]! : undefined
     switch (step._tag) {
-      case "Offer": {
-        const { deterministic, idempotent, large, timeout, tool } = step
-        const hardLimit = step.hardLimit === 0 ? Number.POSITIVE_INFINITY : step.hardLimit
-        const id = ++this.ids
-        this.callers.set(id, {
-          id,
-          tool,
-          idempotent,
-          deterministic,
-          timeout,
-          hardLimit,
-          since: this.now,
-          sends: 0,
-          begins: 0,
-          got: [],
-          granted: this.settings.credit,
-          fate: "open"
-        })
-        const offer = {
-          id,
-          tool,
-          idempotent,
-          deterministic,
-          callTimeoutMillis: timeout,
-          hardLimitMillis: step.hardLimit === 0 ? undefined : step.hardLimit,
-          blocking: false,
-          session: undefined,
-          tenant: "",
-          deadline: undefined,
-          queueTimeoutMillis: undefined,
-          trace: undefined,
-          bytes: large ? maxPayload + 1 : 10,
-          at: this.now
-        }
-        const { rejected } = this.state.ledger
-        const full = this.state.queue.size
-        this.queue.push(id)
-        this.say(Dispatch.Event.Offer({ offer }))
-        if (this.state.ledger.rejected > rejected) this.callers.get(id)!.fate = "refused"
-        else assert.isAtMost(this.state.queue.size, Math.max(full, this.settings.capacity), "the queue is longer than its capacity")
-        return
-      }
+      case "Offer":
+        return this.offer(step)
       case "Cancel": {
         const caller = this.pick(step.nth, ({ fate }) => fate === "open")
         if (caller === undefined) return
-        caller.fate = "cancelled"
-        this.unqueue(caller.id)
-        return this.say(Dispatch.Event.Cancel({ id: caller.id }))
+        this.end(caller, "cancelled")
+        this.given.add(caller.id)
+        this.unqueue(caller)
+        return this.say({ _tag: "Cancel", id: caller.id })
       }
       case "Take": {
         const caller = this.pick(step.nth, ({ fate, got, granted }) => fate === "open" && got.length + this.settings.credit > granted)
         if (caller === undefined) return
         const elements = Math.min(step.elements, caller.got.length + this.settings.credit - caller.granted)
         caller.granted += elements
-        return this.say(Dispatch.Event.Credit({ id: caller.id, elements }))
+        return this.say({ _tag: "Credit", id: caller.id, elements })
+      }
+      case "Feed": {
+        const caller = this.pick(step.nth, ({ asked, fate }) => fate === "open" && asked)
+        return caller && this.say({ _tag: "Input", id: caller.id, payload: Uint8Array.of(1) })
       }
       case "Attach": {
         const tools = new Set(step.poor ? ["a"] : ["a", "b"])
         this.lost(step.slot)
         Object.assign(worker!, { tools, open: true, jobs: [] })
-        return this.say(Dispatch.Event.Attached({ slot: step.slot, wire: wire(tools) }))
+        return this.say({ _tag: "Attached", slot: step.slot, wire: wire(tools, this.settings.concurrency) })
       }
       case "Break":
         worker!.open = false
-        return this.say(Dispatch.Event.Broken({ slot: step.slot }))
+        return this.say({ _tag: "Broken", slot: step.slot })
+      case "Resume":
+        worker!.open = worker!.tools !== undefined
+        return this.say({ _tag: "Resumed", slot: step.slot })
       case "Detach":
         this.lost(step.slot)
         Object.assign(worker!, { tools: undefined, open: false, jobs: [] })
-        return this.say(Dispatch.Event.Detached({ slot: step.slot, reason: "gone", ended: step.ended }))
+        return this.say({ _tag: "Detached", slot: step.slot, reason: "gone", ended: step.ended })
       case "Stray": { // news of a call that the slot does not have
         const caller = this.pick(step.nth, ({ id }) => worker!.jobs.every((job) => job.id !== id))
         if (caller === undefined) return
-        this.say(Dispatch.Event.Started({ slot: step.slot, id: caller.id }))
-        this.say(Dispatch.Event.Item({ slot: step.slot, id: caller.id, payload: Uint8Array.of(255) }))
-        return this.say(Dispatch.Event.Done({ slot: step.slot, id: caller.id, payload: Uint8Array.of(255) }))
+        this.say({ _tag: "Started", slot: step.slot, id: caller.id })
+        this.say({ _tag: "Item", slot: step.slot, id: caller.id, payload: Uint8Array.of(255) })
+        return this.say({ _tag: "Done", slot: step.slot, id: caller.id, payload: Uint8Array.of(255) })
       }
       case "Tick":
         this.now += step.ms
-        this.say(Dispatch.Event.Tick())
+        this.say({ _tag: "Tick" })
         for (const caller of this.open()) {
-          const waits = this.again.includes(caller.id) || this.queue.includes(caller.id)
-          const limit = waits ? queueTimeout : Math.min(caller.timeout, caller.hardLimit)
-          assert.isBelow(this.now - caller.since, limit + DeadlineWheel.tickMillis, `call ${caller.id} is past its deadline`)
+          const limit = this.waits(caller) ? caller.queueTimeout : Math.min(caller.timeout, caller.hardLimit)
+          const end = Math.min(caller.since + limit, caller.deadline)
+          assert.isBelow(this.now - end, DeadlineWheel.tickMillis, `call ${caller.id} is past its deadline`)
         }
         for (const [slot, { jobs }] of this.workers.entries()) {
           const late = jobs.find(({ due }) => this.now - due >= DeadlineWheel.tickMillis)
@@ -241,8 +254,64 @@ export class Model {
     }
   }
 
-  /** What a worker says of the call at the head of its own queue: on this slot, or the next one where it can be. */
-  private work(what: "Begin" | "Yield" | "Finish" | "Raise" | "GiveBack" | "Overdue", from: number): void {
+  private offer(step: Extract<Step, { readonly _tag: "Offer" }>): void {
+    const { deterministic, idempotent, large, says, tenant, timeout, tool } = step
+    const id = ++this.ids
+    const declaredHardLimit = says && step.hardLimit > 0 ? step.hardLimit : undefined
+    const deadline = step.deadline === 0 ? undefined : this.now + step.deadline
+    const session = step.session === "" ? undefined : step.session
+    const caller: Caller = {
+      id,
+      tool,
+      tenant,
+      session,
+      says,
+      idempotent,
+      deterministic,
+      timeout,
+      declaredHardLimit,
+      hardLimit: Number.POSITIVE_INFINITY,
+      queueTimeout: step.queueTimeout === 0 ? queueTimeout : step.queueTimeout,
+      deadline: deadline ?? Number.POSITIVE_INFINITY,
+      since: this.now,
+      sends: 0,
+      begins: 0,
+      asked: false,
+      got: [],
+      granted: this.settings.credit,
+      fate: "open",
+      isLate: false
+    }
+    this.callers.set(id, caller)
+    this.fates.open++
+    const { ledger, waiting } = this.state
+    const { rejected } = ledger
+    this.line(tenant).push(id)
+    this.say({
+      _tag: "Offer",
+      offer: {
+        id,
+        tool,
+        idempotent: says ? idempotent : undefined,
+        deterministic: says ? deterministic : undefined,
+        callTimeoutMillis: says ? timeout : undefined,
+        hardLimitMillis: declaredHardLimit,
+        blocking: says ? false : undefined,
+        session,
+        tenant,
+        deadline,
+        queueTimeoutMillis: step.queueTimeout === 0 ? undefined : step.queueTimeout,
+        trace: undefined,
+        bytes: large ? maxPayload + 1 : 10,
+        at: this.now
+      }
+    })
+    if (ledger.rejected > rejected) this.refuse(caller)
+    else assert.isAtMost(this.state.waiting, Math.max(waiting, this.settings.capacity), "the queue is longer than its capacity")
+  }
+
+  /** What a worker says of a call that it may run: on this slot, or the next one where it can be. */
+  private work(what: "Begin" | "Yield" | "Ask" | "Finish" | "Raise" | "GiveBack" | "Overdue", from: number): void {
     const can = ({ begun, cancelled, credit }: Job): boolean => {
       switch (what) {
         case "Begin":
@@ -251,6 +320,7 @@ export class Model {
           return begun && !cancelled && credit > 0
         case "Finish":
           return begun
+        case "Ask":
         case "Raise":
           return begun && !cancelled
         case "GiveBack": // it is draining, or the call was cancelled before it began
@@ -258,38 +328,43 @@ export class Model {
           return !begun
       }
     }
-    const slot = [from, (from + 1) % slots, (from + 2) % slots].find((slot) => this.workers[slot]!.jobs.slice(0, 1).some(can))
+    const found = (slot: number) => this.workers[slot]!.jobs.slice(0, this.settings.concurrency).find(can)
+    const slot = [from, (from + 1) % slots, (from + 2) % slots].find((slot) => found(slot) !== undefined)
     if (slot === undefined) return
     const worker = this.workers[slot]!
-    const job = worker.jobs[0]!
+    const job = found(slot)!
     const { id } = job
-    const cancelled = Dispatch.Event.Failed({ slot, id, failure: { _tag: "Cancelled", how: "finished" } })
+    const caller = this.callers.get(id)!
+    const remove = () => worker.jobs.splice(worker.jobs.indexOf(job), 1)
+    const cancelled = (how: string) => this.say({ _tag: "Failed", slot, id, failure: { _tag: "Cancelled", how } })
     switch (what) {
       case "Begin":
         job.begun = true
-        this.callers.get(id)!.begins++
-        return this.say(Dispatch.Event.Started({ slot, id }))
+        caller.begins++
+        return this.say({ _tag: "Started", slot, id })
       case "Yield":
         job.credit--
-        return this.say(Dispatch.Event.Item({ slot, id, payload: Uint8Array.of(job.next++) }))
+        return this.say({ _tag: "Item", slot, id, payload: Uint8Array.of(job.next++) })
+      case "Ask":
+        caller.asked = true
+        return this.say({ _tag: "Want", slot, id, elements: 2 })
       case "Finish":
-        worker.jobs.shift()
-        return this.say(job.cancelled ? cancelled : Dispatch.Event.Done({ slot, id, payload: Uint8Array.of(id & 255) }))
+        remove()
+        return job.cancelled ? cancelled("finished") : this.say({ _tag: "Done", slot, id, payload: Uint8Array.of(id & 255) })
       case "Raise":
-        worker.jobs.shift()
-        return this.say(Dispatch.Event.Failed({ slot, id, failure: { _tag: "TooLarge", bytes: 9999 } }))
+        remove()
+        return this.say({ _tag: "Failed", slot, id, failure: { _tag: "TooLarge", bytes: 9999 } })
       case "Overdue":
-        worker.jobs.shift()
-        return this.say(cancelled)
+        remove()
+        return cancelled("queued")
       case "GiveBack": {
-        worker.jobs.shift()
-        if (job.cancelled) return this.say(cancelled)
+        remove()
+        if (job.cancelled) return cancelled("queued")
         worker.open = false
-        const caller = this.callers.get(id)!
         caller.sends--
         caller.since = this.now
-        this.again.push(id)
-        return this.say(Dispatch.Event.Failed({ slot, id, failure: { _tag: "Declined" } }))
+        this.again(caller)
+        return this.say({ _tag: "Failed", slot, id, failure: { _tag: "Declined" } })
       }
     }
   }
@@ -306,12 +381,14 @@ export class Model {
     }
     assert.strictEqual(this.state.calls.size, 0, "a call never comes to its end")
     assert.deepStrictEqual([...this.open()], [])
+    assert.deepStrictEqual([...this.given], [], "how a cancelled call ended is not told")
   }
 
   close(): void {
-    this.say(Dispatch.Event.Close({ because: "over" }))
+    this.say({ _tag: "Close", because: "over" })
     assert.deepStrictEqual([...this.open()], [])
     assert.strictEqual(this.state.calls.size, 0)
+    assert.deepStrictEqual([...this.given], [], "how a cancelled call ended is not told")
   }
 
   *open(): Iterable<Caller> {
@@ -321,61 +398,60 @@ export class Model {
   /** Applies an event, follows the commands, and looks for what is wrong. */
   say(event: Dispatch.Event): void {
     for (const command of DispatchMachine.transition(this.state, event, this.now)) this.follow(command, event)
+    for (const session of this.told) this.begin(session)
     this.check()
   }
 
   check(): void {
+    const { queue, slots } = this.state
     assert.deepStrictEqual(DispatchRepair.violations(this.state), [])
-    assert.deepStrictEqual([...this.state.again], this.again)
-    assert.deepStrictEqual([...this.state.queue], this.queue)
-    const { ledger } = this.state
-    const count = (fate: Caller["fate"]) => [...this.callers.values()].filter((caller) => caller.fate === fate).length
-    assert.strictEqual(ledger.accepted, ledger.completed + ledger.failed + ledger.cancelled + count("open"))
-    assert.strictEqual(ledger.completed, count("completed"))
-    assert.strictEqual(ledger.cancelled, count("cancelled"))
-    assert.strictEqual(ledger.failed + ledger.rejected, count("failed") + count("refused"))
-    assert.strictEqual(ledger.twice, 0)
+    const waiting = [queue, ...slots.map(({ bound }) => bound)].flatMap((queue) => [...TenantQueue.members(queue)])
+    if (this.isStrict) {
+      const ids = waiting.map(({ id }) => id).toSorted((a, b) => a - b)
+      assert.deepStrictEqual(ids, [...this.lines.values()].flat().toSorted((a, b) => a - b))
+    } else {
+      for (const [tenant, line] of this.lines) {
+        assert.deepStrictEqual(waiting.flatMap((call) => call.tenant === tenant ? [call.id] : []), line)
+      }
+    }
+    const { accepted, cancelled, completed, failed, rejected, twice } = this.state.ledger
+    assert.strictEqual(accepted, completed + failed + cancelled + this.fates.open)
+    assert.strictEqual(completed, this.fates.completed)
+    assert.strictEqual(cancelled, this.fates.cancelled)
+    assert.strictEqual(failed + rejected, this.fates.failed + this.fates.refused)
+    assert.strictEqual(twice, 0)
   }
 
   follow(command: Dispatch.Command, event: Dispatch.Event): void {
     switch (command._tag) {
-      case "Send": {
-        const { credit, id, skip, slot } = command
-        const worker = this.workers[slot]!
-        const caller = this.openCaller(id)
-        assert.isTrue(worker.tools?.has(caller.tool), "sent to a worker that does not serve it")
-        assert.isTrue(worker.open, "sent to a closed slot")
-        assert.isBelow(worker.jobs.length, this.settings.depth, "sent beyond the depth")
-        for (const other of this.workers) if (other.open) assert.isAtLeast(other.jobs.length, worker.jobs.length, "not the freest worker")
-        assert.strictEqual(id, this.again[0] ?? this.queue[0], "not the first of the queue")
-        this.unqueue(id)
-        caller.sends++
-        caller.since = this.now
-        assert.isAtMost(caller.sends, caller.idempotent ? this.settings.attempts : 1, "sent too often")
-        assert.strictEqual(skip, caller.got.length, "resumed in the wrong place")
-        assert.isTrue(skip === 0 || caller.deterministic)
-        assert.strictEqual(credit, caller.granted - caller.got.length, "more elements on the way than the consumer has room for")
-        const due = Number.POSITIVE_INFINITY
-        worker.jobs.push({ id, sentAt: this.now, begun: false, cancelled: false, due, next: skip, credit })
-        return
-      }
+      case "Send":
+        return this.sent(command)
       case "CancelOnWire": {
         const job = this.workers[command.slot]!.jobs.find(({ id }) => id === command.id)
         assert.isDefined(job, "cancelled where it is not")
-        const { fate, hardLimit } = this.callers.get(command.id)!
+        const { fate, hardLimit, isLate, timeout } = this.callers.get(command.id)!
         job!.cancelled = true
+        this.replaced = undefined
+        this.given.add(command.id)
         const afterGrace = this.now + cancelGrace
         const hard = job!.sentAt + hardLimit
-        if (fate === "cancelled") job!.due = Math.min(afterGrace, hard)
-        else job!.due = Number.isFinite(hard) && hard > this.now ? hard : afterGrace
+        if (fate === "cancelled") job!.due = Math.min(afterGrace, Number.isFinite(hard) ? hard : job!.sentAt + timeout + cancelGrace)
+        else job!.due = Number.isFinite(hard) && hard > this.now ? isLate ? Math.min(hard, afterGrace) : hard : afterGrace
         return
       }
+      case "Cancelled":
+        assert.isTrue(this.given.delete(command.id), "told twice how it ended, or of a call that was not given up")
+        return assert.strictEqual(command.because === "caller", this.callers.get(command.id)!.fate === "cancelled")
       case "CreditOnWire": {
         const job = this.workers[command.slot]!.jobs.find(({ id }) => id === command.id)
         assert.isDefined(job, "credit where it is not")
         job!.credit += command.elements
         return
       }
+      case "InputOnWire":
+        return assert.isTrue(this.workers[command.slot]!.jobs.some(({ id }) => id === command.id), "input where the call is not")
+      case "Want":
+        return assert.isTrue(this.openCaller(command.id).asked)
       case "Deliver": {
         const { got } = this.openCaller(command.id)
         assert.strictEqual(command.payload[0], got.length, "an element is missing or comes twice")
@@ -385,42 +461,21 @@ export class Model {
       case "Complete": {
         const caller = this.openCaller(command.id)
         assert.strictEqual(command.payload[0], caller.id & 255, "the result of another call")
-        caller.fate = "completed"
-        return
+        return this.end(caller, "completed")
       }
-      case "Fail": {
-        const caller = this.openCaller(command.id)
-        caller.fate = "failed"
-        const waited = this.now - caller.since
-        this.unqueue(command.id)
-        const { error } = command
-        if (error.executed === "no") assert.strictEqual(caller.sends, 0, `${error._tag} says that it did not run, and it was sent`)
-        else assert.isAtLeast(caller.sends, 1, `${error._tag} of a call that was never sent`)
-        switch (error._tag) {
-          case "QueueTimeout":
-            return assert.isAtLeast(waited, queueTimeout, "early")
-          case "CallTimeout":
-            if (event._tag === "Tick") assert.isAtLeast(waited, Math.min(caller.timeout, caller.hardLimit), "early")
-            if (error.replaced) this.replaced = command.id
-            return
-          case "WorkerCrashed":
-            assert.isAtLeast(caller.begins, 1)
-            return assert.isTrue(event._tag === "Close" || !this.mayRunAgain(caller), "it could have been tried again")
-          case "QueueFull":
-            return assert.isAtLeast(this.state.queue.size, this.settings.capacity)
-        }
-        return
-      }
+      case "Fail":
+        return this.failed(command, event)
       case "FailWorker": {
         const { jobs } = this.workers[command.slot]!
-        const due = jobs.find((job) => this.now >= job.due)
-        if (due === undefined) { // not one that was cancelled before: it has reached its hard limit
-          const job = jobs.find(({ id }) => id === this.replaced)
-          assert.isDefined(job, "a worker is failed whose calls are all within their limits")
-          assert.isAtLeast(this.now - job!.sentAt, this.callers.get(job!.id)!.hardLimit, "before its hard limit")
-          assert.isTrue(job!.begun || jobs.every(({ begun, cancelled }) => !begun && !cancelled), "for a call that waits behind another")
-          this.replaced = undefined
-        } else due.due = this.now + cancelGrace // it is said again
+        if (this.replaced === undefined) { // for one that was cancelled before
+          const due = jobs.find((job) => this.now >= job.due)
+          assert.isDefined(due, "a worker is failed whose calls are all within their limits")
+          due!.due = this.now + cancelGrace // it is said again
+        } else {
+          const job = jobs.find(({ id }) => id === this.replaced)!
+          assert.isAtLeast(this.now - job.sentAt, this.callers.get(job.id)!.hardLimit, "before its hard limit")
+          assert.isTrue(job.begun || jobs.every(({ begun, cancelled }) => !begun && !cancelled), "for a call that waits behind another")
+        }
         this.bitten.add(command.slot)
         return
       }
@@ -429,8 +484,123 @@ export class Model {
     }
   }
 
+  private sent({ credit, deadlineMillis, id, skip, slot }: Extract<Dispatch.Command, { readonly _tag: "Send" }>): void {
+    const { concurrency, prefetch } = this.settings
+    const worker = this.workers[slot]!
+    const caller = this.openCaller(id)
+    const { session, tenant } = caller
+    const busy = worker.jobs.length
+    assert.isTrue(worker.tools?.has(caller.tool), "sent to a worker that does not serve it")
+    assert.isTrue(worker.open, "sent to a closed slot")
+    assert.isBelow(busy, concurrency + (prefetch === "auto" ? mostAhead : prefetch), "sent beyond the bound")
+    const home = session === undefined ? undefined : this.homes.get(session)
+    if (this.isStrict && session !== undefined) {
+      if (this.told.has(session)) this.begin(session)
+      assert.isFalse(this.homeless.has(session), "nobody was told that the session's worker is gone")
+      assert.isTrue(home === undefined || home === slot, "sent to another worker than its session's")
+    }
+    const others = this.workers.filter(({ open }) => open).map(({ jobs }) => jobs.length)
+    const least = Math.min(...others)
+    if (!(this.isStrict && home !== undefined)) {
+      if (busy >= concurrency) assert.isAtLeast(least, concurrency - (home === slot ? 1 : 0), "sent ahead while another worker is free")
+      if (prefetch !== "auto") assert.isAtMost(busy, least + (home === slot ? 1 : 0), "not the freest worker")
+    }
+    if (!this.isStrict) this.taken(tenant, id)
+    this.unqueue(caller)
+    if (session !== undefined) this.homes.set(session, slot)
+    caller.sends++
+    caller.since = this.now
+    const { deterministic, hardLimitMillis, idempotent, timeoutMillis } = facts[caller.tool]!
+    if (!caller.says) Object.assign(caller, { deterministic, idempotent, timeout: timeoutMillis })
+    caller.hardLimit = caller.declaredHardLimit ?? hardLimitMillis ?? Number.POSITIVE_INFINITY
+    assert.isBelow(this.now, caller.deadline, "sent after its deadline")
+    assert.strictEqual(deadlineMillis, Math.min(caller.timeout, caller.hardLimit, caller.deadline - this.now))
+    assert.isAtMost(caller.sends, caller.idempotent ? this.settings.attempts : 1, "sent too often")
+    assert.strictEqual(skip, caller.got.length, "resumed in the wrong place")
+    assert.isTrue(skip === 0 || caller.deterministic)
+    assert.strictEqual(credit, caller.granted - caller.got.length, "more elements on the way than the consumer has room for")
+    const due = Number.POSITIVE_INFINITY
+    worker.jobs.push({ id, sentAt: this.now, begun: false, cancelled: false, due, next: skip, credit })
+  }
+
+  /** A call of the tenant is sent: it is its first, and no other tenant was passed by a second time. */
+  private taken(tenant: string, id: number): void {
+    assert.strictEqual(id, this.line(tenant)[0], "not the first of its tenant")
+    for (const [other, line] of this.lines) {
+      if (other === tenant || line.length === 0) {
+        this.passed.delete(other)
+        continue
+      }
+      const counts = this.passed.get(other) ?? new Map<string, number>()
+      const times = (counts.get(tenant) ?? 0) + 1
+      assert.isAtMost(times, 1, `two calls of "${tenant}" between two of "${other}", which waits`)
+      this.passed.set(other, counts.set(tenant, times))
+    }
+  }
+
+  private failed({ error, id }: Extract<Dispatch.Command, { readonly _tag: "Fail" }>, event: Dispatch.Event): void {
+    const caller = this.openCaller(id)
+    const { session } = caller
+    this.end(caller, "failed")
+    const waited = this.now - caller.since
+    this.unqueue(caller)
+    if (event._tag !== "Tick") this.passed.delete(caller.tenant) // its turn had come
+    const gaveBack = event._tag === "Failed" && event.failure._tag === "Cancelled"
+    if (error.executed === "no") assert.isTrue(caller.sends === 0 || gaveBack, `${error._tag} says that it did not run, and it was sent`)
+    else assert.isAtLeast(caller.sends, 1, `${error._tag} of a call that was never sent`)
+    switch (error._tag) {
+      case "QueueTimeout":
+        return assert.isAtLeast(waited, caller.queueTimeout, "early")
+      case "CallTimeout":
+        if (event._tag === "Tick") assert.isAtLeast(waited, Math.min(caller.timeout, caller.hardLimit), "early")
+        if (error.replaced) this.replaced = id
+        return
+      case "DeadlineExceeded":
+        caller.isLate = true
+        if (event._tag === "Tick" && caller.sends > 0 && error.worker !== undefined) this.replaced = id
+        return assert.isAtLeast(this.now + (gaveBack ? DeadlineWheel.tickMillis : 0), caller.deadline, "early")
+      case "WorkerCrashed":
+        assert.isAtLeast(caller.begins, 1)
+        return assert.isTrue(event._tag === "Close" || !this.mayRunAgain(caller), "it could have been tried again")
+      case "QueueFull":
+        return assert.isAtLeast(
+          error.tenant === undefined ? this.state.waiting : this.line(caller.tenant).length,
+          error.tenant === undefined ? this.settings.capacity : this.isStrict ? 0 : this.settings.perTenant
+        )
+      case "SessionLost":
+        assert.isTrue(this.isStrict && this.homeless.has(session!), "its worker is there")
+        this.told.add(session!)
+        return
+      case "SessionBusy": {
+        assert.strictEqual(this.settings.affinity, "strict_fail_fast")
+        const { jobs, open } = this.workers[this.homes.get(session!)!]!
+        return assert.isTrue(!open || jobs.length >= this.settings.concurrency, "its worker is free")
+      }
+    }
+  }
+
+  /** Who was told that a session's worker is gone begins the session anew. */
+  private begin(session: string): void {
+    this.told.delete(session)
+    this.homeless.delete(session)
+    this.homes.delete(session)
+  }
+
+  private end(caller: Caller, fate: Exclude<Caller["fate"], "open">): void {
+    this.fates[caller.fate]--
+    this.fates[fate]++
+    caller.fate = fate
+  }
+
+  private refuse(caller: Caller): void {
+    this.fates.failed--
+    this.fates.refused++
+    caller.fate = "refused"
+  }
+
   private mayRunAgain(caller: Caller): boolean {
-    return caller.idempotent && caller.sends < this.settings.attempts && (caller.got.length === 0 || caller.deterministic)
+    if (this.isStrict && caller.session !== undefined) return false
+    return caller.idempotent && !caller.asked && caller.sends < this.settings.attempts && (caller.got.length === 0 || caller.deterministic)
   }
 
   private openCaller(id: number): Caller {
@@ -439,18 +609,38 @@ export class Model {
     return caller
   }
 
-  private unqueue(id: number): void {
-    this.again = this.again.filter((other) => other !== id)
-    this.queue = this.queue.filter((other) => other !== id)
+  private line(tenant: string): Array<number> {
+    const line = this.lines.get(tenant) ?? []
+    this.lines.set(tenant, line)
+    return line
+  }
+
+  private waits({ id, tenant }: Caller): boolean {
+    return this.line(tenant).includes(id)
+  }
+
+  private unqueue({ id, tenant }: Caller): void {
+    const line = this.line(tenant)
+    const index = line.indexOf(id)
+    if (index >= 0) line.splice(index, 1)
+    if (line.length === 0) this.passed.delete(tenant)
+  }
+
+  private again(caller: Caller): void {
+    this.line(caller.tenant).unshift(caller.id)
+    caller.since = this.now
   }
 
   /** What the caller's side expects of a slot that goes: those that may are tried again, in the order in which they were sent. */
   private lost(slot: number): void {
-    for (const { cancelled, id } of this.workers[slot]!.jobs) {
+    for (const { cancelled, id } of this.workers[slot]!.jobs.toReversed()) {
       const caller = this.callers.get(id)!
-      if (cancelled || caller.fate !== "open" || !this.mayRunAgain(caller)) continue
-      this.again.push(id)
-      caller.since = this.now
+      if (!cancelled && caller.fate === "open" && this.mayRunAgain(caller)) this.again(caller)
+    }
+    for (const [session, home] of this.homes) {
+      if (home !== slot) continue
+      if (this.isStrict) this.homeless.add(session)
+      else this.homes.delete(session)
     }
   }
 

@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Tree } from "@snakepit/core"
 import type { Event } from "@snakepit/core"
 import { Effect, Fiber, Stream } from "effect"
+import type { Call } from "../src/control/Dispatch.ts"
+import * as Line from "../src/control/Line.ts"
 import { ScriptedRuntime } from "../src/testing/index.ts"
 import { after, begin, errorOf, openPools, scoped, tools as scriptedTools } from "./OpenPools.ts"
 
@@ -177,7 +179,7 @@ describe("a worker that crashes", () => {
 describe("a worker that is stopped", () => {
   it.effect("as planned finishes the call that it runs, and gives back those that it has not begun: another worker does them", () =>
     Effect.gen(function*() {
-      const { running, scripted, tools } = yield* openPools({ pools: { default: { size: 2, depth: 2 } } })
+      const { running, scripted, tools } = yield* openPools({ pools: { default: { size: 2, prefetch: 1 } } })
       const calls = yield* Effect.forEach([1, 2, 3, 4], (n) => begin(tools.record({ n })))
       yield* after("500 millis")
       const fleet = yield* running.at("pools/default/fleet")
@@ -197,7 +199,7 @@ describe("a worker that is stopped", () => {
 
   it.effect("with its whole pool finishes the call that it runs; those that wait are told that the pool is down", () =>
     Effect.gen(function*() {
-      const { running, tools } = yield* openPools({ pools: { default: { size: 1, depth: 2 } } })
+      const { running, tools } = yield* openPools({ pools: { default: { size: 1, prefetch: 1 } } })
       const [first, second, third] = yield* Effect.forEach([1, 2, 3], (n) => begin(tools.record({ n })))
       yield* after("500 millis")
       const stopping = yield* begin(running.terminateChild("default"))
@@ -436,7 +438,7 @@ describe("a Dispatcher that crashes", () => {
 
   it.effect("in the first of several commands carries out the others", () =>
     Effect.gen(function*() {
-      const { node, roster, scripted, tools } = yield* openPools({ pools: { default: { size: 1, depth: 3 } } })
+      const { node, roster, scripted, tools } = yield* openPools({ pools: { default: { size: 1, prefetch: 2 } } })
       const calls = yield* Effect.forEach([1, 2, 3], (n) => begin(tools.record({ n })))
       yield* after("100 millis")
       const ticket = roster().tickets.get(1)!
@@ -457,10 +459,10 @@ describe("a Dispatcher that crashes", () => {
 
   it.effect("in the middle of a decision tells every caller it concerned", () =>
     Effect.gen(function*() {
-      const { node, roster, scripted, tools } = yield* openPools({ pools: { default: { size: 1, depth: 2 } } })
+      const { node, roster, scripted, tools } = yield* openPools({ pools: { default: { size: 1, prefetch: 1 } } })
       const running = yield* begin(tools.record({ n: 1 }))
       yield* after("100 millis")
-      roster().state.slots.get(0)!.calls.add(999) // no such call
+      Line.push(roster().state.slots[0]!.calls, { id: 999 } as Call) // no such call
       const sent = yield* begin(tools.record({ n: 2 }))
       yield* scripted.worker("default/0").crash()
       yield* after("2 seconds")
@@ -505,7 +507,7 @@ describe("a Dispatcher that crashes", () => {
       const before = generations(yield* running.tree)
       const dispatcher = roster().dispatcher!
       roster().dispatcher = undefined // as in the moment between two generations
-      roster().state.queue.add(999) // no such call
+      roster().state.waiting = 1 // none is
       yield* after("500 millis")
       assert.strictEqual((yield* node("default/roster")).generation, 0)
       roster().dispatcher = dispatcher
@@ -549,7 +551,7 @@ describe("a Reaper that ends", () => {
 describe("a Roster that is replaced", () => {
   it.effect("ends every call with a typed error that says whether it ran", () =>
     Effect.gen(function*() {
-      const { recorded, running, scripted, tools } = yield* openPools({ pools: { default: { size: 1, depth: 2 } } })
+      const { recorded, running, scripted, tools } = yield* openPools({ pools: { default: { size: 1, prefetch: 1 } } })
       const calls = yield* Effect.forEach([1, 2, 3], (n) => begin(tools.record({ n })))
       const retried = yield* begin(tools.again({ n: 4 }))
       yield* after("500 millis")

@@ -23,7 +23,10 @@ describe("PoolConfig", () => {
         callTimeout: millis(config.callTimeout),
         cancelGrace: millis(config.cancelGrace),
         attempts: config.attempts,
-        depth: config.depth,
+        concurrency: config.concurrency,
+        prefetch: config.prefetch,
+        affinity: config.affinity,
+        perTenant: config.queue.perTenant,
         credit: config.credit,
         maxPayload: config.maxPayload,
         interval: millis(config.heartbeat.interval),
@@ -44,7 +47,10 @@ describe("PoolConfig", () => {
         callTimeout: 300_000,
         cancelGrace: 5000,
         attempts: 3,
-        depth: 1,
+        concurrency: 1,
+        prefetch: "auto",
+        affinity: "hint",
+        perTenant: undefined,
         credit: 64,
         maxPayload: 16_777_216,
         interval: 1000,
@@ -73,6 +79,8 @@ describe("PoolConfig", () => {
       ["half a worker", { size: 1.5 }, ["size"]],
       ["a number for a duration", { callTimeout: 5 }, ["callTimeout"]],
       ["words for a duration", { queue: { timeout: "a while" } }, ["queue", "timeout"]],
+      ["fewer calls ahead than none", { prefetch: -1 }, ["prefetch"]],
+      ["an affinity that there is not", { affinity: "strict" }, ["affinity"]],
       ["no credit", { credit: 0 }, ["credit"]],
       ["a threshold of nothing", { heartbeat: { maxMissed: 0 } }, ["heartbeat", "maxMissed"]],
       ["no launch at a time", { launch: { concurrency: 0 } }, ["launch", "concurrency"]],
@@ -87,8 +95,8 @@ describe("PoolConfig", () => {
   })
 
   it("all mistakes are named at once", () => {
-    const issue = issueOf({ size: 0, depth: 0, heartbeat: { maxMissed: 0 } })
-    for (const key of ["size", "depth", "maxMissed"]) assert.include(issue, `"${key}"`)
+    const issue = issueOf({ size: 0, concurrency: 0, heartbeat: { maxMissed: 0 } })
+    for (const key of ["size", "concurrency", "maxMissed"]) assert.include(issue, `"${key}"`)
   })
 
   it("what was decoded encodes to the same settings", () => {

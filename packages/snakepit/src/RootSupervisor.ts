@@ -5,10 +5,11 @@
  * snakepit        one_for_one   gives up, or is stopped ⇒ the program ends with code 70 and the typed reason
  * ├─ foundation   configuration, registries           first up, last down
  * ├─ telemetry    who watches                         never escalates
+ * ├─ bridge       who calls from outside              never escalates
  * └─ pools        one subtree a pool                  never escalates
  * ```
  */
-import type { ProcessRegistry } from "@snakepit/bridge"
+import { BridgeSupervisor, type GatewayConfig, type ProcessRegistry } from "@snakepit/bridge"
 import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import { type PerWorker, type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
 import { TelemetrySupervisor } from "@snakepit/telemetry"
@@ -26,6 +27,8 @@ export interface Options<C extends Child.Any> {
   readonly directory: PoolDirectory.PoolDirectory
   readonly runtime: WorkerRuntime.WorkerRuntime
   readonly perWorker: PerWorker.PerWorker<C>
+  /** `undefined`: there is none. */
+  readonly gateway: (() => GatewayConfig.GatewayConfig) | undefined
 }
 
 const flags = {
@@ -33,8 +36,7 @@ const flags = {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
   because: "its children find each other by registered names, so one can be replaced beneath the others",
-  limitBecause:
-    "only Foundation escalates to it by itself (an operator who fails `telemetry` or `pools` through the root's handle spends this " +
+  limitBecause: "only Foundation escalates to it by itself (an operator who fails another child through the root's handle spends this " +
     "budget too); after three new Foundations in a minute a new program is the next thing to try",
   events: SnakepitEvent.root_supervisor
 } as const
@@ -44,17 +46,19 @@ export type RootSupervisor<C extends Child.Any> = Supervisor.Made<
   "snakepit",
   | ReturnType<typeof FoundationSupervisor.make>
   | ReturnType<typeof TelemetrySupervisor.make>
+  | ReturnType<typeof BridgeSupervisor.make>
   | PoolsSupervisor.PoolsSupervisor<C>,
   typeof flags
 >
 
 export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C> => {
-  const { config, directory, eventLog, input, perWorker, run, runtime, schema } = options
+  const { config, directory, eventLog, gateway, input, perWorker, run, runtime, schema } = options
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
       FoundationSupervisor.make({ schema, input, config, run }),
       TelemetrySupervisor.make({ eventLog }),
+      BridgeSupervisor.make({ gateway, pools: { directory, codec: runtime.codec } }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]
   })

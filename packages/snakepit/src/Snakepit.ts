@@ -64,7 +64,7 @@ import * as SnakepitConfig from "./SnakepitConfig.ts"
 export type StartError<C extends Child.Any = never> = Supervisor.StartError<RootSupervisor.RootSupervisor<C>>
 
 /**
- * How the running tree can fail. Pools and telemetry never escalate by themselves, so it comes from Foundation alone. An operator who fails
+ * How the running tree can fail. Pools, bridge and telemetry never escalate by themselves, so it comes from Foundation alone. An operator who fails
  * one of them through the handle of the root spends the root's budget too: then `because` is a `Defect` at its path, which no type names.
  */
 export type Escalation = Supervisor.Escalation<RootSupervisor.RootSupervisor<never>>
@@ -159,7 +159,9 @@ const assemble = Effect.fnUntraced(function*(application: Application, expected:
   const directory = PoolDirectory.make(config, expected)
   const runtime = yield* PythonRuntime.make(run, config)
   const eventLog = application.input.telemetry?.eventLog
-  const root = RootSupervisor.make({ ...application, config, directory, run, runtime, eventLog })
+  const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
+  const gateway = served ? () => config.latest!.gateway! : undefined
+  const root = RootSupervisor.make({ ...application, config, directory, run, runtime, eventLog, gateway })
   return { run, directory, runtime, root }
 })
 

@@ -1,5 +1,5 @@
-/** The configuration of an application: its pools by name, and telemetry. */
-import { PythonConfig } from "@snakepit/bridge"
+/** The configuration of an application: its pools by name, the gateway, and telemetry. */
+import { GatewayConfig, PythonConfig } from "@snakepit/bridge"
 import { PoolConfig } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -20,6 +20,8 @@ export const SnakepitConfig = Schema.Struct({
   dataFolder: Schema.optional(Schema.NonEmptyString),
   /** `"auto"`: workers are put into cgroups (Linux, version 2) where this process may make some. */
   cgroup: Schema.Literals(["auto", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
+  /** Serves the tools of the pools to clients in any language, over gRPC. When left out there is none. */
+  gateway: Schema.optional(GatewayConfig.GatewayConfig),
   telemetry: Schema.Struct({
     /**
      * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its

@@ -1,5 +1,5 @@
 /** Snakepit: Python from Effect, under supervision. */
-export { Survivors } from "@snakepit/bridge"
+export { GatewayConfig, Survivors } from "@snakepit/bridge"
 export { Child, Contract, Event, ExitReason, SupervisorError, Tree } from "@snakepit/core"
 export { CallError, PerWorker, Pool, PoolConfig, Tool, WorkerError } from "@snakepit/pool"
 export { Catalogue, EventBus, EventLog } from "@snakepit/telemetry"

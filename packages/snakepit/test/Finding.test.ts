@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
+import { GatewayConfig, Listener } from "@snakepit/bridge"
+import { Effect, Result, Schema } from "effect"
 import * as Finding from "../src/cli/Finding.ts"
+import * as GatewayCheck from "../src/cli/GatewayCheck.ts"
 import * as LeftoverCheck from "../src/cli/LeftoverCheck.ts"
 import * as LimitCheck from "../src/cli/LimitCheck.ts"
 import * as NodeCheck from "../src/cli/NodeCheck.ts"
@@ -76,6 +78,31 @@ describe("a check of Python", () => {
       ["error", "there is no module \"tools\""]
     ])
   })
+})
+
+describe("a check of the gateway", () => {
+  const token = "a token of thirty-two characters"
+  const configOf = Schema.decodeUnknownSync(GatewayConfig.GatewayConfig)
+  const levels = (listen: string, code?: string) => {
+    const failed = (code: string) => Result.fail(new Listener.GatewayFailed({ listen, code, detail: "why" }))
+    return GatewayCheck.judge(configOf({ listen, token }), code === undefined ? Result.succeed(listen) : failed(code)).map(({ level }) =>
+      level
+    )
+  }
+
+  it("warns where its token can be read, and where the address is taken, perhaps by the application itself", () => {
+    assert.deepStrictEqual(levels("127.0.0.1:0"), ["ok"])
+    assert.deepStrictEqual(levels("0.0.0.0:443"), ["ok", "warning"])
+    assert.deepStrictEqual(levels("127.0.0.1:443", "EADDRINUSE"), ["warning"])
+    assert.deepStrictEqual(levels("127.0.0.1:443", "EACCES"), ["error"])
+  })
+
+  it.live("listens for a moment, and says nothing of a gateway that there is not", () =>
+    Effect.gen(function*() {
+      const found = yield* GatewayCheck.check(configOf({ listen: "127.0.0.1:0", token }))
+      assert.deepStrictEqual(found.map(({ text }) => text), ["can listen on 127.0.0.1:0: token over plain TCP"])
+      assert.deepStrictEqual(yield* GatewayCheck.check(undefined), [])
+    }))
 })
 
 describe("a check of limits", () => {

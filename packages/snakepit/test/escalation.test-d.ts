@@ -1,5 +1,6 @@
 /** What an application must handle, inferred from the tree by path. */
-import type { DataFolder, RunFolder } from "@snakepit/bridge"
+import type { BridgeSupervisor, DataFolder, Listener, RunFolder } from "@snakepit/bridge"
+import type * as Gateway from "@snakepit/bridge/gateway/Gateway"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
 import type { ConfigServer, PerWorker, WorkerError } from "@snakepit/pool"
 import { Context, Data, Effect, type Layer } from "effect"
@@ -32,6 +33,14 @@ describe("the tree of an application", () => {
         | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
       >
     >()
+  })
+
+  it("lets no trouble of the gateway out of Bridge, neither at the start nor later", () => {
+    type Bridge = ReturnType<typeof BridgeSupervisor.make>
+    expectTypeOf<Supervisor.Escalation<Bridge>>().toBeNever()
+    expectTypeOf<Supervisor.StartError<Bridge>>().toBeNever()
+    type Gateway = ReturnType<typeof Gateway.child>
+    expectTypeOf<Gateway["~snakepit/core/Child"]["L"]>().toEqualTypeOf<At<"gateway", Listener.GatewayFailed | Always>>()
   })
 
   it("ends a supervised program with one of two errors", () => {

@@ -16,12 +16,18 @@ An adapter is a module with tools in it. The worker imports it and serves every 
     def count(to: int) -> Iterator[int]:
         yield from range(to)
 
-A plain function answers once, a generator function streams. Arguments arrive by name and are checked against the
-annotations; results leave as MessagePack. Whatever a tool raises reaches the caller as a typed error, and the worker
-lives on.
+A function answers once, a generator function streams; both may be async. A parameter that is annotated as an Iterator,
+or AsyncIterator, gets the caller's stream. Arguments arrive by name and are checked against the annotations; results
+leave as MessagePack. Whatever a tool raises reaches the caller as a typed error, and the worker lives on.
+
+`current` tells of the running call, `adapter` makes a class with a beginning and an end of its methods, and
+`snakepit.testing` calls tools without a host. The README beside this package has an example of each.
 """
 
+from snakepit._adapter import adapter
+from snakepit._current import Call, Cancelled, current
+from snakepit._inputs import InputFailed
 from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool, tool
 
-__all__ = ["InvalidArguments", "Tool", "tool"]
+__all__ = ["Call", "Cancelled", "InputFailed", "InvalidArguments", "Tool", "adapter", "current", "tool"]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
+from snakepit import _wire
+from snakepit._adapter import Instances, adapters_in, tools_of
+from snakepit._contract import Contract
 from snakepit._tool import Tool
 
 
 class Catalogue:
-    """Tools sorted by name; the position is the id on the wire.
+    """Tools sorted by name; the position is the id on the wire. `adapters` are the classes that some are methods of.
 
-    `hash` is the SHA-256 over the canonical form (name, streams, names of parameters), so it is the same in every
-    process and changes when a caller could notice. Raises ValueError when two tools have one name, TypeError when the
-    signature of one cannot be called by name.
+    `hash` is that of their contract (names, schemas, facts), so it is the same in every process and changes when a
+    caller could notice. Raises ValueError when two tools have one name, TypeError when the signature of one cannot be
+    called by name.
     """
 
-    def __init__(self, tools: Iterable[Tool[..., Any]]) -> None:
+    def __init__(self, tools: Iterable[Tool[..., Any]], adapters: Iterable[type] = ()) -> None:
+        self.adapters = list(adapters)
         by_name: dict[str, Tool[..., Any]] = {}
-        for tool in tools:
+        for tool in [*tools, *(tool for adapter in self.adapters for tool in tools_of(adapter))]:
             other = by_name.setdefault(tool.name, tool)
             if other is not tool:
                 raise ValueError(
@@ -29,18 +31,42 @@ class Catalogue:
                     "rename one with @tool(name=...)"
                 )
         self.tools = [by_name[name] for name in sorted(by_name)]
-        canonical = [
-            {"name": tool.name, "streams": tool.streams, "parameters": tool.payload.parameters} for tool in self.tools
-        ]
-        self.hash = hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).digest()
+        self.hash = Contract(self.tools).hash
 
     @classmethod
     def of(cls, module: ModuleType) -> Catalogue:
-        """The tools in a module's namespace, imported ones included; raises ValueError when there is none."""
-        tools = [value for value in vars(module).values() if isinstance(value, Tool)]
-        if not tools:
-            raise ValueError(f"adapter {module.__name__!r} has no tools; decorate a function in it with @snakepit.tool")
-        return cls(tools)
+        """The tools and adapters in a module's namespace, imported ones included; ValueError when there is none."""
+        values = list(vars(module).values())
+        tools, adapters = [value for value in values if isinstance(value, Tool)], adapters_in(values)
+        if not tools and not adapters:
+            raise ValueError(
+                f"adapter {module.__name__!r} has no tools; decorate a function in it with @snakepit.tool, "
+                "or a class that has tools with @snakepit.adapter"
+            )
+        return cls(tools, adapters)
+
+    def bind(self, instances: Instances) -> None:
+        """Gives the tools that are methods the instances that they belong to."""
+        self.tools = [instances.bind(tool) for tool in self.tools]
+
+    def messages(self) -> list[_wire.Tool]:
+        """The tools as a Welcome lists them."""
+        return [
+            _wire.Tool(
+                id=id,
+                name=tool.name,
+                streams=tool.streams,
+                description=tool.description,
+                timeout_ms=tool.timeout_ms,
+                hard_limit_ms=tool.hard_limit_ms,
+                idempotent=tool.idempotent,
+                deterministic=tool.deterministic,
+                blocking=tool.blocking,
+                thread_sensitive=tool.thread_sensitive,
+                input=tool.payload.input or "",
+            )
+            for id, tool in enumerate(self.tools)
+        ]
 
 
 def _place(tool: Tool[..., Any]) -> str:

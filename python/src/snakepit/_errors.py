@@ -20,7 +20,10 @@ MEMBERS = 16  # of one exception group
 NOTES = 16
 EXCEPTIONS = 64  # in one message, however groups and causes branch
 
-OWN_FILES = frozenset(str(Path(__file__).with_name(name)) for name in ("_execution.py", "_payload.py", "_tool.py"))
+OWN_FILES = frozenset(
+    str(Path(__file__).with_name(name))
+    for name in ("_perform.py", "_loop.py", "_functions.py", "_payload.py", "_tool.py")
+)
 
 
 def describe(raised: BaseException, into: PythonException) -> None:

@@ -1,34 +1,38 @@
-"""Running the calls of a worker: one at a time, in order, in the main thread.
+"""Which calls of a worker run, and where: up to `concurrency` at once, in the order in which they came.
 
-              submit            take                    end
-    (host) ──────────▶ queued ─────────▶ running ──────────────▶ outcome: done, raised, cancelled or too large
-                         │ cancel, drain,    │ cancel: a generator is closed at its next element or while it
-                         │ stream ended      │ waits for credit; a plain tool finishes and its result is dropped
-                         ▼                   ▼
-                       outcome: cancelled, or declined when draining; exactly one per call
+              submit            admit                     claim                finish
+    (host) ──────────▶ waiting ───────▶ given to a lane ─────────▶ running ─────────────▶ its outcome was said
+                          │ cancel, drain, its session ended │        │ cancel: a task is cancelled, a generator closed,
+                          ▼                                  ▼        ▼ a plain tool has a token to look at
+                       cancelled or declined: it never ran         outcome; exactly one per call
 
-Readers of streams submit, cancel and give credit from their own threads. The main thread runs the tools because
-libraries that touch signals work nowhere else.
+    lane          runs                                                       how many at once
+    main thread   plain tools when concurrency is 1, and thread-sensitive    1
+    threads       the other plain tools                                      concurrency
+    event loop    async tools and async generators                           concurrency
+
+Readers of streams submit, cancel, and give credit and inputs from their own threads. The main thread runs what is
+thread-sensitive because libraries that touch signals work nowhere else.
 """
 
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
-import traceback
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
+from snakepit._functions import Functions, UnknownFunction
+from snakepit._inputs import Feed
+from snakepit._job import Job, Speaker
+from snakepit._loop import Loop
 from snakepit._outbox import Outbox
-from snakepit._payload import InvalidArguments
+from snakepit._perform import perform
 from snakepit._tool import Tool, tool
 
 REMEMBERED_CALLS = 65_536  # far more than a host has in flight; bounds what refusing a second start costs
-SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
-FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
 
 
 class AlreadyStarted(RuntimeError):
@@ -38,251 +42,296 @@ class AlreadyStarted(RuntimeError):
 AlreadyStarted.__module__ = "snakepit"
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """One call on its way through the worker; `deadline` is on the monotonic clock."""
-
-    id: int
-    tool: Tool[..., Any]
-    arguments: bytes
-    deadline: float | None
-    credit: int
-    skip: int
-    max_payload: int
-    outbox: Outbox
-    running: bool = False
-    cancelled: bool = False
-
-
 @tool
 def _nothing() -> None:
     pass
 
 
-# the payload of Done; the size of what was too large; why it did not fit the tool; what was raised; None when cancelled
-Outcome = bytes | int | str | BaseException | None
-
-
 class Executor:
-    """Queue, ledger and loop of the calls of this process."""
+    """Queue and ledger of the calls of this process, and the lanes they run in."""
 
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._changed = threading.Condition()
-        # invariant: a job is in here from submit to its outcome, unless its stream has ended
+    def __init__(self, concurrency: int = 1, functions: Functions | None = None) -> None:
+        self.concurrency = concurrency
+        self._functions = functions or Functions()
+        self._lock = threading.Lock()
+        self._quiet = threading.Condition(self._lock)
+        # invariant: a job is in here from submit to its outcome
         self._jobs: dict[int, Job] = {}
         self._started: set[int] = set()
         self._started_order: deque[int] = deque()
-        self._quick: set[Tool[..., Any]] = set()
+        self._waiting: deque[Job] = deque()
+        # came before all that are waiting, when the main thread was busy
+        self._for_main: deque[Job] = deque()
+        self._permits = concurrency
+        self._main_free = True
+        self._main: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._threads = 0
+        self._on_threads = 0
+        self._for_threads: queue.SimpleQueue[tuple[Job, Tool[..., Any]] | None] = queue.SimpleQueue()
+        self._watchers = 0
         self._draining = False
-        self._held: Outbox | None = None
+        self._held: Speaker | None = None
         self._closed = False
+        self.loop = Loop(self, self._lock)
+        """Where async tools run, for hooks too."""
+        self.quick: set[Tool[..., Any]] = set()
         self.idle = False
-        """The main thread waits for a job, or is about to say something about one."""
+        """Nothing runs: what is submitted now is spoken of at once."""
 
     # -- from any thread -------------------------------------------------------------------------------------------
 
     def submit(self, job: Job) -> None:
-        with self._changed:
+        if job.function:
+            job.tool = self._functions.known(job.function)
+        with self._lock:
             if self._closed or self._draining or job.outbox is self._held:
                 job.outbox.declined(job.id)
             elif job.id in self._jobs or job.id in self._started:
                 job.outbox.raised(job.id, _already_started(job))
             else:
-                self._jobs[job.id] = job
-                self._queue.put(job)
+                self._accept(job)
 
     def cancel(self, id: int) -> None:
-        with self._changed:
+        with self._lock:
             job = self._jobs.get(id)
             if job is not None:
                 self._cancel(job)
 
     def give_credit(self, id: int, elements: int) -> None:
-        with self._changed:
+        with self._lock:
             job = self._jobs.get(id)
             if job is not None:
                 job.credit += elements
-                self._changed.notify_all()
+                if job.wake is not None:
+                    job.wake()
 
-    def abandon(self, outbox: Outbox) -> None:
-        """The stream of these calls has ended: those queued are dropped, the running one is cancelled."""
-        with self._changed:
+    def give_input(self, id: int, payload: bytes) -> None:
+        """One element of the stream of inputs of a call."""
+        with self._lock:
+            job = self._jobs.get(id)
+            if job is not None and job.feed is not None:
+                job.feed.give(payload, job.max_payload)
+                if job.wake is not None:
+                    job.wake()
+
+    def end_input(self, id: int, failure: str) -> None:
+        """No further input comes; `failure` says why, empty when it has ended."""
+        with self._lock:
+            job = self._jobs.get(id)
+            if job is not None:
+                self._end_feed(job, failure)
+
+    def abandon(self, outbox: Speaker) -> None:
+        """Nobody hears what becomes of these calls: those that wait are dropped, those that run are cancelled."""
+        with self._lock:
             for job in [job for job in self._jobs.values() if job.outbox is outbox]:
                 self._cancel(job)
 
-    def hold(self, outbox: Outbox) -> None:
-        """Declines what waits on this stream and what still comes on it; says Drained when its running call is over."""
-        with self._changed:
+    def hold(self, outbox: Speaker) -> None:
+        """Declines what waits of this session and what still comes; says Drained when its running calls are over."""
+        with self._lock:
             self._held = outbox
-            for job in [job for job in self._jobs.values() if job.outbox is outbox and not job.running]:
-                self._drop(job)
-                outbox.declined(job.id)
+            self._decline([job for job in self._jobs.values() if job.outbox is outbox])
             if not any(job.outbox is outbox for job in self._jobs.values()):
                 outbox.drained()
 
     def rehearse(self) -> None:
         """Runs the path of a call once, so that the first real one finds all of it in memory."""
-        with self._changed:
+        with self._lock:
+            if 0 in self._jobs:
+                return
             job = Job(
                 id=0, tool=_nothing, arguments=b"", deadline=None, credit=0, skip=0, max_payload=1, outbox=Outbox()
             )
-            self._quick.add(_nothing)  # nobody would take what it says
-            self._jobs[job.id] = job
-            self._queue.put(job)
+            self.quick.add(_nothing)  # nobody would take what it says
+            self._accept(job)
 
     def wait_until_free(self) -> None:
-        """Returns when no call is running: a new stream must not be told that a busy worker is free."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or not any(job.running for job in self._jobs.values()))
+        """Returns when no call is running: a new session must not be told that a busy worker is free."""
+        with self._lock:
+            self._wait_until_quiet(or_closed=True)
 
     def drain(self) -> None:
-        """Lets the running call finish and `run` return. Safe in a signal handler: takes no lock."""
+        """Lets the running calls finish and `run` return. Safe in a signal handler: takes no lock."""
         self._draining = True
-        self._queue.put(None)
+        self._main.put(None)
+
+    # -- the main thread -------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Performs calls until drained; what then still waits is declined."""
+        self.idle = True
+        while not self._draining:
+            job = self._main.get()
+            if job is not None and not self._draining:
+                self._on_main(job)
+        with self._lock:
+            self._closed = True
+            self._decline(list(self._jobs.values()))
+            self._wait_until_quiet(or_closed=False)
+            for _ in range(self._threads):
+                self._for_threads.put(None)
+
+    def _on_main(self, job: Job) -> None:
+        if job.tool is None:
+            try:
+                job.tool = self._functions.find(job.function)
+            except UnknownFunction as unknown:
+                if self.claim(job):
+                    job.outbox.unknown(job.id, str(unknown))
+                    self.finish(job)
+                return
+            with self._lock:
+                if job.tool.payload.input is None:
+                    job.feed = None
+                job.for_main = self._is_for_main(job.tool)
+                self._main_free = True
+                self._give(job)
+                self._admit()
+            return
+        perform(self, job, job.tool)
+
+    # -- what lanes say --------------------------------------------------------------------------------------------
+
+    def claim(self, job: Job) -> bool:
+        """Whether it is to run: from then on nobody may drop it, and who has claimed it says its outcome."""
+        with self._lock:
+            if self._draining and not job.cancelled:
+                self._decline([job])
+            if job.cancelled:
+                self._let_go(job)
+                return False
+            self.idle = False
+            job.claimed = True
+            return True
+
+    def wait(self, job: Job, ready: Callable[[], bool]) -> bool:
+        """Returns True when `ready` holds, False when the call is to stop."""
+        with self._lock:
+            if job.changed is None:
+                job.changed = threading.Condition(self._lock)
+                job.wake = job.changed.notify_all
+            while not ready():
+                left = None if job.deadline is None else job.deadline - time.monotonic()
+                if job.cancelled or (left is not None and left <= 0):
+                    return False
+                job.changed.wait(left)
+            return not job.cancelled
+
+    def finish(self, job: Job) -> None:
+        """Its outcome was said."""
+        with self._lock:
+            del self._jobs[job.id]
+            self._started.add(job.id)
+            self._started_order.append(job.id)
+            if len(self._started_order) > REMEMBERED_CALLS:
+                self._started.discard(self._started_order.popleft())
+            if job.feed is not None:
+                self._end_feed(job, "the call is over")
+            if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
+                job.outbox.drained()
+            self._let_go(job)
+
+    # -- under the lock --------------------------------------------------------------------------------------------
+
+    def _accept(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        job.for_main = job.tool is None or self._is_for_main(job.tool)
+        if job.tool is None or job.tool.payload.input is not None:
+            job.feed = Feed()
+        self._waiting.append(job)
+        if self._permits:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Gives to lanes what may run now: the oldest first, and one for the main thread not while that is busy."""
+        while self._permits and not self._draining:
+            if self._main_free and self._for_main:
+                job = self._for_main.popleft()
+            elif self._waiting:
+                job = self._waiting.popleft()
+            else:
+                return
+            if job.cancelled:
+                continue
+            if job.for_main and not self._main_free:
+                self._for_main.append(job)
+                continue
+            self._permits -= 1
+            self._give(job)
+
+    def _give(self, job: Job) -> None:
+        if job.for_main:
+            self._main_free = False
+            self._main.put(job)
+            return
+        assert job.tool is not None
+        if job.tool.asynchronous:
+            self.loop.give(job, job.tool)
+            return
+        self._on_threads += 1
+        if self._on_threads > self._threads:
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"snakepit-tool-{self._threads}", daemon=True).start()
+        self._for_threads.put((job, job.tool))
+
+    def _is_for_main(self, tool: Tool[..., Any]) -> bool:
+        return not tool.asynchronous and (self.concurrency == 1 or tool.thread_sensitive)
+
+    def _work(self) -> None:
+        while (given := self._for_threads.get()) is not None:
+            perform(self, *given)
+
+    def _let_go(self, job: Job) -> None:
+        """Its lane is free for the next."""
+        self._permits += 1
+        if job.for_main:
+            self._main_free = True
+        elif job.tool is not None and not job.tool.asynchronous:
+            self._on_threads -= 1
+        if self._waiting or self._for_main:
+            self._admit()
+        self.idle = self._permits == self.concurrency
+        if self._watchers:
+            self._quiet.notify_all()
 
     def _cancel(self, job: Job) -> None:
-        if job.running:
-            job.cancelled = True
-        else:
+        if not job.claimed:
             self._drop(job)
             job.outbox.cancelled(job.id, "queued")
-        self._changed.notify_all()
+            return
+        job.cancelled = True
+        if job.stop is not None:
+            stop, job.stop = job.stop, None
+            stop()
+        if job.wake is not None:
+            job.wake()
+
+    def _decline(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            if not job.claimed:
+                self._drop(job)
+                job.outbox.declined(job.id)
 
     def _drop(self, job: Job) -> None:
         job.cancelled = True
         del self._jobs[job.id]
 
-    # -- the main thread -------------------------------------------------------------------------------------------
+    def _end_feed(self, job: Job, failure: str) -> None:
+        if job.feed is not None:
+            job.feed.end(failure)
+            if job.wake is not None:
+                job.wake()
 
-    def run(self) -> None:
-        """Performs calls until drained; what is then still queued is declined."""
-        while not self._draining:
-            self.idle = True
-            job = self._queue.get()
-            self.idle = False
-            if job is not None and not self._draining:
-                self._perform(job)
-        with self._changed:
-            self._closed = True
-            for job in self._jobs.values():
-                job.outbox.declined(job.id)
-            self._jobs.clear()
-            self._changed.notify_all()
-
-    def _perform(self, job: Job) -> None:
-        outcome: Outcome
-        try:
-            if job.cancelled:
-                return
-            if job.deadline is not None and time.monotonic() > job.deadline:
-                self.cancel(job.id)
-                return
-            try:
-                arguments = self._arguments(job)
-            except InvalidArguments as misfit:
-                self._end(job, str(misfit))
-                return
-            if not self._start(job):
-                return
-            began = time.monotonic()
-            outcome = self._stream(job, arguments) if job.tool.streams else self._answer(job, arguments)
-            self._learn(job.tool, time.monotonic() - began)
-        except BaseException as raised:
-            outcome = raised
-        self._end(job, outcome)
-
-    def _arguments(self, job: Job) -> dict[str, Any]:
-        if len(job.arguments) > job.max_payload:
-            raise InvalidArguments(
-                f"tool {job.tool.name!r}: the arguments have {len(job.arguments)} bytes, "
-                f"more than the {job.max_payload} of max_payload; send less or raise the limit of the pool"
-            )
-        return job.tool.payload.arguments(job.arguments)
-
-    def _start(self, job: Job) -> bool:
-        with self._changed:
-            if job.cancelled:
-                return False
-            job.running = True
-            self._started.add(job.id)
-            self._started_order.append(job.id)
-            if len(self._started_order) > REMEMBERED_CALLS:
-                self._started.discard(self._started_order.popleft())
-        job.outbox.started(job.id)
-        if job.tool not in self._quick:
-            # a tool that holds the GIL would keep Started, and finished results, from leaving
-            job.outbox.flush(FLUSH_SECONDS)
-        return True
-
-    def _learn(self, tool: Tool[..., Any], seconds: float) -> None:
-        if seconds < SLOW_SECONDS:
-            self._quick.add(tool)
-        else:
-            self._quick.discard(tool)
-
-    def _answer(self, job: Job, arguments: dict[str, Any]) -> Outcome:
-        payload = job.tool.payload.encode(job.tool.function(**arguments))
-        return payload if len(payload) <= job.max_payload else len(payload)
-
-    def _stream(self, job: Job, arguments: dict[str, Any]) -> Outcome:
-        elements = job.tool.function(**arguments)
-        try:
-            for position, element in enumerate(elements):
-                if job.cancelled:
-                    return None
-                if position < job.skip:
-                    continue
-                payload = job.tool.payload.encode(element)
-                if len(payload) > job.max_payload:
-                    return len(payload)
-                if not self._spend_credit(job):
-                    return None
-                job.outbox.item(job.id, payload)
-        finally:
-            elements.close()
-        return b""
-
-    def _spend_credit(self, job: Job) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: job.credit > 0 or job.cancelled)
-            job.credit -= 1
-            return not job.cancelled
-
-    def _end(self, job: Job, outcome: Outcome) -> None:
-        with self._changed:
-            if self._jobs.get(job.id) is not job:
-                return  # it was dropped before it began, and that was said
-            job.running = True  # also one that did not start: nobody may drop it any more
-        self._say(job, outcome)
-        with self._changed:
-            del self._jobs[job.id]
-            if job.outbox is self._held:
-                job.outbox.drained()
-            self._changed.notify_all()
-
-    def _say(self, job: Job, outcome: Outcome) -> None:
-        if job.cancelled:
-            if isinstance(outcome, BaseException):
-                print(f"snakepit: tool {job.tool.name!r} raised after call {job.id} was cancelled:", file=sys.stderr)
-                traceback.print_exception(outcome)
-            job.outbox.cancelled(job.id, "generator" if job.tool.streams else "finished")
-            return
-        match outcome:
-            case bytes():
-                job.outbox.done(job.id, outcome)
-            case int():
-                job.outbox.too_large(job.id, outcome)
-            case str():
-                job.outbox.invalid(job.id, outcome)
-            case BaseException():
-                job.outbox.raised(job.id, outcome)
-            case None:
-                job.outbox.cancelled(job.id, "generator")
+    def _wait_until_quiet(self, *, or_closed: bool) -> None:
+        self._watchers += 1
+        self._quiet.wait_for(lambda: (or_closed and self._closed) or not any(j.claimed for j in self._jobs.values()))
+        self._watchers -= 1
 
 
 def _already_started(job: Job) -> AlreadyStarted:
+    name = job.function or (job.tool.name if job.tool is not None else "")
     return AlreadyStarted(
-        f"call {job.id} (tool {job.tool.name!r}) was already given to this worker and is never run twice; "
+        f"call {job.id} (tool {name!r}) was already given to this worker and is never run twice; "
         "a retry needs a new id, and an idempotent tool"
     )

@@ -1,6 +1,6 @@
 """The life of a worker process in two halves, which a spawned worker lives in one process and a forked one in two.
 
-prepare ─▶ load: gRPC, messages, codecs, the adapter, its catalogue ─┬─▶ serve: token, bind, ready, run, drain
+prepare ─▶ load: gRPC, messages, codecs, the adapter, its catalogue ─┬─▶ serve: start, bind, ready, run, drain, stop
                                                                      │
 spawned: all of it in one process                            forked: here
 """
@@ -24,6 +24,8 @@ from snakepit._arguments import EX_USAGE
 from snakepit._status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from snakepit._catalogue import Catalogue
 
 EX_SOFTWARE, EX_CONFIG = 70, 78
@@ -74,18 +76,36 @@ def load(adapter: str, path: list[str], status: Status) -> Catalogue:
         return Catalogue.of(module)
 
 
-def serve(catalogue: Catalogue, token: str, socket: str, max_payload: int, status: Status) -> int:
+def serve(
+    catalogue: Catalogue,
+    token: str,
+    socket: str,
+    max_payload: int,
+    status: Status,
+    *,
+    concurrency: int,
+    allow: Sequence[str],
+) -> int:
     """Serves until drained; returns the exit code."""
+    from snakepit._adapter import Instances
     from snakepit._execution import Executor
+    from snakepit._functions import Functions
     from snakepit._server import Server
 
+    executor = Executor(concurrency, Functions(allow))
+    instances = Instances(catalogue.adapters, executor.loop)
+    with status.stage("start", EX_SOFTWARE):
+        instances.start()
+        catalogue.bind(instances)
     with status.stage("bind", EX_SOFTWARE):
-        executor = Executor()
         server = Server(executor, catalogue, token, max_payload)
         server.start(socket)
     signal.signal(signal.SIGTERM, lambda *_: executor.drain())
     status.write({"status": "ready", "pid": os.getpid(), "tools": [tool.name for tool in catalogue.tools]})
     executor.run()
+    # while the stream is open: the host hears that the worker lives, and has what its last calls said
+    instances.stop()
+    executor.loop.close()
     server.stop(GOODBYE_SECONDS)
     return 0
 

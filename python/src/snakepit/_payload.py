@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
+from snakepit._integers import with_integers
 from snakepit._qualified import qualified_name
+
+FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose number is its low half
 
 CARRIED = (
     "None, bool, int, float, str, bytes, list, tuple, set, dict, datetime, UUID, Decimal, Enum, dataclasses, "
@@ -29,18 +32,21 @@ InvalidArguments.__module__ = "snakepit"
 
 
 class Payload:
-    """Decodes the arguments and encodes the results of one tool.
+    """Decodes the arguments and inputs, and encodes the results, of one tool.
 
-    Raises TypeError when the function cannot be a tool because a parameter is positional-only, and NameError when an
-    annotation names what its module does not define.
+    `parameters` are the names of its arguments, those of `required` have no default; `input` is the parameter that a
+    stream of inputs arrives as, None without one. `method`: the first parameter is `self`, which is no argument.
+
+    Raises TypeError when the function cannot be a tool because a parameter is positional-only or because of its
+    streams of inputs, and NameError when an annotation names what its module does not define.
     """
 
-    def __init__(self, tool: str, function: Callable[..., object]) -> None:
+    def __init__(self, tool: str, function: Callable[..., object], *, asynchronous: bool, method: bool) -> None:
         self._tool = tool
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._convert_result)
         named = []
         self._open = False
-        for parameter in inspect.signature(function).parameters.values():
+        for parameter in list(inspect.signature(function).parameters.values())[int(method) :]:
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 raise TypeError(
                     f"tool {tool!r}: parameter {parameter.name!r} is positional-only, but arguments arrive by name; "
@@ -50,34 +56,89 @@ class Payload:
                 self._open = True
             elif parameter.kind is not parameter.VAR_POSITIONAL:
                 named.append(parameter)
+        hints = typing.get_type_hints(function, include_extras=True)
+        self.input = self._input([parameter.name for parameter in named], hints, asynchronous=asynchronous)
+        self.input_type: Any = Any
+        if self.input is not None:
+            named = [parameter for parameter in named if parameter.name != self.input]
+            self.input_type = next(iter(typing.get_args(_plain(hints[self.input]))), Any)
+            self._input_decoder = msgspec.msgpack.Decoder(self.input_type, dec_hook=_convert_argument)
         self.parameters = [parameter.name for parameter in named]
         self._known = frozenset(self.parameters)
-        self._required = frozenset(parameter.name for parameter in named if parameter.default is parameter.empty)
-        hints = typing.get_type_hints(function, include_extras=True)
+        self.required = frozenset(parameter.name for parameter in named if parameter.default is parameter.empty)
         self._types = {
             name: hints[name] for name in self.parameters if name in hints and hints[name] not in (Any, object)
         }
+        self._whole = None if self._open else self._decoder_of_all(hints)
 
     def arguments(self, payload: bytes) -> dict[str, Any]:
         """Keyword arguments from a MessagePack map (empty bytes are no arguments); raises InvalidArguments."""
+        # all at once when they fit, which leaves out names that are unknown: then they are fewer than the map has
+        if self._whole is not None and payload and payload[0] & 0xF0 == FIXMAP:
+            try:
+                fitting: dict[str, Any] = self._whole.decode(payload)
+                if len(fitting) == payload[0] & 0x0F:
+                    return fitting
+            except (msgspec.MsgspecError, NotImplementedError):
+                pass  # said below, with the name of the parameter
         values = self._decode(payload) if payload else {}
         self._check_names(values)
         for name, expected in self._types.items():
             if name in values:
                 try:
-                    values[name] = msgspec.convert(values[name], expected, strict=True, dec_hook=_convert_argument)
+                    values[name] = _convert(values[name], expected)
                 except (msgspec.ValidationError, NotImplementedError) as problem:
                     raise InvalidArguments(f"tool {self._tool!r}, parameter {name!r}: {problem}") from None
         return values
+
+    def element(self, payload: bytes) -> Any:
+        """One element of the stream of inputs; raises InvalidArguments."""
+        try:
+            return self._input_decoder.decode(payload)
+        except msgspec.ValidationError:
+            pass  # it may be a whole number that was written as a float
+        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
+            raise InvalidArguments(str(problem)) from None
+        try:
+            return _convert(msgspec.msgpack.decode(payload), self.input_type)
+        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
+            raise InvalidArguments(str(problem)) from None
 
     def encode(self, result: object) -> bytes:
         """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry."""
         return self._encoder.encode(result)
 
+    def _input(self, names: list[str], hints: dict[str, Any], *, asynchronous: bool) -> str | None:
+        streams = [name for name in names if _origin(hints.get(name)) in (*SYNCHRONOUS, *ASYNCHRONOUS)]
+        if not streams:
+            return None
+        if len(streams) > 1:
+            raise TypeError(
+                f"tool {self._tool!r}: a call has one stream of inputs, and {' and '.join(streams)} are annotated as "
+                "such; take the others as list[...]"
+            )
+        if _origin(hints[streams[0]]) not in (ASYNCHRONOUS if asynchronous else SYNCHRONOUS):
+            kind, fitting = ("an async", "AsyncIterator") if asynchronous else ("a plain", "Iterator")
+            raise TypeError(
+                f"tool {self._tool!r}: the stream of inputs of {kind} function is annotated {fitting}[...], "
+                f"and {streams[0]!r} is not"
+            )
+        return streams[0]
+
+    def _decoder_of_all(self, hints: dict[str, Any]) -> msgspec.msgpack.Decoder[dict[str, Any]] | None:
+        fields = {
+            name: hints.get(name, Any) if name in self.required else NotRequired[hints.get(name, Any)]
+            for name in self.parameters
+        }
+        try:
+            return msgspec.msgpack.Decoder(TypedDict(self._tool, fields), dec_hook=_convert_argument)  # type: ignore[operator]
+        except TypeError:
+            return None  # a type that msgspec does not know: told when the parameter is given
+
     def _decode(self, payload: bytes) -> dict[str, Any]:
         try:
             values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any])
-        except msgspec.MsgspecError as problem:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
             raise InvalidArguments(
                 f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {problem}"
             ) from None
@@ -85,7 +146,7 @@ class Payload:
 
     def _check_names(self, values: dict[str, Any]) -> None:
         given = values.keys()
-        missing = self._required - given
+        missing = self.required - given
         unknown = given - self._known
         if missing or (unknown and not self._open):
             problems = [f"missing {', '.join(sorted(missing))}"] if missing else []
@@ -107,6 +168,26 @@ class Payload:
             f"tool {self._tool!r} returned a {qualified_name(type(value))}, which MessagePack cannot carry; "
             f"convert it to one of: {CARRIED}"
         )
+
+
+SYNCHRONOUS = (Iterator, Iterable)
+ASYNCHRONOUS = (AsyncIterator, AsyncIterable)
+
+
+def _plain(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+
+
+def _origin(annotation: Any) -> Any:
+    plain = _plain(annotation)
+    return typing.get_origin(plain) or plain
+
+
+def _convert(value: object, expected: Any) -> object:
+    try:
+        return msgspec.convert(value, expected, str_keys=True, dec_hook=_convert_argument)
+    except msgspec.ValidationError:
+        return msgspec.convert(with_integers(value), expected, str_keys=True, dec_hook=_convert_argument)
 
 
 def _convert_argument(expected: Any, value: object) -> object:

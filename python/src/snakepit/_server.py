@@ -1,13 +1,16 @@
-"""The gRPC service of a worker: one stream at a time, on a Unix socket of its own.
+"""The gRPC service of a worker: one session with one stream at a time, on a Unix socket of its own.
 
     host                                     worker
-     │ batch 1: Hello ─────────────────────▶ │ reader thread: checks, queues, cancels, answers pings
-     │ ◀──────────────────── Welcome, read 1 │ gRPC's thread: writes what the outbox holds
-     │ batch 2: Call 1, Call 2, Ping ──────▶ │
-     │ ◀──────────── Pong, Started 1, read 2 │ main thread: runs the tools
-     │ ◀────────── Done 1, Started 2, Done 2 │
+     │ Hello ──────────────────────────────▶ │ reader thread: checks, queues, cancels, answers pings
+     │ ◀──────────────────────────── Welcome │ gRPC's thread: writes what the outbox holds
+     │ batch 1: Call 1, Call 2, Ping ──────▶ │
+     │ ◀──── response 1, read 1: Pong, Started 1 │ main thread: runs the tools
+     │ ◀─────────── response 2: Done 1, Done 2 │
+     ╳                                       │ the stream is cut: calls go on, what they say is kept
+     │ Hello, resume, read 1 ──────────────▶ │
+     │ ◀───────────── Welcome, read 1 · response 2 │
 
-A stream that says a good Hello takes the place of the one before it.
+Another session takes the place of the one before it.
 """
 
 from __future__ import annotations
@@ -18,14 +21,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import grpc
 
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
-from snakepit._execution import Executor, Job
-from snakepit._outbox import Outbox
+from snakepit._execution import Executor
+from snakepit._job import Job
+from snakepit._outbox import NeverSaid
+from snakepit._session import HOLD_SECONDS, Session, Stream
 
 STREAMS = 8  # one serves; the others are old ones going away, or a host that has not said Hello
 SOCKET_PATH_BYTES = 107  # what sun_path holds on Linux
@@ -37,26 +41,8 @@ OPTIONS = [
 ]
 
 
-class UnknownTool(LookupError):
-    """The call names an id that the Welcome of its stream did not list."""
-
-
-UnknownTool.__module__ = "snakepit"
-
-
 class BrokenRule(Exception):
     """The host broke a rule of the protocol; the stream ends with this message."""
-
-
-@dataclass(slots=True, eq=False)
-class Stream:
-    """One Connect, from its first batch on."""
-
-    outbox: Outbox
-    batch: int = 0
-    max_payload: int = 0
-    welcomed: bool = False
-    ended_because: str = ""
 
 
 class Server:
@@ -68,7 +54,7 @@ class Server:
         self._token = token
         self._max_payload = max_payload
         self._lock = threading.Lock()
-        self._serving: Stream | None = None
+        self._session: Session | None = None
         self._server = grpc.server(ThreadPoolExecutor(STREAMS, "snakepit-stream"), options=OPTIONS)
         connect = grpc.stream_stream_rpc_method_handler(
             self._connect, _wire.ConnectRequest.FromString, _wire.ConnectResponse.SerializeToString
@@ -91,20 +77,25 @@ class Server:
         self._server.start()
 
     def stop(self, grace: float) -> None:
-        """Lets the streams write what was said, at most `grace` seconds, and ends them."""
+        """Lets the stream write what was said, at most `grace` seconds, and ends it."""
         with self._lock:
-            serving, self._serving = self._serving, None
-        if serving is not None:
-            self._end(serving, "the worker has drained")
+            session, self._session = self._session, None
+        if session is not None:
+            self._abandon(session, "the worker has drained")
         self._server.stop(grace).wait()
+
+    # -- one stream ------------------------------------------------------------------------------------------------
 
     def _connect(
         self, requests: Iterator[_wire.ConnectRequest], context: grpc.ServicerContext
     ) -> Iterator[_wire.ConnectResponse]:
-        stream = Stream(Outbox())
+        stream = Stream()
         context.add_callback(lambda: self._end(stream, ""))
         threading.Thread(target=self._read, args=(requests, stream), name="snakepit-reader", daemon=True).start()
-        yield from stream.outbox
+        if (opening := stream.opening.get()) is not None:
+            yield opening
+            if stream.session is not None and stream.writer is not None:
+                yield from stream.session.outbox.responses(stream.writer)
         if stream.ended_because:
             context.set_code(grpc.StatusCode.ABORTED)
             context.set_details(stream.ended_because)
@@ -112,70 +103,48 @@ class Server:
     def _read(self, requests: Iterator[_wire.ConnectRequest], stream: Stream) -> None:
         try:
             for request in requests:
-                self._batch(stream, request)
+                if stream.session is None:
+                    self._open(stream, request)
+                else:
+                    self._take(stream, stream.session, request)
         except grpc.RpcError:
             pass  # how gRPC ends the requests of a stream that was cut
-        except BrokenRule as broken:
+        except (BrokenRule, NeverSaid) as broken:
             self._end(stream, str(broken))
         finally:
             self._end(stream, "")
 
-    def _batch(self, stream: Stream, request: _wire.ConnectRequest) -> None:
-        stream.batch += 1
-        if request.batch != stream.batch:
-            raise BrokenRule(f"expected batch {stream.batch}, received {request.batch}; batches count from 1")
-        stream.outbox.read(request.batch)
-        for frame in request.frames:
-            self._frame(stream, frame)
-        # an idle main thread got a call just now and acknowledges with its first word on it
-        if not self._executor.idle or not any(frame.HasField("call") for frame in request.frames):
-            stream.outbox.acknowledge()
+    def _end(self, stream: Stream, because: str) -> None:
+        stream.ended_because = stream.ended_because or because
+        session = stream.session
+        if session is not None and stream.writer is not None:
+            with session.lock:
+                if session.stream is stream:
+                    session.stream = None
+                    session.expiry = threading.Timer(HOLD_SECONDS, self._expire, [session])
+                    session.expiry.daemon = True
+                    session.expiry.start()
+            session.outbox.detach(stream.writer)
+        stream.opening.put(None)
 
-    def _frame(self, stream: Stream, frame: _wire.HostFrame) -> None:
-        kind = frame.WhichOneof("frame")
-        if stream.welcomed == (kind == "hello"):
-            raise BrokenRule(f"expected {'no second' if stream.welcomed else 'first a'} Hello, received {kind}")
-        match kind:
-            case "call":
-                self._call(stream, frame.call)
-            case "credit":
-                self._executor.give_credit(frame.credit.id, frame.credit.elements)
-            case "cancel":
-                self._executor.cancel(frame.cancel.id)
-            case "ping":
-                stream.outbox.pong(frame.ping.id)
-            case "drain":
-                self._executor.hold(stream.outbox)
-            case "hello":
-                self._hello(stream, frame.hello)
-            case _:
-                pass  # a frame of a newer protocol that the host may send unasked
+    # -- its first request -----------------------------------------------------------------------------------------
 
-    def _hello(self, stream: Stream, hello: _wire.Hello) -> None:
-        refused = self._objection(hello)
-        if refused is not None:
-            stream.outbox.refused(refused)
-            raise BrokenRule(f"refused: {refused.field}")
-        stream.welcomed = True
-        stream.max_payload = min(hello.max_payload or self._max_payload, self._max_payload)
-        with self._lock:
-            before, self._serving = self._serving, stream
-        if before is not None:
-            self._end(before, "another stream has taken the place of this one")
-        self._executor.wait_until_free()
-        stream.outbox.welcome(
-            _wire.Welcome(
-                protocol=_wire.PROTOCOL,
-                pid=os.getpid(),
-                tools=[
-                    _wire.Tool(id=id, name=tool.name, streams=tool.streams, description=tool.description)
-                    for id, tool in enumerate(self._catalogue.tools)
-                ],
-                catalogue_hash=self._catalogue.hash,
+    def _open(self, stream: Stream, request: _wire.ConnectRequest) -> None:
+        kinds = [frame.WhichOneof("frame") for frame in request.frames]
+        if kinds != ["hello"] or request.batch != 0:
+            raise BrokenRule(
+                f"expected first a Hello, alone and in batch 0, received {', '.join(map(str, kinds)) or 'nothing'} "
+                f"in batch {request.batch}"
             )
-        )
-        if hello.rehearse:
-            self._executor.rehearse()
+        hello = request.frames[0].hello
+        refused = self._objection(hello)
+        if refused is None and hello.resume:
+            refused = self._resume(stream, hello, request.read)
+        elif refused is None:
+            self._begin(stream, hello)
+        if refused is not None:
+            stream.opening.put(_wire.ConnectResponse(frames=[_wire.WorkerFrame(refused=refused)]))
+            raise BrokenRule(f"refused: {refused.field}")
 
     def _objection(self, hello: _wire.Hello) -> _wire.Refused | None:
         if hello.protocol != _wire.PROTOCOL:
@@ -183,31 +152,134 @@ class Server:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
             received = "another one" if hello.token else "none"
             return _wire.Refused(field="token", expected="the token this worker was started with", received=received)
+        if hello.contract_hash not in (b"", self._catalogue.hash):
+            ours, theirs = self._catalogue.hash.hex(), hello.contract_hash.hex()
+            return _wire.Refused(field="contract_hash", expected=ours, received=theirs)
+        if hello.session == 0:
+            return _wire.Refused(field="session", expected="a random number", received="0")
         return None
 
-    def _call(self, stream: Stream, call: _wire.Call) -> None:
-        if call.tool >= len(self._catalogue.tools):
-            known = len(self._catalogue.tools)
-            unknown = UnknownTool(f"no tool has id {call.tool}; the Welcome of this stream listed {known} from 0")
-            stream.outbox.raised(call.id, unknown)
+    def _begin(self, stream: Stream, hello: _wire.Hello) -> None:
+        session = Session(hello.session, min(hello.max_payload or self._max_payload, self._max_payload))
+        with self._lock:
+            before, self._session = self._session, session
+        if before is not None:
+            self._abandon(before, "another session has taken the place of this one")
+        self._executor.wait_until_free()
+        with self._lock:
+            if self._session is not session:
+                raise BrokenRule("another session has taken the place of this one")
+            self._join(stream, session, 0)
+        if hello.rehearse:
+            self._executor.rehearse()
+
+    def _resume(self, stream: Stream, hello: _wire.Hello, read: int) -> _wire.Refused | None:
+        with self._lock:
+            session = self._session
+            if session is None or session.id != hello.session:
+                expected = "one that this worker has" if session is None else str(session.id)
+                return _wire.Refused(field="session", expected=expected, received=str(hello.session))
+            before = session.stream
+            self._join(stream, session, read)
+        if before is not None:
+            self._end(before, "another stream has taken the place of this one")
+        return None
+
+    def _join(self, stream: Stream, session: Session, read: int) -> None:
+        with session.lock:
+            stream.writer = session.outbox.attach(read)
+            stream.session = session
+            session.stream = stream
+            if session.expiry is not None:
+                session.expiry.cancel()
+                session.expiry = None
+            welcome = _wire.Welcome(
+                protocol=_wire.PROTOCOL,
+                pid=os.getpid(),
+                tools=self._catalogue.messages(),
+                catalogue_hash=self._catalogue.hash,
+                concurrency=self._executor.concurrency,
+            )
+            frames = [_wire.WorkerFrame(welcome=welcome)]
+            stream.opening.put(_wire.ConnectResponse(read=session.batch, frames=frames))
+
+    def _expire(self, session: Session) -> None:
+        with self._lock:
+            if self._session is not session or session.expiry is not threading.current_thread():
+                return  # a stream was quicker
+            self._session = None
+        self._abandon(session, "")
+
+    def _abandon(self, session: Session, because: str) -> None:
+        with session.lock:
+            stream, session.stream = session.stream, None
+            if session.expiry is not None:
+                session.expiry.cancel()
+        if stream is not None:
+            stream.ended_because = stream.ended_because or because
+        session.outbox.end()
+        self._executor.abandon(session.outbox)
+
+    # -- its other requests ----------------------------------------------------------------------------------------
+
+    def _take(self, stream: Stream, session: Session, request: _wire.ConnectRequest) -> None:
+        with session.lock:
+            if session.stream is not stream:
+                return  # it is ending; a stream that takes its place is told again
+            session.outbox.forget(request.read)
+            if request.batch == 0 and not request.frames:
+                return
+            if request.batch != session.batch + 1:
+                raise BrokenRule(
+                    f"expected batch {session.batch + 1}, received {request.batch}; "
+                    "batches of a session count from 1, over all its streams"
+                )
+            session.batch = request.batch
+            session.outbox.read(request.batch)
+            for frame in request.frames:
+                self._frame(session, frame)
+            # an idle main thread got a call just now and acknowledges with its first word on it
+            if not self._executor.idle or not any(frame.HasField("call") for frame in request.frames):
+                session.outbox.acknowledge()
+
+    def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
+        match frame.WhichOneof("frame"):
+            case "call":
+                self._call(session, frame.call)
+            case "credit":
+                self._executor.give_credit(frame.credit.id, frame.credit.elements)
+            case "input":
+                self._executor.give_input(frame.input.id, frame.input.payload)
+            case "input_end":
+                self._executor.end_input(frame.input_end.id, frame.input_end.failure)
+            case "cancel":
+                self._executor.cancel(frame.cancel.id)
+            case "ping":
+                session.outbox.pong(frame.ping.id)
+            case "drain":
+                self._executor.hold(session.outbox)
+            case "hello":
+                raise BrokenRule("expected no second Hello")
+            case _:
+                pass  # a frame of a newer protocol that the host may send unasked
+
+    def _call(self, session: Session, call: _wire.Call) -> None:
+        known = len(self._catalogue.tools)
+        if not call.function and call.tool >= known:
+            session.outbox.unknown(call.id, f"no tool has id {call.tool}; Welcome listed {known} from 0")
             return
         self._executor.submit(
             Job(
                 id=call.id,
-                tool=self._catalogue.tools[call.tool],
+                tool=None if call.function else self._catalogue.tools[call.tool],
                 arguments=call.payload,
                 deadline=time.monotonic() + call.deadline_ms / 1000 if call.deadline_ms else None,
                 credit=call.credit,
                 skip=call.skip,
-                max_payload=stream.max_payload,
-                outbox=stream.outbox,
+                max_payload=session.max_payload,
+                outbox=session.outbox,
+                session=call.session,
+                trace=call.trace,
+                function=call.function,
             )
         )
-
-    def _end(self, stream: Stream, because: str) -> None:
-        with self._lock:
-            if self._serving is stream:
-                self._serving = None
-        stream.ended_because = stream.ended_because or because
-        stream.outbox.end()
-        self._executor.abandon(stream.outbox)

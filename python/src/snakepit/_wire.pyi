@@ -84,6 +84,7 @@ class Hello(Message):
     rehearse: bool
     session: int
     contract_hash: bytes
+    resume: bool
     def __init__(
         self,
         *,
@@ -93,6 +94,7 @@ class Hello(Message):
         rehearse: bool = ...,
         session: int = ...,
         contract_hash: bytes = ...,
+        resume: bool = ...,
     ) -> None: ...
 
 class Welcome(Message):
@@ -100,7 +102,6 @@ class Welcome(Message):
     pid: int
     tools: RepeatedCompositeFieldContainer[Tool]
     catalogue_hash: bytes
-    resumed: bool
     concurrency: int
     def __init__(
         self,
@@ -109,7 +110,6 @@ class Welcome(Message):
         pid: int = ...,
         tools: Iterable[Tool] = ...,
         catalogue_hash: bytes = ...,
-        resumed: bool = ...,
         concurrency: int = ...,
     ) -> None: ...
 

@@ -15,14 +15,15 @@ null where there is no /proc to count them, so that nobody knows whether a fork 
 Orders come over the SOCK_SEQPACKET socket SNAKEPIT_FORK_FD, one JSON object and four file descriptors (stdin, stdout,
 stderr, status) each; end of file ends the forkserver. Workers that live are not touched by that.
 
-    order   {"id", "socket", "name", "max_payload"}
+    order   {"id", "socket", "name", "max_payload", "concurrency", "allow"}
     answer  {"id", "pid"}  or  {"id", "error", "errno"}
 
 A worker waits for its token, which the Reaper writes when it knows the pid, so nothing serves that is not accounted
 for.
 
 What an adapter should know. Its module is executed once, in the forkserver, and every worker starts from a copy of
-what that made: open files and connections are shared, so make those on first use. Python's `random` is seeded anew in
+what that made: open files and connections are shared, so make those in `on_start` of an adapter class, which runs in
+each worker. Python's `random` is seeded anew in
 each worker by Python itself, numpy's global generator here; a generator object made at import is the same in every
 worker. `os.register_at_fork(after_in_child=…)` is the hook for all else. Signal handlers set at import stay, as in a
 spawned worker, except SIGTERM, which drains. Functions given to `atexit` run when a worker ends, in every worker, and
@@ -65,6 +66,8 @@ class Order(NamedTuple):
     socket: str
     name: str
     max_payload: int
+    concurrency: int
+    allow: list[str]
     files: list[int]
 
 
@@ -96,7 +99,15 @@ def main(argv: list[str] | None = None) -> int:
     os.setsid()
     _await_adoption(middle, reaper)
     status = _settle(order, identity)
-    return serve(catalogue, read_token(), order.socket, order.max_payload, status)
+    return serve(
+        catalogue,
+        read_token(),
+        order.socket,
+        order.max_payload,
+        status,
+        concurrency=order.concurrency,
+        allow=order.allow,
+    )
 
 
 def _next_worker(orders: socket.socket) -> tuple[Order, int]:

@@ -1,14 +1,17 @@
-"""A worker process: `python -m snakepit.worker --socket PATH --adapter MODULE --name POOL/SLOT --max-payload BYTES`.
+"""A worker process: `python -m snakepit.worker --socket PATH --adapter MODULE --name POOL/SLOT --max-payload BYTES
+[--concurrency CALLS] [--allow PATTERN …]`.
 
-    guard against a dead parent ─▶ token from stdin ─▶ import the adapter ─▶ collect its tools ─▶ bind ─▶ ready ─▶ serve
+    guard against a dead parent ─▶ token from stdin ─▶ import the adapter ─▶ collect its tools
+      ─▶ start adapter classes ─▶ bind ─▶ ready ─▶ serve ─▶ stop adapter classes
 
 The first line of stdin is the token that a host must show. When the worker serves, or cannot, it writes one JSON line
 to the file descriptor SNAKEPIT_STATUS_FD (stdout without one):
 
     {"status": "ready", "pid": 4711, "tools": ["add", "count"]}
-    {"status": "failed", "stage": "import" | "catalogue" | "bind", "exception": {"type", "message", "traceback"}}
+    {"status": "failed", "stage": "import" | "catalogue" | "start" | "bind",
+     "exception": {"type", "message", "traceback"}}
 
-SIGTERM drains: the running call finishes, queued ones are declined, and the worker exits 0. Other
+SIGTERM drains: the running calls finish, queued ones are declined, and the worker exits 0. Other
 exits: 64 wrong arguments, 78 the adapter cannot be imported, 70 anything else before serving.
 
 A worker that `snakepit.forkserver` forked lives the same life, with the import already behind it.
@@ -25,6 +28,7 @@ from snakepit._liveness import die_with
 from snakepit._status import Status
 
 MAX_PAYLOAD = 2**32 - 1  # a uint32 in Hello
+MOST_CONCURRENCY = 256  # threads in one interpreter; beyond it more workers do more
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,7 +41,15 @@ def main(argv: list[str] | None = None) -> int:
     status = Status.inherited()
     token = read_token()
     catalogue = load(arguments.adapter, arguments.path, status)
-    return serve(catalogue, token, arguments.socket, arguments.max_payload, status)
+    return serve(
+        catalogue,
+        token,
+        arguments.socket,
+        arguments.max_payload,
+        status,
+        concurrency=arguments.concurrency,
+        allow=arguments.allow,
+    )
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -45,7 +57,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", required=True, metavar="PATH", help="Unix socket to bind")
     parser.add_argument("--name", required=True, metavar="POOL/SLOT", help="shown in process listings")
     parser.add_argument("--max-payload", required=True, type=_payload_size, metavar="BYTES", help="per frame")
+    parser.add_argument("--concurrency", default=1, type=_concurrency, metavar="CALLS", help="that run at once")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PATTERN", help="of module:function that may be called"
+    )
     return parser.parse_args(argv)
+
+
+def _concurrency(text: str) -> int:
+    calls = int(text) if text.isdecimal() else 0
+    if not 0 < calls <= MOST_CONCURRENCY:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of calls from 1 to {MOST_CONCURRENCY}")
+    return calls
 
 
 def _payload_size(text: str) -> int:

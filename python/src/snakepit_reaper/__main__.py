@@ -15,11 +15,11 @@ own. As process 1 of a pid namespace it is its init.
     {"op":"forkserver","id","argv","env","cwd",    {"event":"spawned","id","pid","started"}
      "settings"?}                                  {"event":"spawn_failed","id","errno","message","forkserver_gone"}
     {"op":"fork","id","via","socket","name",       {"event":"status","id","status":{…}}
-     "max_payload","secret","settings"?}           {"event":"output","id","stream","text"}
-    {"op":"signal","id","signal":"TERM"}           {"event":"dropped","lines"}
-    {"op":"ping"}                                  {"event":"pong"}
-    end of file: sweep                             {"event":"exited","id","pid","code","signal",
-                                                    "sent":"TERM"|"KILL"|null,"oom":{"evidence","kills"}|null}
+     "max_payload","concurrency","allow",          {"event":"output","id","stream","text"}
+     "secret","settings"?}                         {"event":"dropped","lines"}
+    {"op":"signal","id","signal":"TERM"}           {"event":"pong"}
+    {"op":"ping"}                                  {"event":"exited","id","pid","code","signal",
+    end of file: sweep                              "sent":"TERM"|"KILL"|null,"oom":{"evidence","kills"}|null}
                                                    {"event":"gone","id"}
                                                    {"event":"error","message","id"?}
 

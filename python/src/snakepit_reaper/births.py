@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WINDOW = 8  # orders on the way, four files each; the forkserver takes them one by one, so more is not faster
-ORDER_BYTES = 16 * 1024  # a socket path and two names; eight such always fit the socket's buffer
+FIELDS = ("id", "socket", "name", "max_payload", "concurrency", "allow")
+ORDER_BYTES = 16 * 1024  # a socket path, two names and some patterns; eight such always fit the socket's buffer
 ANSWER_BYTES = 4 * 1024
 # a fork copies page tables, 10 ms a gigabyte, and runs the adapter's hooks: what takes longer than this is stuck
 ANSWER_SECONDS = 2.0
@@ -122,7 +123,7 @@ class Births:
         return lost
 
     def _send(self, birth: Birth) -> None:
-        fields = {name: birth.command[name] for name in ("id", "socket", "name", "max_payload")}
+        fields = {name: birth.command[name] for name in FIELDS}
         message = json.dumps(fields).encode()
         if len(message) > ORDER_BYTES:
             raise OSError(f"the order has {len(message)} bytes, more than {ORDER_BYTES}")

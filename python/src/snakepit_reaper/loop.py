@@ -182,6 +182,8 @@ class Reaper:
                     "socket": str(),
                     "name": str(),
                     "max_payload": int(),
+                    "concurrency": int(),
+                    "allow": list(),
                     "secret": str(),
                 }:
                     self._maker.fork(id, via, command)

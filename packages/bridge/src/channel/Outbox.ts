@@ -1,55 +1,159 @@
 /**
- * What the host has to say to one worker, in batches: everything said in one tick leaves in one message, and at most two messages are on
- * their way unread.
+ * What the host has to say in one session, in batches: everything said in one tick leaves in one message, and at most two messages are on
+ * their way unread. Batches are kept until the worker has read them, and said again on the stream that takes the place of a broken one.
+ *
+ * ```text
+ *  say ─▶ open batch ─▶ waiting ─▶ written, at most 2 unread ─▶ read: forgotten
+ *           └ when 4 MiB are in it ┘        └── stream broke ─▶ written again on the next, after what the worker has read
+ * ```
  *
  * **Details**
  *
  * Without the second rule, replies that wake callers in ever smaller groups split the batches until each holds one call (measured: 14
- * times fewer calls a second). A batch is on its way until the worker has *read* it, not until its calls are done.
+ * times fewer calls a second). A batch is on its way until the worker has *read* it, not until its calls are done. What the host has read
+ * itself is told with its next batch; alone only when much is untold, or nothing was said for a while.
  */
-import { create } from "@bufbuild/protobuf"
-import { type ConnectRequest, ConnectRequestSchema, type HostFrame, HostFrameSchema } from "../../gen/snakepit/v1/worker_pb.ts"
+import * as Frames from "./Frames.ts"
 
 const maxUnread = 2
 
-export interface Outbox {
-  readonly say: (frame: HostFrame["frame"]) => void
-  /** The worker has read all batches up to this one. */
-  readonly read: (batch: bigint) => void
-  /** Nothing more is written. */
-  readonly close: () => void
-}
+/** 4 MiB: the worker starts decoding early, and protobuf's 2 GiB are never near. */
+const batchBytes = 4 * 1024 * 1024
 
-export const make = (write: (request: ConnectRequest) => void): Outbox => {
-  let frames: Array<HostFrame> = []
-  let written = 0n
-  let acknowledged = 0n
-  let scheduled = false
-  let open = true
-  const flush = () => {
-    scheduled = false
-    if (!open || frames.length === 0 || written - acknowledged >= maxUnread) return
-    const batch = frames
-    frames = []
-    write(create(ConnectRequestSchema, { batch: ++written, frames: batch }))
-  }
-  const schedule = () => {
-    if (scheduled) return
-    scheduled = true
-    process.nextTick(flush) // the same macrotask: a lone call waits for nothing
-  }
-  return {
-    say: (frame) => {
-      frames.push(create(HostFrameSchema, { frame }))
-      schedule()
-    },
-    read: (batch) => {
-      if (batch > acknowledged) acknowledged = batch
-      if (frames.length > 0) schedule()
-    },
-    close: () => {
-      open = false
-      frames = []
+/** When the host tells what it has read although it has nothing to say: before what the worker keeps costs memory that anyone would miss. */
+const untold = { responses: 64, bytes: 1024 * 1024, millis: 50 } as const
+
+/** Of one stream. */
+type Write = (message: Buffer) => void
+
+/** The worker says that it has read what was not written, or what it said it had read before. */
+export class NeverWritten extends Error {}
+
+export class Outbox {
+  /** Numbered from {@link first}, without gaps: those on their way, and those that wait. */
+  private readonly kept: Array<Frames.Batch> = []
+  private first = 1
+  private open = new Frames.Batch()
+  private free: Frames.Batch | undefined
+  /** The highest batch that the present stream was given. */
+  private written = 0
+  private write: Write | undefined
+  private scheduled = false
+  private ended = false
+  private heard = 0
+  private told = 0
+  private untoldResponses = 0
+  private untoldBytes = 0
+  private timer: ReturnType<typeof setTimeout> | undefined
+
+  /** Where the next frame is written to: it leaves in this tick, when the worker has read enough. */
+  say(): Frames.Batch {
+    if (this.open.size >= batchBytes) this.seal()
+    if (!this.scheduled) {
+      this.scheduled = true
+      process.nextTick(this.flush) // the same macrotask: a lone call waits for nothing
     }
+    return this.open
+  }
+
+  /** The worker has read all batches up to this one. Throws {@link NeverWritten}. */
+  read(batch: number): void {
+    if (this.ended) return
+    if (batch > this.written) throw new NeverWritten(`it has read batch ${batch}, it says; ${this.written} were written`)
+    this.forget(batch)
+    if (this.hasMore()) this.flush()
+  }
+
+  /** The host has taken a response of the worker, of so many bytes. */
+  took(response: number, bytes: number): void {
+    if (this.ended) return
+    this.heard = response
+    this.untoldResponses++
+    this.untoldBytes += bytes
+    if (this.untoldResponses >= untold.responses || this.untoldBytes >= untold.bytes) return this.tell()
+    if (this.timer === undefined) this.wait()
+  }
+
+  /** The last response that was taken. */
+  get lastHeard(): number {
+    return this.heard
+  }
+
+  /** A new stream, on which the worker has said up to where it has read. Throws {@link NeverWritten}. */
+  attach(write: Write, read: number): void {
+    if (read < this.first - 1 || read > this.first + this.kept.length - 1) {
+      throw new NeverWritten(`it has read up to batch ${read}, it says; ${this.first - 1} was read, ${this.kept.length} more are kept`)
+    }
+    this.forget(read)
+    this.written = read
+    this.write = write
+    this.flush()
+  }
+
+  /** The stream has ended. What is said from now on waits for the next. */
+  detach(): void {
+    this.write = undefined
+    clearTimeout(this.timer)
+    this.timer = undefined
+  }
+
+  /** Nothing more is written, nor kept. */
+  end(): void {
+    this.detach()
+    this.ended = true
+    this.kept.length = 0
+    this.open.clear()
+  }
+
+  private readonly flush = (): void => {
+    this.scheduled = false
+    if (this.ended) this.open.clear()
+    while (this.write !== undefined && this.written - this.first + 1 < maxUnread && this.hasMore()) {
+      const next = this.written - this.first + 1
+      if (next === this.kept.length) this.seal()
+      this.written++
+      this.write(this.kept[next]!.sealed(this.written, this.heard))
+      this.hasTold()
+    }
+  }
+
+  private hasMore(): boolean {
+    return this.open.size > 0 || this.written < this.first + this.kept.length - 1
+  }
+
+  private seal(): void {
+    this.kept.push(this.open)
+    this.open = this.free ?? new Frames.Batch()
+    this.free = undefined
+  }
+
+  private forget(read: number): void {
+    while (this.first <= read) {
+      this.first++
+      this.free = this.kept.shift()!
+      this.free.clear()
+    }
+  }
+
+  private tell(): void {
+    if (this.write === undefined) return
+    this.write(Frames.acknowledgement(this.heard))
+    this.hasTold()
+  }
+
+  private hasTold(): void {
+    this.told = this.heard
+    this.untoldResponses = 0
+    this.untoldBytes = 0
+  }
+
+  private wait(): void {
+    const { heard } = this
+    this.timer = setTimeout(() => {
+      this.timer = undefined
+      if (this.told >= this.heard) return
+      if (this.told < heard) this.tell()
+      else this.wait() // what was heard since is younger
+    }, untold.millis).unref()
   }
 }

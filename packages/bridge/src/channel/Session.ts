@@ -1,15 +1,19 @@
 /**
- * An open stream to a worker on which host and worker have shaken hands. Made for a slot when its channel starts, or beforehand for a spare:
- * whoever takes the session over hears the worker from then on.
+ * What a host and one worker have in common over one stream after another: calls and their outcomes outlive a broken stream, none is lost
+ * and none is said twice. It belongs to the process; a channel is one stream of it. Made for a slot, or beforehand for a spare.
  *
  * ```text
- *  dial ─▶ Hello ─▶ Welcome ─▶ open: frames go to whoever listens
- *                └▶ Refused, end of file, silence ─▶ why not, typed
+ *                 Welcome                    stream breaks
+ *  new ── dial ─────────▶ open: frames go ────────────────▶ broken: what is said is kept
+ *           │              ▲ to who listens                   │          │
+ *           │              └──────────── Welcome ──── dial ───┘          ├ the process ends
+ *           └▶ Refused, end of file, silence ─▶ why not, typed           └ the worker has given it up ─▶ over: said once
  * ```
  */
+import { create, toBinary } from "@bufbuild/protobuf"
 import { MonotonicClock } from "@snakepit/core"
 import { HandshakePatience, WorkerError } from "@snakepit/pool"
-import type { PoolConfig } from "@snakepit/pool"
+import type { ExitClass, PoolConfig } from "@snakepit/pool"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -17,128 +21,291 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { Welcome, WorkerFrame } from "../../gen/snakepit/v1/worker_pb.ts"
+import { randomBytes } from "node:crypto"
+import { ConnectRequestSchema, type Welcome } from "../../gen/snakepit/v1/worker_pb.ts"
 import * as KernelEvidence from "../process/KernelEvidence.ts"
 import type { LaunchedProcess } from "../process/Launch.ts"
 import type { ProcessExit } from "../process/ReapedProcess.ts"
+import type { Reaper } from "../process/Reaper.ts"
 import * as Connection from "./Connection.ts"
+import * as Frames from "./Frames.ts"
 import * as Outbox from "./Outbox.ts"
 
 /** The version of the wire that this host speaks. */
 export const protocol = 1
 
-/** Who hears the worker. `broken` is said once, when the stream ends. */
+/** Who hears the worker: frames of calls, each once and in order, over all streams. */
 export interface Listener {
-  readonly frame: (frame: WorkerFrame["frame"]) => void
+  readonly frame: (frame: Frames.Heard) => void
+  /** The stream has ended; another may come. */
   readonly broken: () => void
+  /** Nothing more is heard, because of `reason`. Said once. `ended`: the process was seen to end. */
+  readonly over: (reason: string, ended: boolean, exit?: ExitClass.ExitClass) => void
 }
 
-/** An open stream. */
-export interface Session {
-  readonly welcome: Welcome
-  readonly say: Outbox.Outbox["say"]
-  readonly listen: (listener: Listener) => void
-  /** Done with the reason when the stream has ended. */
-  readonly broken: Deferred.Deferred<string>
-  /** Nothing is said or heard any more. May be repeated. */
+/** One stream of a session. */
+export interface Stream {
+  /** Done when it has ended. */
+  readonly broken: Deferred.Deferred<Connection.End>
+  /** May be repeated. */
   readonly close: () => void
 }
 
-/** What {@link open} takes. */
+/** What {@link make} takes. */
 export interface Options {
-  /** Its name in errors: `default/3`. */
-  readonly worker: string
-  readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token"> & { readonly reaped: Pick<LaunchedProcess["reaped"], "exited"> }
-  /** The worker runs the path of a call once, before it has one. */
-  readonly rehearse?: boolean
+  readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token"> & {
+    readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogue"> }
+  }
   readonly config: Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
 }
 
 /** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
 const verdict = Duration.millis(250)
 
-/** After the stream broke: how the process ended, if it did. */
-export const exitAfterBreak = (process: Options["process"]): Effect.Effect<Option.Option<ProcessExit>> =>
-  Effect.timeoutOption(Deferred.await(process.reaped.exited), verdict)
+/**
+ * After the stream broke: how the process ended, if that is why. One that the kernel says is alive has not, unless it ended the stream
+ * itself, which it does when it stops.
+ */
+export const exitAfterBreak = (
+  { pid, reaped }: Options["process"],
+  { byWorker }: Connection.End
+): Effect.Effect<Option.Option<ProcessExit>> =>
+  Effect.suspend(() =>
+    !byWorker && KernelEvidence.isAlive(pid) && !Deferred.isDoneUnsafe(reaped.exited)
+      ? Effect.succeedNone
+      : Effect.timeoutOption(Deferred.await(reaped.exited), verdict)
+  )
 
 export const howItEnded = ({ code, signal }: ProcessExit): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
-/** Dials and shakes hands; the session is closed with the scope. */
-export const open = ({ config, process, rehearse = false, worker }: Options): Effect.Effect<
-  Session,
-  WorkerError.HandshakeFailed | WorkerError.HandshakeTimeout | WorkerError.ChannelLost,
-  Scope.Scope
-> =>
-  Effect.gen(function*() {
-    const lost = (detail: string) => new WorkerError.ChannelLost({ worker, detail })
-    const refused = (field: string, expected: string, received: string) =>
-      new WorkerError.HandshakeFailed({ worker, field, expected, received })
-    const welcomed = yield* Deferred.make<Welcome, WorkerError.HandshakeFailed>()
-    const broken = yield* Deferred.make<string>()
-    let listener: Listener = {
-      frame: (frame) => {
-        if (frame.case === "welcome") Deferred.doneUnsafe(welcomed, Exit.succeed(frame.value))
-        if (frame.case !== "refused") return
-        Deferred.doneUnsafe(welcomed, Exit.fail(refused(frame.value.field, frame.value.expected, frame.value.received)))
-      },
-      broken: () => {}
+/** How a stream of it is opened. */
+export type Open = typeof Connection.open
+
+export class Session {
+  readonly outbox = new Outbox.Outbox()
+  private readonly id = randomBytes(8)
+  private readonly options: Options
+  private readonly open: Open
+  private readonly probes = new Map<number, () => void>()
+  private readonly drained = Deferred.makeUnsafe<void>()
+  private listener: Listener | undefined
+  private welcomed: Welcome | undefined
+  private waiting: Stream | undefined
+  private pings = 0
+  private isEnded = false
+
+  constructor(options: Options, open: Open = Connection.open) {
+    this.options = options
+    this.open = open
+    this.id[7]! |= 1 // not 0
+  }
+
+  /** What the worker said when hands were shaken. */
+  get welcome(): Welcome {
+    return this.welcomed!
+  }
+  get isHeard(): boolean {
+    return this.listener !== undefined
+  }
+  get isOver(): boolean {
+    return this.isEnded
+  }
+
+  listen(listener: Listener): void {
+    this.listener = listener
+  }
+
+  /** A stream waits to be taken, and has not ended. */
+  get isWhole(): boolean {
+    return this.waiting !== undefined && !Deferred.isDoneUnsafe(this.waiting.broken)
+  }
+
+  /** The stream that was opened before it had a slot, if it is whole. Once: the next channel dials. */
+  takeStream(): Stream | undefined {
+    const stream = this.isWhole ? this.waiting : undefined
+    this.waiting = undefined
+    return stream
+  }
+
+  /** Nothing is said or heard any more. The first time its listener is told. */
+  end(reason: string, ended: boolean, exit?: ExitClass.ExitClass): void {
+    if (this.isEnded) return
+    this.isEnded = true
+    this.outbox.end()
+    this.listener?.over(reason, ended, exit)
+  }
+
+  /** Succeeds when the worker answers. */
+  readonly probe: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const id = ++this.pings
+    this.probes.set(id, () => {
+      this.probes.delete(id)
+      resume(Effect.void)
+    })
+    this.outbox.say().ping(id)
+    return Effect.sync(() => this.probes.delete(id))
+  })
+
+  /** Asks the worker to drain; returns when it has. */
+  readonly drain: Effect.Effect<void> = Effect.suspend(() => {
+    this.outbox.say().drain()
+    return Deferred.await(this.drained)
+  })
+
+  /** Opens a stream ahead of whoever takes it. */
+  prepare(): ReturnType<Session["dial"]> {
+    return Effect.tap(this.dial(true), (stream) =>
+      Effect.sync(() => {
+        this.waiting = stream
+      }))
+  }
+
+  /**
+   * Dials and shakes hands; the stream is closed with the scope. A session that has been open goes on. `rehearse`: the worker runs the path of a call
+   * once, before it has one.
+   */
+  dial(rehearse = false): Effect.Effect<
+    Stream,
+    WorkerError.HandshakeFailed | WorkerError.HandshakeTimeout | WorkerError.ChannelLost,
+    Scope.Scope
+  > {
+    return Effect.gen({ self: this }, function*() {
+      const { config, process } = this.options
+      const { worker } = process.reaped
+      const lost = (detail: string) => new WorkerError.ChannelLost({ worker, detail })
+      const shaken = Deferred.makeUnsafe<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>()
+      const stream = yield* Effect.acquireRelease(
+        Effect.sync(() => this.connect(shaken, rehearse)),
+        ({ close }) => Effect.sync(close)
+      )
+      const brokenEarly = Effect.gen(function*() {
+        const end = yield* Deferred.await(stream.broken)
+        const exit = yield* exitAfterBreak(process, end)
+        return yield* lost(Option.match(exit, {
+          onNone: () => `it broke before the handshake (${end.detail})`,
+          onSome: (exit) => `${howItEnded(exit)}, before the handshake`
+        }))
+      })
+      const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
+      const silent = HandshakePatience.outlast({ worker, config, clock, evidence: () => KernelEvidence.of(process.pid) })
+      yield* Effect.raceFirst(
+        Effect.raceFirst(Deferred.await(shaken), brokenEarly),
+        Effect.flatMap(silent, Effect.fail)
+      )
+      return stream
+    })
+  }
+
+  /** A stream on which Hello has been said; `shaken` is done with what came of it, unless the stream ends first. */
+  connect(
+    shaken: Deferred.Deferred<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>,
+    rehearse: boolean
+  ): Stream {
+    const { config, process } = this.options
+    const { worker } = process.reaped
+    const { outbox } = this
+    const broken = Deferred.makeUnsafe<Connection.End>()
+    const resume = this.welcomed !== undefined
+    let open = true
+    let attached = false
+    const end = (how: Connection.End) => {
+      if (!open) return
+      open = false
+      if (attached) {
+        outbox.detach()
+        this.listener?.broken()
+      }
+      Deferred.doneUnsafe(broken, Exit.succeed(how))
     }
-    const connection = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        Connection.open(process.socket, {
-          message: ({ frames, read }) => {
-            outbox.read(read)
-            for (const { frame } of frames) listener.frame(frame)
-          },
-          end: (detail) => {
-            listener.broken()
-            Deferred.doneUnsafe(broken, Exit.succeed(detail))
-          }
-        })
-      ),
-      () => Effect.sync(() => close())
-    )
-    const outbox: Outbox.Outbox = Outbox.make((request) => connection.write(request))
     const close = () => {
-      outbox.close()
+      if (open && attached) outbox.detach()
+      open = false
       connection.close()
     }
-    outbox.say({
-      case: "hello",
-      value: {
-        $typeName: "snakepit.v1.Hello",
-        protocol,
-        token: process.token,
-        maxPayload: config.maxPayload,
-        rehearse,
-        session: 0n,
-        contractHash: new Uint8Array()
+    const refused = (field: string, expected: string, received: string) =>
+      void Deferred.doneUnsafe(shaken, Exit.fail(new WorkerError.HandshakeFailed({ worker, field, expected, received })))
+
+    const shake = (first: Frames.Heard | undefined, read: number): void => {
+      if (first?.kind === "refused") {
+        if (first.field !== "session") return refused(first.field, first.expected, first.received)
+        const detail = "the worker has given up the session that was to go on; it was without a stream for too long"
+        this.end(detail, false)
+        return void Deferred.doneUnsafe(shaken, Exit.fail(new WorkerError.ChannelLost({ worker, detail })))
       }
-    })
-    const brokenEarly = Effect.gen(function*() {
-      const detail = yield* Deferred.await(broken)
-      const exit = yield* exitAfterBreak(process)
-      return yield* lost(Option.match(exit, {
-        onNone: () => `it broke before the handshake (${detail})`,
-        onSome: (exit) => `${howItEnded(exit)}, before the handshake`
-      }))
-    })
-    const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
-    const silent = HandshakePatience.outlast({ worker, config, clock, evidence: () => KernelEvidence.of(process.pid) })
-    const welcome = yield* Effect.raceFirst(
-      Effect.raceFirst(Deferred.await(welcomed), brokenEarly),
-      Effect.flatMap(silent, Effect.fail)
-    )
-    if (welcome.protocol !== protocol) return yield* refused("protocol", String(protocol), String(welcome.protocol))
-    const session: Session = {
-      welcome,
-      say: outbox.say,
-      listen: (next) => {
-        listener = next
-      },
-      broken,
-      close
+      if (first?.kind !== "welcome") throw new Frames.Malformed(`expected Welcome, received ${first?.kind ?? "nothing"}`)
+      const { welcome } = first
+      if (welcome.protocol !== protocol) return refused("protocol", String(protocol), String(welcome.protocol))
+      const pool = process.reaped.reaper
+      const catalogue = Buffer.from(welcome.catalogueHash).toString("hex")
+      if (catalogue !== (pool.catalogue ??= catalogue)) return refused("catalogue", pool.catalogue, catalogue)
+      this.welcomed = welcome
+      attached = true
+      outbox.attach((message) => connection.write(message), read)
+      Deferred.doneUnsafe(shaken, Exit.succeed(welcome))
     }
-    return session
-  })
+    const hear = (message: Buffer): void => {
+      const { batch, frames, read } = Frames.decode(message)
+      if (!attached) {
+        if (batch !== 0 || frames.length !== 1) throw new Frames.Malformed("its first response holds more than Welcome")
+        return shake(frames[0], read)
+      }
+      outbox.read(read)
+      if (batch === 0 && frames.length === 0) return
+      if (batch !== outbox.lastHeard + 1) {
+        throw new Frames.Malformed(`expected response ${outbox.lastHeard + 1} of the session, received ${batch}`)
+      }
+      outbox.took(batch, message.length)
+      for (const frame of frames) this.hear(frame)
+    }
+    const connection = this.open(process.socket, config.maxPayload, {
+      message: (message) => {
+        if (!open) return
+        try {
+          hear(message)
+        } catch (error) {
+          if (!(error instanceof Frames.Malformed || error instanceof Outbox.NeverWritten)) throw error
+          connection.close()
+          end({ detail: `the worker broke a rule of the protocol: ${error.message}`, byWorker: false })
+        }
+      },
+      end
+    })
+    connection.write(hello({
+      protocol,
+      token: process.token,
+      maxPayload: config.maxPayload,
+      rehearse,
+      session: this.id.readBigUInt64BE(),
+      resume
+    }, outbox.lastHeard))
+    return { broken, close }
+  }
+
+  private hear(frame: Frames.Heard): void {
+    if (this.isEnded) return
+    switch (frame.kind) {
+      case "pong":
+        return this.probes.get(frame.id)?.()
+      case "drained":
+        return void Deferred.doneUnsafe(this.drained, Exit.void)
+      default:
+        return this.listener?.frame(frame)
+    }
+  }
+}
+
+const hello = (value: {
+  readonly protocol: number
+  readonly token: string
+  readonly maxPayload: number
+  readonly rehearse: boolean
+  readonly session: bigint
+  readonly resume: boolean
+}, read: number): Buffer =>
+  Buffer.from(
+    toBinary(
+      ConnectRequestSchema,
+      create(ConnectRequestSchema, { read: BigInt(read), frames: [{ frame: { case: "hello", value } }] })
+    )
+  )

@@ -9,7 +9,7 @@ import type { WorkerRuntime } from "@snakepit/pool"
 import { readdirSync, readFileSync } from "node:fs"
 
 /** Of `/proc/<pid>/stat`, counted from the state, which is the first behind the name. */
-const field = { state: 0, majorFaults: 9, user: 11, system: 12 } as const
+const field = { state: 0, flags: 6, majorFaults: 9, user: 11, system: 12 } as const
 
 /** 10: a clock tick as `/proc` counts it (USER_HZ is 100 on every architecture that Node runs on). */
 const tickMillis = 10
@@ -41,6 +41,15 @@ export const of = (pid: number): WorkerRuntime.Evidence | undefined => {
 export const state = (pid: number): WorkerRuntime.Evidence["state"] | undefined => {
   const fields = stat(`/proc/${pid}/stat`)
   return fields && stateIn(fields)
+}
+
+/** PF_EXITING: on its way out, whatever its state; its files are closed by then. */
+const exiting = 0x4
+
+/** Whether it lives and is not about to end. */
+export const isAlive = (pid: number): boolean => {
+  const fields = stat(`/proc/${pid}/stat`)
+  return fields !== undefined && stateIn(fields) !== "zombie" && (Number(fields[field.flags]) & exiting) === 0
 }
 
 const stateIn = (fields: ReadonlyArray<string>): WorkerRuntime.Evidence["state"] => states[fields[field.state]!] ?? "other"

@@ -28,7 +28,10 @@ import * as WorkingFolder from "./WorkingFolder.ts"
 export interface Launcher {
   readonly pool: string
   readonly python: PythonConfig
-  readonly config: Pick<PoolConfig.PoolConfig, "callTimeout" | "cancelGrace" | "heartbeat" | "maxPayload" | "startTimeout" | "stopGrace">
+  readonly config: Pick<
+    PoolConfig.PoolConfig,
+    "callTimeout" | "cancelGrace" | "concurrency" | "heartbeat" | "maxPayload" | "startTimeout" | "stopGrace"
+  >
   readonly reaper: RegisteredName.RegisteredName<Reaper>
   readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
   readonly forkserver: RegisteredName.RegisteredName<Forkserver>
@@ -92,11 +95,18 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
       ...about,
       ...PythonProgram.make("snakepit.worker", python, registry.runId, [
         ...["--socket", socket, "--name", worker],
-        ...["--max-payload", String(config.maxPayload)]
+        ...["--max-payload", String(config.maxPayload), "--concurrency", String(config.concurrency)],
+        ...python.allow.flatMap((pattern) => ["--allow", pattern])
       ])
     })
   )
-  const fork = (via: string) => attempt("fork", { op: "fork", ...about, via, socket, name: worker, max_payload: config.maxPayload })
+  const fork = (via: string) =>
+    attempt("fork", {
+      op: "fork",
+      ...about,
+      ...{ via, socket, name: worker },
+      ...{ max_payload: config.maxPayload, concurrency: config.concurrency, allow: python.allow }
+    })
 
   const server = forkserver.current
   const started = server?.reaper !== reaper ? spawn : Effect.catchTag(

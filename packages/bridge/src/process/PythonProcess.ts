@@ -3,8 +3,8 @@
  *
  * ```text
  *  start    take a spare (no wait) ─┐
- *           launch: see Launch.ts ──┴─▶ hand the address, or the open session, to the channel
- *  life     until the process exits
+ *           launch: see Launch.ts ──┴─▶ hand its session to the channel: new, or open already
+ *  life     until the process exits; its session with it: what is in flight then is lost
  *  stop     its channel has drained it: the running call has finished, or stopGrace is over. SIGTERM to its group
  *             └─ within what is left of stopGrace ──▶ it exits 0; what it had started is killed by the Reaper ─┐
  *             └─ later ──▶ SIGKILL to its group, its session, its marked and its descendants ──────────────────┴─▶ gone, verified in /proc
@@ -23,15 +23,38 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as BridgeEvent from "../BridgeEvent.ts"
-import type { Session } from "../channel/Session.ts"
+import * as Session from "../channel/Session.ts"
 import * as Launch from "./Launch.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 import * as Spares from "./Spares.ts"
 
 /** A process that is ready, as its channel finds it. */
 export interface PythonProcess extends Launch.LaunchedProcess {
-  /** The stream that was opened before it had a slot. Once: the next channel dials. */
-  readonly takeSession: () => Session | undefined
+  /** Its session: a new one when that before is over. */
+  readonly session: () => Session.Session
+  /** Ends the session, because the process has ended, or because of who stops it. */
+  readonly end: () => void
+}
+
+/** A process with its session: one that is open already, or new. */
+export const make = (
+  seat: Pick<WorkerRuntime.WorkerSeat, "config" | "verdict">,
+  launched: Launch.LaunchedProcess,
+  begun?: Session.Session,
+  open?: Session.Open
+): PythonProcess => {
+  const anew = () => new Session.Session({ process: launched, config: seat.config }, open)
+  let session = begun ?? anew()
+  return {
+    ...launched,
+    session: () => session.isOver ? session = anew() : session,
+    end: () => {
+      const { exit } = launched.reaped.known
+      if (exit !== undefined) return session.end(Session.howItEnded(exit), true, ReapedProcess.classOf(launched.reaped, exit))
+      const verdict = seat.verdict()
+      session.end(verdict === undefined ? "its supervisor stopped it" : `it was replaced: ${verdict._tag}`, false)
+    }
+  }
 }
 
 /** What {@link child} takes. */
@@ -61,6 +84,8 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
         told: ({ pid, ...end }) => Event.emit(BridgeEvent.process_exit, {}, { pool, slot, generation, pid, ...ReapedProcess.facts(end) }),
         verdict: seat.verdict
       }
+      let process: PythonProcess | undefined
+      yield* Effect.addFinalizer(() => Effect.sync(() => process?.end())) // what no channel has ended before
       const spare = yield* Effect.acquireRelease(
         Effect.sync(() => Spares.take(spares, seat.name, owner)),
         (spare) => spare === undefined ? Effect.void : Scope.close(spare.scope, Exit.void)
@@ -68,15 +93,8 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       const launched = spare?.launched ??
         (yield* seat.governed(Launch.launch(launcher(), { worker: seat.name, slot, ...owner })))
       const { pid, reaped, start } = launched
-      let session = spare?.session
-      yield* RegisteredName.register(name, {
-        ...launched,
-        takeSession: () => {
-          const open = session
-          session = undefined
-          return open !== undefined && !Deferred.isDoneUnsafe(open.broken) ? open : undefined
-        }
-      })
+      process = make(seat, launched, spare?.session)
+      yield* RegisteredName.register(name, process)
       const tookMillis = (yield* Clock.currentTimeMillis) - began
       const how = spare === undefined ? start : "spare"
       yield* Event.emit(BridgeEvent.process_start, { tookMillis }, { pool, slot, generation, pid, start: how })

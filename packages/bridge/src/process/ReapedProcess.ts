@@ -194,7 +194,8 @@ export const ready = (process: ReapedProcess, adapter: string) =>
 
 /** The class of its exit, by all that is known of it. */
 export const classOf = ({ known: { lastWords, status } }: ReapedProcess, exit: ProcessExit): ExitClass.ExitClass => {
-  const stage = status === undefined ? "starting" : status.status === "ready" ? "serving" : status.stage === "bind" ? "starting" : "import"
+  const imported = status?.status === "ready" || status?.stage === "start" || status?.stage === "bind"
+  const stage = status?.status === "ready" ? "serving" : status === undefined || imported ? "starting" : "import"
   return ExitEvidence.classify({ ...exit, lines: lastWords, stage })
 }
 

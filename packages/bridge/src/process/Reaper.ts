@@ -44,6 +44,8 @@ export interface Reaper {
   readonly subreaper: boolean
   /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
   readonly scope: Scope.Scope
+  /** The hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
+  catalogue: string | undefined
 }
 
 /** What {@link child} takes. */
@@ -176,6 +178,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         pid,
         subreaper: abilities.subreaper,
         scope: yield* Effect.scope,
+        catalogue: undefined,
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })

@@ -32,6 +32,8 @@ export type Command =
     readonly socket: string
     readonly name: string
     readonly max_payload: number
+    readonly concurrency: number
+    readonly allow: ReadonlyArray<string>
     readonly secret: string
     readonly settings: Settings
   }
@@ -97,7 +99,7 @@ export type Status =
   }
   | {
     readonly status: "failed"
-    readonly stage: "import" | "catalogue" | "bind"
+    readonly stage: "import" | "catalogue" | "start" | "bind"
     readonly exception: { readonly type: string; readonly message: string; readonly traceback: string }
   }
 

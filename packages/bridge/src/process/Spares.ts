@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as BridgeEvent from "../BridgeEvent.ts"
+import * as Connection from "../channel/Connection.ts"
 import * as Session from "../channel/Session.ts"
 import * as KernelEvidence from "./KernelEvidence.ts"
 import * as Launch from "./Launch.ts"
@@ -49,7 +50,7 @@ export interface Taken {
 const useless: ReadonlySet<WorkerRuntime.Evidence["state"]> = new Set(["stopped", "zombie"])
 
 const isGood = ({ launched, session }: Waiting, state: Spares["state"]): boolean => {
-  if (launched.reaped.known.exit !== undefined || Deferred.isDoneUnsafe(session.broken)) return false
+  if (launched.reaped.known.exit !== undefined || !session.isWhole) return false
   const seen = state(launched.pid)
   return seen === undefined || !useless.has(seen)
 }
@@ -68,7 +69,7 @@ export const take = ({ shelf, state }: Spares, worker: string, owner: Owner): Ta
 }
 
 /** Starts one and puts it on the shelf. */
-export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launch.Launcher, dial: typeof Session.open = Session.open) {
+export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launch.Launcher, open: Session.Open = Connection.open) {
   const { config, pool, python } = launcher
   const worker = `${pool}/spare`
   const over = yield* Deferred.make<"taken" | "died">()
@@ -89,7 +90,8 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
     told: (end) => Effect.suspend(() => owner.told(end)),
     verdict: () => owner.verdict()
   }).pipe(Scope.provide(scope))
-  const session = yield* dial({ worker, process: launched, config, rehearse: true }).pipe(
+  const session = new Session.Session({ process: launched, config }, open)
+  const stream = yield* session.prepare().pipe(
     Effect.tapErrorTag("HandshakeTimeout", (error) => Effect.sync(() => silent = error)),
     Effect.mapError((error) => ReapedProcess.bootFailed(worker, python.adapter, () => launched.reaped)("handshake", error.message)),
     Scope.provide(scope)
@@ -113,7 +115,7 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
         if (at >= 0) spares.shelf.splice(at, 1)
       })
   )
-  const ended = Effect.raceFirst(Deferred.await(launched.reaped.exited), Deferred.await(session.broken))
+  const ended = Effect.raceFirst(Deferred.await(launched.reaped.exited), Deferred.await(stream.broken))
   yield* Effect.forkScoped(Effect.tap(ended, () => Deferred.succeed(over, "died")))
   return { pid: launched.pid, gone: Deferred.await(over) } satisfies WorkerRuntime.Spare
 })

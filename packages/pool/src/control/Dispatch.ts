@@ -2,12 +2,19 @@
  * What the dispatch machine of a pool knows, what can happen to it, and what it can order: the vocabulary of `DispatchMachine.ts`, which draws
  * and explains it.
  */
-import * as Data from "effect/Data"
+import type * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import type * as CallError from "../CallError.ts"
 import type { RunningCall } from "../execution/Verdict.ts"
+import type { ExitClass } from "../ExitClass.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
+import * as LeastBusy from "./LeastBusy.ts"
+import * as Line from "./Line.ts"
+import * as Pace from "./Pace.ts"
+import * as Sessions from "./Sessions.ts"
+import * as TenantQueue from "./TenantQueue.ts"
 
 /** A call as its caller offers it. */
 export interface Offer {
@@ -36,33 +43,48 @@ export interface Offer {
   readonly at: number
 }
 
-/** Where a call stands. */
-export type Stage =
-  | { readonly _tag: "Queued" }
-  | { readonly _tag: "Sent"; readonly slot: number }
-  | { readonly _tag: "Running"; readonly slot: number }
-  /** Settled already, but the worker still has it. */
-  | { readonly _tag: "Abandoned"; readonly slot: number }
+/** Where a call stands. Abandoned: its caller has its outcome already, but the worker still has it. */
+export type Stage = "Queued" | "Sent" | "Running" | "Abandoned"
 
-/** A call that was accepted. Where its contract says nothing, the pool's word holds until it is sent, then the worker's. */
-export interface Call extends Offer {
+/** Why a call is not waited for any more. */
+export type Because = "caller" | "timeout" | "deadline"
+
+/** A call that was accepted. It stands in one line: of a queue, or of the slot that has it. */
+export interface Call extends Line.Linked<Call> {
+  readonly id: number
+  readonly tenant: string
+  readonly offer: Offer
+  readonly timer: DeadlineWheel.Timer
+  stage: Stage
+  /** -1 while it waits. */
+  slot: number
+  /** The contract's word; where it has none, the worker's, once it was sent to one. */
   idempotent: boolean
   deterministic: boolean
   callTimeoutMillis: number
   hardLimitMillis: number | undefined
   blocking: boolean
-  /** Its worker has asked for inputs: it is not tried again. */
-  asked: boolean
   attempt: number
+  /** When the present attempt was sent. */
+  sentAt: number
+  /** When the present attempt is over by its limits. */
+  limitAt: number
+  /** When its worker is replaced, if it runs still. */
+  replaceAt: number
+  /** Its tool began in this attempt or in an earlier one. */
+  began: boolean
+  /** Its worker was idle when it was sent. */
+  alone: boolean
+  /** What it was taken to cost its worker: see `Pace.ts`. */
+  cost: number
   /** Elements that the caller has. */
   delivered: number
   /** Elements that the caller has made room for, those it has included. */
   granted: number
-  /** When the present attempt was sent. */
-  sentAt: number
-  /** When its worker is replaced, if it runs still. */
-  replaceAt: number
-  stage: Stage
+  /** Its worker has asked for inputs: it is not tried again. */
+  asked: boolean
+  because: Because | undefined
+  abandonedAt: number
 }
 
 /** One place for a worker. */
@@ -72,7 +94,20 @@ export interface Slot {
   tools: Wire["tools"] | undefined
   /** Attached, and not yet known to be broken. */
   open: boolean
-  readonly calls: Set<number>
+  /** Calls that its worker runs at once. */
+  concurrency: number
+  /** In the order in which they were sent. */
+  readonly calls: Line.Line<Call>
+  /** What they cost: see `Pace.ts`. */
+  work: number
+  /** When the last of its calls was over, or when the first was sent to an idle worker. */
+  movedAt: number
+  /** Calls of sessions that wait for this worker. */
+  readonly bound: TenantQueue.TenantQueue<Call>
+  /** Whether these, or the common queue, are next. */
+  boundIsNext: boolean
+  /** It was ordered to be replaced. */
+  condemned: boolean
 }
 
 /** What the pool has done since it came up. Every accepted call is in exactly one of completed, failed, cancelled or still open. */
@@ -91,18 +126,23 @@ export interface Ledger {
   twice: number
 }
 
+/** `calls`, and of each slot `tools`, are the truth; queues, lines, `waiting`, `busy` and the wheel follow from them. */
 export interface DispatchState {
   readonly pool: string
   readonly config: PoolConfig
+  /** Of the config, in milliseconds. */
+  readonly limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
   readonly calls: Map<number, Call>
-  /** Ids in order; `again` goes first. */
-  readonly again: Set<number>
-  readonly queue: Set<number>
-  readonly slots: Map<number, Slot>
+  /** Calls that any worker may take. */
+  readonly queue: TenantQueue.TenantQueue<Call>
+  /** Calls in all queues. */
+  waiting: number
+  readonly slots: ReadonlyArray<Slot>
+  readonly busy: LeastBusy.LeastBusy
   readonly wheel: DeadlineWheel.DeadlineWheel
   readonly ledger: Ledger
-  /** Ids of calls that began once and are not idempotent. */
-  readonly began: Set<number>
+  readonly pace: Pace.Pace
+  readonly sessions: Sessions.Sessions
   /** The tools that workers have announced; `undefined` before the first worker. */
   tools: Wire["tools"] | undefined
   /** Why nothing is accepted any more. */
@@ -123,7 +163,7 @@ export type Event = Data.TaggedEnum<{
   /** Its stream is whole again: what is in flight goes on. */
   Resumed: { readonly slot: number }
   /** `ended`: its process was seen to end. */
-  Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean }
+  Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean; readonly exit?: ExitClass | undefined }
   Started: { readonly slot: number; readonly id: number }
   Item: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
   /** The worker has room for so many more inputs of the call. */
@@ -134,13 +174,15 @@ export type Event = Data.TaggedEnum<{
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
 }>
-export const Event = Data.taggedEnum<Event>()
 
 export type Command = Data.TaggedEnum<{
   Send: {
     readonly slot: number
     readonly id: number
     readonly attempt: number
+    readonly tool: string
+    readonly session: string | undefined
+    readonly trace: Uint8Array | undefined
     readonly deadlineMillis: number
     readonly credit: number
     readonly skip: number
@@ -157,41 +199,68 @@ export type Command = Data.TaggedEnum<{
   /** End the worker: it runs a call beyond its limit. */
   FailWorker: { readonly slot: number; readonly call: RunningCall }
   Retried: { readonly id: number; readonly tool: string; readonly attempt: number; readonly slot: number; readonly reason: string }
+  /** A call that nobody waits for is over; `slot` is `undefined` when none had it. */
+  Cancelled: {
+    readonly id: number
+    readonly tool: string
+    readonly slot: number | undefined
+    readonly how: string
+    readonly because: Because
+    readonly afterMillis: number
+  }
+  SessionsLost: { readonly slot: number; readonly sessions: number; readonly reason: string }
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
 }>
-export const Command = Data.taggedEnum<Command>()
 
 export const make = (pool: string, config: PoolConfig): DispatchState => ({
   pool,
   config,
+  limits: {
+    queueTimeout: Duration.toMillis(config.queue.timeout),
+    callTimeout: Duration.toMillis(config.callTimeout),
+    cancelGrace: Duration.toMillis(config.cancelGrace)
+  },
   calls: new Map(),
-  again: new Set(),
-  queue: new Set(),
-  slots: new Map(Array.from({ length: config.size }, (_, slot) => [slot, { slot, tools: undefined, open: false, calls: new Set() }])),
+  queue: TenantQueue.make(),
+  waiting: 0,
+  slots: Array.from({ length: config.size }, (_, slot) => ({
+    slot,
+    tools: undefined,
+    open: false,
+    concurrency: 1,
+    calls: Line.make(),
+    work: 0,
+    movedAt: 0,
+    bound: TenantQueue.make(),
+    boundIsNext: false,
+    condemned: false
+  })),
+  busy: LeastBusy.make(config.size),
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
-  began: new Set(),
+  pace: Pace.make(),
+  sessions: Sessions.make(),
   tools: undefined,
   closed: undefined
 })
 
 /** A call as a watchdog sees it. */
-export const asRunning = ({ blocking, replaceAt, sentAt, stage, tool }: Call): RunningCall => ({
-  tool,
+export const asRunning = ({ blocking, offer, replaceAt, sentAt, stage }: Call): RunningCall => ({
+  tool: offer.tool,
   since: sentAt,
   blocking,
   hardLimitMillis: replaceAt - sentAt,
-  cancelled: stage._tag === "Abandoned"
+  cancelled: stage === "Abandoned"
 })
 
 /**
  * What the worker in a slot runs: of its calls the one that may run longest. Those it has begun; when it has said of none that it began,
  * those it was sent, because a tool that holds the interpreter keeps that word back.
  */
-export const runningOn = ({ calls, slots }: DispatchState, slot: number): RunningCall | undefined => {
-  const sent = [...slots.get(slot)?.calls ?? []].flatMap((id) => calls.get(id) ?? [])
-  const begun = sent.filter(({ stage }) => stage._tag !== "Sent")
+export const runningOn = ({ slots }: DispatchState, slot: number): RunningCall | undefined => {
+  const sent = [...Line.members(slots[slot]?.calls ?? Line.make<Call>())]
+  const begun = sent.filter(({ stage }) => stage !== "Sent")
   const may = begun.length > 0 ? begun : sent
   const longest = may.reduce<Call | undefined>((a, b) => a === undefined || b.replaceAt > a.replaceAt ? b : a, undefined)
   return longest === undefined ? undefined : { ...asRunning(longest), blocking: may.some(({ blocking }) => blocking) }

@@ -1,32 +1,42 @@
 /**
  * The invariants of a dispatch state, and how one that a crash has damaged is mended, so that no caller waits for ever.
  */
-import * as Duration from "effect/Duration"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, Command, DispatchState } from "./Dispatch.ts"
-import { abandon, fail, forget, onSlot, pump, type Step, unknown } from "./DispatchMachine.ts"
+import type { Call, Command, DispatchState, Slot } from "./Dispatch.ts"
+import { abandon, bindingOf, fail, forget, pump, refresh, type Step, unknown } from "./DispatchMachine.ts"
+import * as LeastBusy from "./LeastBusy.ts"
+import * as Line from "./Line.ts"
+import * as Sessions from "./Sessions.ts"
+import * as TenantQueue from "./TenantQueue.ts"
 
 /** What is wrong with a state, in words; empty when it is sound. */
 export const violations = (state: DispatchState): ReadonlyArray<string> => {
   const out: Array<string> = []
-  for (const id of [...state.again, ...state.queue]) {
-    if (!state.calls.has(id)) out.push(`call ${id} is in the queue, and over`)
-    if (state.again.has(id) && state.queue.has(id)) out.push(`call ${id} is in the queue twice`)
+  const queued: Array<Call> = []
+  for (const queue of [state.queue, ...state.slots.map(({ bound }) => bound)]) {
+    const calls = [...TenantQueue.members(queue)]
+    queued.push(...calls)
+    if (calls.length !== queue.length) out.push(`a queue holds ${calls.length} calls and counts ${queue.length}`)
+  }
+  const placed = new Set<Call>(queued)
+  if (placed.size !== state.waiting) out.push(`${placed.size} calls are in queues, and ${state.waiting} are counted`)
+  for (const { id, stage } of queued) if (stage !== "Queued") out.push(`call ${id} is ${stage} and in a queue`)
+  for (const slot of state.slots) {
+    const { bound, calls, open, tools } = slot
+    for (const call of Line.members(calls)) {
+      placed.add(call)
+      if (call.stage === "Queued" || call.slot !== slot.slot) out.push(`slot ${slot.slot} holds call ${call.id}, which is not its own`)
+    }
+    if ((open || calls.length > 0 || bound.length > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
+    const level = state.busy.at[slot.slot]!
+    if (level >= 0 && (!open || level !== calls.length)) out.push(`slot ${slot.slot} with ${calls.length} calls is taken to have ${level}`)
+    if (level < 0 && open && calls.length < slot.concurrency) out.push(`slot ${slot.slot} has room and gets no calls`)
   }
   for (const call of state.calls.values()) {
-    if (!state.wheel.places.has(call.id) && Number.isFinite(limitOf(state, call))) out.push(`call ${call.id} has no deadline`)
-    const queued = state.queue.has(call.id) || state.again.has(call.id)
-    if (queued !== (call.stage._tag === "Queued")) out.push(`call ${call.id} is ${call.stage._tag} and ${queued ? "" : "not "}in the queue`)
-    if (call.stage._tag !== "Queued" && state.slots.get(call.stage.slot)?.calls.has(call.id) !== true) {
-      out.push(`call ${call.id} is on slot ${call.stage.slot}, which does not know it`)
-    }
+    if (!placed.delete(call)) out.push(`call ${call.id} is ${call.stage} and neither in a queue nor on a slot`)
+    if (call.timer.line === undefined && Number.isFinite(limitOf(state, call))) out.push(`call ${call.id} has no deadline`)
   }
-  for (const slot of state.slots.values()) {
-    for (const id of slot.calls) {
-      if (onSlot(state, slot.slot, id) === undefined) out.push(`slot ${slot.slot} holds call ${id}, which is not its own`)
-    }
-    if ((slot.open || slot.calls.size > 0) && slot.tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
-  }
+  for (const { id } of placed) out.push(`call ${id} has a place, and is over`)
   const { accepted, cancelled, completed, failed } = state.ledger
   if (accepted !== completed + failed + cancelled + open(state)) {
     out.push(`${accepted} calls accepted, but ${completed} completed, ${failed} failed, ${cancelled} cancelled and ${open(state)} open`)
@@ -35,57 +45,88 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
 }
 
 /**
- * Makes a damaged state sound again: a call that nothing leads to is settled as unknown, and so is the one in whose command, `during`, the
- * Dispatcher crashed. Returns the commands that tell the callers.
+ * Makes a damaged state sound again: what follows from the calls is made anew, and a call whose worker is gone is settled as unknown, as is
+ * the one in whose command, `during`, the Dispatcher crashed. Returns the commands that tell the callers.
  */
 export const repair = (state: DispatchState, now: number, during?: Command): ReadonlyArray<Command> => {
-  const step: Step = { state, now, out: [] }
+  const out: Array<Command> = []
+  const step: Step = { state, now, out }
   const reason = "the Dispatcher crashed while it handled the call"
-  for (const ids of [state.again, state.queue]) {
-    for (const id of ids) if (state.calls.get(id)?.stage._tag !== "Queued") ids.delete(id)
+  if (violations(state).length > 0) rebuild(step, reason)
+  const call = during !== undefined && "id" in during ? state.calls.get(during.id) : undefined
+  if (call !== undefined && call.slot >= 0 && call.stage !== "Abandoned") {
+    fail(step, call, unknown(step, call, reason))
+    if (during!._tag === "Send") forget(step, call) // the wire did not take it
+    else abandon(step, call, now + state.limits.cancelGrace, "caller")
   }
-  for (const id of state.again) state.queue.delete(id)
-  for (const slot of state.slots.values()) {
-    if (slot.tools === undefined) slot.open = false
-    for (const id of slot.calls) if (slot.tools === undefined || onSlot(state, slot.slot, id) === undefined) slot.calls.delete(id)
+  for (const slot of state.slots) pump(step, slot)
+  return out
+}
+
+const rebuild = (step: Step, reason: string): void => {
+  const { now, state } = step
+  state.waiting = 0
+  TenantQueue.clear(state.queue)
+  Object.assign(state.wheel, { size: 0 }).buckets.clear()
+  for (const slot of state.slots) {
+    TenantQueue.clear(slot.bound)
+    Object.assign(slot.calls, Line.make())
+    slot.work = 0
+    if (slot.tools !== undefined) continue
+    slot.open = false
+    Sessions.lose(state.sessions, slot.slot, reason, state.config.affinity !== "hint")
   }
-  for (const call of [...state.calls.values()]) {
-    const { stage } = call
-    if (stage._tag === "Queued") {
-      if (!state.again.has(call.id)) state.queue.add(call.id)
-    } else if (state.slots.get(stage.slot)?.calls.has(call.id) !== true) {
-      if (stage._tag !== "Abandoned") fail(step, call, unknown(step, call, stage.slot, reason))
-      forget(step, call)
-    } else if (stage._tag !== "Abandoned" && during !== undefined && "id" in during && during.id === call.id) {
-      fail(step, call, unknown(step, call, stage.slot, reason))
-      if (during._tag === "Send") forget(step, call) // the wire did not take it
-      else abandon(step, call, stage.slot, now + Duration.toMillis(state.config.cancelGrace))
+  for (const call of state.calls.values()) {
+    Line.unlink(call)
+    Line.unlink(call.timer)
+  }
+  for (const call of [...state.calls.values()].toSorted((a, b) => a.id - b.id)) {
+    const slot = state.slots[call.slot]
+    if (call.stage === "Queued") {
+      call.slot = -1
+      TenantQueue.push(queueOf(state, call), call)
+      state.waiting++
+    } else if (slot?.tools !== undefined) {
+      Line.push(slot.calls, call)
+      slot.work += call.cost
+    } else {
+      if (call.stage !== "Abandoned") fail(step, call, unknown(step, call, reason))
+      state.calls.delete(call.id)
+      continue
     }
-    if (state.calls.has(call.id) && !state.wheel.places.has(call.id)) DeadlineWheel.set(state.wheel, call.id, now + limitOf(state, call))
+    DeadlineWheel.set(state.wheel, call.timer, Number.isFinite(call.timer.due) ? call.timer.due : now + limitOf(state, call))
+  }
+  for (const slot of state.slots) {
+    LeastBusy.set(state.busy, slot.slot, -1)
+    refresh(step, slot)
   }
   const { accepted, cancelled, completed, failed } = state.ledger
   const missing = accepted - completed - failed - cancelled - open(state)
   if (missing > 0) state.ledger.failed += missing // their callers are told by the Dispatcher, which finds their tickets
   else state.ledger.accepted -= missing
-  pump(step)
-  return step.out
+}
+
+const queueOf = (state: DispatchState, call: Call): TenantQueue.TenantQueue<Call> => {
+  const binding = bindingOf(state, call.offer)
+  const home: Slot | undefined = binding === undefined ? undefined : state.slots[binding.slot]
+  return home?.tools === undefined ? state.queue : home.bound
 }
 
 /** How long a call may stay where it is. */
-const limitOf = ({ config }: DispatchState, { callTimeoutMillis, hardLimitMillis, replaceAt, stage }: Call): number => {
-  switch (stage._tag) {
+const limitOf = ({ limits }: DispatchState, { callTimeoutMillis, hardLimitMillis, offer, replaceAt, stage }: Call): number => {
+  switch (stage) {
     case "Queued":
-      return Duration.toMillis(config.queue.timeout)
+      return offer.queueTimeoutMillis ?? limits.queueTimeout
     case "Sent":
     case "Running":
       return Math.min(callTimeoutMillis, hardLimitMillis ?? callTimeoutMillis)
     case "Abandoned":
-      return Number.isFinite(replaceAt) ? Duration.toMillis(config.cancelGrace) : replaceAt
+      return Number.isFinite(replaceAt) ? limits.cancelGrace : replaceAt
   }
 }
 
 const open = (state: DispatchState): number => {
   let count = 0
-  for (const { stage } of state.calls.values()) if (stage._tag !== "Abandoned") count++
+  for (const { stage } of state.calls.values()) if (stage !== "Abandoned") count++
   return count
 }

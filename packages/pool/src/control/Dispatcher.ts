@@ -14,7 +14,7 @@ import * as Latch from "effect/Latch"
 import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import * as Dispatch from "./Dispatch.ts"
+import type * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import * as Roster from "./Roster.ts"
@@ -30,11 +30,11 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       const crashed = yield* Deferred.make<never>()
       let busy = false
 
-      const { clock } = roster
+      const { clock, inbox, outbox, state } = roster
       const now = () => clock.now()
       const emit = (event: Event.Event) => Event.tell(sink, event)
       const carryOut = () => {
-        for (let command = roster.outbox.shift(); command !== undefined; command = roster.outbox.shift()) {
+        for (let command = outbox.take(); command !== undefined; command = outbox.take()) {
           roster.inHand = command
           execute(roster, command, emit)
           roster.inHand = undefined
@@ -43,17 +43,16 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       const drain = () => {
         if (busy) return
         busy = true
-        const { inbox, outbox, state } = roster
         try {
           carryOut()
-          for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
+          for (let event = inbox.take(); event !== undefined; event = inbox.take()) {
             if (event._tag === "Attached") roster.wires.set(event.slot, event.wire)
             if (event._tag === "Detached") roster.wires.delete(event.slot)
-            for (const command of DispatchMachine.transition(state, event, now())) outbox.push(command)
+            DispatchMachine.apply(state, event, now(), outbox)
             if (event._tag === "Cancel") roster.tickets.delete(event.id)
             carryOut()
           }
-          if (state.wheel.places.size > 0) deadlines.openUnsafe()
+          if (state.wheel.size > 0) deadlines.openUnsafe()
         } catch (defect) {
           if (roster.dispatcher === drain) roster.dispatcher = undefined
           Deferred.doneUnsafe(crashed, Effect.die(defect))
@@ -64,11 +63,11 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       const tick = Effect.gen(function*() {
         yield* deadlines.await
         yield* HostTimer.punctual(clock, DeadlineWheel.tickMillis)
-        Roster.put(roster, Dispatch.Event.Tick())
-        if (roster.state.wheel.places.size === 0) yield* deadlines.close
+        Roster.put(roster, { _tag: "Tick" })
+        if (state.wheel.size === 0) yield* deadlines.close
       })
 
-      roster.outbox.push(...DispatchRepair.repair(roster.state, now(), roster.inHand))
+      for (const command of DispatchRepair.repair(state, now(), roster.inHand)) outbox.push(command)
       roster.inHand = undefined
       Roster.settleLost(roster, "the Dispatcher crashed while it handled the call", emit)
       yield* Effect.acquireRelease(
@@ -91,13 +90,11 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
     case "Send": {
       const ticket = tickets.get(command.id)
       if (ticket === undefined) return
-      const { attempt, credit, deadlineMillis, id, skip, slot } = command
-      const { payload, tool } = ticket
-      const { session, trace } = roster.state.calls.get(id)!
+      const { attempt, credit, deadlineMillis, id, session, skip, slot, tool, trace } = command
       return wires.get(slot)?.submit({
         id: Roster.attemptId(id, attempt),
         tool,
-        payload,
+        payload: ticket.payload,
         deadlineMillis,
         credit,
         skip,
@@ -117,9 +114,14 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
     case "Want":
     case "Complete":
     case "Fail":
+    case "Cancelled":
       return Roster.settle(roster, command, emit)
     case "FailWorker":
       return roster.watchdogs.get(command.slot)?.overran(command.call)
+    case "SessionsLost": {
+      const { reason, sessions, slot } = command
+      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason }))
+    }
     case "WorkerUp": {
       const { slot, tools } = command
       return emit(

@@ -9,7 +9,6 @@
  */
 import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -24,6 +23,7 @@ import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
+import { Fifo } from "./Fifo.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -56,9 +56,9 @@ export interface Roster {
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
   /** Events that are still to be applied: those that came while there was no Dispatcher, or while it was at another. */
-  readonly inbox: Array<Dispatch.Event>
+  readonly inbox: Fifo<Dispatch.Event>
   /** Commands that are still to be carried out: a crash of the Dispatcher loses none. */
-  readonly outbox: Array<Dispatch.Command>
+  readonly outbox: Fifo<Dispatch.Command>
   /** The command that is being carried out; after a crash, the one that caused it. */
   inHand: Dispatch.Command | undefined
   /** Works off inbox and outbox. */
@@ -78,8 +78,8 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   pids: new Map(),
   launches: Semaphore.makeUnsafe(config.launch.concurrency),
   watchdogs: new Map(),
-  inbox: [],
-  outbox: [],
+  inbox: new Fifo(),
+  outbox: new Fifo(),
   inHand: undefined,
   dispatcher: undefined,
   calls: 0
@@ -108,23 +108,22 @@ export const inputEnd = (roster: Roster, id: number, failure?: string): void => 
 /** How often calls that wait for a Dispatcher are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
 const lookMillis = 100
 
+/** When a call that waits for a Dispatcher has waited too long. */
+const patienceOf = ({ state }: Roster, { at, deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis }: Dispatch.Offer): number =>
+  Math.min(at + (queueTimeoutMillis ?? state.limits.queueTimeout), deadline)
+
 /** Ends what waits too long while there is no Dispatcher to see it. */
 const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   if (roster.dispatcher !== undefined) return
   const now = roster.clock.now()
-  const { config, inbox, outbox, pool, state } = roster
-  const limit = Duration.toMillis(config.queue.timeout)
-  for (let index = inbox.length - 1; index >= 0; index--) {
-    const event = inbox[index]!
-    if (event._tag !== "Offer" || now - event.offer.at < limit) continue
-    inbox.splice(index, 1)
+  const { inbox, outbox, state } = roster
+  for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
+    if (event._tag !== "Offer") continue
     state.ledger.rejected++
-    const { at, id, tool } = event.offer
-    const error = new CallError.QueueTimeout({ pool, tool, executed: "no", waitedMillis: now - at })
-    settle(roster, Dispatch.Command.Fail({ id, error }), emit)
+    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchMachine.waitedTooLong(state, event.offer, now) }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
-  for (const command of DispatchMachine.transition(state, Dispatch.Event.Tick(), now)) {
+  for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
     if (command._tag === "Fail") settle(roster, command, emit)
     else outbox.push(command)
   }
@@ -139,7 +138,7 @@ export const attemptId = (call: number, attempt: number): number => call * attem
 /** The call that an id on the wire belongs to. */
 export const callOf = (id: number): number => Math.floor(id / attemptsPerCall)
 
-/** Carries out a command that concerns the caller alone. */
+/** Carries out a command that is for callers and for whoever listens, not for a worker. */
 export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: Event.Event) => void): void => {
   const { clock, pool, tickets } = roster
   switch (command._tag) {
@@ -159,18 +158,22 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       ticket?.fail(error) // before the event: whatever the sink does, the caller is told
       return emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: error._tag, executed, cause: message }))
     }
+    case "Cancelled": {
+      const { afterMillis, because, how, slot, tool } = command
+      return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { pool, slot, tool, because, how }))
+    }
   }
 }
 
 /** Fails the tickets that neither the machine nor a waiting event knows: what a crash in the middle of a decision left behind. */
 export const settleLost = (roster: Roster, reason: string, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, pool, state, tickets } = roster
-  const offered = new Set(inbox.flatMap((event) => event._tag === "Offer" ? [event.offer.id] : []))
-  const told = new Set(outbox.flatMap((command) => command._tag === "Complete" || command._tag === "Fail" ? [command.id] : []))
+  const offered = new Set([...inbox].flatMap((event) => event._tag === "Offer" ? [event.offer.id] : []))
+  const told = new Set([...outbox].flatMap((command) => command._tag === "Complete" || command._tag === "Fail" ? [command.id] : []))
   for (const [id, { tool }] of tickets) {
     if (state.calls.has(id) || offered.has(id) || told.has(id)) continue
     const error = new CallError.OutcomeUnknown({ pool, tool, executed: "unknown", worker: pool, began: false, ended: false, reason })
-    settle(roster, Dispatch.Command.Fail({ id, error }), emit)
+    settle(roster, { _tag: "Fail", id, error }, emit)
   }
 }
 
@@ -212,19 +215,19 @@ export const seat = (
       attached: (wire) => {
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
-        say(Dispatch.Event.Attached({ slot, wire }))
+        say({ _tag: "Attached", slot, wire })
       },
-      started: (id) => say(Dispatch.Event.Started({ slot, id: callOf(id) })),
-      item: (id, payload) => say(Dispatch.Event.Item({ slot, id: callOf(id), payload })),
+      started: (id) => say({ _tag: "Started", slot, id: callOf(id) }),
+      item: (id, payload) => say({ _tag: "Item", slot, id: callOf(id), payload }),
       want: (id, elements) => say({ _tag: "Want", slot, id: callOf(id), elements }),
-      done: (id, payload) => say(Dispatch.Event.Done({ slot, id: callOf(id), payload })),
-      failed: (id, failure) => say(Dispatch.Event.Failed({ slot, id: callOf(id), failure })),
-      broken: () => say(Dispatch.Event.Broken({ slot })),
-      resumed: () => say(Dispatch.Event.Resumed({ slot })),
-      detached: (reason, ended) => {
+      done: (id, payload) => say({ _tag: "Done", slot, id: callOf(id), payload }),
+      failed: (id, failure) => say({ _tag: "Failed", slot, id: callOf(id), failure }),
+      broken: () => say({ _tag: "Broken", slot }),
+      resumed: () => say({ _tag: "Resumed", slot }),
+      detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
-        say(Dispatch.Event.Detached({ slot, reason, ended }))
+        say({ _tag: "Detached", slot, reason, ended, exit })
       }
     },
     governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))
@@ -235,13 +238,11 @@ export const seat = (
 const close = (roster: Roster, because: string, emit: (event: Event.Event) => void): void => {
   const { clock, inbox, outbox, state } = roster
   const drain = () => {
-    for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
-      outbox.push(...DispatchMachine.transition(state, event, clock.now()))
-    }
-    for (let command = outbox.shift(); command !== undefined; command = outbox.shift()) settle(roster, command, emit)
+    for (let event = inbox.take(); event !== undefined; event = inbox.take()) DispatchMachine.apply(state, event, clock.now(), outbox)
+    for (let command = outbox.take(); command !== undefined; command = outbox.take()) settle(roster, command, emit)
   }
   roster.dispatcher = undefined // what callers do when they are told waits
-  inbox.push(Dispatch.Event.Close({ because }))
+  inbox.push({ _tag: "Close", because })
   try {
     drain()
   } finally {

@@ -15,7 +15,6 @@ import type { Roster } from "../control/Roster.ts"
 import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerSeat } from "../WorkerRuntime.ts"
-import * as HeartbeatState from "./HeartbeatState.ts"
 
 /** A quarter of the timeout: a beat whose timer came later than that measures the host, not the worker. */
 export const lateShare = 0.25
@@ -48,26 +47,23 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
         return first === "late" || second === "late" ? "late" : "miss"
       }).pipe(Effect.scoped)
 
-      const beat = Effect.fnUntraced(function*(state: HeartbeatState.HeartbeatState) {
+      /** One beat; `missed` in a row before it, and after it. */
+      const beat = Effect.fnUntraced(function*(missed: number) {
         const asked = clock.now()
         const outcome = yield* ask
         if (watchdogs.get(seat.slot)?.condemned === true) return yield* Effect.never
-        const next = HeartbeatState.transition(state, outcome)
-        const missed = HeartbeatState.missed(next)
-        if (outcome === "miss") yield* Event.emit(PoolEvent.heartbeat_miss, { missed }, about)
-        if (outcome === "beat" && state._tag === "Missing") {
-          yield* Event.emit(PoolEvent.heartbeat_recover, { missed: state.missed }, about)
-        }
+        if (outcome === "miss") yield* Event.emit(PoolEvent.heartbeat_miss, { missed: missed + 1 }, about)
+        if (outcome === "beat" && missed > 0) yield* Event.emit(PoolEvent.heartbeat_recover, { missed }, about)
         watchdogs.get(seat.slot)?.heard(outcome === "beat" ? "answered" : "missed", outcome === "late")
-        if (outcome === "late") return next // asked again at once: what a late host missed must not cost a frozen worker's calls a second more
+        if (outcome === "late") return missed // asked again at once: what a late host missed must not cost a frozen worker's calls a second more
         yield* Effect.sleep(Math.max(0, interval - (clock.now() - asked))) // waiting for an answer is part of the interval
-        return next
+        return outcome === "beat" ? 0 : missed + 1
       })
 
       return Effect.gen(function*() {
-        let state = HeartbeatState.initial
+        let missed = 0
         yield* Effect.sleep(interval)
-        while (true) state = yield* beat(state)
+        while (true) missed = yield* beat(missed)
       })
     })
   })

@@ -72,6 +72,7 @@ export const announced = (name: string, tool: ScriptedTool = () => null): WireTo
     blocking: false,
     threadSensitive: false,
     input: undefined,
+    contract: undefined,
     ...said
   }
 }

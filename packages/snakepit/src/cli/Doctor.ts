@@ -6,6 +6,7 @@ import { SnakepitConfig } from "../SnakepitConfig.ts"
 import * as ContainmentCheck from "./ContainmentCheck.ts"
 import * as Finding from "./Finding.ts"
 import * as FolderCheck from "./FolderCheck.ts"
+import * as GatewayCheck from "./GatewayCheck.ts"
 import * as LeftoverCheck from "./LeftoverCheck.ts"
 import * as LimitCheck from "./LimitCheck.ts"
 import * as NodeCheck from "./NodeCheck.ts"
@@ -49,7 +50,7 @@ const readConfig = (file: string | undefined): Effect.Effect<Read> => {
   )
 }
 
-/** Runs all checks. Nothing is left behind but an empty data folder. */
+/** Runs all checks. Nothing is left behind but the empty folders that an application would make: for its data, for its gateway's socket. */
 export const examine = (file: string | undefined): Effect.Effect<ReadonlyArray<Finding.Finding>> =>
   Effect.gen(function*() {
     const { config, finding, isAssumed } = yield* readConfig(file)
@@ -67,6 +68,7 @@ export const examine = (file: string | undefined): Effect.Effect<ReadonlyArray<F
       data.finding,
       ...(yield* LeftoverCheck.check(data.folder)),
       yield* FolderCheck.sharedMemory,
+      ...(yield* GatewayCheck.check(config.gateway)),
       ...(yield* LimitCheck.check(sizes.map(({ size }) =>
         size
       ))),

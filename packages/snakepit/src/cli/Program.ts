@@ -11,10 +11,13 @@ export type Ran =
 /** 60 s: importing gRPC from a cold disk. */
 const patience = 60_000
 
+/** 64 MiB: far more than any adapter has to say of itself. */
+const maxBuffer = 64 << 20
+
 /** Its standard input is at its end from the beginning. */
 export const run = (program: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = process.env, cwd?: string): Effect.Effect<Ran> =>
   Effect.callback((resume) => {
-    const options = { env, cwd, timeout: patience, killSignal: "SIGKILL", encoding: "utf8" } as const
+    const options = { env, cwd, timeout: patience, maxBuffer, killSignal: "SIGKILL", encoding: "utf8" } as const
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null) return resume(Effect.succeed({ _tag: "ended", code: 0, stdout, stderr }))
       if (error.killed === true) return resume(Effect.succeed({ _tag: "timedOut" }))

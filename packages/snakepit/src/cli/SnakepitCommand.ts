@@ -1,14 +1,15 @@
-/** The command line: `snakepit doctor [--config <file>] [--json]`. */
+/** The command line: `snakepit doctor`, `snakepit codegen`. */
 import { Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import { readFileSync } from "node:fs"
+import * as Codegen from "./codegen/Codegen.ts"
 import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
 
-/** At least one check found an error. It has been printed: the program only ends with 1. */
+/** What is wrong has been printed: the program only ends with 1. */
 export class FoundErrors extends Error {
   readonly _tag = "FoundErrors"
   override readonly [Runtime.errorExitCode] = 1
@@ -39,10 +40,39 @@ const doctor = Command.make("doctor", {
     )
   )
 
+const codegen = Command.make("codegen", {
+  adapter: Flag.String("adapter").pipe(
+    Flag.withMetavar("MODULE"),
+    Flag.withDescription("The module whose tools are described, as Python imports it")
+  ),
+  path: Flag.Directory("path").pipe(
+    Flag.withMetavar("DIR"),
+    Flag.atLeast(0),
+    Flag.withDescription("Where the adapter may be found; may be repeated")
+  ),
+  python: Flag.String("python").pipe(
+    Flag.withMetavar("EXE"),
+    Flag.optional,
+    Flag.withDescription("The interpreter, $SNAKEPIT_PYTHON or else python3 by default")
+  ),
+  out: Flag.File("out").pipe(Flag.withMetavar("FILE"), Flag.withDescription("The TypeScript file of the contract")),
+  check: Flag.Boolean("check").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Write nothing: show which tools differ, and end with 1, when the file is not current")
+  )
+}, ({ python, ...options }) =>
+  Codegen.run({ ...options, python: Option.getOrUndefined(python) }).pipe(
+    Effect.catch((error) => Effect.andThen(Console.error(error.message), Effect.fail(new FoundErrors())))
+  )).pipe(
+    Command.withDescription(
+      "Derive the contract of a Python adapter, an RpcGroup with its schemas, from its annotations. Imports the adapter. Exits with 1 at an error."
+    )
+  )
+
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor])
+  Command.withSubcommands([doctor, codegen])
 )
 
 const packageFile = new URL("../../package.json", import.meta.url)

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIsMCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSABCBwoFZnJhbWUi7QIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIAEIHCgVmcmFtZSJ3CgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEhUKDWNvbnRyYWN0X2hhc2gYBiABKAwiiAEKB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDBIPCgdyZXN1bWVkGAUgASgIEhMKC2NvbmN1cnJlbmN5GAYgASgNIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAki1wEKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCSKWAQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCSIUCgZDYW5jZWwSCgoCaWQYASABKAQiJgoGQ3JlZGl0EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIhIKBFBpbmcSCgoCaWQYASABKAQiEgoEUG9uZxIKCgJpZBgBIAEoBCIHCgVEcmFpbiIkCgVJbnB1dBIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiIwoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIiMKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIsMCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSABCBwoFZnJhbWUi7QIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIAEIHCgVmcmFtZSKHAQoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SDQoFdG9rZW4YAiABKAkSEwoLbWF4X3BheWxvYWQYAyABKA0SEAoIcmVoZWFyc2UYBCABKAgSDwoHc2Vzc2lvbhgFIAEoBBIVCg1jb250cmFjdF9oYXNoGAYgASgMEg4KBnJlc3VtZRgHIAEoCCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSLXAQoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJIpYBCgRDYWxsEgoKAmlkGAEgASgEEgwKBHRvb2wYAiABKA0SDwoHcGF5bG9hZBgDIAEoDBITCgtkZWFkbGluZV9tcxgEIAEoDRIOCgZjcmVkaXQYBSABKA0SDAoEc2tpcBgGIAEoBBIPCgdzZXNzaW9uGAcgASgJEg0KBXRyYWNlGAggASgMEhAKCGZ1bmN0aW9uGAkgASgJIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIiQKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwiJwoISW5wdXRFbmQSCgoCaWQYASABKAQSDwoHZmFpbHVyZRgCIAEoCSIkCgRXYW50EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCIjCgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwiIwoERG9uZRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMItMBCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASKwoJY2FuY2VsbGVkGAYgASgLMhYuc25ha2VwaXQudjEuQ2FuY2VsbGVkSAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIABIRCgdpbnZhbGlkGAcgASgJSAASEQoHdW5rbm93bhgIIAEoCUgAQggKBnJlYXNvbkoECAMQBCIYCglDYW5jZWxsZWQSCwoDaG93GAEgASgJIuABCg9QeXRob25FeGNlcHRpb24SDAoEdHlwZRgBIAEoCRINCgViYXNlcxgCIAMoCRIPCgdtZXNzYWdlGAMgASgJEiIKBmZyYW1lcxgEIAMoCzISLnNuYWtlcGl0LnYxLkZyYW1lEg0KBW5vdGVzGAUgAygJEisKBWNhdXNlGAYgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uEhAKCGltcGxpY2l0GAcgASgIEi0KB21lbWJlcnMYCCADKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24iRQoFRnJhbWUSDAoEZmlsZRgBIAEoCRIMCgRsaW5lGAIgASgNEhAKCGZ1bmN0aW9uGAMgASgJEg4KBnNvdXJjZRgEIAEoCSJACg5FeGVjdXRlUmVxdWVzdBIMCgR0b29sGAEgASgJEg8KB3BheWxvYWQYAiABKAwSDwoHc2Vzc2lvbhgDIAEoCSIiCg9FeGVjdXRlUmVzcG9uc2USDwoHcGF5bG9hZBgBIAEoDDKfAQoNV29ya2VyU2VydmljZRJICgdDb25uZWN0Ehsuc25ha2VwaXQudjEuQ29ubmVjdFJlcXVlc3QaHC5zbmFrZXBpdC52MS5Db25uZWN0UmVzcG9uc2UoATABEkQKB0V4ZWN1dGUSGy5zbmFrZXBpdC52MS5FeGVjdXRlUmVxdWVzdBocLnNuYWtlcGl0LnYxLkV4ZWN1dGVSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Everything the host has to say in one tick.
@@ -22,8 +22,8 @@ export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
  */
 export type ConnectRequest = Message<"snakepit.v1.ConnectRequest"> & {
   /**
-   * Numbers the batches of a session from 1, without gaps, over all its streams; the worker answers with ConnectResponse.read. 0: holds Hello,
-   * or nothing but `read`.
+   * Numbers the batches of a session from 1, without gaps, over all its streams; the worker answers with ConnectResponse.read. 0: holds
+   * Hello, alone, or nothing but `read`.
    *
    * @generated from field: uint64 batch = 1;
    */
@@ -251,8 +251,7 @@ export type Hello = Message<"snakepit.v1.Hello"> & {
   rehearse: boolean;
 
   /**
-   * Chosen by the host at random, not 0. The session that the worker has already goes on: what was not read is said again, on both sides. Any
-   * other one takes its place.
+   * Chosen by the host at random, not 0, for each session.
    *
    * @generated from field: uint64 session = 5;
    */
@@ -264,6 +263,14 @@ export type Hello = Message<"snakepit.v1.Hello"> & {
    * @generated from field: bytes contract_hash = 6;
    */
   contractHash: Uint8Array;
+
+  /**
+   * The session goes on that the worker has under this number: what was not read is said again, on both sides. A worker that does not have it
+   * refuses. Otherwise it is new and takes the place of any other one.
+   *
+   * @generated from field: bool resume = 7;
+   */
+  resume: boolean;
 };
 
 /**
@@ -274,7 +281,8 @@ export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 4);
 
 /**
- * First frame of the worker when it accepts the Hello, and no call of an earlier stream is running any more.
+ * First frame of the worker when it accepts the Hello; for a new session when no call of an earlier one is running any more.
+ * ConnectResponse.read beside it says from where on the host has to say again what it said.
  *
  * @generated from message snakepit.v1.Welcome
  */
@@ -302,13 +310,6 @@ export type Welcome = Message<"snakepit.v1.Welcome"> & {
    * @generated from field: bytes catalogue_hash = 4;
    */
   catalogueHash: Uint8Array;
-
-  /**
-   * The session goes on; ConnectResponse.read of this response says from where. Otherwise it is new.
-   *
-   * @generated from field: bool resumed = 5;
-   */
-  resumed: boolean;
 
   /**
    * Calls that run at once.
@@ -361,7 +362,7 @@ export const RefusedSchema: GenMessage<Refused> = /*@__PURE__*/
  */
 export type Tool = Message<"snakepit.v1.Tool"> & {
   /**
-   * Interned id, valid for this stream.
+   * Interned id, valid for this session.
    *
    * @generated from field: uint32 id = 1;
    */
@@ -578,7 +579,7 @@ export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 12);
 
 /**
- * The worker gives back what it has not begun, and each call that comes, as Failed.declined. The running call goes on. For the rest of the stream.
+ * The worker gives back what it has not begun, and each call that comes, as Failed.declined. The running call goes on. For the rest of the session.
  *
  * @generated from message snakepit.v1.Drain
  */
@@ -667,7 +668,7 @@ export const WantSchema: GenMessage<Want> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 16);
 
 /**
- * After Drain: no call of this stream is running any more, and what became of it was said before.
+ * After Drain: no call of this session is running any more, and what became of it was said before.
  *
  * @generated from message snakepit.v1.Drained
  */
@@ -682,7 +683,7 @@ export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 17);
 
 /**
- * The tool's code is about to run: from here on the call counts as executed.
+ * The tool's code is about to run: from here on the call counts as executed. Left out when its end is known before this could be said.
  *
  * @generated from message snakepit.v1.Started
  */

@@ -1,0 +1,34 @@
+"""The tools that calls are measured with."""
+
+import os
+import time
+from collections.abc import Iterator
+
+from snakepit import tool
+
+ELEMENT = bytes(32)
+
+
+@tool
+def echo(data: bytes) -> bytes:
+    """The same bytes again."""
+    return data
+
+
+@tool
+def hold(seconds: float) -> None:
+    """Keep the worker, without its processor."""
+    time.sleep(seconds)
+
+
+@tool
+def elements() -> Iterator[bytes]:
+    """Elements until the caller goes away."""
+    while True:
+        yield ELEMENT
+
+
+@tool
+def process() -> int:
+    """Tell which worker this is."""
+    return os.getpid()

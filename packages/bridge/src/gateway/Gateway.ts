@@ -1,0 +1,105 @@
+/**
+ * The gateway as a supervised child: the tools of the pools for clients in any language, over gRPC.
+ *
+ * ```text
+ *  start ─▶ listen ─▶ serve: Execute, ExecuteStream, ListTools; health; reflection
+ *                └▶ cannot: GatewayFailed, and Bridge tries again with backoff. The first start is acknowledged all the same, because the
+ *                   application comes up without its gateway
+ *  stop  ─▶ health says NOT_SERVING ─▶ open calls are interrupted, which cancels their tools, and end UNAVAILABLE ─▶ the port is free
+ * ```
+ *
+ * It holds nothing that outlives a call: its crash touches no pool.
+ */
+import { Child, Event } from "@snakepit/core"
+import { Pool } from "@snakepit/pool"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { HealthImplementation, type ServingStatusMap } from "grpc-health-check"
+import { GatewayService } from "../../gen/snakepit/v1/gateway_pb.ts"
+import * as BridgeEvent from "../BridgeEvent.ts"
+import * as Definition from "./Definition.ts"
+import { type GatewayConfig, security } from "./GatewayConfig.ts"
+import * as Listener from "./Listener.ts"
+import * as Service from "./Service.ts"
+import * as Token from "./Token.ts"
+
+/** What {@link child} takes. */
+export interface Options {
+  /** Asked at each start. */
+  readonly config: () => GatewayConfig
+  readonly pools: Pool.Pools["Service"]
+}
+
+/** A client whose machine has gone says nothing: it is asked after 30 s, and has 10 s to answer, or its calls would hold workers for ever. */
+const keepalive = { "grpc.keepalive_time_ms": 30_000, "grpc.keepalive_timeout_ms": 10_000 }
+
+/** What a request may hold beside a payload. 64 KiB: names, and the frame of the message. */
+const envelope = 65_536
+
+/** Messages up to twice the largest payload are read, so that one too large for its pool gets the typed error. JSON takes more than MessagePack. */
+const largestMessage = ({ directory }: Pool.Pools["Service"]): number =>
+  2 * Math.max(...directory.names().map((pool) => directory.entry(pool).config().maxPayload), 0) + envelope
+
+/** How often health looks whether the pools are up. 1 s: probes come every few seconds. */
+const look = "1 second"
+
+const here = ["", GatewayService.typeName] as const
+
+/** The health of the gateway, and of each pool under `pools/<name>`. */
+const health = (pools: Pool.Pools["Service"]): Effect.Effect<
+  { readonly service: HealthImplementation; readonly watch: Effect.Effect<never> },
+  never,
+  Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const told: ServingStatusMap = Object.fromEntries(here.map((name) => [name, "SERVING"]))
+    const service = new HealthImplementation(told)
+    const set = (name: string, up: boolean): void => {
+      const status = up ? "SERVING" : "NOT_SERVING"
+      if (told[name] === status) return
+      told[name] = status
+      service.setStatus(name, status)
+    }
+    const lookAround = Effect.map(Effect.provideService(Pool.tools, Pool.Pools, pools), (all) => {
+      for (const [pool, tools] of all) set(`pools/${pool}`, tools !== undefined)
+    })
+    yield* lookAround
+    yield* Effect.addFinalizer(() => Effect.sync(() => here.forEach((name) => set(name, false))))
+    return { service, watch: Effect.andThen(Effect.repeat(lookAround, Schedule.spaced(look)), Effect.never) }
+  })
+
+/** Listens and serves; returns the gateway's life. */
+const serve = ({ config, pools }: { readonly config: GatewayConfig; readonly pools: Pool.Pools["Service"] }) =>
+  Effect.gen(function*() {
+    let refused = 0
+    const server = yield* Listener.server({
+      ...(config.listen.startsWith("unix:") ? {} : keepalive), // the end of a socket's other side is always heard
+      "grpc.max_receive_message_length": largestMessage(pools),
+      interceptors: config.token === undefined ? [] : [Token.interceptor(config.token, () => ++refused)]
+    })
+    const run = yield* FiberSet.makeRuntime<never>() // its calls end before the server does: their clients are told
+    const { service, watch } = yield* health(pools)
+    server.addService(Definition.gateway, Service.handlers((effect) => run(Effect.provideService(effect, Pool.Pools, pools))))
+    service.addToServer(server)
+    Definition.reflection().addToServer(server)
+    const address = yield* Listener.listen(config, server)
+    yield* Effect.addFinalizer(() => Event.emit(BridgeEvent.gateway_stop, { refused }, { address }))
+    yield* Event.emit(BridgeEvent.gateway_start, {}, { address, security: security(config) })
+    return watch
+  })
+
+/** The gateway. */
+export const child = ({ config, pools }: Options) =>
+  Child.make("gateway", {
+    plane: "control",
+    start: Effect.gen(function*() {
+      const { generation } = yield* Child.CurrentChild
+      const served = yield* Effect.exit(Effect.suspend(() => serve({ config: config(), pools })))
+      if (Exit.isSuccess(served)) return served.value as Effect.Effect<never, Listener.GatewayFailed>
+      // the first start is acknowledged: its failure is the first failure of the gateway's life
+      return generation === 0 ? served : yield* served as Exit.Exit<never> // a restart's is a failed restart, which Bridge alone is told of
+    })
+  })

@@ -1,0 +1,64 @@
+/**
+ * The settings of the gateway: a Schema that refuses to expose it.
+ *
+ * | `listen`                        | who can reach it            | needs                                  |
+ * | ------------------------------- | --------------------------- | -------------------------------------- |
+ * | `unix:/path`                    | this user: a folder of 0700 | nothing; `token` by choice             |
+ * | `127.0.0.1:0` `[::1]:0`         | every user of this machine  | `token`, or `tls` with `ca`            |
+ * | `0.0.0.0:443` `10.0.0.1:50051`  | other machines              | `token` (and `tls`), or `tls` with `ca` |
+ *
+ * **Example** (On loopback, with a token)
+ *
+ * ```ts
+ * import { Snakepit } from "snakepit"
+ *
+ * const layer = Snakepit.layer({
+ *   gateway: { listen: "127.0.0.1:50051", token: process.env["GATEWAY_TOKEN"] },
+ *   pools: { default: { python: { adapter: "tools" } } }
+ * })
+ * ```
+ */
+import * as Schema from "effect/Schema"
+import { resolve } from "node:path"
+import { maxSocketPath } from "../process/RunFolder.ts"
+import * as Address from "./Address.ts"
+
+/** 32 characters: 128 bits where they are hexadecimal digits, as of `openssl rand -hex 16`. */
+const shortestToken = 32
+
+export const GatewayConfig = Schema.Struct({
+  /** `unix:/path`, or a host and a port: `127.0.0.1:50051`, `[::1]:50051`. Port 0: the system chooses, and `snakepit.gateway.start` says which. */
+  listen: Schema.String,
+  /** What clients say in the metadata `authorization: Bearer <token>`. Never shown: not in errors, not in events. */
+  token: Schema.optional(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(shortestToken)))),
+  /** Files in PEM. They are read at each start of the gateway, so that a renewed certificate takes a restart of it and no more. */
+  tls: Schema.optional(Schema.Struct({
+    cert: Schema.NonEmptyString,
+    key: Schema.NonEmptyString,
+    /** Mutual TLS: clients must have a certificate that one of these authorities has signed. */
+    ca: Schema.optional(Schema.NonEmptyString)
+  }))
+}).check(Schema.makeFilter(({ listen, tls, token }) => {
+  const address = Address.parse(listen)
+  if (address === undefined) return `"${listen}" is no address: listen on "unix:/path", or on a host and a port, as "127.0.0.1:50051"`
+  if (address._tag === "Unix") {
+    if (tls !== undefined) return "a Unix socket has no use for tls: the folder that it is in keeps others away. Leave tls out"
+    const bytes = Buffer.byteLength(resolve(address.path))
+    return bytes <= maxSocketPath || `the path of the socket takes ${bytes} bytes, and the kernel allows ${maxSocketPath}: ${address.path}`
+  }
+  if (token !== undefined || tls?.ca !== undefined) return true
+  return Address.reach(address) === "machine"
+    ? `every user and every process of this machine can reach ${listen}: give the gateway a token, or mutual TLS (tls.ca), or let it listen ` +
+      "on \"unix:/path\", which only this user can reach"
+    : `other machines can reach ${listen}: give the gateway a token, or mutual TLS (tls.ca)`
+}))
+
+/** The settings, decoded. */
+export type GatewayConfig = typeof GatewayConfig.Type
+
+/** How clients show who they are, in words: `token over TLS`. */
+export const security = ({ listen, tls, token }: GatewayConfig): string => {
+  const shown = [...(token === undefined ? [] : ["token"]), ...(tls?.ca === undefined ? [] : ["client certificate"])].join(" and ")
+  if (listen.startsWith("unix:")) return `${shown === "" ? "" : `${shown} over a `}socket of this user alone`
+  return `${shown} over ${tls === undefined ? "plain TCP" : "TLS"}`
+}

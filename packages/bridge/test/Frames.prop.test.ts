@@ -1,0 +1,201 @@
+/** The frames that are written and read by hand are those of protobuf-es, byte for byte and value for value. */
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import { ConnectRequestSchema, ConnectResponseSchema } from "../gen/snakepit/v1/worker_pb.ts"
+import * as Frames from "../src/channel/Frames.ts"
+import * as Damage from "./Damage.ts"
+
+const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+/** Where the length of a varint changes, too. */
+const id = Schema.Union([
+  int(1, 300),
+  int(1, Number.MAX_SAFE_INTEGER),
+  Schema.Literals([127, 128, 16_383, 16_384, 2 ** 31, 2 ** 32, 2 ** 49])
+])
+const uint32 = Schema.Union([int(0, 300), int(0, 0xffff_ffff)])
+/** Of lengths on both sides of where the length's own length changes. */
+const payload = Schema.Union([int(0, 40), int(100, 140), int(16_370, 16_400)])
+const text = Schema.String.check(Schema.isMaxLength(200))
+
+const Said = Schema.Union([
+  Schema.TaggedStruct("call", {
+    id,
+    tool: uint32,
+    payload,
+    deadlineMillis: uint32,
+    credit: uint32,
+    skip: Schema.Union([Schema.Literals([0]), id]),
+    session: text,
+    trace: Schema.Literals([0, 25]),
+    function: text
+  }),
+  Schema.TaggedStruct("cancel", { id }),
+  Schema.TaggedStruct("credit", { id, elements: uint32 }),
+  Schema.TaggedStruct("ping", { id }),
+  Schema.TaggedStruct("drain", {}),
+  Schema.TaggedStruct("input", { id, payload }),
+  Schema.TaggedStruct("inputEnd", { id, failure: text })
+])
+
+const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index * 7)
+
+type HostFrame = NonNullable<NonNullable<MessageInitShape<typeof ConnectRequestSchema>["frames"]>[number]["frame"]>
+type WorkerFrame = NonNullable<NonNullable<MessageInitShape<typeof ConnectResponseSchema>["frames"]>[number]["frame"]>
+
+const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
+  switch (said._tag) {
+    case "call": {
+      const call = { ...said, payload: bytesOf(said.payload), trace: bytesOf(said.trace) }
+      batch.call(call)
+      const { deadlineMillis: deadlineMs, id, skip } = call
+      return { case: "call", value: { ...call, id: BigInt(id), skip: BigInt(skip), deadlineMs } }
+    }
+    case "cancel":
+      batch.cancel(said.id)
+      return { case: "cancel", value: { id: BigInt(said.id) } }
+    case "credit":
+      batch.credit(said.id, said.elements)
+      return { case: "credit", value: { id: BigInt(said.id), elements: said.elements } }
+    case "ping":
+      batch.ping(said.id)
+      return { case: "ping", value: { id: BigInt(said.id) } }
+    case "drain":
+      batch.drain()
+      return { case: "drain", value: {} }
+    case "input":
+      batch.input(said.id, bytesOf(said.payload))
+      return { case: "input", value: { id: BigInt(said.id), payload: bytesOf(said.payload) } }
+    case "inputEnd":
+      batch.inputEnd(said.id, said.failure)
+      return { case: "inputEnd", value: { id: BigInt(said.id), failure: said.failure } }
+  }
+}
+
+const number = Schema.Union([Schema.Literals([0]), id])
+
+const Heard = Schema.Union([
+  Schema.TaggedStruct("started", { id }),
+  Schema.TaggedStruct("pong", { id }),
+  Schema.TaggedStruct("item", { id, payload }),
+  Schema.TaggedStruct("done", { id, payload }),
+  Schema.TaggedStruct("want", { id, elements: uint32 }),
+  Schema.TaggedStruct("failed", { id, issue: text }),
+  Schema.TaggedStruct("drained", {})
+])
+
+const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
+  switch (heard._tag) {
+    case "started":
+      return { case: "started", value: { id: BigInt(heard.id) } }
+    case "pong":
+      return { case: "pong", value: { id: BigInt(heard.id) } }
+    case "item":
+      return { case: "item", value: { id: BigInt(heard.id), payload: bytesOf(heard.payload) } }
+    case "done":
+      return { case: "done", value: { id: BigInt(heard.id), payload: bytesOf(heard.payload) } }
+    case "want":
+      return { case: "want", value: { id: BigInt(heard.id), elements: heard.elements } }
+    case "failed":
+      return { case: "failed", value: { id: BigInt(heard.id), reason: { case: "invalid", value: heard.issue } } }
+    case "drained":
+      return { case: "drained", value: {} }
+  }
+}
+
+/** What protobuf-es reads, in our words. */
+const reference = (message: Uint8Array): Frames.Response => {
+  const { batch, frames, read } = fromBinary(ConnectResponseSchema, message)
+  return {
+    batch: Number(batch),
+    read: Number(read),
+    frames: frames.map(({ frame }): Frames.Heard => {
+      switch (frame.case) {
+        case "started":
+        case "pong":
+          return { kind: frame.case, id: Number(frame.value.id) }
+        case "item":
+        case "done":
+          return { kind: frame.case, id: Number(frame.value.id), payload: frame.value.payload }
+        case "want":
+          return { kind: "want", id: Number(frame.value.id), elements: frame.value.elements }
+        case "failed":
+          return { kind: "failed", id: Number(frame.value.id), reason: frame.value.reason }
+        case "drained":
+          return { kind: "drained" }
+        case "welcome":
+          return { kind: "welcome", welcome: frame.value }
+        case "refused":
+          return { kind: "refused", field: frame.value.field, expected: frame.value.expected, received: frame.value.received }
+        case undefined:
+          return { kind: "unknown" }
+      }
+    })
+  }
+}
+
+/** Bytes compare by their value, whatever they are views of. */
+const plain = (value: unknown): unknown => {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex")
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]))
+}
+
+describe("frames", () => {
+  it.prop(
+    "of the host are what protobuf-es writes, also when the batch is sealed again",
+    { said: Schema.Array(Said).check(Schema.isMaxLength(12)), batch: number, read: number, later: number },
+    ({ batch, later, read, said }) => {
+      const written = new Frames.Batch()
+      const frames = said.map((frame) => ({ frame: write(written, frame) }))
+      for (const acknowledged of [read, later]) {
+        const message = create(ConnectRequestSchema, { batch: BigInt(batch), read: BigInt(acknowledged), frames })
+        assert.deepEqual(
+          fromBinary(ConnectRequestSchema, written.sealed(batch, acknowledged)),
+          fromBinary(ConnectRequestSchema, toBinary(ConnectRequestSchema, message))
+        )
+        assert.strictEqual(written.sealed(batch, acknowledged).length, toBinary(ConnectRequestSchema, message).length)
+      }
+    },
+    { arbitrary: { runs: 500 } }
+  )
+
+  it.prop(
+    "of the worker are read as protobuf-es reads them",
+    { heard: Schema.Array(Heard).check(Schema.isMaxLength(12)), batch: number, read: number },
+    ({ batch, heard, read }) => {
+      const message = create(ConnectResponseSchema, {
+        batch: BigInt(batch),
+        read: BigInt(read),
+        frames: heard.map((frame) => ({ frame: frameOf(frame) }))
+      })
+      const encoded = Buffer.from(toBinary(ConnectResponseSchema, message))
+      assert.deepStrictEqual(plain(Frames.decode(encoded)), plain(reference(encoded)))
+    },
+    { arbitrary: { runs: 500 } }
+  )
+
+  it.prop(
+    "that were damaged are refused, or read as protobuf-es reads them",
+    { heard: Schema.Array(Heard).check(Schema.isMinLength(1), Schema.isMaxLength(4)), seed: int(0, 0xffff_ffff) },
+    ({ heard, seed }) => {
+      const message = create(ConnectResponseSchema, { batch: 1n, read: 1n, frames: heard.map((frame) => ({ frame: frameOf(frame) })) })
+      const encoded = toBinary(ConnectResponseSchema, message)
+      for (const damaged of Damage.variants(encoded, seed, 25)) {
+        let expected: Frames.Response | undefined
+        try {
+          expected = reference(damaged)
+        } catch { /* not a message */ }
+        try {
+          const read = Frames.decode(damaged)
+          assert.isDefined(expected, "read what protobuf-es refuses")
+          assert.deepStrictEqual(plain(read), plain(expected!))
+        } catch (error) {
+          if (!(error instanceof Frames.Malformed)) throw error
+        }
+      }
+    },
+    { arbitrary: { runs: 200 } } // 5,000 messages; the session is given 10,000 more
+  )
+})

@@ -1,0 +1,100 @@
+/** The module of a contract, from the description of its adapter. The same description gives the same text. Pure. */
+import * as Definitions from "./Definitions.ts"
+import type { Description, JsonSchema, ToolDescription } from "./Description.ts"
+import * as Layout from "./Layout.ts"
+import * as Naming from "./Names.ts"
+import { fieldsSource, type Names, schemaSource } from "./SchemaSource.ts"
+import * as TypeSource from "./TypeSource.ts"
+
+/** numpy arrays as they travel: lists in lists. */
+const ndArray = `/** A numpy array: lists of numbers, as deep as it has dimensions. */
+export type NdArray = number | boolean | string | ReadonlyArray<NdArray>
+export const NdArray: Schema.Codec<NdArray> = Schema.Union([
+  Schema.Number,
+  Schema.Boolean,
+  Schema.String,
+  Schema.Array(Schema.suspend((): Schema.Codec<NdArray> => NdArray))
+])
+`
+
+const none: ReadonlySet<string> = new Set()
+
+/** A duration as people write it. */
+const duration = (millis: number): string =>
+  JSON.stringify(
+    millis % 60_000 === 0 ? `${millis / 60_000} minutes` : millis % 1000 === 0 ? `${millis / 1000} seconds` : `${millis} millis`
+  )
+
+const annotationsOf = ({ facts }: ToolDescription): ReadonlyArray<string> => [
+  ...facts.idempotent ? ["Tool.Idempotent, true"] : [],
+  ...facts.deterministic ? ["Tool.Deterministic, true"] : [],
+  ...facts.blocking ? ["Tool.Blocking, true"] : [],
+  ...facts.timeout_ms === undefined ? [] : [`Tool.CallTimeout, ${duration(facts.timeout_ms)}`],
+  ...facts.hard_limit_ms === undefined ? [] : [`Tool.HardLimit, ${duration(facts.hard_limit_ms)}`]
+]
+
+const payloadOf = ({ arguments: given }: ToolDescription, names: Names): Layout.Layout | undefined => {
+  // the pool takes a stream of inputs out of the fields of a struct: there further keywords are left out
+  const streams = Object.values(given.properties ?? {}).some(({ format }) => format === "stream")
+  if (given.additionalProperties && !streams) return schemaSource(given, names)
+  return Object.keys(given.properties ?? {}).length === 0 ? undefined : fieldsSource(given, names)
+}
+
+const procedure = (tool: ToolDescription, names: Names): Layout.Item => {
+  const payload = payloadOf(tool, names)
+  const isVoid = !tool.streams && tool.result.type === "null"
+  const options = [
+    ...payload === undefined ? [] : [{ name: "payload", layout: payload }],
+    ...isVoid ? [] : [{ name: "success", layout: schemaSource(tool.result, names) }],
+    ...tool.streams ? [{ name: "stream", layout: "true" }] : []
+  ]
+  const name = JSON.stringify(tool.name)
+  const annotations = annotationsOf(tool)
+  return {
+    comment: tool.description === "" ? undefined : Layout.comment(tool.description),
+    layout: [
+      `Rpc.make(${name}`,
+      ...options.length === 0 ? [")"] : [", ", Layout.object(options), ")"]
+    ],
+    calls: annotations.length === 0 ? undefined : annotations.map((annotation) => `.annotate(${annotation})`)
+  }
+}
+
+const typeOf = ({ circle, name, schema }: Definitions.Definition, names: ReadonlyMap<string, string>): string => {
+  const own = names.get(name) ?? name
+  const doc = schema.description === undefined ? "" : `${Layout.comment(schema.description)}\n`
+  const source = schemaSource(schema, { of: names, later: circle })
+  return circle.size === 0
+    ? `${doc}${Layout.render([`export const ${own} = `, source])}\nexport type ${own} = typeof ${own}.Type\n`
+    : `${doc}${TypeSource.declaration(own, schema, names)}\n${Layout.render([`export const ${own}: Schema.Codec<${own}> = `, source])}\n`
+}
+
+const usesArrays = (schema: JsonSchema): boolean => JSON.stringify(schema).includes(`"format":"ndarray"`)
+
+/** `renew`: the command that makes it anew. */
+export const contractSource = (description: Description, renew: string): string => {
+  const { $defs, adapter, contract, tools } = description
+  const name = Naming.ofContract(adapter)
+  const names = Naming.ofTypes(Object.keys($defs), name)
+  const types = Definitions.inOrder($defs).map((definition) => typeOf(definition, names))
+  const schemas = [...Object.values($defs), ...tools.flatMap((tool) => [tool.arguments, tool.result])]
+  const group: Layout.List = {
+    open: "RpcGroup.make(",
+    items: tools.map((tool) => procedure(tool, { of: names, later: none })),
+    close: ")"
+  }
+  const body = [
+    ...schemas.some(usesArrays) ? [ndArray] : [],
+    ...types,
+    `export class ${name} extends ${Layout.broken(group)}.annotateRpcs(Tool.ContractHash, ${JSON.stringify(contract)}) {}\n`
+  ].join("\n")
+  return `/**
+ * The tools of the Python adapter \`${adapter}\`, made from its annotations by \`snakepit codegen\`. Edit those, and renew this file:
+ *
+ *     ${renew}
+ */
+${body.includes("Schema.") ? "import { Schema } from \"effect\"\n" : ""}import { Rpc, RpcGroup } from "effect/rpc"
+import { Tool } from "snakepit"
+
+${body}`
+}

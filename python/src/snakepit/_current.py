@@ -1,0 +1,96 @@
+"""The call that runs: what its code may ask about it."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snakepit._job import Job
+
+
+class Cancelled(BaseException):
+    """The call is not wanted any more: it was cancelled, or its deadline has passed.
+
+    Raised in a tool by `current().raise_if_cancelled()` and by a stream of inputs. Like asyncio's it is no Exception,
+    so `except Exception` lets it through. Let it pass: the worker then says that the call has stopped.
+    """
+
+
+Cancelled.__module__ = "snakepit"
+
+running: ContextVar[Job | None] = ContextVar("snakepit-call", default=None)
+
+
+class Call:
+    """The running call, as `snakepit.current()` gives it."""
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    @property
+    def id(self) -> int:
+        """The host's number of it, unique in a pool for the host's life."""
+        return self._job.id
+
+    @property
+    def tool(self) -> str:
+        """The name that was called."""
+        tool = self._job.tool
+        assert tool is not None
+        return tool.name
+
+    @property
+    def session(self) -> str | None:
+        """The caller's session, None when it named none."""
+        return self._job.session or None
+
+    @property
+    def trace(self) -> bytes:
+        """The W3C trace context in binary (trace id, span id, flags: 25 bytes); empty when it is not sampled."""
+        return self._job.trace
+
+    @property
+    def deadline(self) -> float | None:
+        """When it must be over, on the clock of `time.monotonic()`; None for never."""
+        return self._job.deadline
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, 0 when it has passed; None without one."""
+        deadline = self._job.deadline
+        return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the result is not wanted any more: it was cancelled, or its deadline has passed."""
+        if not self._job.stopping:
+            return False
+        self._job.seen = True
+        return True
+
+    def raise_if_cancelled(self) -> None:
+        """Raises Cancelled when the result is not wanted any more."""
+        if self.cancelled:
+            raise Cancelled(f"call {self.id} (tool {self.tool!r}) is not wanted any more")
+
+    def __repr__(self) -> str:
+        return f"<call {self.id} of {self.tool}>"
+
+
+def current() -> Call:
+    """The call that runs here: in a tool, in what it calls or awaits, and in the tasks that it starts.
+
+    A thread that a tool starts knows of it only when it runs in a copy of the tool's context
+    (`contextvars.copy_context().run`, `asyncio.to_thread`). Raises LookupError where no call runs.
+    """
+    job = running.get()
+    if job is None:
+        raise LookupError(
+            "no call runs here: snakepit.current() works in a tool and in what it calls; "
+            "run a thread of your own in contextvars.copy_context()"
+        )
+    return Call(job)

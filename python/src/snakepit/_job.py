@@ -1,0 +1,68 @@
+"""One call on its way through the worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from snakepit._inputs import Feed
+from snakepit._tool import Tool
+
+
+class Speaker(Protocol):
+    """Where what becomes of calls is said, from any thread: the outbox of a session, or a test."""
+
+    def started(self, id: int) -> None: ...
+    def item(self, id: int, payload: bytes) -> None: ...
+    def done(self, id: int, payload: bytes) -> None: ...
+    def raised(self, id: int, exception: BaseException) -> None: ...
+    def cancelled(self, id: int, how: str) -> None: ...
+    def invalid(self, id: int, issue: str) -> None: ...
+    def unknown(self, id: int, why: str) -> None: ...
+    def declined(self, id: int) -> None: ...
+    def too_large(self, id: int, size: int) -> None: ...
+    def want(self, id: int, elements: int) -> None: ...
+    def drained(self) -> None: ...
+    def flush(self, timeout: float) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A call and its state; `deadline` is on the monotonic clock.
+
+    `tool` is None for a `function` ("module:function") that was not looked up yet.
+    """
+
+    id: int
+    tool: Tool[..., Any] | None
+    arguments: bytes
+    deadline: float | None
+    credit: int
+    skip: int
+    max_payload: int
+    outbox: Speaker
+    session: str = ""
+    trace: bytes = b""
+    function: str = ""
+    for_main: bool = field(default=False, init=False)
+    """It runs on the main thread."""
+    claimed: bool = field(default=False, init=False)
+    """It runs, or its outcome is being said: nobody may drop it any more."""
+    cancelled: bool = field(default=False, init=False)
+    seen: bool = field(default=False, init=False)
+    """Its code has learned that it is to stop."""
+    spent: int = field(default=0, init=False)
+    feed: Feed | None = field(default=None, init=False)
+    changed: threading.Condition | None = field(default=None, init=False)
+    wake: Callable[[], None] | None = field(default=None, init=False)
+    """Called under the executor's lock when there is something new for its code to wait no longer."""
+    stop: Callable[[], object] | None = field(default=None, init=False)
+    """Called under the executor's lock, once, to cancel the task that runs it."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is to stop: it was cancelled, or its time is up."""
+        return self.cancelled or (self.deadline is not None and time.monotonic() > self.deadline)

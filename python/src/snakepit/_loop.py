@@ -1,0 +1,169 @@
+"""The event loop of a worker: async tools, async generators and the async hooks of adapters, on a thread of its own.
+
+The thread is started by the first of them, so a process that forks never has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
+
+from snakepit._current import running
+from snakepit._inputs import AsyncInputs
+from snakepit._job import Job
+from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, prepare
+from snakepit._tool import Tool
+
+T = TypeVar("T")
+
+
+class Loop:
+    """One event loop; `lock` guards what other threads tell a call, `ledger` is told its end."""
+
+    def __init__(self, ledger: Ledger, lock: threading.Lock) -> None:
+        self._ledger = ledger
+        self._lock = lock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._given: deque[tuple[Job, Tool[..., Any]]] = deque()
+        self._woken = False
+
+    def give(self, job: Job, tool: Tool[..., Any]) -> None:
+        """Has the loop perform a call; from any thread, under the lock."""
+        self._given.append((job, tool))
+        if not self._woken:
+            self._woken = True
+            self._running().call_soon_threadsafe(self._take)
+
+    def complete(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine that runs on the loop; blocks another thread until then."""
+        return asyncio.run_coroutine_threadsafe(work, self._running()).result()
+
+    def close(self) -> None:
+        """Cancels what tools have left running on it, and ends the thread."""
+        if self._loop is None or self._thread is None:
+            return
+        self.complete(_cancel_others())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop = self._thread = None
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._run, args=(self._loop,), name="snakepit-loop", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    def _take(self) -> None:
+        self._woken = False  # first: what is given from here on wakes it again
+        while self._given:
+            job, tool = self._given.popleft()
+            # claimed here and not in the task: one that is cancelled before its first step never takes it
+            if self._ledger.claim(job):
+                task = asyncio.ensure_future(self._perform(job, tool))
+                with self._lock:
+                    if not job.cancelled:  # else it sees that when it prepares
+                        job.stop = partial(task.get_loop().call_soon_threadsafe, task.cancel)
+
+    async def _perform(self, job: Job, tool: Tool[..., Any]) -> None:
+        outcome: Outcome
+        late: asyncio.TimerHandle | None = None
+        try:
+            arguments = prepare(job, tool)
+            if arguments is None:
+                return
+            # no flush: a tool that awaits lets go of the GIL, and one that waited here would hold up all others
+            job.outbox.started(job.id)
+            running.set(job)
+            if job.deadline is not None:
+                late = asyncio.get_running_loop().call_at(job.deadline, self._expire, job)
+            if job.feed is not None:
+                arguments[tool.payload.input or ""] = AsyncInputs(job, job.feed, tool.payload, self._wait)
+            if tool.streams:
+                outcome = await self._stream(job, tool, arguments)
+            else:
+                outcome = fitting(job, tool.payload.encode(await tool.function(**arguments)))
+            conclude(job, tool, outcome)
+        except BaseException as raised:
+            conclude(job, tool, raised)
+        finally:
+            if late is not None:
+                late.cancel()
+            self._ledger.finish(job)
+
+    def _expire(self, job: Job) -> None:
+        with self._lock:
+            if not job.cancelled:
+                job.cancelled = True
+                if job.stop is not None:
+                    job.stop()
+                    job.stop = None
+
+    async def _stream(self, job: Job, tool: Tool[..., Any], arguments: dict[str, Any]) -> Outcome:
+        encode = tool.payload.encode
+        position = 0
+        elements = tool.function(**arguments)
+        try:
+            async for element in elements:
+                if job.stopping:
+                    return Closed.CLOSED
+                position += 1
+                if position <= job.skip:
+                    continue
+                payload = encode(element)
+                if len(payload) > job.max_payload:
+                    return len(payload)
+                if job.spent >= job.credit:
+                    try:
+                        await self._wait(job, lambda: job.credit > job.spent)
+                    except asyncio.CancelledError:
+                        if job.stopping:
+                            return Closed.CLOSED
+                        raise
+                job.spent += 1
+                job.outbox.item(job.id, payload)
+        finally:
+            await elements.aclose()
+        return b""
+
+    async def _wait(self, job: Job, ready: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._lock:
+                if ready():
+                    return
+                woken = loop.create_future()
+                job.wake = partial(_wake, job, loop, woken)
+            try:
+                await woken
+            finally:
+                job.wake = None
+
+
+def _wake(job: Job, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+    job.wake = None
+    loop.call_soon_threadsafe(_resolve, woken)
+
+
+def _resolve(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -1,0 +1,152 @@
+"""Performing one call: what plain and async tools have in common, and how a plain one runs on the thread it was given.
+
+claim ─▶ arguments fit? ─▶ Started ─▶ the tool's code ─▶ outcome ─▶ finish
+  │            │
+  │            └ invalid, or too late: cancelled
+  └ it was dropped meanwhile
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from snakepit._current import Cancelled, running
+from snakepit._inputs import Inputs
+from snakepit._job import Job
+from snakepit._payload import InvalidArguments
+from snakepit._tool import Tool
+
+SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
+FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
+
+
+class Closed(enum.Enum):
+    """A generator was closed because its call is not wanted any more."""
+
+    CLOSED = enum.auto()
+
+
+# the payload of Done; the size of what was too large; what was raised
+Outcome = bytes | int | BaseException | Closed
+
+
+class Ledger(Protocol):
+    """What a call needs of the executor while it runs."""
+
+    quick: set[Tool[..., Any]]
+
+    def claim(self, job: Job) -> bool: ...
+    def wait(self, job: Job, ready: Callable[[], bool]) -> bool: ...
+    def finish(self, job: Job) -> None: ...
+
+
+def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
+    """Runs a call of a plain tool, from its claim to its end."""
+    if not ledger.claim(job):
+        return
+    outcome: Outcome
+    try:
+        arguments = prepare(job, tool)
+        if arguments is None:
+            return
+        job.outbox.started(job.id)
+        if tool not in ledger.quick:
+            # a tool that holds the GIL would keep Started, and finished results, from leaving
+            job.outbox.flush(FLUSH_SECONDS)
+        running.set(job)
+        began = time.monotonic()
+        if job.feed is not None:
+            arguments[tool.payload.input or ""] = Inputs(job, job.feed, tool.payload, ledger.wait)
+        if tool.streams:
+            outcome = _stream(ledger, job, tool, arguments)
+        else:
+            outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
+        if time.monotonic() - began < SLOW_SECONDS:
+            ledger.quick.add(tool)
+        else:
+            ledger.quick.discard(tool)
+        conclude(job, tool, outcome)
+    except BaseException as raised:
+        conclude(job, tool, raised)
+    finally:
+        running.set(None)
+        ledger.finish(job)
+
+
+def prepare(job: Job, tool: Tool[..., Any]) -> dict[str, Any] | None:
+    """The arguments; None when they do not fit or nobody wants the result any more, which is said."""
+    if len(job.arguments) > job.max_payload:
+        job.outbox.invalid(
+            job.id,
+            f"tool {tool.name!r}: the arguments have {len(job.arguments)} bytes, "
+            f"more than the {job.max_payload} of max_payload; send less or raise the limit of the pool",
+        )
+        return None
+    try:
+        arguments = tool.payload.arguments(job.arguments)
+    except InvalidArguments as misfit:
+        job.outbox.invalid(job.id, str(misfit))
+        return None
+    if job.stopping:
+        job.outbox.cancelled(job.id, "queued")
+        return None
+    job.arguments = b""
+    return arguments
+
+
+def fitting(job: Job, payload: bytes) -> bytes | int:
+    """The payload, or its size when it is too large."""
+    return payload if len(payload) <= job.max_payload else len(payload)
+
+
+def conclude(job: Job, tool: Tool[..., Any], outcome: Outcome) -> None:
+    """Says what became of a call whose code has run."""
+    if job.stopping:
+        how = _how(job, tool, outcome)
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Cancelled | asyncio.CancelledError):
+            print(f"snakepit: tool {tool.name!r} raised after call {job.id} was cancelled:", file=sys.stderr)
+            traceback.print_exception(outcome)
+        job.outbox.cancelled(job.id, how)
+    elif isinstance(outcome, bytes):
+        job.outbox.done(job.id, outcome)
+    elif isinstance(outcome, BaseException):
+        job.outbox.raised(job.id, outcome)
+    else:
+        assert isinstance(outcome, int)  # a generator is closed only when its call is to stop
+        job.outbox.too_large(job.id, outcome)
+
+
+def _how(job: Job, tool: Tool[..., Any], outcome: Outcome) -> str:
+    if isinstance(outcome, Closed):
+        return "generator"
+    if tool.asynchronous and isinstance(outcome, asyncio.CancelledError):
+        return "async"
+    return "cooperative" if job.seen else "finished"
+
+
+def _stream(ledger: Ledger, job: Job, tool: Tool[..., Any], arguments: dict[str, Any]) -> Outcome:
+    encode = tool.payload.encode
+    elements = tool.function(**arguments)
+    try:
+        for position, element in enumerate(elements):
+            if job.stopping:
+                return Closed.CLOSED
+            if position < job.skip:
+                continue
+            payload = encode(element)
+            if len(payload) > job.max_payload:
+                return len(payload)
+            # only this thread spends, so there is no lock to take while there is credit
+            if job.spent >= job.credit and not ledger.wait(job, lambda: job.credit > job.spent):
+                return Closed.CLOSED
+            job.spent += 1
+            job.outbox.item(job.id, payload)
+    finally:
+        elements.close()
+    return b""

@@ -1,0 +1,365 @@
+/** The gateway before real Python workers: what clients get, what they cannot do, and that its own troubles stay its own. */
+import { assert, describe, it, layer } from "@effect/vitest"
+import * as grpc from "@grpc/grpc-js"
+import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Event, EventBus, EventLog, Pool, Snakepit, type SnakepitConfig, Tree } from "snakepit"
+import * as GatewayClient from "./fixtures/GatewayClient.ts"
+import { journal, linesOf } from "./fixtures/Journal.ts"
+import { config, root, until } from "./fixtures/Program.ts"
+import { Tools } from "./fixtures/Tools.ts"
+
+const token = "a token of thirty-two characters"
+const { json } = GatewayClient
+
+const withGateway = (
+  gateway: NonNullable<SnakepitConfig.SnakepitConfigInput["gateway"]>,
+  pool: Partial<SnakepitConfig.SnakepitConfigInput["pools"][string]> = {}
+) => ({ ...config({}, { cancelGrace: "300 millis", stopGrace: "300 millis", ...pool }), gateway })
+
+/** The event of the gateway's last start: it says where it listens. */
+const started = Effect.gen(function*() {
+  const log = yield* EventLog.EventLog
+  return yield* Effect.promise(() =>
+    until(() => Effect.runPromise(log.recent("snakepit.gateway.start")), (told) => told.length > 0).then((told) => told.at(-1)!)
+  )
+})
+
+const addressOf = ({ attributes }: Event.Event): string => String(attributes["address"])
+
+const connect = Effect.flatMap(started, (event) => GatewayClient.connect(addressOf(event), { token }))
+
+const valueOf = (result: { readonly case: string | undefined; readonly value?: unknown }): unknown =>
+  result.case === "json" ? JSON.parse(result.value as string) : result.value
+
+describe("a gateway on loopback", () => {
+  layer(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token }, { credit: 8, maxPayload: 100_000 })), {
+    excludeTestServices: true,
+    timeout: "30 seconds"
+  })((it) => {
+    it.effect("runs a tool, with MessagePack or with JSON", () =>
+      Effect.gen(function*() {
+        const { execute } = yield* connect
+        const { codec } = yield* Pool.Pools
+        const { result } = yield* execute({ tool: "add", arguments: { case: "payload", value: codec.encode({ a: 20, b: 22 }) } })
+        assert.strictEqual(codec.decode(result.value as Uint8Array), 42)
+        const large = { tool: "add", arguments: { case: "json", value: "{\"a\":9007199254740993,\"b\":2}" } } as const
+        assert.deepStrictEqual((yield* execute(large)).result, { case: "json", value: "9007199254740995" })
+        assert.isNull(codec.decode((yield* execute({ tool: "nothing" })).result.value as Uint8Array))
+      }))
+
+    it.effect("streams elements, and stops the tool for a client that does not read", () =>
+      Effect.gen(function*() {
+        const { collect, executeStream } = yield* connect
+        const { elements, refused } = yield* collect(json("count", { n: 500 }))
+        assert.isUndefined(refused)
+        assert.deepStrictEqual(elements.map(valueOf), Array.from({ length: 500 }, (_, i) => i))
+
+        const file = yield* journal
+        const call = executeStream(json("slow_count", { n: 10_000_000, journal: file }))
+        call.on("error", () => {})
+        const first = yield* Effect.callback<unknown>((resume) => {
+          call.once("data", (response) => {
+            call.pause()
+            resume(Effect.succeed(response))
+          })
+        })
+        assert.strictEqual(valueOf((first as { element: { case: "json"; value: string } }).element), 0)
+        let before = -1
+        const stood = yield* Effect.promise(() =>
+          until(() => linesOf(file).length, (now) => {
+            const still = now === before
+            before = now
+            return still
+          }, 20_000)
+        )
+        assert.isBelow(stood, 1_000_000)
+        call.cancel()
+        const closed = yield* Effect.promise(() => until(() => linesOf(file).at(-1), (last) => last === "closed"))
+        assert.strictEqual(closed, "closed")
+      }))
+
+    it.effect("lists the tools of the pools", () =>
+      Effect.gen(function*() {
+        const { listTools } = yield* connect
+        const { pools } = yield* listTools()
+        assert.deepStrictEqual(pools.map(({ name, up }) => ({ name, up })), [{ name: "default", up: true }])
+        const tool = (name: string) => pools[0]!.tools.find((tool) => tool.name === name)
+        assert.include(tool("count"), { streams: true, description: "Count to `n`." })
+        assert.include(tool("add"), { streams: false, description: "Add two numbers." })
+        assert.strictEqual((yield* Effect.flip(listTools("gpu"))).error?.tag, "PoolNotFound")
+      }))
+
+    it.effect("answers each failure with a status and all that is known of it", () =>
+      Effect.gen(function*() {
+        const { collect, execute } = yield* connect
+        const refusal = (request: Parameters<typeof execute>[0]) => Effect.flip(execute(request))
+        const raised = yield* refusal(json("fail", { token: "x" }))
+        assert.strictEqual(raised.status, "UNKNOWN")
+        assert.include(raised.error, { tag: "PythonError", executed: "failed", tool: "fail", shortened: false })
+        assert.include(raised.error?.exception, { type: "ValueError", message: "bad token x" })
+        assert.strictEqual(raised.error?.exception?.cause?.type, "KeyError")
+        assert.deepStrictEqual(raised.error?.exception?.notes, ["tokens are listed in the manual"])
+
+        const expected: ReadonlyArray<readonly [Parameters<typeof execute>[0], string, string, string]> = [
+          [json("no_such_tool", {}), "NOT_FOUND", "ToolNotFound", "no"],
+          [{ ...json("add", {}), pool: "gpu" }, "NOT_FOUND", "PoolNotFound", "no"],
+          [json("add", [1, 2]), "INVALID_ARGUMENT", "InvalidPayload", "no"],
+          [json("add", { a: 1 }), "INVALID_ARGUMENT", "InvalidPayload", "no"],
+          [json("count", { n: 1 }), "INVALID_ARGUMENT", "WrongMethod", "no"],
+          [{ tool: "echo", arguments: { case: "payload", value: new Uint8Array(150_000) } }, "INVALID_ARGUMENT", "PayloadTooLarge", "no"],
+          [json("die", { code: 3 }), "ABORTED", "WorkerCrashed", "unknown"]
+        ]
+        for (const [request, status, tag, executed] of expected) {
+          const refused = yield* refusal(request)
+          assert.strictEqual(refused.status, status, refused.details)
+          assert.include(refused.error, { tag, executed })
+          assert.isTrue(refused.error!.message.startsWith(refused.details.replace(/…$/, "")))
+        }
+        const beyond = yield* refusal({ tool: "echo", arguments: { case: "payload", value: new Uint8Array(400_000) } })
+        assert.strictEqual(beyond.status, "RESOURCE_EXHAUSTED", "refused by gRPC itself, before it was read")
+        assert.strictEqual((yield* collect(json("add", { a: 1, b: 2 }))).refused?.error?.tag, "WrongMethod")
+      }))
+
+    it.effect("cancels the tool when its client goes, or its client's deadline passes", () =>
+      Effect.gen(function*() {
+        const { execute } = yield* connect
+        const cancelled = Effect.map(Pool.ledger(), (ledger) => ledger!.cancelled)
+        const before = yield* cancelled
+        const call = yield* Effect.forkChild(execute(json("nap", { seconds: 0.3 })), { startImmediately: true })
+        yield* Effect.sleep("100 millis")
+        yield* Fiber.interrupt(call)
+        const late = yield* Effect.flip(execute(json("nap", { seconds: 0.5 }), 150))
+        assert.strictEqual(late.status, "DEADLINE_EXCEEDED")
+        const services = yield* Effect.context<Pool.Pools>()
+        const after = yield* Effect.promise(() =>
+          until(() => Effect.runPromise(Effect.provide(cancelled, services)), (n) => n >= before + 2)
+        )
+        assert.strictEqual(after, before + 2)
+      }))
+
+    it.effect("answers nobody without its token, but says whether it is well", () =>
+      Effect.gen(function*() {
+        const address = addressOf(yield* started)
+        for (const wrong of [undefined, token.slice(1), `${token}x`, ""]) {
+          const { client, collect, execute, listTools } = yield* GatewayClient.connect(address, wrong === undefined ? {} : { token: wrong })
+          for (const refused of [yield* Effect.flip(execute(json("add", { a: 1, b: 2 }))), yield* Effect.flip(listTools())]) {
+            assert.strictEqual(refused.status, "UNAUTHENTICATED")
+            assert.include(refused.error, { tag: "Unauthenticated", executed: "no" })
+            assert.notInclude(refused.details, token)
+          }
+          assert.strictEqual((yield* collect(json("count", { n: 1 }))).refused?.status, "UNAUTHENTICATED")
+          const list = yield* Effect.flip(GatewayClient.raw(client, "/grpc.health.v1.Health/List", new Uint8Array()))
+          assert.strictEqual(list.status, "UNAUTHENTICATED", "it would tell the names of the pools")
+        }
+        const { client } = yield* GatewayClient.connect(address)
+        const health = (service: string) => {
+          const name = Buffer.from(service)
+          return GatewayClient.raw(client, "/grpc.health.v1.Health/Check", Buffer.concat([Buffer.from([0x0a, name.length]), name]))
+        }
+        const serving = Buffer.from([0x08, 1])
+        for (const service of ["", "snakepit.v1.GatewayService", "pools/default"]) {
+          const status = yield* Effect.promise(() => until(() => Effect.runPromise(health(service)), (status) => status.equals(serving)))
+          assert.deepStrictEqual(status, serving, service)
+        }
+        assert.strictEqual((yield* Effect.flip(health("pools/gpu"))).status, "NOT_FOUND")
+      }))
+
+    it.effect("tells what it serves by reflection, and nothing of the wire to its workers' service", () =>
+      Effect.gen(function*() {
+        const { client } = yield* connect
+        const metadata = new grpc.Metadata()
+        metadata.set("authorization", `Bearer ${token}`)
+        const answers = yield* Effect.callback<string>((resume) => {
+          const bytes = (data: Buffer) => data
+          const call = client.makeBidiStreamRequest("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", bytes, bytes, metadata)
+          const heard: Array<Buffer> = []
+          call.on("data", (answer: Buffer) => heard.push(answer))
+          call.on("error", (error: Error) => resume(Effect.die(error)))
+          call.on("end", () => resume(Effect.succeed(Buffer.concat(heard).toString("latin1"))))
+          const ask = (field: number, text: string) =>
+            call.write(Buffer.concat([Buffer.from([field << 3 | 2, text.length]), Buffer.from(text)]))
+          ask(7, "*") // list_services
+          ask(4, "snakepit.v1.GatewayService") // file_containing_symbol
+          call.end()
+        })
+        assert.include(answers, "snakepit.v1.GatewayService")
+        assert.include(answers, "grpc.health.v1.Health")
+        assert.include(answers, "snakepit/v1/gateway.proto")
+        assert.include(answers, "google/protobuf/struct.proto")
+      }))
+  })
+})
+
+/** Everything that is told, and a wait for it. */
+const recorder = Effect.gen(function*() {
+  const bus = yield* EventBus.EventBus
+  const events: Array<Event.Event> = []
+  yield* bus.attach("*", (event) => events.push(event))
+  return {
+    events,
+    heard: (name: string, fits: (event: Event.Event) => boolean = () => true) =>
+      Effect.promise(() => until(() => events.find((event) => event.name === name && fits(event)), (event) => event !== undefined, 20_000))
+  }
+})
+
+const generationOf = (tree: Tree.SupervisorNode, path: string) => Tree.flatten(tree).find((node) => node.path === path)
+
+const temporary = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "snakepit-gateway-"))),
+  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)
+
+describe("the troubles of a gateway", () => {
+  it.live("are its own when it is killed: its calls end UNAVAILABLE, their tools are cancelled, and no pool notices", () =>
+    Effect.gen(function*() {
+      const { heard } = yield* recorder
+      const { root, tree } = yield* Snakepit.Snakepit
+      const { collect, execute } = yield* connect
+      const file = yield* journal
+      const tools = yield* Pool.client(Tools)
+      const own = yield* Effect.forkChild(tools.nap({ seconds: 1 }), { startImmediately: true })
+      const streamed = yield* Effect.forkChild(collect(json("slow_count", { n: 100_000_000, journal: file })), { startImmediately: true })
+      yield* Effect.promise(() => until(() => linesOf(file).length, (lines) => lines > 0))
+      const waiting = yield* Effect.forkChild(Effect.flip(execute(json("nap", { seconds: 30 }))), { startImmediately: true })
+      yield* Effect.sleep("100 millis")
+      const before = yield* tree
+      const bridge = yield* root.at("snakepit/bridge")
+      yield* bridge.failChild("gateway", new Error("the test ends it"))
+      const unary = yield* Fiber.join(waiting)
+      assert.strictEqual(unary.status, "UNAVAILABLE")
+      assert.include(unary.error, { tag: "GatewayStopped", executed: "unknown" })
+      assert.strictEqual((yield* Fiber.join(streamed)).refused?.error?.tag, "GatewayStopped")
+      assert.strictEqual(yield* Effect.promise(() => until(() => linesOf(file).at(-1), (last) => last === "closed")), "closed")
+      yield* heard("snakepit.bridge_supervisor.recover")
+      assert.strictEqual(yield* Fiber.join(own), "rested")
+      const after = yield* tree
+      assert.strictEqual(generationOf(after, "snakepit/bridge/gateway")?.generation, 1)
+      for (const was of Tree.flatten(before).filter(({ path }) => !path.startsWith("snakepit/bridge"))) {
+        assert.deepInclude(generationOf(after, was.path), { generation: was.generation, restarts: was.restarts })
+      }
+      const restarted = yield* heard("snakepit.gateway.start")
+      const again = yield* GatewayClient.connect(addressOf(restarted!), { token })
+      assert.strictEqual(valueOf((yield* again.execute(json("add", { a: 20, b: 22 }))).result), 42)
+      assert.strictEqual((yield* Pool.ledger())?.twice, 0)
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token })))))
+
+  it.live("are its own when its port is taken: the application comes up, and the gateway when the port is free", () =>
+    Effect.gen(function*() {
+      const squatter = createServer()
+      const port = yield* Effect.callback<number>((resume) => {
+        squatter.listen(0, "127.0.0.1", () => resume(Effect.succeed((squatter.address() as { port: number }).port)))
+      })
+      const services = yield* Layer.build(Snakepit.layer(withGateway({ listen: `127.0.0.1:${port}`, token })))
+      yield* Effect.gen(function*() {
+        const { events, heard } = yield* recorder
+        const tools = yield* Pool.client(Tools)
+        assert.strictEqual(yield* tools.add({ a: 20, b: 22 }), 42)
+        const restart = yield* heard("snakepit.bridge_supervisor.restart")
+        assert.match(String(restart?.attributes["cause"]), /the gateway cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/)
+        const { root, tree } = yield* Snakepit.Snakepit
+        assert.notStrictEqual(generationOf(yield* tree, "snakepit/bridge/gateway")?.status, "running")
+        assert.include(JSON.stringify(yield* root.why("snakepit/bridge/gateway")), "EADDRINUSE")
+        assert.isUndefined(events.find(({ name }) => name === "snakepit.bridge_supervisor.recover"), "it was not up in between")
+        yield* Effect.callback<void>((resume) => {
+          squatter.close(() => resume(Effect.void))
+        })
+        const start = yield* heard("snakepit.gateway.start")
+        assert.strictEqual(addressOf(start!), `127.0.0.1:${port}`)
+        yield* heard("snakepit.bridge_supervisor.recover")
+        const { execute } = yield* GatewayClient.connect(addressOf(start!), { token })
+        assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3)
+      }).pipe(Effect.provide(services))
+    }).pipe(Effect.scoped))
+
+  it.live("are refused beforehand when it would be in reach of others without a token", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(Snakepit.layer(withGateway({ listen: "0.0.0.0:0" })))))
+      assert.strictEqual(error.at.error._tag, "ConfigInvalid")
+      assert.include(error.message, "other machines can reach 0.0.0.0:0")
+    }))
+})
+
+describe("a gateway on a Unix socket", () => {
+  it.live("is for this user alone, takes the place of what a killed host left, and leaves nothing", () =>
+    Effect.gen(function*() {
+      const folder = join(yield* temporary, "made")
+      const socket = join(folder, "gateway.sock")
+      // what a killed host leaves: the socket's file, and nobody behind it
+      mkdirSync(folder, { mode: 0o700 })
+      yield* Effect.promise(() =>
+        import("node:child_process").then(({ execFileSync }) => {
+          execFileSync("python3", ["-c", "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])", socket])
+        })
+      )
+      assert.isTrue(existsSync(socket))
+      const scope = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(Snakepit.layer(withGateway({ listen: `unix:${socket}` })), scope)
+      const event = yield* Effect.provide(started, services)
+      assert.include(event.attributes, { address: `unix:${socket}`, security: "socket of this user alone" })
+      assert.strictEqual(statSync(socket).mode & 0o777, 0o600)
+      const { execute } = yield* GatewayClient.connect(`unix:${socket}`)
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3)
+
+      const second = yield* Layer.buildWithScope(Snakepit.layer(withGateway({ listen: `unix:${socket}` })), scope)
+      const why = yield* Effect.promise(() =>
+        until(
+          () =>
+            Effect.runPromise(Context.get(second, Snakepit.Snakepit).root.why("snakepit/bridge/gateway")).then((why) =>
+              JSON.stringify(why)
+            ),
+          (why) => why.includes("EADDRINUSE")
+        )
+      )
+      assert.include(why, `somebody serves ${socket}`)
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3, "the first one goes on")
+      yield* Scope.close(scope, Exit.void)
+      assert.isFalse(existsSync(socket))
+    }).pipe(Effect.scoped))
+
+  it.live("does not listen where others could reach in, nor in place of a file", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporary
+      const whyNot = Effect.fnUntraced(function*(listen: string) {
+        const services = yield* Layer.build(Snakepit.layer(withGateway({ listen })))
+        const { root } = Context.get(services, Snakepit.Snakepit)
+        return yield* Effect.promise(() =>
+          until(() => Effect.runPromise(root.why("snakepit/bridge/gateway")).then((why) => JSON.stringify(why)), (why) =>
+            why.includes("GatewayFailed"))
+        )
+      }, Effect.scoped)
+      const file = join(folder, "precious")
+      writeFileSync(file, "data")
+      assert.include(yield* whyNot(`unix:${file}`), "is there, and is no socket")
+      assert.strictEqual(readFileSync(file, "utf8"), "data")
+      chmodSync(folder, 0o755)
+      assert.include(yield* whyNot(`unix:${join(folder, "socket")}`), "is open to others (mode 0755)")
+    }).pipe(Effect.scoped))
+})
+
+describe("a gateway with mutual TLS", () => {
+  const tls = join(root, "test", "e2e", "fixtures", "tls")
+  const read = (name: string) => readFileSync(join(tls, name))
+
+  it.live("answers clients whose certificate its authority has signed, and no others", () =>
+    Effect.gen(function*() {
+      const event = yield* started
+      assert.strictEqual(event.attributes["security"], "client certificate over TLS")
+      const good = grpc.credentials.createSsl(read("ca.pem"), read("client.key"), read("client.pem"))
+      const { execute } = yield* GatewayClient.connect(addressOf(event), { credentials: good })
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3)
+      for (const credentials of [grpc.credentials.createSsl(read("ca.pem")), grpc.credentials.createInsecure()]) {
+        const stranger = yield* GatewayClient.connect(addressOf(event), { credentials })
+        assert.strictEqual((yield* Effect.flip(stranger.execute(json("add", { a: 1, b: 2 }), 5_000))).status, "UNAVAILABLE")
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Snakepit.layer(withGateway({
+        listen: "127.0.0.1:0",
+        tls: { cert: join(tls, "server.pem"), key: join(tls, "server.key"), ca: join(tls, "ca.pem") }
+      })))
+    ))
+})
