@@ -3,6 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type { PythonException } from "./CallError.ts"
+import type { ExitClass } from "./ExitClass.ts"
 
 /** One call as the wire needs it. */
 export interface WireCall {
@@ -84,6 +85,6 @@ export interface WireSink {
   readonly broken: () => void
   /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */
   readonly resumed: () => void
-  /** The worker will say nothing any more, because of `reason`. `ended`: its process was seen to end. */
-  readonly detached: (reason: string, ended: boolean) => void
+  /** The worker will say nothing any more, because of `reason`. `ended`: its process was seen to end; `exit`: why it did, where that is known. */
+  readonly detached: (reason: string, ended: boolean, exit?: ExitClass) => void
 }

@@ -13,7 +13,7 @@
 import { create, toBinary } from "@bufbuild/protobuf"
 import { MonotonicClock } from "@snakepit/core"
 import { HandshakePatience, WorkerError } from "@snakepit/pool"
-import type { PoolConfig } from "@snakepit/pool"
+import type { ExitClass, PoolConfig } from "@snakepit/pool"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -40,7 +40,7 @@ export interface Listener {
   /** The stream has ended; another may come. */
   readonly broken: () => void
   /** Nothing more is heard, because of `reason`. Said once. `ended`: the process was seen to end. */
-  readonly over: (reason: string, ended: boolean) => void
+  readonly over: (reason: string, ended: boolean, exit?: ExitClass.ExitClass) => void
 }
 
 /** One stream of a session. */
@@ -129,11 +129,11 @@ export class Session {
   }
 
   /** Nothing is said or heard any more. The first time its listener is told. */
-  end(reason: string, ended: boolean): void {
+  end(reason: string, ended: boolean, exit?: ExitClass.ExitClass): void {
     if (this.isEnded) return
     this.isEnded = true
     this.outbox.end()
-    this.listener?.over(reason, ended)
+    this.listener?.over(reason, ended, exit)
   }
 
   /** Succeeds when the worker answers. */

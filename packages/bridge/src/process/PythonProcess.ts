@@ -50,7 +50,7 @@ export const make = (
     session: () => session.isOver ? session = anew() : session,
     end: () => {
       const { exit } = launched.reaped.known
-      if (exit !== undefined) return session.end(Session.howItEnded(exit), true)
+      if (exit !== undefined) return session.end(Session.howItEnded(exit), true, ReapedProcess.classOf(launched.reaped, exit))
       const verdict = seat.verdict()
       session.end(verdict === undefined ? "its supervisor stopped it" : `it was replaced: ${verdict._tag}`, false)
     }

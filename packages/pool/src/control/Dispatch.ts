@@ -6,6 +6,7 @@ import type * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type * as CallError from "../CallError.ts"
 import type { RunningCall } from "../execution/Verdict.ts"
+import type { ExitClass } from "../ExitClass.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
@@ -164,7 +165,7 @@ export type Event = Data.TaggedEnum<{
   /** Its stream is whole again: what is in flight goes on. */
   Resumed: { readonly slot: number }
   /** `ended`: its process was seen to end. */
-  Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean }
+  Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean; readonly exit?: ExitClass | undefined }
   Started: { readonly slot: number; readonly id: number }
   Item: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
   /** The worker has room for so many more inputs of the call. */

@@ -27,6 +27,7 @@
  * The machine owns its state and updates it in place. `DispatchRepair.violations` says what is wrong with a state; a new Dispatcher has it mended first.
  */
 import * as CallError from "../CallError.ts"
+import type { ExitClass } from "../ExitClass.ts"
 import type { Wire, WireFailure, WireTool } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import { asRunning, type Because, type Call, type Command, type DispatchState, type Event, type Offer, type Slot } from "./Dispatch.ts"
@@ -95,7 +96,7 @@ export const apply = (state: DispatchState, event: Event, now: number, out: Out)
       return pump(step, slot)
     }
     case "Detached":
-      detached(step, event.slot, event.reason, event.ended)
+      detached(step, event.slot, event.reason, event.ended, event.exit)
       return pump(step)
     case "Tick":
       for (const id of DeadlineWheel.expired(state.wheel, now)) expire(step, id)
@@ -503,7 +504,7 @@ const errorOf = (step: Step, call: Call, failure: Exclude<WireFailure, { readonl
   }
 }
 
-const detached = (step: Step, index: number, reason: string, ended: boolean): void => {
+const detached = (step: Step, index: number, reason: string, ended: boolean, exit?: ExitClass): void => {
   const { out, state } = step
   const slot = state.slots[index]
   if (slot?.tools === undefined) return
@@ -524,7 +525,7 @@ const detached = (step: Step, index: number, reason: string, ended: boolean): vo
       out.push({ _tag: "Retried", id: call.id, tool: call.offer.tool, attempt: call.attempt + 1, slot: index, reason })
     } else {
       const isCrash = ended && call.stage === "Running"
-      fail(step, call, isCrash ? crashed(state, call, reason) : unknown(step, call, reason, ended))
+      fail(step, call, isCrash ? crashed(state, call, reason, exit) : unknown(step, call, reason, ended))
       forget(step, call)
     }
   }
@@ -542,12 +543,13 @@ const mayRunAgain = (state: DispatchState, call: Call): boolean =>
   call.idempotent && !call.asked && call.attempt < state.config.attempts && (call.delivered === 0 || call.deterministic) &&
   bindingOf(state, call.offer) === undefined // what its worker knew of the session is gone
 
-const crashed = (state: DispatchState, call: Call, reason: string): CallError.CallError =>
+const crashed = (state: DispatchState, call: Call, reason: string, exit: ExitClass | undefined): CallError.CallError =>
   new CallError.WorkerCrashed({
     ...about(state, call.offer.tool),
     executed: "unknown",
     worker: workerName(state, call.slot),
     reason,
+    ...(exit !== undefined && { exit }),
     delivered: call.delivered,
     attempts: call.attempt
   })

@@ -233,10 +233,10 @@ export const seat = (
       failed: (id, failure) => say({ _tag: "Failed", slot, id: callOf(id), failure }),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
-      detached: (reason, ended) => {
+      detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
-        say({ _tag: "Detached", slot, reason, ended })
+        say({ _tag: "Detached", slot, reason, ended, exit })
       }
     },
     governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))

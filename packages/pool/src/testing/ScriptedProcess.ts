@@ -21,6 +21,7 @@ import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Roster from "../control/Roster.ts"
+import * as ExitClass from "../ExitClass.ts"
 import type { Wire, WireFailure, WireSink } from "../Wire.ts"
 import type { PayloadCodec, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedTool from "./ScriptedTool.ts"
@@ -120,7 +121,6 @@ export interface ScriptedProcess {
 export interface Options {
   readonly pid: number
   readonly tools: { readonly [name: string]: ScriptedTool.ScriptedTool }
-  readonly concurrency: number
   readonly codec: PayloadCodec
   readonly journal: Array<Execution>
 }
@@ -134,7 +134,7 @@ const inputWindow = 16
 export const howItEnded = ({ code, signal }: ProcessEnd): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
-export const make = ({ codec, concurrency, journal, pid, tools }: Options): ScriptedProcess => {
+export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess => {
   const jobs = new Map<number, Job>()
   const started = new Set<number>()
   const queue = Effect.runSync(Queue.unbounded<Job>())
@@ -291,10 +291,11 @@ export const make = ({ codec, concurrency, journal, pid, tools }: Options): Scri
     over: false,
     broken: undefined,
     cpuMillis: (now) => [...running].reduce((millis, { at }) => millis + now - at, computedMillis),
-    threads: Effect.asVoid(Effect.all(
-      Array.from({ length: concurrency }, () => Effect.forever(Effect.flatMap(Queue.take(queue), perform))),
-      { concurrency: "unbounded" }
-    )) as Effect.Effect<never>,
+    threads: Effect.suspend(() => {
+      const { concurrency } = place!.seat.config
+      const thread = Effect.forever(Effect.flatMap(Queue.take(queue), perform))
+      return Effect.andThen(Effect.replicateEffect(thread, concurrency, { concurrency, discard: true }), Effect.never)
+    }),
     drainTook: Duration.zero,
     drain: (on) =>
       Effect.andThen(
@@ -312,7 +313,7 @@ export const make = ({ codec, concurrency, journal, pid, tools }: Options): Scri
       for (const execution of running) execution.outcome = "lost"
       const connected = channel
       close(connected, howItEnded(end))
-      leave(howItEnded(end))
+      leave(howItEnded(end), ExitClass.ofEnd(end))
       Deferred.doneUnsafe(ended, Exit.succeed(end))
     },
     connect: (now) => {
@@ -352,13 +353,13 @@ export const make = ({ codec, concurrency, journal, pid, tools }: Options): Scri
   }
 
   /** The session is no more. */
-  const leave = (reason: string) => {
+  const leave = (reason: string, exit?: ExitClass.ExitClass) => {
     if (!attached) return
     attached = false
     unsaid = []
     unheard = []
     if (!self.over) { for (const job of [...jobs.values()]) cancel(job) }
-    place!.seat.sink.detached(reason, self.over)
+    place!.seat.sink.detached(reason, self.over, exit)
   }
 
   const wire = (session: number): Wire => {
@@ -370,7 +371,7 @@ export const make = ({ codec, concurrency, journal, pid, tools }: Options): Scri
     return {
       pid,
       tools: new Map(Object.entries(tools).map(([name, tool]) => [name, ScriptedTool.announced(name, tool)])),
-      concurrency,
+      concurrency: place!.seat.config.concurrency,
       submit: (call) => {
         if (self.broken !== undefined) {
           const defect = self.broken

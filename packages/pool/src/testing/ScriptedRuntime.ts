@@ -73,8 +73,6 @@ export type { Execution } from "./ScriptedProcess.ts"
 /** What {@link make} takes. */
 export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool }
-  /** Calls that a worker runs at once. 1 by default. */
-  readonly concurrency?: number | undefined
   /** `ScriptedCodec.json` by default. */
   readonly codec?: PayloadCodec | undefined
   /** From a process's start to its ready line, of workers and spares alike; no time by default. */
@@ -172,7 +170,7 @@ interface Hall {
 
 /** A runtime whose workers serve `tools`. */
 export const make = (
-  { bootTakes, codec = ScriptedCodec.json, concurrency = 1, failedBootTakes = 0, redialTakes = 0, tools }: Options
+  { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, tools }: Options
 ): ScriptedRuntime => {
   const journal: Array<ScriptedProcess.Execution> = []
   const benches = new Map<string, Bench>()
@@ -230,7 +228,7 @@ export const make = (
       }
       yield* refused(refusals, worker)
       if (hall(pool).endReaper === undefined) return yield* bootFailed(worker, "spawn", "there is no Reaper")
-      return ScriptedProcess.make({ pid: ++pids, tools, concurrency, codec, journal })
+      return ScriptedProcess.make({ pid: ++pids, tools, codec, journal })
     }).pipe((start) => {
       const { launching } = hall(pool)
       let up = false
