@@ -80,16 +80,16 @@ class Executor:
 
     # -- from any thread -------------------------------------------------------------------------------------------
 
-    def submit(self, job: Job) -> None:
-        if job.function:
-            job.tool = self._functions.known(job.function)
+    def submit(self, *jobs: Job) -> None:
+        """Takes them in, in this order; those of one batch at once."""
         with self._lock:
-            if self._closed or self._draining or job.outbox is self._held:
-                job.outbox.declined(job.id)
-            elif job.id in self._jobs or job.id in self._started:
-                job.outbox.raised(job.id, _already_started(job))
-            else:
-                self._accept(job)
+            for job in jobs:
+                if self._closed or self._draining or job.outbox is self._held:
+                    job.outbox.declined(job.id)
+                elif job.id in self._jobs or job.id in self._started:
+                    job.outbox.raised(job.id, _already_started(job))
+                else:
+                    self._accept(job)
 
     def cancel(self, id: int) -> None:
         with self._lock:
@@ -234,6 +234,8 @@ class Executor:
 
     def _accept(self, job: Job) -> None:
         self._jobs[job.id] = job
+        if job.function:
+            job.tool = self._functions.known(job.function)
         job.for_main = job.tool is None or self._is_for_main(job.tool)
         if job.tool is None or job.tool.payload.input is not None:
             job.feed = Feed()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -87,7 +88,7 @@ class Loop:
         outcome: Outcome
         late: asyncio.TimerHandle | None = None
         try:
-            arguments = prepare(job, tool)
+            arguments = prepare(job, tool, time.monotonic())
             if arguments is None:
                 return
             # no flush: a tool that awaits lets go of the GIL, and one that waited here would hold up all others

@@ -1,30 +1,54 @@
 """What the worker has to say in one session, gathered until a stream can take it and kept until the host has read it.
 
-    reader thread ──┐                                     ┌── taken: a number is on it ──▶ gRPC's thread ──▶ host
-    main thread  ───┴──▶ frames of the last response ─────┤                                                  │
-                                                          └── kept ◀──────────── forgotten when it was read ─┘
+    reader thread ──┐                          the stream's thread                       gRPC ──▶ host
+    main thread  ───┴──▶ said, without a lock ──▶ frames of one response, numbered ──────┤
+                                                                                         └── kept until it was read
 
-Everything said while a response was on its way leaves in the next one. The writer is a thread of its own, so results
-leave while the main thread runs the next tool. A stream that takes the place of a broken one says again what the host
-has not read.
+Everything said while a response was on its way leaves in the next one. Who says something takes no lock and wakes the
+stream's thread only when that sleeps: it then comes to its turn when the speaker waits for something, or after
+Python's switch interval. So results leave while the main thread runs the next tool, and those of many short calls
+leave together. A stream that takes the place of a broken one says again what the host has not read.
 """
 
 from __future__ import annotations
 
+import enum
+import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 from snakepit._errors import describe
 from snakepit._wire import ConnectResponse, PythonException, WorkerFrame
 
-RESPONSE_BYTES = 4 * 1024 * 1024  # the host starts decoding early, and protobuf's 2 GiB are never near
+RESPONSE_BYTES = (
+    4 * 1024 * 1024
+)  # then the next one begins: the host decodes early, and protobuf's 2 GiB are never near
 FRAME_BYTES = 32  # of a frame around its payload, about
 
 
 class NeverSaid(ValueError):
     """The host says that it has read what was not said, or asks for what it said it has read."""
+
+
+class Kind(enum.IntEnum):
+    """What is said; the last one is no frame."""
+
+    DONE = 0
+    STARTED = 1
+    ITEM = 2
+    FAILED = 3
+    WANT = 4
+    PONG = 5
+    DRAINED = 6
+    FLUSH = 7
+
+
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FLUSH = Kind
+
+Said = tuple[Kind, int, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -33,21 +57,25 @@ class Writer:
 
     next: int
     acknowledged: int
+    sleeps: bool = False
+    news: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
+
+    def wake(self) -> None:
+        """Once too often does no harm: it looks, and sleeps again."""
+        self.sleeps = False
+        self.news.put(None)
 
 
 class Outbox:
     """Frames for one session; methods may be called from any thread, after the end they do nothing."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        # invariant: numbered from _first without gaps; all but the last are full or were taken
+        self._said: deque[Said] = deque()
+        # of all below; whoever speaks does without
+        self._lock = threading.Lock()
+        # invariant: numbered from _first without gaps
         self._kept: deque[ConnectResponse] = deque()
         self._first = 1
-        self._taken = 0
-        self._written = 0
-        self._bytes = 0
-        # calls that began, which no response tells yet; never told when their end is said before
-        self._begun: dict[int, None] = {}
         self._read = 0
         self._writer: Writer | None = None
         self._ended = False
@@ -55,177 +83,220 @@ class Outbox:
     # -- what a call says ------------------------------------------------------------------------------------------
 
     def started(self, id: int) -> None:
-        with self._changed:
-            self._begun[id] = None
-            self._changed.notify_all()
+        self._say((STARTED, id, None))
 
     def item(self, id: int, payload: bytes) -> None:
-        with self._changed:
-            self._tell_begun()
-            item = self._frame(len(payload)).item
-            item.id, item.payload = id, payload
+        self._say((ITEM, id, payload))
 
     def want(self, id: int, elements: int) -> None:
-        with self._changed:
-            self._tell_begun()
-            want = self._frame().want
-            want.id, want.elements = id, elements
+        self._say((WANT, id, elements))
 
     def done(self, id: int, payload: bytes) -> None:
-        with self._changed:
-            self._begun.pop(id, None)
-            done = self._frame(len(payload)).done
-            done.id, done.payload = id, payload
+        self._say((DONE, id, payload))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
         describe(exception, described)
-        with self._changed:
-            failed = self._failed(id, described.ByteSize()).failed
-            failed.exception.CopyFrom(described)
+        self._say((FAILED, id, ("exception", described)))
 
     def cancelled(self, id: int, how: str) -> None:
-        with self._changed:
-            self._failed(id).failed.cancelled.how = how
+        self._say((FAILED, id, ("cancelled", how)))
 
     def invalid(self, id: int, issue: str) -> None:
-        with self._changed:
-            self._failed(id, len(issue)).failed.invalid = issue
+        self._say((FAILED, id, ("invalid", issue)))
 
     def unknown(self, id: int, issue: str) -> None:
-        with self._changed:
-            self._failed(id, len(issue)).failed.unknown = issue
+        self._say((FAILED, id, ("unknown", issue)))
 
     def declined(self, id: int) -> None:
-        with self._changed:
-            self._failed(id).failed.declined = True
+        self._say((FAILED, id, ("declined", True)))
 
     def too_large(self, id: int, size: int) -> None:
-        with self._changed:
-            self._failed(id).failed.too_large = size
+        self._say((FAILED, id, ("too_large", size)))
 
     # -- what the session says -------------------------------------------------------------------------------------
 
     def pong(self, id: int) -> None:
-        with self._changed:
-            self._frame().pong.id = id
+        self._say((PONG, id, None))
 
     def drained(self) -> None:
-        with self._changed:
-            self._tell_begun()
-            self._frame().drained.SetInParent()
+        self._say((DRAINED, 0, None))
 
     def read(self, batch: int) -> None:
         """Notes the batch; it is acknowledged by whatever is said next, or by `acknowledge`."""
-        with self._changed:
-            self._read = batch
+        self._read = batch
 
     def acknowledge(self) -> None:
         """Sends the acknowledgement even if nothing else is said."""
-        with self._changed:
-            self._changed.notify_all()
+        writer = self._writer
+        if writer is not None and writer.sleeps:
+            writer.wake()
 
     def forget(self, read: int) -> None:
         """The host has read the responses up to this one; raises NeverSaid when that cannot be."""
-        with self._changed:
-            if read > self._taken:
-                raise NeverSaid(f"response {read} was read, it is said; {self._taken} were written")
-            while self._first <= read:
-                self._kept.popleft()
-                self._first += 1
+        with self._lock:
+            self._forget(read)
 
     def flush(self, timeout: float) -> None:
         """Waits until gRPC has taken all that was said so far, at most `timeout` seconds, not without a stream."""
-        with self._changed:
-            self._tell_begun()
-            last = self._last()
-            self._changed.wait_for(lambda: self._written >= last or self._writer is None or self._ended, timeout)
+        if self._writer is not None:
+            taken = threading.Event()
+            self._say((FLUSH, 0, taken))
+            taken.wait(timeout)
 
     def end(self) -> None:
         """Lets the writer finish after what was said; says nothing any more."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        self._ended = True
+        self.acknowledge()
 
     # -- the streams -----------------------------------------------------------------------------------------------
 
     def attach(self, read: int) -> Writer:
         """A stream takes over, from the response after `read`; raises NeverSaid when that is not kept."""
-        with self._changed:
+        with self._lock:
             if read < self._first - 1:
                 raise NeverSaid(
                     f"response {read + 1} is asked for; those up to {self._first - 1} were read, it was said"
                 )
-            self.forget(read)
-            self._writer = Writer(next=read + 1, acknowledged=self._read)
-            self._changed.notify_all()
+            self._forget(read)
+            before, self._writer = self._writer, Writer(next=read + 1, acknowledged=self._read)
+            if before is not None:
+                before.wake()
             return self._writer
 
     def detach(self, writer: Writer) -> None:
         """The stream of this writer takes nothing any more."""
-        with self._changed:
+        with self._lock:
             if self._writer is writer:
                 self._writer = None
-                self._changed.notify_all()
+            writer.wake()
 
     def responses(self, writer: Writer) -> Iterator[ConnectResponse]:
         """What this writer's stream has to say, until it is detached or the outbox has ended."""
-        while (response := self._take(writer)) is not None:
-            yield response
-            with self._changed:
-                self._written = max(self._written, response.batch)
-                self._changed.notify_all()
+        flushes: list[threading.Event] = []
+        while True:
+            while not self.has_more(writer):
+                writer.sleeps = True
+                # what was said before it slept did not wake it
+                if not self.has_more(writer):
+                    writer.news.get()
+                writer.sleeps = False
+            with self._lock:
+                response = self._next(writer, flushes)
+            if response is not None:
+                yield response
+            for taken in flushes:
+                taken.set()
+            flushes.clear()
+            if response is None and (self._writer is not writer or self._ended):
+                return
 
     def has_more(self, writer: Writer) -> bool:
         """Whether this writer's stream has something to say, or has to end."""
         return (
-            self._writer is not writer
-            or bool(self._begun)
-            or self._last() >= writer.next
+            bool(self._said)
             or self._read > writer.acknowledged
+            or self._last() >= writer.next
+            or self._writer is not writer
             or self._ended
         )
 
-    def _take(self, writer: Writer) -> ConnectResponse | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self.has_more(writer))
-            if self._writer is not writer:
-                return None
-            self._tell_begun()
-            if self._last() >= writer.next:
-                response = self._kept[writer.next - self._first]
-                self._taken = max(self._taken, writer.next)
-                writer.next += 1
-            elif self._read > writer.acknowledged and not self._ended:
-                response = ConnectResponse()
-            else:
-                return None
-            response.read = writer.acknowledged = self._read
-            return response
+    # -- under the lock --------------------------------------------------------------------------------------------
 
-    # -- frames ----------------------------------------------------------------------------------------------------
+    def _forget(self, read: int) -> None:
+        if read > self._last():
+            raise NeverSaid(f"response {read} was read, it is said; {self._last()} were written")
+        while self._first <= read:
+            self._kept.popleft()
+            self._first += 1
+
+    def _next(self, writer: Writer, flushes: list[threading.Event]) -> ConnectResponse | None:
+        if self._writer is not writer:
+            return None
+        if self._last() < writer.next and self._said:
+            response = ConnectResponse(batch=self._last() + 1)
+            self._write(response.frames.add, flushes)
+            if response.frames:
+                self._kept.append(response)
+        if self._last() >= writer.next:
+            response = self._kept[writer.next - self._first]
+            writer.next += 1
+        elif self._read > writer.acknowledged and not self._ended:
+            response = ConnectResponse()
+        else:
+            return None
+        response.read = writer.acknowledged = self._read
+        return response
+
+    def _write(self, add: Callable[[], WorkerFrame], flushes: list[threading.Event]) -> None:
+        """Makes frames of what was said. That a call began is left out when its end follows, with nothing between."""
+        said = self._said
+        begun: dict[int, None] = {}
+        room = RESPONSE_BYTES
+        while said and room > 0:
+            kind, id, value = said.popleft()
+            room -= FRAME_BYTES
+            if kind is STARTED:
+                begun[id] = None
+            elif kind is FLUSH:
+                flushes.append(value)
+            elif kind is DONE:
+                begun.pop(id, None)
+                done = add().done
+                done.id = id
+                done.payload = value
+                room -= len(value)
+            elif kind is FAILED:
+                begun.pop(id, None)
+                room -= _fail(add(), id, *value)
+            else:
+                _tell(begun, add)
+                room -= _say_more(add(), kind, id, value)
+        _tell(begun, add)
 
     def _last(self) -> int:
         return self._first + len(self._kept) - 1
 
-    def _tell_begun(self) -> None:
-        if self._begun:
-            begun, self._begun = self._begun, {}
-            for id in begun:
-                self._frame().started.id = id
+    # -- whoever speaks --------------------------------------------------------------------------------------------
 
-    def _failed(self, id: int, size: int = 0) -> WorkerFrame:
-        self._begun.pop(id, None)
-        frame = self._frame(size)
-        frame.failed.id = id
-        return frame
-
-    def _frame(self, size: int = 0) -> WorkerFrame:
+    def _say(self, said: Said) -> None:
         if self._ended:
-            return WorkerFrame()
-        if self._taken == self._last() or (self._bytes and self._bytes + size > RESPONSE_BYTES):
-            self._kept.append(ConnectResponse(batch=self._last() + 1))
-            self._bytes = 0
-        self._bytes += size + FRAME_BYTES
-        self._changed.notify_all()
-        return self._kept[-1].frames.add()
+            return
+        self._said.append(said)
+        writer = self._writer
+        if writer is not None and writer.sleeps:
+            writer.wake()
+
+
+def _tell(begun: dict[int, None], add: Callable[[], WorkerFrame]) -> None:
+    for id in begun:
+        add().started.id = id
+    begun.clear()
+
+
+def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
+    """Returns the size of its payload."""
+    if kind is ITEM:
+        frame.item.id, frame.item.payload = id, value
+        return len(value)
+    if kind is WANT:
+        frame.want.id, frame.want.elements = id, value
+    elif kind is PONG:
+        frame.pong.id = id
+    else:
+        frame.drained.SetInParent()
+    return 0
+
+
+def _fail(frame: WorkerFrame, id: int, reason: str, value: Any) -> int:
+    """Returns how large it is, when that is more than nothing."""
+    failed = frame.failed
+    failed.id = id
+    if reason == "exception":
+        failed.exception.CopyFrom(value)
+        return frame.ByteSize()
+    if reason == "cancelled":
+        failed.cancelled.how = value
+    else:
+        setattr(failed, reason, value)
+    return 0

@@ -14,6 +14,7 @@ from snakepit._integers import with_integers
 from snakepit._qualified import qualified_name
 
 FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose number is its low half
+MAP16 = 0xDE  # of one with its number in the two bytes that follow: what JavaScript's codec writes, whatever the number
 
 CARRIED = (
     "None, bool, int, float, str, bytes, list, tuple, set, dict, datetime, UUID, Decimal, Enum, dataclasses, "
@@ -74,10 +75,10 @@ class Payload:
     def arguments(self, payload: bytes) -> dict[str, Any]:
         """Keyword arguments from a MessagePack map (empty bytes are no arguments); raises InvalidArguments."""
         # all at once when they fit, which leaves out names that are unknown: then they are fewer than the map has
-        if self._whole is not None and payload and payload[0] & 0xF0 == FIXMAP:
+        if self._whole is not None and (entries := _entries(payload)) is not None:
             try:
                 fitting: dict[str, Any] = self._whole.decode(payload)
-                if len(fitting) == payload[0] & 0x0F:
+                if len(fitting) == entries:
                     return fitting
             except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError):
                 pass  # said below, with the name of the parameter
@@ -168,6 +169,15 @@ class Payload:
             f"tool {self._tool!r} returned a {qualified_name(type(value))}, which MessagePack cannot carry; "
             f"convert it to one of: {CARRIED}"
         )
+
+
+def _entries(payload: bytes) -> int | None:
+    """How many entries a small map has; None of anything else."""
+    if not payload:
+        return None
+    if payload[0] == MAP16:
+        return int.from_bytes(payload[1:3])
+    return payload[0] & 0x0F if payload[0] & 0xF0 == FIXMAP else None
 
 
 SYNCHRONOUS = (Iterator, Iterable)

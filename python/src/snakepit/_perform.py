@@ -52,26 +52,31 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         return
     outcome: Outcome
     try:
-        arguments = prepare(job, tool)
+        began = time.monotonic()
+        arguments = prepare(job, tool, began)
         if arguments is None:
             return
         job.outbox.started(job.id)
         if tool not in ledger.quick:
             # a tool that holds the GIL would keep Started, and finished results, from leaving
             job.outbox.flush(FLUSH_SECONDS)
+            began = time.monotonic()
         running.set(job)
-        began = time.monotonic()
         if job.feed is not None and tool.payload.input is not None:
             arguments[tool.payload.input] = Inputs(job, job.feed, tool.payload, ledger.wait)
         if tool.streams:
             outcome = _stream(ledger, job, tool, arguments)
         else:
             outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
-        if time.monotonic() - began < SLOW_SECONDS:
+        now = time.monotonic()
+        if now - began < SLOW_SECONDS:
             ledger.quick.add(tool)
         else:
             ledger.quick.discard(tool)
-        conclude(job, tool, outcome)
+        if job.cancelled or outcome.__class__ is not bytes or (job.deadline is not None and now > job.deadline):
+            conclude(job, tool, outcome)
+        else:
+            job.outbox.done(job.id, outcome)
     except BaseException as raised:
         conclude(job, tool, raised)
     finally:
@@ -79,7 +84,7 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         ledger.finish(job)
 
 
-def prepare(job: Job, tool: Tool[..., Any]) -> dict[str, Any] | None:
+def prepare(job: Job, tool: Tool[..., Any], now: float) -> dict[str, Any] | None:
     """The arguments; None when they do not fit or nobody wants the result any more, which is said."""
     if len(job.arguments) > job.max_payload:
         job.outbox.invalid(
@@ -93,7 +98,7 @@ def prepare(job: Job, tool: Tool[..., Any]) -> dict[str, Any] | None:
     except InvalidArguments as misfit:
         job.outbox.invalid(job.id, str(misfit))
         return None
-    if job.stopping:
+    if job.cancelled or (job.deadline is not None and now > job.deadline):
         job.outbox.cancelled(job.id, "queued")
         return None
     job.arguments = b""

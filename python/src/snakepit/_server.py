@@ -258,8 +258,17 @@ class Server:
                 )
             session.batch = request.batch
             session.outbox.read(request.batch)
+            calls: list[Job] = []
+            now = time.monotonic()
             for frame in request.frames:
+                if frame.HasField("call"):
+                    self._call(session, frame.call, now, calls)
+                    continue
+                # it may speak of a call that came before it
+                self._executor.submit(*calls)
+                calls.clear()
                 self._frame(session, frame)
+            self._executor.submit(*calls)
             # a worker with nothing to do begins the first call at once, and acknowledges with its first word on it
             first = next((frame.call for frame in request.frames if frame.HasField("call")), None)
             if not self._executor.idle or first is None or first.function:
@@ -267,8 +276,6 @@ class Server:
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
         match frame.WhichOneof("frame"):
-            case "call":
-                self._call(session, frame.call)
             case "credit":
                 self._executor.give_credit(frame.credit.id, frame.credit.elements)
             case "input":
@@ -286,23 +293,24 @@ class Server:
             case _:
                 pass  # a frame of a newer protocol that the host may send unasked
 
-    def _call(self, session: Session, call: _wire.Call) -> None:
-        known = len(self._catalogue.tools)
-        if not call.function and call.tool >= known:
-            session.outbox.unknown(call.id, f"no tool has id {call.tool}; Welcome listed {known} from 0")
+    def _call(self, session: Session, call: _wire.Call, now: float, calls: list[Job]) -> None:
+        tools = self._catalogue.tools
+        function, tool, deadline_ms = call.function, call.tool, call.deadline_ms
+        if not function and tool >= len(tools):
+            session.outbox.unknown(call.id, f"no tool has id {tool}; Welcome listed {len(tools)} from 0")
             return
-        self._executor.submit(
+        calls.append(
             Job(
                 id=call.id,
-                tool=None if call.function else self._catalogue.tools[call.tool],
+                tool=None if function else tools[tool],
                 arguments=call.payload,
-                deadline=time.monotonic() + call.deadline_ms / 1000 if call.deadline_ms else None,
+                deadline=now + deadline_ms / 1000 if deadline_ms else None,
                 credit=call.credit,
                 skip=call.skip,
                 max_payload=session.max_payload,
                 outbox=session.outbox,
                 session=call.session,
                 trace=call.trace,
-                function=call.function,
+                function=function,
             )
         )
