@@ -194,18 +194,6 @@ def test_only_a_tool_that_was_quick_starts_without_waiting_for_its_started_to_le
         assert host.said.flushes == 3
 
 
-def test_a_free_executor_is_idle_and_a_busy_one_is_not() -> None:
-    gate = Gate()
-    with executing(2) as host:
-        wait_for(lambda: host.executor.idle)
-        held = host.submit(gate.hold, name="held")
-        wait_for(lambda: gate.inside)
-        assert not host.executor.idle
-        gate.opened.set()
-        host.said.outcome(held)
-        wait_for(lambda: host.executor.idle)
-
-
 # -- ends --------------------------------------------------------------------------------------------------------------
 
 

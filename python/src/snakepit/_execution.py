@@ -75,8 +75,6 @@ class Executor:
         self.loop = Loop(self, self._lock)
         """Where async tools run, for hooks too."""
         self.quick: set[Tool[..., Any]] = set()
-        self.idle = False
-        """Nothing runs: what is submitted now is spoken of at once."""
 
     # -- from any thread -------------------------------------------------------------------------------------------
 
@@ -160,7 +158,6 @@ class Executor:
 
     def run(self) -> None:
         """Performs calls until drained; what then still waits is declined."""
-        self.idle = True
         while not self._draining:
             job = self._main.get()
             if job is not None and not self._draining:
@@ -199,7 +196,6 @@ class Executor:
             if job.cancelled:
                 self._let_go(job)
                 return False
-            self.idle = False
             job.claimed = True
             return True
 
@@ -291,7 +287,6 @@ class Executor:
             self._on_threads -= 1
         if self._waiting or self._for_main:
             self._admit()
-        self.idle = self._permits == self.concurrency
         if self._watchers:
             self._quiet.notify_all()
 

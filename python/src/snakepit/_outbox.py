@@ -12,6 +12,7 @@ leave together. A stream that takes the place of a broken one says again what th
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import queue
 import threading
@@ -27,6 +28,8 @@ RESPONSE_BYTES = (
     4 * 1024 * 1024
 )  # then the next one begins: the host decodes early, and protobuf's 2 GiB are never near
 FRAME_BYTES = 32  # of a frame around its payload, about
+UNREAD_BATCHES = 2  # so many a host has on their way: with fewer nobody waits for an acknowledgement
+ACKNOWLEDGE_SECONDS = 0.002  # what is said meanwhile takes it along; a host that has more to say waits no longer
 
 
 class NeverSaid(ValueError):
@@ -128,8 +131,16 @@ class Outbox:
 
     def acknowledge(self) -> None:
         """Sends the acknowledgement even if nothing else is said."""
-        writer = self._writer
-        if writer is not None and writer.sleeps:
+        if (writer := self._writer) is not None and writer.sleeps:
+            writer.wake()
+
+    def acknowledge_in_time(self) -> None:
+        """As `acknowledge`, when the host can say nothing more without it."""
+        if (
+            (writer := self._writer) is not None
+            and self._read - writer.acknowledged >= UNREAD_BATCHES
+            and writer.sleeps
+        ):
             writer.wake()
 
     def forget(self, read: int) -> None:
@@ -181,6 +192,12 @@ class Outbox:
                 if not self.has_more(writer):
                     writer.news.get()
                 writer.sleeps = False
+            if not self._has_words(writer):
+                writer.sleeps = True
+                if not self._has_words(writer):
+                    with contextlib.suppress(queue.Empty):
+                        writer.news.get(timeout=ACKNOWLEDGE_SECONDS)
+                writer.sleeps = False
             with self._lock:
                 response = self._next(writer, flushes)
             if response is not None:
@@ -193,13 +210,10 @@ class Outbox:
 
     def has_more(self, writer: Writer) -> bool:
         """Whether this writer's stream has something to say, or has to end."""
-        return (
-            bool(self._said)
-            or self._read > writer.acknowledged
-            or self._last() >= writer.next
-            or self._writer is not writer
-            or self._ended
-        )
+        return self._read > writer.acknowledged or self._has_words(writer)
+
+    def _has_words(self, writer: Writer) -> bool:
+        return bool(self._said) or self._last() >= writer.next or self._writer is not writer or self._ended
 
     # -- under the lock --------------------------------------------------------------------------------------------
 

@@ -269,9 +269,10 @@ class Server:
                 calls.clear()
                 self._frame(session, frame)
             self._executor.submit(*calls)
-            # a worker with nothing to do begins the first call at once, and acknowledges with its first word on it
-            first = next((frame.call for frame in request.frames if frame.HasField("call")), None)
-            if not self._executor.idle or first is None or first.function:
+            # what is said of its calls acknowledges a batch as well
+            if calls:
+                session.outbox.acknowledge_in_time()
+            else:
                 session.outbox.acknowledge()
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
