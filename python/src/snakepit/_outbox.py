@@ -71,11 +71,11 @@ class Outbox:
             want = self._frame().want
             want.id, want.elements = id, elements
 
-    def done(self, id: int, payload: bytes) -> None:
+    def done(self, id: int, payload: bytes, micros: int) -> None:
         with self._changed:
             self._begun.pop(id, None)
             done = self._frame(len(payload)).done
-            done.id, done.payload = id, payload
+            done.id, done.payload, done.micros = id, payload, micros
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()

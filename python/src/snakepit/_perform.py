@@ -23,6 +23,7 @@ from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool
 
 SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
+MOST_MICROS = 0xFFFF_FFFF  # uint32: 71 minutes
 FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
 
 
@@ -60,14 +61,14 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
             # a tool that holds the GIL would keep Started, and finished results, from leaving
             job.outbox.flush(FLUSH_SECONDS)
         running.set(job)
-        began = time.monotonic()
+        job.began = time.monotonic()
         if job.feed is not None and tool.payload.input is not None:
             arguments[tool.payload.input] = Inputs(job, job.feed, tool.payload, ledger.wait)
         if tool.streams:
             outcome = _stream(ledger, job, tool, arguments)
         else:
             outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
-        if time.monotonic() - began < SLOW_SECONDS:
+        if time.monotonic() - job.began < SLOW_SECONDS:
             ledger.quick.add(tool)
         else:
             ledger.quick.discard(tool)
@@ -114,7 +115,8 @@ def conclude(job: Job, tool: Tool[..., Any], outcome: Outcome) -> None:
             traceback.print_exception(outcome)
         job.outbox.cancelled(job.id, how)
     elif isinstance(outcome, bytes):
-        job.outbox.done(job.id, outcome)
+        micros = int(1e6 * (time.monotonic() - job.began)) + 1
+        job.outbox.done(job.id, outcome, min(micros, MOST_MICROS))
     elif isinstance(outcome, BaseException):
         job.outbox.raised(job.id, outcome)
     else:
