@@ -28,6 +28,7 @@ class Spoken:
     def __init__(self) -> None:
         self.all: list[Said] = []
         self.flushes = 0
+        self.micros: dict[int, int] = {}
         self._changed = threading.Condition()
 
     def __getattr__(self, kind: str) -> Callable[..., None]:
@@ -37,6 +38,10 @@ class Spoken:
 
     def flush(self, timeout: float) -> None:
         self.flushes += 1
+
+    def done(self, id: int, payload: bytes, micros: int) -> None:
+        self.micros[id] = micros
+        self._say("done", id, payload)
 
     def _say(self, kind: str, id: int = 0, value: Any = None) -> None:
         with self._changed:

@@ -107,6 +107,23 @@ def test_one_at_a_time_runs_in_order_on_the_main_thread() -> None:
         assert host.said.ids("started") == ids
 
 
+def test_how_long_the_code_of_a_call_ran_is_told() -> None:
+    @tool
+    def nap() -> None:
+        time.sleep(0.02)
+
+    @tool
+    async def doze() -> None:
+        await asyncio.sleep(0.02)
+
+    with executing(1) as host:
+        slow, quick, dozing = host.submit(nap), host.submit(where), host.submit(doze)
+        for id in (slow, quick, dozing):
+            host.said.result(id)
+        assert min(host.said.micros[slow], host.said.micros[dozing]) >= 20_000
+        assert 1 <= host.said.micros[quick] < host.said.micros[slow]
+
+
 def test_plain_tools_overlap_in_threads_up_to_the_concurrency() -> None:
     gate = Gate()
     with executing(3) as host:

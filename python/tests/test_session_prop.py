@@ -159,7 +159,7 @@ def test_every_frame_arrives_once_and_in_order_whenever_streams_are_cut(server: 
             case "worker says":
                 worker_said += 1
                 session.outbox.started(worker_said)
-                session.outbox.done(worker_said, b"x")
+                session.outbox.done(worker_said, b"x", 1)
             case "to worker":
                 host.to_worker()
             case "to host":

@@ -78,7 +78,7 @@ const Heard = Schema.Union([
   Schema.TaggedStruct("started", { id }),
   Schema.TaggedStruct("pong", { id }),
   Schema.TaggedStruct("item", { id, payload }),
-  Schema.TaggedStruct("done", { id, payload }),
+  Schema.TaggedStruct("done", { id, payload, micros: uint32 }),
   Schema.TaggedStruct("want", { id, elements: uint32 }),
   Schema.TaggedStruct("failed", { id, issue: text }),
   Schema.TaggedStruct("drained", {})
@@ -93,7 +93,7 @@ const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
     case "item":
       return { case: "item", value: { id: BigInt(heard.id), payload: bytesOf(heard.payload) } }
     case "done":
-      return { case: "done", value: { id: BigInt(heard.id), payload: bytesOf(heard.payload) } }
+      return { case: "done", value: { id: BigInt(heard.id), payload: bytesOf(heard.payload), micros: heard.micros } }
     case "want":
       return { case: "want", value: { id: BigInt(heard.id), elements: heard.elements } }
     case "failed":
@@ -115,8 +115,9 @@ const reference = (message: Uint8Array): Frames.Response => {
         case "pong":
           return { kind: frame.case, id: Number(frame.value.id) }
         case "item":
+          return { kind: "item", id: Number(frame.value.id), payload: frame.value.payload }
         case "done":
-          return { kind: frame.case, id: Number(frame.value.id), payload: frame.value.payload }
+          return { kind: "done", id: Number(frame.value.id), payload: frame.value.payload, micros: frame.value.micros }
         case "want":
           return { kind: "want", id: Number(frame.value.id), elements: frame.value.elements }
         case "failed":

@@ -79,7 +79,8 @@ export interface WireSink {
   readonly item: (id: number, payload: Uint8Array) => void
   /** The worker has room for so many more inputs of the call. */
   readonly want: (id: number, elements: number) => void
-  readonly done: (id: number, payload: Uint8Array) => void
+  /** `micros`: how long the tool's code ran; 0: not told. */
+  readonly done: (id: number, payload: Uint8Array, micros: number) => void
   readonly failed: (id: number, failure: WireFailure) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void

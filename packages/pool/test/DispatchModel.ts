@@ -237,7 +237,7 @@ export class Model {
         if (caller === undefined) return
         this.say({ _tag: "Started", slot: step.slot, id: caller.id })
         this.say({ _tag: "Item", slot: step.slot, id: caller.id, payload: Uint8Array.of(255) })
-        return this.say({ _tag: "Done", slot: step.slot, id: caller.id, payload: Uint8Array.of(255) })
+        return this.say({ _tag: "Done", slot: step.slot, id: caller.id, payload: Uint8Array.of(255), micros: 0 })
       }
       case "Tick":
         this.now += step.ms
@@ -350,7 +350,7 @@ export class Model {
         return this.say({ _tag: "Want", slot, id, elements: 2 })
       case "Finish":
         remove()
-        return job.cancelled ? cancelled("finished") : this.say({ _tag: "Done", slot, id, payload: Uint8Array.of(id & 255) })
+        return job.cancelled ? cancelled("finished") : this.say({ _tag: "Done", slot, id, payload: Uint8Array.of(id & 255), micros: 0 })
       case "Raise":
         remove()
         return this.say({ _tag: "Failed", slot, id, failure: { _tag: "TooLarge", bytes: 9999 } })

@@ -295,7 +295,7 @@ describe("a host", () => {
         const call = yield* begin(tools.endless())
         yield* after("1 second")
         const id = [...roster().state.calls.keys()][0]!
-        const read = Effect.sync(() => Roster.put(roster(), { _tag: "Done", slot: 0, id, payload: new Uint8Array() }))
+        const read = Effect.sync(() => Roster.put(roster(), { _tag: "Done", slot: 0, id, payload: new Uint8Array(), micros: 0 }))
         yield* stalls(10_000, read)
         yield* after("1 second")
         yield* Fiber.join(call)

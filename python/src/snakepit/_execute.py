@@ -64,7 +64,7 @@ class Answer:
     def item(self, id: int, payload: bytes) -> None:
         self._say((grpc.StatusCode.INVALID_ARGUMENT, STREAMS))
 
-    def done(self, id: int, payload: bytes) -> None:
+    def done(self, id: int, payload: bytes, micros: int) -> None:
         self._say(payload)
 
     def raised(self, id: int, exception: BaseException) -> None:

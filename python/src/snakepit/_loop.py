@@ -94,6 +94,7 @@ class Loop:
             # no flush: a tool that awaits lets go of the GIL, and one that waited here would hold up all others
             job.outbox.started(job.id)
             running.set(job)
+            job.began = time.monotonic()
             if job.deadline is not None:
                 late = asyncio.get_running_loop().call_at(job.deadline, self._expire, job)
             if job.feed is not None and tool.payload.input is not None:

@@ -94,8 +94,8 @@ class Outbox:
     def want(self, id: int, elements: int) -> None:
         self._say((WANT, id, elements))
 
-    def done(self, id: int, payload: bytes) -> None:
-        self._say((DONE, id, payload))
+    def done(self, id: int, payload: bytes, micros: int) -> None:
+        self._say((DONE, id, (payload, micros)))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
@@ -258,8 +258,8 @@ class Outbox:
                 begun.pop(id, None)
                 done = add().done
                 done.id = id
-                done.payload = value
-                room -= len(value)
+                done.payload, done.micros = value
+                room -= len(value[0])
             elif kind is FAILED:
                 begun.pop(id, None)
                 room -= _fail(add(), id, *value)

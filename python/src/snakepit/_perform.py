@@ -23,6 +23,7 @@ from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool
 
 SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
+MOST_MICROS = 0xFFFF_FFFF  # uint32: 71 minutes
 FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
 
 
@@ -52,15 +53,15 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         return
     outcome: Outcome
     try:
-        began = time.monotonic()
-        arguments = prepare(job, tool, began)
+        job.began = time.monotonic()
+        arguments = prepare(job, tool, job.began)
         if arguments is None:
             return
         job.outbox.started(job.id)
         if tool not in ledger.quick:
             # a tool that holds the GIL would keep Started, and finished results, from leaving
             job.outbox.flush(FLUSH_SECONDS)
-            began = time.monotonic()
+            job.began = time.monotonic()
         running.set(job)
         if job.feed is not None and tool.payload.input is not None:
             arguments[tool.payload.input] = Inputs(job, job.feed, tool.payload, ledger.wait)
@@ -69,14 +70,14 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         else:
             outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
         now = time.monotonic()
-        if now - began < SLOW_SECONDS:
+        if now - job.began < SLOW_SECONDS:
             ledger.quick.add(tool)
         else:
             ledger.quick.discard(tool)
         if job.cancelled or outcome.__class__ is not bytes or (job.deadline is not None and now > job.deadline):
             conclude(job, tool, outcome)
         else:
-            job.outbox.done(job.id, outcome)
+            job.outbox.done(job.id, outcome, ran(job, now))
     except BaseException as raised:
         conclude(job, tool, raised)
     finally:
@@ -105,6 +106,11 @@ def prepare(job: Job, tool: Tool[..., Any], now: float) -> dict[str, Any] | None
     return arguments
 
 
+def ran(job: Job, now: float) -> int:
+    """For how many microseconds its code ran, at least 1: 0 says nothing."""
+    return min(int(1e6 * (now - job.began)) + 1, MOST_MICROS)
+
+
 def fitting(job: Job, payload: bytes) -> bytes | int:
     """The payload, or its size when it is too large."""
     return payload if len(payload) <= job.max_payload else len(payload)
@@ -119,7 +125,7 @@ def conclude(job: Job, tool: Tool[..., Any], outcome: Outcome) -> None:
             traceback.print_exception(outcome)
         job.outbox.cancelled(job.id, how)
     elif isinstance(outcome, bytes):
-        job.outbox.done(job.id, outcome)
+        job.outbox.done(job.id, outcome, ran(job, time.monotonic()))
     elif isinstance(outcome, BaseException):
         job.outbox.raised(job.id, outcome)
     else:

@@ -218,7 +218,8 @@ class Item(Message):
 class Done(Message):
     id: int
     payload: bytes
-    def __init__(self, *, id: int = ..., payload: bytes = ...) -> None: ...
+    micros: int
+    def __init__(self, *, id: int = ..., payload: bytes = ..., micros: int = ...) -> None: ...
 
 class Failed(Message):
     id: int

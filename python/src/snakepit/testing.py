@@ -250,7 +250,7 @@ class _Ears:
     def want(self, id: int, elements: int) -> None:
         self._hear("want", id, elements)
 
-    def done(self, id: int, payload: bytes) -> None:
+    def done(self, id: int, payload: bytes, micros: int) -> None:
         self._hear("done", id, payload)
 
     def raised(self, id: int, exception: BaseException) -> None:

@@ -100,7 +100,7 @@ const hear = (sink: Wire.WireSink, frame: Frames.Heard): void => {
     case "want":
       return sink.want(frame.id, frame.elements)
     case "done":
-      return sink.done(frame.id, frame.payload)
+      return sink.done(frame.id, frame.payload, frame.micros)
     case "failed": {
       const failure = failureOf(frame.reason)
       return failure === undefined ? undefined : sink.failed(frame.id, failure)

@@ -24,7 +24,8 @@ export interface Call {
 /** What a worker says in one frame. */
 export type Heard =
   | { readonly kind: "started" | "pong"; readonly id: number }
-  | { readonly kind: "item" | "done"; readonly id: number; readonly payload: Uint8Array }
+  | { readonly kind: "item"; readonly id: number; readonly payload: Uint8Array }
+  | { readonly kind: "done"; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   | { readonly kind: "want"; readonly id: number; readonly elements: number }
   | { readonly kind: "failed"; readonly id: number; readonly reason: Failed["reason"] }
   | { readonly kind: "drained" }
@@ -265,19 +266,40 @@ class Reader {
         return this.at === end ? { kind: "started", id } : undefined
       case tag(worker.pong, bytes):
         return this.at === end ? { kind: "pong", id } : undefined
-      case tag(worker.item, bytes):
+      case tag(worker.item, bytes): {
+        const payload = this.payload(end)
+        return payload && this.at === end ? { kind: "item", id, payload } : undefined
+      }
       case tag(worker.done, bytes): {
         const payload = this.payload(end)
-        return payload && { kind: key === tag(worker.item, bytes) ? "item" : "done", id, payload }
+        const micros = this.micros(end)
+        return payload && micros !== undefined && this.at === end ? { kind: "done", id, payload, micros } : undefined
       }
       default:
         return undefined
     }
   }
+  /** Empty when the field is left out; `undefined` when it does not fit. */
   private payload(end: number): Uint8Array | undefined {
-    if (this.at === end) return none
-    if (this.message[this.at++] !== tag(2, bytes) || this.at >= end || this.varint() !== end - this.at) return undefined
-    return this.message.subarray(this.at, end)
+    if (this.at >= end || this.message[this.at] !== tag(2, bytes)) return none
+    this.at++
+    const length = this.at < end ? this.varint() : Number.POSITIVE_INFINITY
+    if (length > end - this.at) return undefined
+    this.at += length
+    return this.message.subarray(this.at - length, this.at)
+  }
+  /** 0 when the field is left out; `undefined` when it does not fit. */
+  private micros(end: number): number | undefined {
+    if (this.at >= end) return 0
+    if (this.message[this.at++] !== tag(3, varint)) return undefined
+    let value = 0
+    for (let unit = 1; this.at < end; unit *= 0x80) {
+      const byte = this.message[this.at++]!
+      value += (byte & 0x7f) * unit
+      if (value > 0xffff_ffff) return undefined
+      if (byte < 0x80) return value
+    }
+    return undefined
   }
 }
 
@@ -306,8 +328,9 @@ const heard = (frame: WorkerFrame["frame"]): Heard => {
     case "pong":
       return { kind: frame.case, id: exact(frame.value.id) }
     case "item":
+      return { kind: "item", id: exact(frame.value.id), payload: frame.value.payload }
     case "done":
-      return { kind: frame.case, id: exact(frame.value.id), payload: frame.value.payload }
+      return { kind: "done", id: exact(frame.value.id), payload: frame.value.payload, micros: frame.value.micros }
     case "want":
       return { kind: "want", id: exact(frame.value.id), elements: frame.value.elements }
     case "failed":

@@ -67,8 +67,6 @@ export interface Call extends Line.Linked<Call> {
   attempt: number
   /** When the present attempt was sent. */
   sentAt: number
-  /** When its worker said that it began; `undefined` while it has not. */
-  startedAt: number | undefined
   /** When the present attempt is over by its limits. */
   limitAt: number
   /** When its worker is replaced, if it runs still. */
@@ -170,7 +168,8 @@ export type Event = Data.TaggedEnum<{
   Item: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
   /** The worker has room for so many more inputs of the call. */
   Want: { readonly slot: number; readonly id: number; readonly elements: number }
-  Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
+  /** `micros`: how long the tool's code ran; 0: not told. */
+  Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
   Tick: {}
   /** The pool goes down: everything ends. */

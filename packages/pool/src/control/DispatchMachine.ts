@@ -58,7 +58,7 @@ export const apply = (state: DispatchState, event: Event, now: number, out: Out)
     case "Started":
       return started(step, event.slot, event.id)
     case "Done":
-      return done(step, event.slot, event.id, event.payload)
+      return done(step, event.slot, event.id, event.payload, event.micros)
     case "Item": {
       const call = onSlot(state, event.slot, event.id)
       if (call === undefined || call.stage === "Abandoned") return
@@ -202,7 +202,6 @@ const accept = ({ calls, config, limits }: DispatchState, offer: Offer): Call =>
     blocking: offer.blocking ?? false,
     attempt: 0,
     sentAt: 0,
-    startedAt: undefined,
     limitAt: 0,
     replaceAt: Number.POSITIVE_INFINITY,
     began: false,
@@ -348,10 +347,9 @@ const send = (step: Step, call: Call, slot: Slot): void => {
   call.stage = "Sent"
   call.slot = slot.slot
   call.sentAt = now
-  call.startedAt = undefined
   call.limitAt = Math.min(now + attemptMillis, deadline)
   call.replaceAt = now + (call.hardLimitMillis ?? call.callTimeoutMillis + state.limits.cancelGrace)
-  call.cost = Pace.costOf(state.pace, tool)
+  call.cost = Pace.costOf(state.pace, tool) / slot.concurrency
   call.alone = slot.calls.length === 0
   if (call.alone) slot.movedAt = now
   slot.work += call.cost
@@ -419,17 +417,15 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire): void
   pump(step, slot)
 }
 
-const started = ({ now, state }: Step, slot: number, id: number): void => {
+const started = ({ state }: Step, slot: number, id: number): void => {
   const call = onSlot(state, slot, id)
   if (call === undefined) return
   if (call.began && !call.idempotent) state.ledger.twice++
   call.began = true
   if (call.stage === "Sent") call.stage = "Running"
-  call.startedAt = now
-  if (call.alone) Pace.answered(state.pace, now - call.sentAt)
 }
 
-const done = (step: Step, index: number, id: number, payload: Uint8Array): void => {
+const done = (step: Step, index: number, id: number, payload: Uint8Array, micros: number): void => {
   const { out, state } = step
   const call = onSlot(state, index, id)
   if (call === undefined) return
@@ -438,16 +434,15 @@ const done = (step: Step, index: number, id: number, payload: Uint8Array): void 
     state.ledger.completed++
     out.push({ _tag: "Complete", id, payload })
   }
-  learn(step, call)
+  if (micros > 0) learn(step, call, micros / 1000)
   forget(step, call)
   pump(step, state.slots[index])
 }
 
-/** A call that has run is over: how long it has kept its worker. */
-const learn = ({ now, state }: Step, { alone, offer, sentAt, slot, startedAt }: Call): void => {
-  const { calls, movedAt } = state.slots[slot]!
-  if (startedAt === undefined) Pace.flew(state.pace, offer.tool, now - Math.max(sentAt, movedAt), alone && calls.length === 1)
-  else Pace.ran(state.pace, offer.tool, now - Math.max(startedAt, movedAt))
+/** How long the call ran, and what is left of its time for the way when its worker had no other. */
+const learn = ({ now, state }: Step, { alone, offer, sentAt, slot }: Call, millis: number): void => {
+  Pace.ran(state.pace, offer.tool, millis)
+  if (alone && state.slots[slot]!.calls.length === 1) Pace.travelled(state.pace, now - sentAt - millis)
 }
 
 const failed = (step: Step, index: number, id: number, failure: WireFailure): void => {
@@ -464,7 +459,6 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
     waitAgain(step, call)
     return pump(step)
   } else fail(step, call, errorOf(step, call, failure))
-  if (failure._tag === "Exception") learn(step, call)
   forget(step, call)
   pump(step, slot)
 }

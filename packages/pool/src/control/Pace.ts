@@ -8,31 +8,23 @@
  *
  * **Details**
  *
- * It is counted in time, not in calls, so that tools may be mixed: a call costs what a call of its tool has kept a worker on average, and a
+ * It is counted in time, not in calls, so that tools may be mixed: a call costs its share of what a call of its tool runs on average, and a
  * worker is sent more while all that it has costs no more than {@link budget}. A slow tool costs more than that, and so does one that is not
  * known yet: nothing is sent behind it. Nor is anything sent behind a call that is late, whatever its tool is known for.
  *
- * A worker says that a call began, unless it can say in the same breath that it ended: so of a slow call it is known how long it ran. A quick
- * one has kept its worker since the one before it ended, or since it was sent if that is later. Results that come in one batch share its time: the
- * first is charged all of it and the others nothing, which comes to the same in the mean. What was sent alone is charged half of its time: the
- * other half is the way, and when more are sent the batch tells better. No single sample counts for more than a few milliseconds, so that a
- * host or a worker that was held up once is not taken for slow.
+ * Workers tell how long the code of a call ran. From outside it cannot be told: results come in batches, and a batch that came late looks the
+ * same whether the tool or the way took the time. The way is what remains of the time of a call that its worker had alone.
  */
 
-/** A mean that forgets. */
+/** A moving average, in milliseconds. */
 export interface Mean {
   millis: number
+  /** At most {@link memory}. */
   calls: number
 }
 
-/** 16 ms: the clock counts whole milliseconds, and its error over so many is some 5 %. */
-const memoryMillis = 16
-
-/** 16: a slow tool is judged by as many calls at least. */
-const fewCalls = 16
-
-/** 4096: of the fastest tools so many calls take some 10 ms. */
-const manyCalls = 4096
+/** 64: one call in a hundred that is long does not slow down the others of its tool for long, and a tool that turned slow is found in dozens. */
+const memory = 64
 
 /** 4: the first calls of a tool import and warm up what it needs. */
 const knownCalls = 4
@@ -40,63 +32,51 @@ const knownCalls = 4
 /** One second: more than any budget, so nothing is sent behind a call of a tool that is not known. */
 const unknownMillis = 1000
 
+/** 8 ms: slower than that is slow, however slow; a worker that was held up once is not taken for slow for long. */
+const slowMillis = 8
+
 /** 1024: more tools than an adapter has. The names of functions come from callers, and are not remembered beyond that. */
 const maxTools = 1024
 
 /** 64: beyond it throughput gains nothing, and the worker's queue is out of reach of every policy (measured: performance.md §6). */
 export const mostAhead = 64
 
-/** 8 ms: slower than that is slow, however slow. */
-const slowMillis = 8
-
-/** 1 ms: a worker lets the word that a call began leave before it runs a tool that takes longer (`SLOW_SECONDS` in Python). */
-const quickMillis = 1
-
 /** 2 ms: a call that could run elsewhere waits no longer behind others; a round trip over a Unix socket takes a tenth of it. */
 export const longestMillis = 2
 
+/** A quarter of a millisecond: what a round trip over a Unix socket takes at least when one process has to be woken (performance.md §2), twice. */
+const leastMillis = 0.25
+
 export interface Pace {
-  /** By tool: how long a call keeps its worker. */
+  /** By tool: how long its code runs. */
   readonly tools: Map<string, Mean>
-  /** From sending to the first word of a call that found its worker idle. */
+  /** There and back. */
   readonly trip: Mean
 }
 
-/** The round trip counts as 16 calls of a quarter of a millisecond before it is measured: what a Unix socket takes. */
-export const make = (): Pace => ({ tools: new Map(), trip: { millis: 4, calls: 16 } })
+export const make = (): Pace => ({ tools: new Map(), trip: { millis: 0, calls: 0 } })
 
 const add = (mean: Mean, millis: number): void => {
-  mean.millis += millis
-  mean.calls++
-  if (mean.calls >= manyCalls || (mean.millis >= memoryMillis && mean.calls >= fewCalls)) {
-    mean.millis /= 2
-    mean.calls /= 2
-  }
+  if (mean.calls < memory) mean.calls++
+  mean.millis += (millis - mean.millis) / mean.calls
 }
 
-/** What a call of `tool` costs. */
+/** What a call of `tool` costs a worker that runs one at a time. */
 export const costOf = ({ tools }: Pace, tool: string): number => {
   const mean = tools.get(tool)
-  return mean === undefined || mean.calls < knownCalls ? unknownMillis : Math.min(mean.millis / mean.calls, unknownMillis)
+  return mean === undefined || mean.calls < knownCalls ? unknownMillis : mean.millis
 }
 
-/** Notes how long a call ran whose begin was told apart from its end. */
-export const ran = ({ tools }: Pace, tool: string, millis: number): void => note(tools, tool, Math.min(millis, slowMillis))
-
-/** Notes how long a call kept its worker whose begin was not told apart: a quick one. `isAlone`: its worker had no other before it came back. */
-export const flew = ({ tools, trip }: Pace, tool: string, millis: number, isAlone: boolean): void => {
-  if (isAlone) add(trip, Math.min(millis, longestMillis))
-  note(tools, tool, isAlone ? Math.min(millis / 2, quickMillis) : Math.min(millis, longestMillis))
-}
-
-/** Notes how long an idle worker took to say that it began. One that takes longer holds its interpreter: not the channel's fault. */
-export const answered = ({ trip }: Pace, millis: number): void => add(trip, Math.min(millis, longestMillis))
-
-const note = (tools: Map<string, Mean>, tool: string, millis: number): void => {
+/** Notes how long the code of a call ran. */
+export const ran = ({ tools }: Pace, tool: string, millis: number): void => {
+  const sample = Math.min(millis, slowMillis)
   const mean = tools.get(tool)
-  if (mean !== undefined) add(mean, millis)
-  else if (tools.size < maxTools) tools.set(tool, { millis, calls: 1 })
+  if (mean !== undefined) add(mean, sample)
+  else if (tools.size < maxTools) tools.set(tool, { millis: sample, calls: 1 })
 }
 
-/** What the calls that a worker has may cost, in milliseconds, for it to be sent another. Two round trips: one batch is worked on, one is on its way. */
-export const budget = ({ trip }: Pace): number => Math.min(2 * trip.millis / trip.calls, longestMillis)
+/** Notes how long a call was on its way. A clock of whole milliseconds is wrong by as much in either direction: right on average. */
+export const travelled = ({ trip }: Pace, millis: number): void => add(trip, Math.min(millis, longestMillis))
+
+/** What the calls that a worker has may cost for it to be sent another. Two round trips: while one batch is worked on, another is on its way. */
+export const budget = ({ trip }: Pace): number => Math.min(Math.max(2 * trip.millis, leastMillis), longestMillis)

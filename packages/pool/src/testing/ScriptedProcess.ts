@@ -269,14 +269,16 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
 
     const exit = yield* Effect.exit(runTool(job, tool, execution))
     yield* thawed.await
-    computedMillis += (yield* Clock.currentTimeMillis) - execution.at
+    const ranMillis = (yield* Clock.currentTimeMillis) - execution.at
+    const micros = 1000 * ranMillis + 1 // rounded up, as Python does
+    computedMillis += ranMillis
     jobs.delete(job.id)
     running.delete(execution)
     const said = spoken(exit)
     if ("payload" in said) execution.outcome = "done"
     else if (said.failure._tag !== "Cancelled") execution.outcome = "raised"
     else Object.assign(execution, { outcome: "cancelled", how: said.failure.how })
-    say(job, (sink) => "payload" in said ? sink.done(job.id, said.payload) : sink.failed(job.id, said.failure))
+    say(job, (sink) => "payload" in said ? sink.done(job.id, said.payload, micros) : sink.failed(job.id, said.failure))
     if (running.size === 0) idle.openUnsafe() // when that is said: a drain waits for both
   })
 
