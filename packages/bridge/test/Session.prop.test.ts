@@ -32,7 +32,8 @@ const pair = () => {
   return { worker, session, heard, connect, broken: () => broken }
 }
 
-const tick = Effect.promise(() => new Promise<void>((resolve) => process.nextTick(resolve)))
+/** Time for what was said to leave: a turn of the loop, and one more for those whom a response wakes. */
+const tick = Effect.promise(() => new Promise<void>((resolve) => setImmediate(() => setImmediate(() => setImmediate(resolve)))))
 
 const Step = Schema.Literals([
   "host says",

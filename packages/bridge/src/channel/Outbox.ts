@@ -67,6 +67,7 @@ export class Outbox {
     this.heard = response
     this.untoldResponses++
     this.untoldBytes += bytes
+    this.scheduleAfterWakeUps()
     if (this.untoldResponses >= untold.responses || this.untoldBytes >= untold.bytes) return this.tell()
     if (this.timer === undefined) this.wait()
   }
@@ -118,6 +119,16 @@ export class Outbox {
     if (this.scheduled) return
     this.scheduled = true
     process.nextTick(this.flush) // the same macrotask: a lone call waits for nothing
+  }
+
+  /**
+   * A response wakes callers one after the other, over the rest of this turn of the loop and the next: what they say then leaves together, and not
+   * a lone call first that all others wait behind (measured at 64 in flight: 31 calls a message instead of 10).
+   */
+  private scheduleAfterWakeUps(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    setImmediate(() => setImmediate(this.flush))
   }
 
   private hasMore(): boolean {

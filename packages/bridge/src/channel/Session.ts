@@ -250,12 +250,12 @@ export class Session {
         if (batch !== 0 || frames.length !== 1) throw new Frames.Malformed("its first response holds more than Welcome")
         return shake(frames[0], read)
       }
-      outbox.read(read)
-      if (batch === 0 && frames.length === 0) return
+      if (batch === 0 && frames.length === 0) return outbox.read(read)
       if (batch !== outbox.lastHeard + 1) {
         throw new Frames.Malformed(`expected response ${outbox.lastHeard + 1} of the session, received ${batch}`)
       }
       outbox.took(batch, message.length)
+      outbox.read(read)
       for (const frame of frames) this.hear(frame)
     }
     const connection = this.open(process.socket, config.maxPayload, {
