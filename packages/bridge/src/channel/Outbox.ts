@@ -46,7 +46,7 @@ export class Outbox {
   private untoldBytes = 0
   private timer: ReturnType<typeof setTimeout> | undefined
 
-  /** Where the next frame is written to: it leaves in this tick, when the worker has read enough. */
+  /** Where the next frame is written to: it leaves in this tick, or with those that a response wakes, when the worker has read enough. */
   say(): Frames.Batch {
     if (this.open.size >= batchBytes) this.seal()
     this.schedule()
