@@ -195,7 +195,7 @@ def test_a_finished_result_is_said_before_a_long_one_starts() -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_only_a_tool_that_was_quick_starts_without_waiting_for_its_started_to_leave(asynchronous: bool) -> None:
+def test_only_a_tool_that_was_quick_starts_before_its_started_has_left(asynchronous: bool) -> None:
     def spin() -> None:
         until = time.monotonic() + 2 * SLOW_SECONDS
         while time.monotonic() < until:
@@ -213,20 +213,6 @@ def test_only_a_tool_that_was_quick_starts_without_waiting_for_its_started_to_le
         for _ in range(2):
             host.said.result(host.submit(slow))
         assert host.said.flushes == 3
-
-
-def test_an_async_tool_that_waits_for_its_started_to_leave_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snakepit._loop.FLUSH_SECONDS", PATIENCE)
-    taken: list[Callable[[], object]] = []
-    with executing(2) as host:
-        host.said.result(host.submit(where_async))
-        host.said.take = taken.append
-        waiting = host.submit(count_async, to=0)
-        wait_for(lambda: taken)
-        host.said.result(host.submit(where_async))
-        assert (host.said.ids("started")[-2:], host.said.of("done", waiting)) == ([waiting, waiting + 1], [])
-        taken.pop()()
-        assert host.said.outcome(waiting) == ("done", b"")
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------
@@ -642,10 +628,13 @@ def test_a_stream_in_becomes_a_stream_out(doubling: Tool[..., Any]) -> None:
 
 @pytest.mark.parametrize("adding", [total, total_async])
 def test_a_stream_that_ended_before_its_call_began_is_empty(adding: Tool[..., Any]) -> None:
-    with executing(1, started=False) as host:
+    gate = Gate()
+    with executing(1) as host:
+        host.submit(gate.hold, name="before")
+        wait_for(lambda: gate.inside)
         id = host.submit(adding)
         host.executor.end_input(id, "")
-        host.start()
+        gate.opened.set()
         assert host.said.result(id) == 0
         assert not host.said.of("want")
 

@@ -65,6 +65,9 @@ class Executor:
         self._permits = concurrency
         self._main_free = True
         self._main: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._main_thread = 0
+        # what a call that ran there has made room for
+        self._next_on_main: Job | None = None
         self._threads = 0
         self._on_threads = 0
         self._for_threads: queue.SimpleQueue[tuple[Job, Tool[..., Any]] | None] = queue.SimpleQueue()
@@ -158,10 +161,15 @@ class Executor:
 
     def run(self) -> None:
         """Performs calls until drained; what then still waits is declined."""
+        self._main_thread = threading.get_ident()
         while not self._draining:
             job = self._main.get()
-            if job is not None and not self._draining:
+            while job is not None and not self._draining:
+                outbox = job.outbox
                 self._on_main(job)
+                job, self._next_on_main = self._next_on_main, None
+                if job is None or job.outbox is not outbox:
+                    outbox.push()
         with self._lock:
             self._closed = True
             self._decline(list(self._jobs.values()))
@@ -259,7 +267,10 @@ class Executor:
     def _give(self, job: Job) -> None:
         if job.for_main:
             self._main_free = False
-            self._main.put(job)
+            if threading.get_ident() == self._main_thread:
+                self._next_on_main = job
+            else:
+                self._main.put(job)
             return
         assert job.tool is not None
         if job.tool.asynchronous:
@@ -277,6 +288,10 @@ class Executor:
     def _work(self) -> None:
         while (given := self._for_threads.get()) is not None:
             perform(self, *given)
+            if self._for_threads.empty():
+                given[0].outbox.push()
+            else:
+                given[0].outbox.later()
 
     def _let_go(self, job: Job) -> None:
         """Its lane is free for the next."""

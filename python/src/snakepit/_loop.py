@@ -6,7 +6,6 @@ The thread is started by the first of them, so a process that forks never has it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections import deque
@@ -16,8 +15,8 @@ from typing import Any, TypeVar
 
 from snakepit._current import running
 from snakepit._inputs import AsyncInputs
-from snakepit._job import Job
-from snakepit._perform import FLUSH_SECONDS, SLOW_SECONDS, Closed, Ledger, Outcome, conclude, fitting, prepare
+from snakepit._job import Job, Speaker
+from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, note, prepare
 from snakepit._tool import Tool
 
 GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
@@ -35,6 +34,7 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._given: deque[tuple[Job, Tool[..., Any]]] = deque()
         self._woken = False
+        self._to_push: set[Speaker] = set()
 
     def give(self, job: Job, tool: Tool[..., Any]) -> None:
         """Has the loop perform a call; from any thread, under the lock."""
@@ -94,7 +94,7 @@ class Loop:
                 return
             job.outbox.started(job.id)
             if tool not in self._ledger.quick:
-                await _left(job)
+                job.outbox.flush(0)  # what waited here would hold up all others
             running.set(job)
             job.began = time.monotonic()
             if job.deadline is not None:
@@ -105,8 +105,7 @@ class Loop:
                 outcome = await self._stream(job, tool, arguments)
             else:
                 outcome = fitting(job, tool.payload.encode(await tool.function(**arguments)))
-            took = time.monotonic() - job.began
-            (self._ledger.quick.add if took < SLOW_SECONDS else self._ledger.quick.discard)(tool)
+            note(self._ledger, tool, time.monotonic() - job.began)
             conclude(job, tool, outcome)
         except BaseException as raised:
             conclude(job, tool, raised)
@@ -114,6 +113,19 @@ class Loop:
             if late is not None:
                 late.cancel()
             self._ledger.finish(job)
+            self._push_soon(job)
+
+    def _push_soon(self, job: Job) -> None:
+        """What tasks say in one turn of the loop leaves together."""
+        if job.outbox not in self._to_push:
+            if not self._to_push:
+                asyncio.get_running_loop().call_soon(self._push)
+            self._to_push.add(job.outbox)
+
+    def _push(self) -> None:
+        said, self._to_push = self._to_push, set()
+        for outbox in said:
+            outbox.push()
 
     def _expire(self, job: Job) -> None:
         with self._lock:
@@ -146,6 +158,7 @@ class Loop:
                         raise
                 job.spent += 1
                 job.outbox.item(job.id, payload)
+                self._push_soon(job)
         finally:
             await elements.aclose()
         return b""
@@ -162,19 +175,6 @@ class Loop:
                 await woken
             finally:
                 job.wake = None
-
-
-async def _left(job: Job) -> None:
-    """Waits until Started has left, as a plain tool does, while the loop goes on with the others."""
-    loop = asyncio.get_running_loop()
-    left = loop.create_future()
-    if job.outbox.after(partial(_soon, loop, left)):
-        await asyncio.wait([left], timeout=FLUSH_SECONDS)
-
-
-def _soon(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed: a stream took it too late for anybody to wait
-        loop.call_soon_threadsafe(_resolve, woken)
 
 
 def _wake(job: Job, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

@@ -22,7 +22,7 @@ from snakepit._job import Job
 from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool
 
-SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
+SLOW_SECONDS = 0.001  # a tool that takes longer can afford a message of its own for Started, about 0.05 ms
 MOST_MICROS = 0xFFFF_FFFF  # uint32: 71 minutes
 FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
 
@@ -58,7 +58,9 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         if arguments is None:
             return
         job.outbox.started(job.id)
-        if tool not in ledger.quick:
+        if tool in ledger.quick:
+            job.outbox.later()
+        else:
             # a tool that holds the GIL would keep Started, and finished results, from leaving
             job.outbox.flush(FLUSH_SECONDS)
             job.began = time.monotonic()
@@ -70,10 +72,7 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         else:
             outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
         now = time.monotonic()
-        if now - job.began < SLOW_SECONDS:
-            ledger.quick.add(tool)
-        else:
-            ledger.quick.discard(tool)
+        note(ledger, tool, now - job.began)
         if job.cancelled or outcome.__class__ is not bytes or (job.deadline is not None and now > job.deadline):
             conclude(job, tool, outcome)
         else:
@@ -104,6 +103,14 @@ def prepare(job: Job, tool: Tool[..., Any], now: float) -> dict[str, Any] | None
         return None
     job.arguments = b""
     return arguments
+
+
+def note(ledger: Ledger, tool: Tool[..., Any], seconds: float) -> None:
+    """How long its code ran says how it is begun the next time."""
+    if seconds < SLOW_SECONDS:
+        ledger.quick.add(tool)
+    else:
+        ledger.quick.discard(tool)
 
 
 def ran(job: Job, now: float) -> int:
@@ -154,10 +161,13 @@ def _stream(ledger: Ledger, job: Job, tool: Tool[..., Any], arguments: dict[str,
             if len(payload) > job.max_payload:
                 return len(payload)
             # only this thread spends, so there is no lock to take while there is credit
-            if job.spent >= job.credit and not ledger.wait(job, lambda: job.credit > job.spent):
-                return Closed.CLOSED
+            if job.spent >= job.credit:
+                job.outbox.push()
+                if not ledger.wait(job, lambda: job.credit > job.spent):
+                    return Closed.CLOSED
             job.spent += 1
             job.outbox.item(job.id, payload)
+            job.outbox.later()
     finally:
         elements.close()
     return b""
