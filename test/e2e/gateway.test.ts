@@ -6,34 +6,15 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Event, EventBus, EventLog, Pool, Snakepit, type SnakepitConfig, Tree } from "snakepit"
+import { type Event, EventBus, Pool, Snakepit, Tree } from "snakepit"
+import type { GatewayValue } from "../../packages/bridge/gen/snakepit/v1/gateway_pb.ts"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
+import { addressOf, connect, started, token, valueOf, withGateway } from "./fixtures/GatewayProgram.ts"
 import { journal, linesOf } from "./fixtures/Journal.ts"
-import { config, root, until } from "./fixtures/Program.ts"
+import { root, until } from "./fixtures/Program.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
-const token = "a token of thirty-two characters"
 const { json } = GatewayClient
-
-const withGateway = (
-  gateway: NonNullable<SnakepitConfig.SnakepitConfigInput["gateway"]>,
-  pool: Partial<SnakepitConfig.SnakepitConfigInput["pools"][string]> = {}
-) => ({ ...config({}, { cancelGrace: "300 millis", stopGrace: "300 millis", ...pool }), gateway })
-
-/** The event of the gateway's last start: it says where it listens. */
-const started = Effect.gen(function*() {
-  const log = yield* EventLog.EventLog
-  return yield* Effect.promise(() =>
-    until(() => Effect.runPromise(log.recent("snakepit.gateway.start")), (told) => told.length > 0).then((told) => told.at(-1)!)
-  )
-})
-
-const addressOf = ({ attributes }: Event.Event): string => String(attributes["address"])
-
-const connect = Effect.flatMap(started, (event) => GatewayClient.connect(addressOf(event), { token }))
-
-const valueOf = (result: { readonly case: string | undefined; readonly value?: unknown }): unknown =>
-  result.case === "json" ? JSON.parse(result.value as string) : result.value
 
 describe("a gateway on loopback", () => {
   layer(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token }, { credit: 8, maxPayload: 100_000 })), {
@@ -44,19 +25,19 @@ describe("a gateway on loopback", () => {
       Effect.gen(function*() {
         const { execute } = yield* connect
         const { codec } = yield* Pool.Pools
-        const { result } = yield* execute({ tool: "add", arguments: { case: "payload", value: codec.encode({ a: 20, b: 22 }) } })
-        assert.strictEqual(codec.decode(result.value as Uint8Array), 42)
+        const { value } = yield* execute({ tool: "add", arguments: { case: "payload", value: codec.encode({ a: 20, b: 22 }) } })
+        assert.strictEqual(codec.decode(value.value as Uint8Array), 42)
         const large = { tool: "add", arguments: { case: "json", value: "{\"a\":9007199254740993,\"b\":2}" } } as const
-        assert.deepStrictEqual((yield* execute(large)).result, { case: "json", value: "9007199254740995" })
-        assert.isNull(codec.decode((yield* execute({ tool: "nothing" })).result.value as Uint8Array))
+        assert.deepStrictEqual((yield* execute(large)).value, { case: "json", value: "9007199254740995" })
+        assert.isNull(codec.decode((yield* execute({ tool: "nothing" })).value.value as Uint8Array))
       }))
 
     it.effect("streams elements, and stops the tool for a client that does not read", () =>
       Effect.gen(function*() {
         const { collect, executeStream } = yield* connect
-        const { elements, refused } = yield* collect(json("count", { n: 500 }))
+        const { refused, values } = yield* collect(json("count", { n: 500 }))
         assert.isUndefined(refused)
-        assert.deepStrictEqual(elements.map(valueOf), Array.from({ length: 500 }, (_, i) => i))
+        assert.deepStrictEqual(values.map(valueOf), Array.from({ length: 500 }, (_, i) => i))
 
         const file = yield* journal
         const call = executeStream(json("slow_count", { n: 10_000_000, journal: file }))
@@ -67,7 +48,7 @@ describe("a gateway on loopback", () => {
             resume(Effect.succeed(response))
           })
         })
-        assert.strictEqual(valueOf((first as { element: { case: "json"; value: string } }).element), 0)
+        assert.strictEqual(valueOf((first as GatewayValue).value), 0)
         let before = -1
         const stood = yield* Effect.promise(() =>
           until(() => linesOf(file).length, (now) => {
@@ -243,7 +224,7 @@ describe("the troubles of a gateway", () => {
       }
       const restarted = yield* heard("snakepit.gateway.start")
       const again = yield* GatewayClient.connect(addressOf(restarted!), { token })
-      assert.strictEqual(valueOf((yield* again.execute(json("add", { a: 20, b: 22 }))).result), 42)
+      assert.strictEqual(valueOf((yield* again.execute(json("add", { a: 20, b: 22 }))).value), 42)
       assert.strictEqual((yield* Pool.ledger())?.twice, 0)
     }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token })))))
 
@@ -271,7 +252,7 @@ describe("the troubles of a gateway", () => {
         assert.strictEqual(addressOf(start!), `127.0.0.1:${port}`)
         yield* heard("snakepit.bridge_supervisor.recover")
         const { execute } = yield* GatewayClient.connect(addressOf(start!), { token })
-        assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3)
+        assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3)
       }).pipe(Effect.provide(services))
     }).pipe(Effect.scoped))
 
@@ -302,7 +283,7 @@ describe("a gateway on a Unix socket", () => {
       assert.include(event.attributes, { address: `unix:${socket}`, security: "socket of this user alone" })
       assert.strictEqual(statSync(socket).mode & 0o777, 0o600)
       const { execute } = yield* GatewayClient.connect(`unix:${socket}`)
-      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3)
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3)
 
       const second = yield* Layer.buildWithScope(Snakepit.layer(withGateway({ listen: `unix:${socket}` })), scope)
       const why = yield* Effect.promise(() =>
@@ -315,7 +296,7 @@ describe("a gateway on a Unix socket", () => {
         )
       )
       assert.include(why, `somebody serves ${socket}`)
-      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3, "the first one goes on")
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3, "the first one goes on")
       yield* Scope.close(scope, Exit.void)
       assert.isFalse(existsSync(socket))
     }).pipe(Effect.scoped))
@@ -350,7 +331,7 @@ describe("a gateway with mutual TLS", () => {
       assert.strictEqual(event.attributes["security"], "client certificate over TLS")
       const good = grpc.credentials.createSsl(read("ca.pem"), read("client.key"), read("client.pem"))
       const { execute } = yield* GatewayClient.connect(addressOf(event), { credentials: good })
-      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).result), 3)
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3)
       for (const credentials of [grpc.credentials.createSsl(read("ca.pem")), grpc.credentials.createInsecure()]) {
         const stranger = yield* GatewayClient.connect(addressOf(event), { credentials })
         assert.strictEqual((yield* Effect.flip(stranger.execute(json("add", { a: 1, b: 2 }), 5_000))).status, "UNAVAILABLE")

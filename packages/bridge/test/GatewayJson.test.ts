@@ -4,7 +4,7 @@ import { Result } from "effect"
 import { Msgpack } from "../src/codec/Msgpack.ts"
 import * as Json from "../src/gateway/Json.ts"
 
-const there = (text: string) => Result.getOrThrow(Json.toPayload(Msgpack, text))
+const there = (text: string) => Result.getOrThrow(Json.toArguments(Msgpack, text))
 const back = (value: unknown) => Json.fromPayload(Msgpack, Msgpack.encode(value))
 const issueOf = (result: Result.Result<unknown, string>): string => Result.isFailure(result) ? result.failure : ""
 
@@ -36,10 +36,10 @@ describe("a payload as JSON", () => {
 
   it("must be an object of arguments", () => {
     for (const text of ["[1]", "1", "null", "\"a\""]) {
-      assert.include(issueOf(Json.toPayload(Msgpack, text)), "an object of keyword arguments is expected")
+      assert.include(issueOf(Json.toArguments(Msgpack, text)), "an object of keyword arguments is expected")
     }
-    assert.include(issueOf(Json.toPayload(Msgpack, "{\"a\":")), "JSON")
-    assert.notStrictEqual(issueOf(Json.toPayload(Msgpack, "{\"a\":18446744073709551616}")), "", "an integer beyond 64 bits")
+    assert.include(issueOf(Json.toArguments(Msgpack, "{\"a\":")), "JSON")
+    assert.notStrictEqual(issueOf(Json.toArguments(Msgpack, "{\"a\":18446744073709551616}")), "", "an integer beyond 64 bits")
   })
 
   it("that cannot be read at all is told", () => {
