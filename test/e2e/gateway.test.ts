@@ -8,10 +8,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Event, EventBus, Pool, Snakepit, Tree } from "snakepit"
 import type { GatewayValue } from "../../packages/bridge/gen/snakepit/v1/gateway_pb.ts"
+import * as Certificates from "./fixtures/Certificates.ts"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
 import { addressOf, connect, started, token, valueOf, withGateway } from "./fixtures/GatewayProgram.ts"
 import { journal, linesOf } from "./fixtures/Journal.ts"
-import { root, until } from "./fixtures/Program.ts"
+import { until } from "./fixtures/Program.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
 const { json } = GatewayClient
@@ -194,6 +195,18 @@ const temporary = Effect.acquireRelease(
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
+/** Why an application's gateway does not listen. */
+const whyNot = Effect.fnUntraced(function*(gateway: Parameters<typeof withGateway>[0]) {
+  const services = yield* Layer.build(Snakepit.layer(withGateway(gateway)))
+  const { root } = Context.get(services, Snakepit.Snakepit)
+  return yield* Effect.promise(() =>
+    until(
+      () => Effect.runPromise(root.why("snakepit/bridge/gateway")).then((why) => JSON.stringify(why)),
+      (why) => why.includes("GatewayFailed")
+    )
+  )
+}, Effect.scoped)
+
 describe("the troubles of a gateway", () => {
   it.live("are its own when it is killed: its calls end UNAVAILABLE, their tools are cancelled, and no pool notices", () =>
     Effect.gen(function*() {
@@ -213,7 +226,8 @@ describe("the troubles of a gateway", () => {
       const unary = yield* Fiber.join(waiting)
       assert.strictEqual(unary.status, "UNAVAILABLE")
       assert.include(unary.error, { tag: "GatewayStopped", executed: "unknown" })
-      assert.strictEqual((yield* Fiber.join(streamed)).refused?.error?.tag, "GatewayStopped")
+      const { refused, values } = yield* Fiber.join(streamed)
+      assert.strictEqual(refused?.error?.tag, "GatewayStopped", `${refused?.status}: ${refused?.details} after ${values.length}`)
       assert.strictEqual(yield* Effect.promise(() => until(() => linesOf(file).at(-1), (last) => last === "closed")), "closed")
       yield* heard("snakepit.bridge_supervisor.recover")
       assert.strictEqual(yield* Fiber.join(own), "rested")
@@ -304,43 +318,62 @@ describe("a gateway on a Unix socket", () => {
   it.live("does not listen where others could reach in, nor in place of a file", () =>
     Effect.gen(function*() {
       const folder = yield* temporary
-      const whyNot = Effect.fnUntraced(function*(listen: string) {
-        const services = yield* Layer.build(Snakepit.layer(withGateway({ listen })))
-        const { root } = Context.get(services, Snakepit.Snakepit)
-        return yield* Effect.promise(() =>
-          until(() => Effect.runPromise(root.why("snakepit/bridge/gateway")).then((why) => JSON.stringify(why)), (why) =>
-            why.includes("GatewayFailed"))
-        )
-      }, Effect.scoped)
       const file = join(folder, "precious")
       writeFileSync(file, "data")
-      assert.include(yield* whyNot(`unix:${file}`), "is there, and is no socket")
+      assert.include(yield* whyNot({ listen: `unix:${file}` }), "is there, and is no socket")
       assert.strictEqual(readFileSync(file, "utf8"), "data")
       chmodSync(folder, 0o755)
-      assert.include(yield* whyNot(`unix:${join(folder, "socket")}`), "is open to others (mode 0755)")
+      assert.include(yield* whyNot({ listen: `unix:${join(folder, "socket")}` }), "is open to others (mode 0755)")
     }).pipe(Effect.scoped))
 })
 
 describe("a gateway with mutual TLS", () => {
-  const tls = join(root, "test", "e2e", "fixtures", "tls")
-  const read = (name: string) => readFileSync(join(tls, name))
+  const { ca, issue } = Certificates.makeAuthority("an authority")
+  const files = Effect.map(temporary, (folder) => {
+    const write = (name: string, text: string) => {
+      writeFileSync(join(folder, name), text, { mode: 0o600 })
+      return join(folder, name)
+    }
+    const server = issue("server")
+    return { cert: write("server.pem", server.cert), key: write("server.key", server.key), ca: write("ca.pem", ca) }
+  })
+  const asClient = ({ cert, key }: Certificates.Certificate) =>
+    grpc.credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(cert))
 
   it.live("answers clients whose certificate its authority has signed, and no others", () =>
     Effect.gen(function*() {
-      const event = yield* started
+      const services = yield* Layer.build(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", tls: yield* files })))
+      const event = yield* Effect.provide(started, services)
       assert.strictEqual(event.attributes["security"], "client certificate over TLS")
-      const good = grpc.credentials.createSsl(read("ca.pem"), read("client.key"), read("client.pem"))
-      const { execute } = yield* GatewayClient.connect(addressOf(event), { credentials: good })
+      const { execute } = yield* GatewayClient.connect(addressOf(event), { credentials: asClient(issue("client")) })
       assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3)
-      for (const credentials of [grpc.credentials.createSsl(read("ca.pem")), grpc.credentials.createInsecure()]) {
+      const others = Certificates.makeAuthority("an authority") // of the same name
+      for (
+        const credentials of [
+          grpc.credentials.createSsl(Buffer.from(ca)),
+          asClient(others.issue("client")),
+          grpc.credentials.createInsecure()
+        ]
+      ) {
         const stranger = yield* GatewayClient.connect(addressOf(event), { credentials })
         assert.strictEqual((yield* Effect.flip(stranger.execute(json("add", { a: 1, b: 2 }), 5_000))).status, "UNAVAILABLE")
       }
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(Snakepit.layer(withGateway({
-        listen: "127.0.0.1:0",
-        tls: { cert: join(tls, "server.pem"), key: join(tls, "server.key"), ca: join(tls, "ca.pem") }
-      })))
-    ))
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3)
+    }).pipe(Effect.scoped))
+
+  it.live("does not listen with a certificate that is missing, broken or of another key, and says which file", () =>
+    Effect.gen(function*() {
+      const tls = yield* files
+      const broken = join(yield* temporary, "broken.pem")
+      writeFileSync(broken, "no certificate")
+      for (
+        const [wrong, what] of [
+          [{ ...tls, cert: `${tls.cert}.gone` }, "ENOENT"],
+          [{ ...tls, cert: broken }, "PEM"],
+          [{ ...tls, cert: tls.ca }, "mismatch"]
+        ] as const
+      ) {
+        assert.include(yield* whyNot({ listen: "127.0.0.1:0", tls: wrong }), what)
+      }
+    }).pipe(Effect.scoped))
 })

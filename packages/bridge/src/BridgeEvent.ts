@@ -162,8 +162,9 @@ export const gateway_start = Event.declare({
 export const gateway_stop = Event.declare({
   name: "snakepit.gateway.stop",
   layer: "bridge",
-  when: "the gateway takes no further calls, and ends those that are open; `refused` were without its token since it started",
-  measurements: { refused: Schema.Int },
+  when:
+    "the gateway takes no further calls, and ends those that are open; since it started `refused` calls were without its token, and `dropped` connections beyond its limit",
+  measurements: { refused: Schema.Int, dropped: Schema.Int },
   attributes: { address: Schema.String }
 })
 

@@ -36,6 +36,9 @@ export interface Options {
 /** A client whose machine has gone says nothing: it is asked after 30 s, and has 10 s to answer, or its calls would hold workers for ever. */
 const keepalive = { "grpc.keepalive_time_ms": 30_000, "grpc.keepalive_timeout_ms": 10_000 }
 
+/** A connection without calls is closed after so long, and clients open another when they need it. 5 minutes: longer than a person thinks. */
+const idle = { "grpc.max_connection_idle_ms": 300_000 }
+
 /** What a request may hold beside a payload. 64 KiB: names, and the frame of the message. */
 const envelope = 65_536
 
@@ -75,18 +78,21 @@ const health = (pools: Pool.Pools["Service"]): Effect.Effect<
 const serve = ({ config, pools }: { readonly config: GatewayConfig; readonly pools: Pool.Pools["Service"] }) =>
   Effect.gen(function*() {
     let refused = 0
+    let dropped = 0
     const server = yield* Listener.server({
       ...(config.listen.startsWith("unix:") ? {} : keepalive), // the end of a socket's other side is always heard
+      ...idle,
+      "grpc.max_concurrent_streams": config.maxCalls,
       "grpc.max_receive_message_length": largestMessage(pools),
       interceptors: config.token === undefined ? [] : [Token.interceptor(config.token, () => ++refused)]
     })
     const run = yield* FiberSet.makeRuntime<never>() // its calls end before the server does: their clients are told
     const { service, watch } = yield* health(pools)
-    server.addService(Definition.gateway, Service.handlers((effect) => run(Effect.provideService(effect, Pool.Pools, pools))))
-    service.addToServer(server)
-    Definition.reflection().addToServer(server)
-    const address = yield* Listener.listen(config, server)
-    yield* Effect.addFinalizer(() => Event.emit(BridgeEvent.gateway_stop, { refused }, { address }))
+    server.grpc.addService(Definition.gateway, Service.handlers((effect) => run(Effect.provideService(effect, Pool.Pools, pools))))
+    service.addToServer(server.grpc)
+    Definition.reflection().addToServer(server.grpc)
+    const address = yield* Listener.listen(config, server, () => ++dropped)
+    yield* Effect.addFinalizer(() => Event.emit(BridgeEvent.gateway_stop, { refused, dropped }, { address }))
     yield* Event.emit(BridgeEvent.gateway_start, {}, { address, security: security(config) })
     return watch
   })

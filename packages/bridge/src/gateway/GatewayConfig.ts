@@ -18,10 +18,14 @@
  * })
  * ```
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { resolve } from "node:path"
 import { maxSocketPath } from "../process/RunFolder.ts"
 import * as Address from "./Address.ts"
+
+const count = (minimum: number, maximum: number, value: number) =>
+  Schema.Int.check(Schema.isBetween({ minimum, maximum })).pipe(Schema.withDecodingDefault(Effect.succeed(value)))
 
 /** 32 characters: 128 bits where they are hexadecimal digits, as of `openssl rand -hex 16`. */
 const shortestToken = 32
@@ -37,7 +41,11 @@ export const GatewayConfig = Schema.Struct({
     key: Schema.NonEmptyString,
     /** Mutual TLS: clients must have a certificate that one of these authorities has signed. */
     ca: Schema.optional(Schema.NonEmptyString)
-  }))
+  })),
+  /** Connections at a time; the next is closed at once. 256: a process may often have 1024 files open, and the pools need theirs. */
+  maxConnections: count(1, 65_536, 256),
+  /** Calls of one connection at a time; further ones wait in the client. 100: what HTTP/2 advises, and less than a pool's queue takes. */
+  maxCalls: count(1, 1_000_000, 100)
 }).check(Schema.makeFilter(({ listen, tls, token }) => {
   const address = Address.parse(listen)
   if (address === undefined) return `"${listen}" is no address: listen on "unix:/path", or on a host and a port, as "127.0.0.1:50051"`
