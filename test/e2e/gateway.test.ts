@@ -87,7 +87,7 @@ describe("a gateway on loopback", () => {
         assert.deepStrictEqual(raised.error?.exception?.notes, ["tokens are listed in the manual"])
 
         const expected: ReadonlyArray<readonly [Parameters<typeof execute>[0], string, string, string]> = [
-          [json("no_such_tool", {}), "NOT_FOUND", "ToolNotFound", "no"],
+          [json("ad", {}), "NOT_FOUND", "ToolNotFound", "no"],
           [{ ...json("add", {}), pool: "gpu" }, "NOT_FOUND", "PoolNotFound", "no"],
           [json("add", [1, 2]), "INVALID_ARGUMENT", "InvalidPayload", "no"],
           [json("add", { a: 1 }), "INVALID_ARGUMENT", "InvalidPayload", "no"],
@@ -99,11 +99,64 @@ describe("a gateway on loopback", () => {
           const refused = yield* refusal(request)
           assert.strictEqual(refused.status, status, refused.details)
           assert.include(refused.error, { tag, executed })
+          assert.strictEqual(refused.outcome, executed === "no" ? "not_executed" : executed)
           assert.isTrue(refused.error!.message.startsWith(refused.details.replace(/…$/, "")))
         }
+        assert.include((yield* refusal(json("ad", {}))).details, "Did you mean \"add\"?")
         const beyond = yield* refusal({ tool: "echo", arguments: { case: "payload", value: new Uint8Array(400_000) } })
         assert.strictEqual(beyond.status, "RESOURCE_EXHAUSTED", "refused by gRPC itself, before it was read")
         assert.strictEqual((yield* collect(json("add", { a: 1, b: 2 }))).refused?.error?.tag, "WrongMethod")
+      }))
+
+    it.effect("names the argument that does not fit, in whichever form it came", () =>
+      Effect.gen(function*() {
+        const { execute } = yield* connect
+        const { codec } = yield* Pool.Pools
+        const payload = (value: Uint8Array) => ({ tool: "add", arguments: { case: "payload", value } } as const)
+        for (
+          const [request, named] of [
+            [json("add", { a: 1, b: "two" }), "parameter 'b': Expected `int`, got `str`"],
+            [payload(codec.encode({ a: "one", b: 2 })), "parameter 'a': Expected `int`, got `str`"],
+            [json("add", { a: 1, c: 2 }), "missing b; unknown c"],
+            [{ tool: "add", arguments: { case: "json", value: "{\"a\": 1," } }, "JSON at position"],
+            [payload(Uint8Array.of(0xc1)), "MessagePack data is malformed"],
+            [payload(Uint8Array.of(0x82, 0xa1)), "truncated"],
+            [payload(codec.encode([1, 2])), "Expected `object`, got `array`"]
+          ] as const
+        ) {
+          const refused = yield* Effect.flip(execute(request))
+          assert.include(refused, { status: "INVALID_ARGUMENT", outcome: "not_executed" }, refused.details)
+          assert.include(refused.error, { tag: "InvalidPayload" })
+          assert.include(refused.details, named)
+        }
+      }))
+
+    it.effect("carries the session and the deadline into Python, and sends a session to the worker that has served it", () =>
+      Effect.gen(function*() {
+        const { execute } = yield* connect
+        const told = (request: Partial<Parameters<typeof execute>[0]>, within?: number) =>
+          Effect.map(
+            execute({ ...json("circumstances", {}), ...request }, within),
+            ({ value }) => valueOf(value) as { readonly session: string | null; readonly left: number; readonly pid: number }
+          )
+        assert.isNull((yield* told({})).session)
+        const first = yield* told({ session: "reader-7" }, 5_000)
+        assert.strictEqual(first.session, "reader-7")
+        assert.isAtMost(first.left, 5)
+        assert.isAbove(first.left, 0)
+        assert.isAbove((yield* told({})).left, 5, "the pool's own limit")
+        for (let again = 0; again < 10; again++) {
+          yield* told({})
+          assert.strictEqual((yield* told({ session: "reader-7" })).pid, first.pid)
+        }
+      }))
+
+    it.effect("tries again what its worker says is idempotent", () =>
+      Effect.gen(function*() {
+        const { execute } = yield* connect
+        const file = yield* journal
+        assert.strictEqual(valueOf((yield* execute(json("succeed_at_second", { journal: file }))).value), "done")
+        assert.deepStrictEqual(linesOf(file), ["run", "run"])
       }))
 
     it.effect("cancels the tool when its client goes, or its client's deadline passes", () =>
@@ -172,6 +225,39 @@ describe("a gateway on loopback", () => {
         assert.include(answers, "grpc.health.v1.Health")
         assert.include(answers, "snakepit/v1/gateway.proto")
         assert.include(answers, "google/protobuf/struct.proto")
+      }))
+  })
+})
+
+describe("a gateway before a pool that is busy", () => {
+  const pool = { size: 1, prefetch: 0, queue: { perTenant: 1 }, affinity: "strict_fail_fast" } as const
+  layer(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token }, pool)), { excludeTestServices: true, timeout: "30 seconds" })((it) => {
+    it.effect("keeps a tenant to its share of the queue, ends what waits past its caller's deadline, and insists on a session's worker", () =>
+      Effect.gen(function*() {
+        const { execute } = yield* connect
+        const file = yield* journal
+        const nap = { ...json("nap", { seconds: 1 }), session: "reader-7" }
+        const running = yield* Effect.forkChild(execute(nap), { startImmediately: true })
+        const services = yield* Effect.context<Pool.Pools>()
+        const ledger = Effect.map(Pool.ledger(), (ledger) => ledger!)
+        const accepted = (n: number) =>
+          Effect.promise(() => until(() => Effect.runPromise(Effect.provide(ledger, services)), (ledger) => ledger.accepted >= n))
+        yield* accepted(1)
+        const note = (tenant: string, within?: number) =>
+          execute({ ...json("note", { journal: file, text: tenant, seconds: 0 }), tenant }, within)
+        const late = yield* Effect.forkChild(Effect.flip(note("late", 200)), { startImmediately: true })
+        const first = yield* Effect.forkChild(note("a"), { startImmediately: true })
+        yield* accepted(3)
+        const second = yield* Effect.flip(note("a"))
+        assert.include(second, { status: "RESOURCE_EXHAUSTED", outcome: "not_executed" })
+        assert.deepInclude(second.error?.facts, { tenant: "a", capacity: 1 })
+        const busy = yield* Effect.flip(execute({ ...json("add", { a: 1, b: 2 }), session: "reader-7" }))
+        assert.include(busy, { status: "RESOURCE_EXHAUSTED", outcome: "not_executed" })
+        assert.include(busy.error, { tag: "SessionBusy" })
+        assert.strictEqual((yield* Fiber.join(late)).status, "DEADLINE_EXCEEDED")
+        yield* Fiber.join(running)
+        yield* Fiber.join(first)
+        assert.deepStrictEqual(linesOf(file), ["a"], "what waited too long never ran")
       }))
   })
 })

@@ -51,6 +51,7 @@ import * as Stream from "effect/Stream"
 import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
 import * as Method from "./Method.ts"
+import * as NearNames from "./NearNames.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Signature from "./Signature.ts"
 import type * as Tool from "./Tool.ts"
@@ -69,7 +70,9 @@ export class PoolNotFound extends Schema.TaggedError<PoolNotFound>()("PoolNotFou
   available: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `there is no pool "${this.pool}"; there is ${this.available.join(", ") || "none"}. Name one of these, or configure it`
+    const { available, pool } = this
+    return `there is no pool "${pool}".${NearNames.hint(pool, available)} There is ${available.join(", ") || "none"}. ` +
+      "Name one of these, or configure it"
   }
 }
 
