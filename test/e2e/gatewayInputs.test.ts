@@ -65,7 +65,7 @@ describe("a tool that takes a stream of inputs, through the gateway", () => {
           if (sent < 1000) call.write(large, () => (sent++, send()))
         }
         send()
-        yield* written(file, (lines) => lines.length > 0)
+        assert.deepStrictEqual(yield* written(file, (lines) => lines.length > 0), ["90000"])
         let before = -1
         yield* Effect.promise(() => until(() => sent, (now) => now === before || ((before = now), false), 10_000))
         assert.isBelow(sent, 500, "90 MB were not taken in")
