@@ -356,6 +356,55 @@ describe("the troubles of a gateway", () => {
       }).pipe(Effect.provide(services))
     }).pipe(Effect.scoped))
 
+  it.live("are its own however often it crashes: nobody gives up, and no pool notices", () =>
+    Effect.gen(function*() {
+      const { events, heard } = yield* recorder
+      const { root, tree } = yield* Snakepit.Snakepit
+      yield* connect
+      const before = yield* tree
+      const bridge = yield* root.at("snakepit/bridge")
+      for (let crash = 1; crash <= 5; crash++) { // more than any budget that is not set
+        yield* bridge.failChild("gateway", new Error(`crash ${crash}`))
+        yield* heard("snakepit.bridge_supervisor.recover", ({ attributes }) => attributes["generation"] === crash)
+      }
+      const after = yield* tree
+      for (const was of Tree.flatten(before).filter(({ path }) => path !== "snakepit/bridge/gateway")) {
+        assert.include(generationOf(after, was.path), { generation: was.generation, status: "running" })
+      }
+      assert.isUndefined(events.find(({ name }) => name.endsWith(".give_up")))
+      const { execute } = yield* connect
+      assert.strictEqual(valueOf((yield* execute(json("add", { a: 20, b: 22 }))).value), 42)
+    }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token })))))
+
+  it.live("end the application that says so: at its start, and when the gateway's budget and the root's are spent", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporary
+      const listen = `unix:${join(folder, "gateway")}`
+      const gateway = { listen, onGiveUp: "escalate", restart: { maxRestarts: 1 } } as const
+      chmodSync(folder, 0o755) // others may enter: it does not listen there
+      const refused = yield* Effect.flip(Effect.scoped(Layer.build(Snakepit.layer(withGateway(gateway)))))
+      assert.strictEqual(refused.at.path, "snakepit/bridge/gateway")
+      assert.include(refused.at.error, { _tag: "GatewayFailed", code: "EXPOSED" })
+
+      chmodSync(folder, 0o700)
+      yield* Effect.gen(function*() {
+        const { events, heard } = yield* recorder
+        const { gaveUp, root } = yield* Snakepit.Snakepit
+        const bridge = yield* root.at("snakepit/bridge")
+        yield* bridge.failChild("gateway", new Error("a crash"))
+        yield* heard("snakepit.bridge_supervisor.recover")
+        assert.isUndefined(events.find(({ name }) => name.endsWith(".give_up")), "its budget allows one")
+        chmodSync(folder, 0o755)
+        yield* bridge.failChild("gateway", new Error("another"))
+        const end = yield* Effect.flip(gaveUp)
+        assert.strictEqual(end._tag, "TreeGaveUp")
+        const gaveUpAt = events.filter(({ name }) => name.endsWith(".give_up")).map(({ name }) => name)
+        assert.deepStrictEqual(gaveUpAt, ["snakepit.bridge_supervisor.give_up", "snakepit.root_supervisor.give_up"])
+        assert.include(end.message, "the gateway cannot listen")
+        assert.include(end.message, "snakepit/bridge/gateway")
+      }).pipe(Effect.provide(Snakepit.layer(withGateway(gateway))))
+    }).pipe(Effect.scoped))
+
   it.live("are refused beforehand when it would be in reach of others without a token", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.scoped(Layer.build(Snakepit.layer(withGateway({ listen: "0.0.0.0:0" })))))

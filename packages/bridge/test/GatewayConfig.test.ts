@@ -81,6 +81,15 @@ describe("the configuration of a gateway", () => {
     assert.include(refusal({ listen: "127.0.0.1:0", token: "short" }), "at least 32")
   })
 
+  it("leaves the application alone unless it is told otherwise, and bounds what clients may take up", () => {
+    const config = Option.getOrThrow(Exit.getSuccess(decode({ listen: "unix:/run/a.sock" })))
+    assert.include(config, { onGiveUp: "stay_down", maxConnections: 256, maxCalls: 100 })
+    assert.deepStrictEqual(GatewayConfig.giveUp.restart, config.restart)
+    assert.isDefined(refusal({ listen: "unix:/run/a.sock", maxConnections: 0 }))
+    assert.isDefined(refusal({ listen: "unix:/run/a.sock", maxCalls: 0 }))
+    assert.isDefined(refusal({ listen: "unix:/run/a.sock", restart: { maxRestarts: -1 } }))
+  })
+
   it("never shows its token", () => {
     const config = Exit.getSuccess(decode({ listen: "127.0.0.1:0", token })).pipe(Option.getOrThrow)
     assert.strictEqual(Redacted.value(config.token!), token)

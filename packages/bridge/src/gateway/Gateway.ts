@@ -4,7 +4,7 @@
  * ```text
  *  start ─▶ listen ─▶ serve: Execute, ExecuteStream, ListTools; health; reflection
  *                └▶ cannot: GatewayFailed, and Bridge tries again with backoff. The first start is acknowledged all the same, because the
- *                   application comes up without its gateway
+ *                   application comes up without its gateway; not with onGiveUp: "escalate"
  *  stop  ─▶ health says NOT_SERVING ─▶ open calls are interrupted, which cancels their tools, and end UNAVAILABLE ─▶ the port is free
  * ```
  *
@@ -97,15 +97,20 @@ const serve = ({ config, pools }: { readonly config: GatewayConfig; readonly poo
     return watch
   })
 
-/** The gateway. */
-export const child = ({ config, pools }: Options) =>
+const begin = ({ config, pools }: Options) => Effect.suspend(() => serve({ config: config(), pools }))
+
+/** The gateway of an application that goes on without it. */
+export const child = (options: Options) =>
   Child.make("gateway", {
     plane: "control",
     start: Effect.gen(function*() {
       const { generation } = yield* Child.CurrentChild
-      const served = yield* Effect.exit(Effect.suspend(() => serve({ config: config(), pools })))
+      const served = yield* Effect.exit(begin(options))
       if (Exit.isSuccess(served)) return served.value as Effect.Effect<never, Listener.GatewayFailed>
       // the first start is acknowledged: its failure is the first failure of the gateway's life
       return generation === 0 ? served : yield* served as Exit.Exit<never> // a restart's is a failed restart, which Bridge alone is told of
     })
   })
+
+/** The gateway of an application that is nothing without it: where it cannot listen, that does not start. */
+export const required = (options: Options) => Child.make("gateway", { plane: "control", start: begin(options) })

@@ -30,6 +30,11 @@ const count = (minimum: number, maximum: number, value: number) =>
 /** 32 characters: 128 bits where they are hexadecimal digits, as of `openssl rand -hex 16`. */
 const shortestToken = 32
 
+export const OnGiveUp = Schema.Literals(["stay_down", "escalate"])
+
+/** What a gateway that gives up does to its application. */
+export type OnGiveUp = typeof OnGiveUp.Type
+
 export const GatewayConfig = Schema.Struct({
   /** `unix:/path`, or a host and a port: `127.0.0.1:50051`, `[::1]:50051`. Port 0: the system chooses, and `snakepit.gateway.start` says which. */
   listen: Schema.String,
@@ -45,7 +50,19 @@ export const GatewayConfig = Schema.Struct({
   /** Connections at a time; the next is closed at once. 256: a process may often have 1024 files open, and the pools need theirs. */
   maxConnections: count(1, 65_536, 256),
   /** Calls of one connection at a time; further ones wait in the client. 100: what HTTP/2 advises, and less than a pool's queue takes. */
-  maxCalls: count(1, 1_000_000, 100)
+  maxCalls: count(1, 1_000_000, 100),
+  /**
+   * What becomes of the application when the gateway cannot listen, or crashes again and again. `"stay_down"`: nothing; the gateway is tried again for ever,
+   * at most every 5 s, and no pool is touched. `"escalate"`: it does not start without its gateway, and ends (code 70) when the gateway needs more
+   * restarts than `restart` allows and Root's own are spent too.
+   */
+  onGiveUp: OnGiveUp.pipe(Schema.withDecodingDefault(Effect.succeed("stay_down" as const))),
+  /** The budget of `onGiveUp: "escalate"`. 3 in a minute come to 350 ms of a port that is taken: raise it where a port takes longer to be free. */
+  restart: Schema.Struct({
+    maxRestarts: count(0, 1000, 3),
+    within: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 minute")))
+  })
+    .pipe(Schema.withDecodingDefault(Effect.succeed({})))
 }).check(Schema.makeFilter(({ listen, tls, token }) => {
   const address = Address.parse(listen)
   if (address === undefined) return `"${listen}" is no address: listen on "unix:/path", or on a host and a port, as "127.0.0.1:50051"`
@@ -63,6 +80,9 @@ export const GatewayConfig = Schema.Struct({
 
 /** The settings, decoded. */
 export type GatewayConfig = typeof GatewayConfig.Type
+
+/** What holds where nothing is configured. */
+export const giveUp: Pick<GatewayConfig, "onGiveUp" | "restart"> = Schema.decodeUnknownSync(GatewayConfig)({ listen: "unix:unused" })
 
 /** How clients show who they are, in words: `token over TLS`. */
 export const security = ({ listen, tls, token }: GatewayConfig): string => {

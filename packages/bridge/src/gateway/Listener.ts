@@ -13,7 +13,7 @@ import { exposure } from "../process/DataFolder.ts"
 import * as Address from "./Address.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
 
-/** The gateway could not listen. It is tried again by itself; the pools go on without it. */
+/** The gateway could not listen. What becomes of that, its `onGiveUp` says. */
 export class GatewayFailed extends Schema.TaggedError<GatewayFailed>()("GatewayFailed", {
   listen: Schema.String,
   /** The system's name for what was wrong, `EADDRINUSE`; Node's, for a certificate; or `EXPOSED`: the socket would be in reach of other users; or `OTHER`. */
@@ -22,7 +22,7 @@ export class GatewayFailed extends Schema.TaggedError<GatewayFailed>()("GatewayF
 }) {
   override get message(): string {
     return `the gateway cannot listen on ${this.listen} (${this.code}): ${this.detail}. ${next(this.code)}. ` +
-      "It is tried again by itself, at most every 5 s; no pool is touched"
+      "It is tried again by itself, and no pool is touched, unless onGiveUp is \"escalate\""
   }
 }
 
