@@ -191,6 +191,13 @@ describe("a gateway on loopback", () => {
           assert.strictEqual(list.status, "UNAUTHENTICATED", "it would tell the names of the pools")
         }
         const { client } = yield* GatewayClient.connect(address)
+        const watched = yield* Effect.callback<number>((resume) => {
+          const bytes = (data: Buffer) => data
+          const watch = client.makeServerStreamRequest("/grpc.health.v1.Health/Watch", bytes, bytes, Buffer.alloc(0))
+          watch.on("data", () => resume(Effect.succeed(0)))
+          watch.on("error", ({ code }: grpc.ServiceError) => resume(Effect.succeed(code)))
+        })
+        assert.strictEqual(watched, grpc.status.UNAUTHENTICATED, "it would stay for ever")
         const health = (service: string) => {
           const name = Buffer.from(service)
           return GatewayClient.raw(client, "/grpc.health.v1.Health/Check", Buffer.concat([Buffer.from([0x0a, name.length]), name]))
@@ -296,7 +303,7 @@ const whyNot = Effect.fnUntraced(function*(gateway: Parameters<typeof withGatewa
 describe("the troubles of a gateway", () => {
   it.live("are its own when it is killed: its calls end UNAVAILABLE, their tools are cancelled, and no pool notices", () =>
     Effect.gen(function*() {
-      const { heard } = yield* recorder
+      const { events, heard } = yield* recorder
       const { root, tree } = yield* Snakepit.Snakepit
       const { collect, execute } = yield* connect
       const file = yield* journal
@@ -326,6 +333,7 @@ describe("the troubles of a gateway", () => {
       const again = yield* GatewayClient.connect(addressOf(restarted!), { token })
       assert.strictEqual(valueOf((yield* again.execute(json("add", { a: 20, b: 22 }))).value), 42)
       assert.strictEqual((yield* Pool.ledger())?.twice, 0)
+      assert.notInclude(JSON.stringify(events), token)
     }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token })))))
 
   it.live("are its own when its port is taken: the application comes up, and the gateway when the port is free", () =>

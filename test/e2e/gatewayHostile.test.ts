@@ -7,6 +7,7 @@ import * as http2 from "node:http2"
 import { connect as dial } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import { EventBus, Snakepit } from "snakepit"
 import { afterAll } from "vitest"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
@@ -185,6 +186,8 @@ describe("a gateway before clients that do not behave", () => {
             assert.isTrue(fine || (status !== "none" && status !== "0"), `${method} ${Buffer.from(body).toString("hex")}: ${status}`)
           }
         }
+        const bomb = gzipSync(Buffer.alloc(100_000_000)) // 100 kB that become 100 MB
+        assert.strictEqual(yield* send(`${service}/Execute`, framed(bomb, 1), { "grpc-encoding": "gzip" }), "8")
         assert.strictEqual(yield* send(`${service}/Nothing`, framed(call)), "12")
         assert.strictEqual(yield* send(`${service}/Execute`, framed(call), { "content-type": "text/plain" }), "http 415")
         assert.strictEqual(yield* send(`${service}/Execute`, framed(call), { authorization: "x".repeat(4000) }), "16")

@@ -5,7 +5,7 @@
  * | ------------------------------- | --------------------------- | -------------------------------------- |
  * | `unix:/path`                    | this user: a folder of 0700 | nothing; `token` by choice             |
  * | `127.0.0.1:0` `[::1]:0`         | every user of this machine  | `token`, or `tls` with `ca`            |
- * | `0.0.0.0:443` `10.0.0.1:50051`  | other machines              | `token` (and `tls`), or `tls` with `ca` |
+ * | `0.0.0.0:443` `10.0.0.1:50051`  | other machines              | `tls`, and `token` or `tls.ca`         |
  *
  * **Example** (On loopback, with a token)
  *
@@ -47,6 +47,8 @@ export const GatewayConfig = Schema.Struct({
     /** Mutual TLS: clients must have a certificate that one of these authorities has signed. */
     ca: Schema.optional(Schema.NonEmptyString)
   })),
+  /** Other machines may reach it without `tls`, because something in front of it encrypts: a proxy, the mesh of a cluster. */
+  plaintext: Schema.optional(Schema.Boolean),
   /** Connections at a time; the next is closed at once. 256: a process may often have 1024 files open, and the pools need theirs. */
   maxConnections: count(1, 65_536, 256),
   /** Calls of one connection at a time; further ones wait in the client. 100: what HTTP/2 advises, and less than a pool's queue takes. */
@@ -63,7 +65,7 @@ export const GatewayConfig = Schema.Struct({
     within: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 minute")))
   })
     .pipe(Schema.withDecodingDefault(Effect.succeed({})))
-}).check(Schema.makeFilter(({ listen, tls, token }) => {
+}).check(Schema.makeFilter(({ listen, plaintext, tls, token }) => {
   const address = Address.parse(listen)
   if (address === undefined) return `"${listen}" is no address: listen on "unix:/path", or on a host and a port, as "127.0.0.1:50051"`
   if (address._tag === "Unix") {
@@ -71,11 +73,16 @@ export const GatewayConfig = Schema.Struct({
     const bytes = Buffer.byteLength(resolve(address.path))
     return bytes <= maxSocketPath || `the path of the socket takes ${bytes} bytes, and the kernel allows ${maxSocketPath}: ${address.path}`
   }
-  if (token !== undefined || tls?.ca !== undefined) return true
-  return Address.reach(address) === "machine"
-    ? `every user and every process of this machine can reach ${listen}: give the gateway a token, or mutual TLS (tls.ca), or let it listen ` +
-      "on \"unix:/path\", which only this user can reach"
-    : `other machines can reach ${listen}: give the gateway a token, or mutual TLS (tls.ca)`
+  const isOpen = token === undefined && tls?.ca === undefined
+  if (Address.reach(address) === "machine") {
+    return !isOpen ||
+      `every user and every process of this machine can reach ${listen}: give the gateway a token, or mutual TLS (tls.ca), or let it listen ` +
+        "on \"unix:/path\", which only this user can reach"
+  }
+  if (isOpen) return `other machines can reach ${listen}: give the gateway tls and a token, or mutual TLS (tls.ca)`
+  return tls !== undefined || plaintext === true ||
+    `what other machines send to ${listen}, the token too, can be read on its way: give the gateway tls, or say plaintext: true if something ` +
+      "in front of it encrypts"
 }))
 
 /** The settings, decoded. */
