@@ -3,7 +3,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
+import { connect as dial, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Event, EventBus, Pool, Snakepit, Tree } from "snakepit"
@@ -490,6 +490,15 @@ describe("a gateway with mutual TLS", () => {
       assert.strictEqual(event.attributes["security"], "client certificate over TLS")
       const { execute } = yield* GatewayClient.connect(addressOf(event), { credentials: asClient(issue("client")) })
       assert.strictEqual(valueOf((yield* execute(json("add", { a: 1, b: 2 }))).value), 3)
+      const [host, port] = addressOf(event).split(":")
+      for (const noise of [Buffer.from("GET / HTTP/1.1\r\n\r\n"), Buffer.from([0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]), Buffer.alloc(0)]) {
+        yield* Effect.callback<void>((resume) => {
+          const socket = dial(Number(port), host, () => socket.end(noise))
+          socket.on("error", () => {})
+          socket.on("close", () => resume(Effect.void))
+          socket.resume()
+        })
+      }
       const others = Certificates.makeAuthority("an authority") // of the same name
       for (
         const credentials of [

@@ -1,6 +1,6 @@
 /** Clients of the gateway that vanish, flood or send what is no call: what becomes of them, and that nobody else notices. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import * as http2 from "node:http2"
@@ -8,7 +8,7 @@ import { connect as dial } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { EventBus, Snakepit } from "snakepit"
+import { type Event, EventBus, Snakepit } from "snakepit"
 import { afterAll } from "vitest"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
 import { addressOf, connect, started, token, valueOf, withGateway } from "./fixtures/GatewayProgram.ts"
@@ -197,9 +197,10 @@ describe("a gateway before clients that do not behave", () => {
 
   it.live("takes so many connections and no more, and takes the next when one is gone", () =>
     Effect.gen(function*() {
-      const scope = yield* Scope.make()
       const gateway = { listen: "127.0.0.1:0", token, maxConnections: 2 } as const
-      const services = yield* Layer.buildWithScope(Snakepit.layer(withGateway(gateway, { size: 1 })), scope)
+      const services = yield* Layer.build(Snakepit.layer(withGateway(gateway, { size: 1 })))
+      const told: Array<Event.Event> = []
+      yield* Context.get(services, EventBus.EventBus).attach("snakepit.gateway.drop", (event) => told.push(event))
       const address = addressOf(yield* Effect.provide(started, services))
       const add = json("add", { a: 1, b: 2 })
       const own = yield* Scope.fork(yield* Effect.scope)
@@ -212,12 +213,9 @@ describe("a gateway before clients that do not behave", () => {
         until(() => Effect.runPromise(Effect.exit(third.execute(add, 2_000))), Exit.isSuccess, 20_000)
       )
       assert.isTrue(Exit.isSuccess(served))
-      const stops: Array<unknown> = []
-      yield* Effect.provide(
-        Effect.flatMap(EventBus.EventBus, (bus) => bus.attach("snakepit.gateway.stop", ({ measurements }) => stops.push(measurements))),
-        services
-      )
-      yield* Scope.close(scope, Exit.void)
-      assert.isAtLeast((stops[0] as { readonly dropped: number }).dropped, 1)
+      const dropped = yield* Effect.promise(() => until(() => told[0], (first) => first !== undefined))
+      assert.include(dropped?.attributes, { address })
+      assert.strictEqual(dropped?.measurements["limit"], 2)
+      assert.isAtLeast(dropped!.measurements["connections"]!, 1)
     }).pipe(Effect.scoped))
 })

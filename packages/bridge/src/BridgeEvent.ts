@@ -159,12 +159,19 @@ export const gateway_start = Event.declare({
   attributes: { address: Schema.String, security: Schema.String }
 })
 
+export const gateway_drop = Event.declare({
+  name: "snakepit.gateway.drop",
+  layer: "bridge",
+  when: "`connections` beyond `maxConnections` of the gateway were closed within the last second",
+  measurements: { connections: Schema.Int, limit: Schema.Int },
+  attributes: { address: Schema.String }
+})
+
 export const gateway_stop = Event.declare({
   name: "snakepit.gateway.stop",
   layer: "bridge",
-  when:
-    "the gateway takes no further calls, and ends those that are open; since it started `refused` calls were without its token, and `dropped` connections beyond its limit",
-  measurements: { refused: Schema.Int, dropped: Schema.Int },
+  when: "the gateway takes no further calls, and ends those that are open; `refused` were without its token since it started",
+  measurements: { refused: Schema.Int },
   attributes: { address: Schema.String }
 })
 
@@ -172,6 +179,7 @@ export const gateway_stop = Event.declare({
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(bridge_supervisor),
   gateway_start,
+  gateway_drop,
   gateway_stop,
   reaper_start,
   reaper_complain,

@@ -2,7 +2,7 @@
  * The gateway as a supervised child: the tools of the pools for clients in any language, over gRPC.
  *
  * ```text
- *  start ─▶ listen ─▶ serve: Execute, ExecuteStream, ListTools; health; reflection
+ *  start ─▶ listen ─▶ serve: Execute, ExecuteStream, ExecuteWithInputs, ListTools; health; reflection
  *                └▶ cannot: GatewayFailed, and Bridge tries again with backoff. The first start is acknowledged all the same, because the
  *                   application comes up without its gateway; not with onGiveUp: "escalate"
  *  stop  ─▶ health says NOT_SERVING ─▶ open calls are interrupted, which cancels their tools, and end UNAVAILABLE ─▶ the port is free
@@ -46,14 +46,14 @@ const envelope = 65_536
 const largestMessage = ({ directory }: Pool.Pools["Service"]): number =>
   2 * Math.max(...directory.names().map((pool) => directory.entry(pool).config().maxPayload), 0) + envelope
 
-/** How often health looks whether the pools are up. 1 s: probes come every few seconds. */
+/** How often it looks whether the pools are up, and whom it turned away. 1 s: probes come every few seconds. */
 const look = "1 second"
 
 const here = ["", GatewayService.typeName] as const
 
 /** The health of the gateway, and of each pool under `pools/<name>`. */
 const health = (pools: Pool.Pools["Service"]): Effect.Effect<
-  { readonly service: HealthImplementation; readonly watch: Effect.Effect<never> },
+  { readonly service: HealthImplementation; readonly lookAround: Effect.Effect<void> },
   never,
   Scope.Scope
 > =>
@@ -71,7 +71,7 @@ const health = (pools: Pool.Pools["Service"]): Effect.Effect<
     })
     yield* lookAround
     yield* Effect.addFinalizer(() => Effect.sync(() => here.forEach((name) => set(name, false))))
-    return { service, watch: Effect.andThen(Effect.repeat(lookAround, Schedule.spaced(look)), Effect.never) }
+    return { service, lookAround }
   })
 
 /** Listens and serves; returns the gateway's life. */
@@ -87,14 +87,21 @@ const serve = ({ config, pools }: { readonly config: GatewayConfig; readonly poo
       interceptors: config.token === undefined ? [] : [Token.interceptor(config.token, () => ++refused)]
     })
     const run = yield* FiberSet.makeRuntime<never>() // its calls end before the server does: their clients are told
-    const { service, watch } = yield* health(pools)
+    const { lookAround, service } = yield* health(pools)
     server.grpc.addService(Definition.gateway, Service.handlers((effect) => run(Effect.provideService(effect, Pool.Pools, pools))))
     service.addToServer(server.grpc)
     Definition.reflection().addToServer(server.grpc)
     const address = yield* Listener.listen(config, server, () => ++dropped)
-    yield* Effect.addFinalizer(() => Event.emit(BridgeEvent.gateway_stop, { refused, dropped }, { address }))
+    yield* Effect.addFinalizer(() => Event.emit(BridgeEvent.gateway_stop, { refused }, { address }))
     yield* Event.emit(BridgeEvent.gateway_start, {}, { address, security: security(config) })
-    return watch
+    const tellDropped = Effect.suspend(() => {
+      const connections = dropped
+      dropped = 0
+      return connections === 0
+        ? Effect.void
+        : Event.emit(BridgeEvent.gateway_drop, { connections, limit: config.maxConnections }, { address })
+    })
+    return Effect.andThen(Effect.repeat(Effect.andThen(lookAround, tellDropped), Schedule.spaced(look)), Effect.never)
   })
 
 const begin = ({ config, pools }: Options) => Effect.suspend(() => serve({ config: config(), pools }))

@@ -124,6 +124,7 @@ export const server = (options: grpc.ServerOptions): Effect.Effect<Server, never
       socket.on("close", () => connections.delete(socket))
       socket.on("error", () => {}) // its client is gone, and its calls end by that
     })
+    door.on("error", () => {}) // one connection that could not be accepted, for want of files for example; `bind` hears of its own
     return Effect.acquireRelease(Effect.succeed({ grpc: new grpc.Server(options), door }), (server) => stop(server, connections))
   })
 
