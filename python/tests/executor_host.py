@@ -28,6 +28,7 @@ class Spoken:
     def __init__(self) -> None:
         self.all: list[Said] = []
         self.flushes = 0
+        self.take: Callable[[Callable[[], object]], object] = lambda then: then()
         self.micros: dict[int, int] = {}
         self._changed = threading.Condition()
 
@@ -38,6 +39,11 @@ class Spoken:
 
     def flush(self, timeout: float) -> None:
         self.flushes += 1
+
+    def after(self, then: Callable[[], object]) -> bool:
+        self.flushes += 1
+        self.take(then)
+        return True
 
     def done(self, id: int, payload: bytes, micros: int) -> None:
         self.micros[id] = micros

@@ -194,21 +194,39 @@ def test_a_finished_result_is_said_before_a_long_one_starts() -> None:
         gate.opened.set()
 
 
-def test_only_a_tool_that_was_quick_starts_without_waiting_for_its_started_to_leave() -> None:
-    @tool
-    def slow() -> None:
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_only_a_tool_that_was_quick_starts_without_waiting_for_its_started_to_leave(asynchronous: bool) -> None:
+    def spin() -> None:
         until = time.monotonic() + 2 * SLOW_SECONDS
         while time.monotonic() < until:
             pass
 
+    async def spin_async() -> None:
+        spin()
+
+    quick, slow = (where_async, tool(spin_async)) if asynchronous else (where, tool(spin))
     with executing(1) as host:
-        host.said.result(host.submit(add, a=1))
+        host.said.result(host.submit(quick))
         assert host.said.flushes == 1
-        host.said.result(host.submit(add, a=1))
+        host.said.result(host.submit(quick))
         assert host.said.flushes == 1
         for _ in range(2):
             host.said.result(host.submit(slow))
         assert host.said.flushes == 3
+
+
+def test_an_async_tool_that_waits_for_its_started_to_leave_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snakepit._loop.FLUSH_SECONDS", PATIENCE)
+    taken: list[Callable[[], object]] = []
+    with executing(2) as host:
+        host.said.result(host.submit(where_async))
+        host.said.take = taken.append
+        waiting = host.submit(count_async, to=0)
+        wait_for(lambda: taken)
+        host.said.result(host.submit(where_async))
+        assert (host.said.ids("started")[-2:], host.said.of("done", waiting)) == ([waiting, waiting + 1], [])
+        taken.pop()()
+        assert host.said.outcome(waiting) == ("done", b"")
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------
@@ -313,6 +331,7 @@ def test_an_async_tool_is_cancelled_where_it_waits() -> None:
 
     @tool
     async def forever() -> None:
+        seen.append(current().cancelled)
         try:
             await asyncio.Event().wait()
         finally:
@@ -321,15 +340,18 @@ def test_an_async_tool_is_cancelled_where_it_waits() -> None:
 
     with executing(1) as host:
         id = host.submit(forever)
-        host.said.until(lambda: host.said.ids("started"))
+        wait_for(lambda: seen)
         host.executor.cancel(id)
         assert host.said.outcome(id) == ("cancelled", "async")
-        assert seen == [True]
+        assert seen == [False, True]
 
 
 def test_an_async_tool_that_goes_on_all_the_same_has_finished() -> None:
+    began = threading.Event()
+
     @tool
     async def stubborn() -> int:
+        began.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -338,7 +360,7 @@ def test_an_async_tool_that_goes_on_all_the_same_has_finished() -> None:
 
     with executing(1) as host:
         id = host.submit(stubborn)
-        host.said.until(lambda: host.said.ids("started"))
+        assert began.wait(PATIENCE)
         host.executor.cancel(id)
         assert host.said.outcome(id) == ("cancelled", "finished")
 

@@ -61,6 +61,9 @@ class Answer:
     def flush(self, timeout: float) -> None:
         pass
 
+    def after(self, then: Callable[[], object]) -> bool:
+        return False
+
     def item(self, id: int, payload: bytes) -> None:
         self._say((grpc.StatusCode.INVALID_ARGUMENT, STREAMS))
 

@@ -6,6 +6,7 @@ The thread is started by the first of them, so a process that forks never has it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from snakepit._current import running
 from snakepit._inputs import AsyncInputs
 from snakepit._job import Job
-from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, prepare
+from snakepit._perform import FLUSH_SECONDS, SLOW_SECONDS, Closed, Ledger, Outcome, conclude, fitting, prepare
 from snakepit._tool import Tool
 
 GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
@@ -91,8 +92,9 @@ class Loop:
             arguments = prepare(job, tool, time.monotonic())
             if arguments is None:
                 return
-            # no flush: a tool that awaits lets go of the GIL, and one that waited here would hold up all others
             job.outbox.started(job.id)
+            if tool not in self._ledger.quick:
+                await _left(job)
             running.set(job)
             job.began = time.monotonic()
             if job.deadline is not None:
@@ -103,6 +105,8 @@ class Loop:
                 outcome = await self._stream(job, tool, arguments)
             else:
                 outcome = fitting(job, tool.payload.encode(await tool.function(**arguments)))
+            took = time.monotonic() - job.began
+            (self._ledger.quick.add if took < SLOW_SECONDS else self._ledger.quick.discard)(tool)
             conclude(job, tool, outcome)
         except BaseException as raised:
             conclude(job, tool, raised)
@@ -158,6 +162,19 @@ class Loop:
                 await woken
             finally:
                 job.wake = None
+
+
+async def _left(job: Job) -> None:
+    """Waits until Started has left, as a plain tool does, while the loop goes on with the others."""
+    loop = asyncio.get_running_loop()
+    left = loop.create_future()
+    if job.outbox.after(partial(_soon, loop, left)):
+        await asyncio.wait([left], timeout=FLUSH_SECONDS)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: a stream took it too late for anybody to wait
+        loop.call_soon_threadsafe(_resolve, woken)
 
 
 def _wake(job: Job, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

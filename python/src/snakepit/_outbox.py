@@ -150,10 +150,16 @@ class Outbox:
 
     def flush(self, timeout: float) -> None:
         """Waits until gRPC has taken all that was said so far, at most `timeout` seconds, not without a stream."""
-        if self._writer is not None:
-            taken = threading.Event()
-            self._say((FLUSH, 0, taken))
+        taken = threading.Event()
+        if self.after(taken.set):
             taken.wait(timeout)
+
+    def after(self, then: Callable[[], object]) -> bool:
+        """Has the stream's thread call `then` when gRPC has taken all that was said so far; False without a stream."""
+        if self._writer is None:
+            return False
+        self._say((FLUSH, 0, then))
+        return True
 
     def end(self) -> None:
         """Lets the writer finish after what was said; says nothing any more."""
@@ -184,7 +190,7 @@ class Outbox:
 
     def responses(self, writer: Writer) -> Iterator[ConnectResponse]:
         """What this writer's stream has to say, until it is detached or the outbox has ended."""
-        flushes: list[threading.Event] = []
+        flushes: list[Callable[[], object]] = []
         while True:
             while not self.has_more(writer):
                 writer.sleeps = True
@@ -202,8 +208,8 @@ class Outbox:
                 response = self._next(writer, flushes)
             if response is not None:
                 yield response
-            for taken in flushes:
-                taken.set()
+            for then in flushes:
+                then()
             flushes.clear()
             if response is None and (self._writer is not writer or self._ended):
                 return
@@ -224,7 +230,7 @@ class Outbox:
             self._kept.popleft()
             self._first += 1
 
-    def _next(self, writer: Writer, flushes: list[threading.Event]) -> ConnectResponse | None:
+    def _next(self, writer: Writer, flushes: list[Callable[[], object]]) -> ConnectResponse | None:
         if self._writer is not writer:
             return None
         if self._last() < writer.next and self._said:
@@ -242,7 +248,7 @@ class Outbox:
         response.read = writer.acknowledged = self._read
         return response
 
-    def _write(self, add: Callable[[], WorkerFrame], flushes: list[threading.Event]) -> None:
+    def _write(self, add: Callable[[], WorkerFrame], flushes: list[Callable[[], object]]) -> None:
         """Makes frames of what was said. That a call began is left out when its end follows, with nothing between."""
         said = self._said
         begun: dict[int, None] = {}

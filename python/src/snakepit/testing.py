@@ -19,7 +19,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -274,6 +274,9 @@ class _Ears:
     def drained(self) -> None: ...
 
     def flush(self, timeout: float) -> None: ...
+
+    def after(self, then: Callable[[], object]) -> bool:
+        return False
 
 
 def _error(reason: str, value: Any) -> ToolError:
