@@ -159,6 +159,14 @@ export const gateway_start = Event.declare({
   attributes: { address: Schema.String, security: Schema.String }
 })
 
+export const gateway_drop = Event.declare({
+  name: "snakepit.gateway.drop",
+  layer: "bridge",
+  when: "`connections` beyond `maxConnections` of the gateway were closed within the last second",
+  measurements: { connections: Schema.Int, limit: Schema.Int },
+  attributes: { address: Schema.String }
+})
+
 export const gateway_stop = Event.declare({
   name: "snakepit.gateway.stop",
   layer: "bridge",
@@ -171,6 +179,7 @@ export const gateway_stop = Event.declare({
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(bridge_supervisor),
   gateway_start,
+  gateway_drop,
   gateway_stop,
   reaper_start,
   reaper_complain,

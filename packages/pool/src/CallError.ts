@@ -25,6 +25,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as ExitClass from "./ExitClass.ts"
+import * as NearNames from "./NearNames.ts"
 
 const call = { pool: Schema.String, tool: Schema.String }
 const no = { executed: Schema.Literal("no") }
@@ -101,8 +102,9 @@ export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFou
   available: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `the adapter of pool "${this.pool}" has no tool "${this.tool}"; it has ${
-      this.available.length === 0 ? "none" : this.available.join(", ")
+    const { available, pool, tool } = this
+    return `the adapter of pool "${pool}" has no tool "${tool}".${NearNames.hint(tool, available)} It has ${
+      available.join(", ") || "none"
     }. Decorate the function with @tool in the adapter module, or correct the name in the contract`
   }
 }

@@ -10,6 +10,7 @@ import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import type * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
 import * as Tool from "./Tool.ts"
 import type { WireTool } from "./Wire.ts"
@@ -61,8 +62,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
 
   const invalidPayload = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
   const invalidResult = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
-  const invalidInput = (position: number, issue: string) =>
-    Exit.fail(new CallError.InvalidInput({ ...about, executed: "unknown", position, issue }))
+  const invalidInput = inputRefusal(pool, tool)
 
   return {
     pool,
@@ -87,11 +87,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       const encoded = encodeElement(value)
       if (Exit.isFailure(encoded)) return invalidInput(position, issueOf(encoded.cause))
       try {
-        const payload = codec.encode(encoded.value)
-        const { byteLength } = payload
-        return byteLength <= limit
-          ? Exit.succeed(payload)
-          : invalidInput(position, `it takes ${byteLength} bytes, and maxPayload allows ${limit}`)
+        return within(limit, codec.encode(encoded.value), position, invalidInput)
       } catch (defect) {
         return invalidInput(position, `it cannot be written: ${defect}`)
       }
@@ -112,23 +108,46 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
   }
 }
 
+type InputRefusal = (position: number, issue: string) => Exit.Exit<never, CallError.InvalidInput>
+
+const inputRefusal = (pool: string, tool: string): InputRefusal => (position, issue) =>
+  Exit.fail(new CallError.InvalidInput({ pool, tool, executed: "unknown", position, issue }))
+
+const within = (limit: number, payload: Uint8Array, position: number, refuse: InputRefusal) =>
+  payload.byteLength <= limit
+    ? Exit.succeed(payload)
+    : refuse(position, `it takes ${payload.byteLength} bytes, and maxPayload allows ${limit}`)
+
+/** What the method of an untyped tool takes. */
+export interface Untyped {
+  readonly payload: Uint8Array
+  /** Each input in bytes, where the tool takes a stream of them. */
+  readonly inputs?: Stream.Stream<Uint8Array, unknown, unknown> | undefined
+}
+
 /** A tool that no contract describes: bytes go in and come out as they are, and what its worker announces decides. */
-export const untyped = (pool: string, tool: string, streams: boolean): Signature => ({
-  pool,
-  tool,
-  streams,
-  input: undefined,
-  idempotent: undefined,
-  deterministic: undefined,
-  callTimeoutMillis: undefined,
-  hardLimitMillis: undefined,
-  blocking: undefined,
-  encode: (payload) => Exit.succeed(payload as Uint8Array),
-  encodeInput: (element) => Exit.succeed(element as Uint8Array),
-  decode: Exit.succeed,
-  errorOf: (error) => error,
-  mismatch: mismatch({ pool, tool, streams, input: undefined })
-})
+export const untyped = (pool: string, tool: string, streams: boolean, takesInputs: boolean): Signature => {
+  const refuse = inputRefusal(pool, tool)
+  const anyName = "any" // whatever the parameter is called in Python
+  const differs = mismatch({ pool, tool, streams, input: takesInputs ? anyName : undefined })
+  const inputs: keyof Untyped = "inputs"
+  return {
+    pool,
+    tool,
+    streams,
+    input: takesInputs ? inputs : undefined,
+    idempotent: undefined,
+    deterministic: undefined,
+    callTimeoutMillis: undefined,
+    hardLimitMillis: undefined,
+    blocking: undefined,
+    encode: (call) => Exit.succeed((call as Untyped).payload),
+    encodeInput: (element, position, limit) => within(limit, element as Uint8Array, position, refuse),
+    decode: Exit.succeed,
+    errorOf: (error) => error,
+    mismatch: (announced) => differs(takesInputs && announced.input !== undefined ? { ...announced, input: anyName } : announced)
+  }
+}
 
 const mismatch = (
   { input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">,
