@@ -57,8 +57,8 @@ class Executor:
         self._quiet = threading.Condition(self._lock)
         # invariant: a job is in here from submit to its outcome
         self._jobs: dict[int, Job] = {}
-        self._started: set[int] = set()
-        self._started_order: deque[int] = deque()
+        # ids, the oldest first
+        self._started: dict[int, None] = {}
         self._waiting: deque[Job] = deque()
         # came before all that are waiting, when the main thread was busy
         self._for_main: deque[Job] = deque()
@@ -170,6 +170,8 @@ class Executor:
                 job, self._next_on_main = self._next_on_main, None
                 if job is None or job.outbox is not outbox:
                     outbox.push()
+            if job is not None:
+                job.claimed = False  # it has not begun, and is declined below
         with self._lock:
             self._closed = True
             self._decline(list(self._jobs.values()))
@@ -224,10 +226,9 @@ class Executor:
         """Its outcome was said."""
         with self._lock:
             del self._jobs[job.id]
-            self._started.add(job.id)
-            self._started_order.append(job.id)
-            if len(self._started_order) > REMEMBERED_CALLS:
-                self._started.discard(self._started_order.popleft())
+            self._started[job.id] = None
+            if len(self._started) > REMEMBERED_CALLS:
+                del self._started[next(iter(self._started))]
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
@@ -268,6 +269,8 @@ class Executor:
         if job.for_main:
             self._main_free = False
             if threading.get_ident() == self._main_thread:
+                # it is the next to run there; dropped meanwhile, when it waited for its function to be found
+                job.claimed = job.tool is not None and not job.cancelled
                 self._next_on_main = job
             else:
                 self._main.put(job)

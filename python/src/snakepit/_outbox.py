@@ -50,7 +50,7 @@ class Kind(enum.IntEnum):
 
 DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED = Kind
 
-Said = tuple[Kind, int, Any]
+Said = tuple[Kind, int, Any, int]
 
 
 class Stream(Protocol):
@@ -74,6 +74,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._said: deque[Said] = deque()
+        # calls that began and of which nothing else was said yet: told when something is sent, unless their end is
+        self._begun: dict[int, None] = {}
         # something was said that no tool's thread is going to push
         self._prompt = False
         # of all below; whoever speaks does without
@@ -91,17 +93,21 @@ class Outbox:
     # -- what a call says ------------------------------------------------------------------------------------------
 
     def started(self, id: int) -> None:
-        self._say((STARTED, id, None))
+        self._begun[id] = None
 
     def item(self, id: int, payload: bytes) -> None:
-        self._say((ITEM, id, payload))
+        self._tell_begun(id)
+        self._say(ITEM, id, payload)
 
     def want(self, id: int, elements: int) -> None:
-        self._say((WANT, id, elements))
+        self._tell_begun(id)
+        self._say(WANT, id, elements)
         self.push()
 
     def done(self, id: int, payload: bytes, micros: int) -> None:
-        self._say((DONE, id, (payload, micros)))
+        self._begun.pop(id, None)
+        if not self._ended:
+            self._said.append((DONE, id, payload, micros))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
@@ -126,11 +132,11 @@ class Outbox:
     # -- what the session says -------------------------------------------------------------------------------------
 
     def pong(self, id: int) -> None:
-        self._say((PONG, id, None))
+        self._say(PONG, id)
         self._prompt = True
 
     def drained(self) -> None:
-        self._say((DRAINED, 0, None))
+        self._say(DRAINED, 0)
         self._prompt = True
 
     def read(self, batch: int) -> None:
@@ -220,13 +226,11 @@ class Outbox:
         writer = self._writer
         if writer is None or self._ended:
             return
-        while self._said:
+        while self._said or self._begun:
             self._prompt = False
-            response = ConnectResponse()
+            response = ConnectResponse(batch=self._last() + 1)
             self._write(response.frames.add)
-            if response.frames:
-                response.batch = self._last() + 1
-                self._kept.append(response.SerializeToString())
+            self._kept.append(response.SerializeToString())
         if writer.next > self._last() and self._read > writer.acknowledged:
             writer.stream.send(_with_read(self._read, b""))
         while writer.next <= self._last():
@@ -235,28 +239,24 @@ class Outbox:
         writer.acknowledged = self._read
 
     def _write(self, add: Callable[[], WorkerFrame]) -> None:
-        """Makes frames of what was said. That a call began is left out when its end follows, with nothing between."""
+        """Makes frames of what was said. That a call began is left out when its end is said first."""
+        while self._begun:
+            add().started.id = self._begun.popitem()[0]
         said = self._said
-        begun: dict[int, None] = {}
         room = RESPONSE_BYTES
         while said and room > 0:
-            kind, id, value = said.popleft()
+            kind, id, value, micros = said.popleft()
             room -= FRAME_BYTES
-            if kind is STARTED:
-                begun[id] = None
-            elif kind is DONE:
-                begun.pop(id, None)
+            if kind is DONE:
                 done = add().done
                 done.id = id
-                done.payload, done.micros = value
-                room -= len(value[0])
+                done.payload = value
+                done.micros = micros
+                room -= len(value)
             elif kind is FAILED:
-                begun.pop(id, None)
                 room -= _fail(add(), id, *value)
             else:
-                _tell(begun, add)
                 room -= _say_more(add(), kind, id, value)
-        _tell(begun, add)
 
     def _follow(self) -> None:
         with self._lock:
@@ -273,12 +273,18 @@ class Outbox:
 
     # -- whoever speaks --------------------------------------------------------------------------------------------
 
-    def _say(self, said: Said) -> None:
+    def _say(self, kind: Kind, id: int, value: Any = None) -> None:
         if not self._ended:
-            self._said.append(said)
+            self._said.append((kind, id, value, 0))
+
+    def _tell_begun(self, id: int) -> None:
+        if self._begun and id in self._begun:
+            del self._begun[id]
+            self._say(STARTED, id)
 
     def _fail(self, id: int, reason: str, value: Any) -> None:
-        self._say((FAILED, id, (reason, value)))
+        self._begun.pop(id, None)
+        self._say(FAILED, id, (reason, value))
         self._prompt = True
 
     # -- whoever pushes later --------------------------------------------------------------------------------------
@@ -300,7 +306,9 @@ class Outbox:
 
     def _is_to_push(self) -> bool:
         writer = self._writer
-        return writer is not None and (bool(self._said) or self._read - writer.acknowledged >= UNREAD_BATCHES)
+        return writer is not None and (
+            bool(self._said or self._begun) or self._read - writer.acknowledged >= UNREAD_BATCHES
+        )
 
 
 def _with_read(read: int, response: bytes) -> bytes:
@@ -308,18 +316,14 @@ def _with_read(read: int, response: bytes) -> bytes:
     return ConnectResponse(read=read).SerializeToString() + response
 
 
-def _tell(begun: dict[int, None], add: Callable[[], WorkerFrame]) -> None:
-    for id in begun:
-        add().started.id = id
-    begun.clear()
-
-
 def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
     """Returns the size of its payload."""
     if kind is ITEM:
         frame.item.id, frame.item.payload = id, value
         return len(value)
-    if kind is WANT:
+    if kind is STARTED:
+        frame.started.id = id
+    elif kind is WANT:
         frame.want.id, frame.want.elements = id, value
     elif kind is PONG:
         frame.pong.id = id

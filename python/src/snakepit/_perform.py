@@ -49,20 +49,22 @@ class Ledger(Protocol):
 
 def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
     """Runs a call of a plain tool, from its claim to its end."""
-    if not ledger.claim(job):
+    if not job.claimed and not ledger.claim(job):
         return
     outcome: Outcome
+    outbox = job.outbox
     try:
         job.began = time.monotonic()
         arguments = prepare(job, tool, job.began)
         if arguments is None:
             return
-        job.outbox.started(job.id)
-        if tool in ledger.quick:
-            job.outbox.later()
+        outbox.started(job.id)
+        quick = tool in ledger.quick
+        if quick:
+            outbox.later()
         else:
             # a tool that holds the GIL would keep Started, and finished results, from leaving
-            job.outbox.flush(FLUSH_SECONDS)
+            outbox.flush(FLUSH_SECONDS)
             job.began = time.monotonic()
         running.set(job)
         if job.feed is not None and tool.payload.input is not None:
@@ -72,11 +74,12 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         else:
             outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
         now = time.monotonic()
-        note(ledger, tool, now - job.began)
+        if (now - job.began < SLOW_SECONDS) is not quick:
+            note(ledger, tool, now - job.began)
         if job.cancelled or outcome.__class__ is not bytes or (job.deadline is not None and now > job.deadline):
             conclude(job, tool, outcome)
         else:
-            job.outbox.done(job.id, outcome, ran(job, now))
+            outbox.done(job.id, outcome, ran(job, now))
     except BaseException as raised:
         conclude(job, tool, raised)
     finally:
@@ -115,7 +118,8 @@ def note(ledger: Ledger, tool: Tool[..., Any], seconds: float) -> None:
 
 def ran(job: Job, now: float) -> int:
     """For how many microseconds its code ran, at least 1: 0 says nothing."""
-    return min(int(1e6 * (now - job.began)) + 1, MOST_MICROS)
+    micros = int(1e6 * (now - job.began)) + 1
+    return micros if micros < MOST_MICROS else MOST_MICROS
 
 
 def fitting(job: Job, payload: bytes) -> bytes | int:
