@@ -10,9 +10,9 @@ import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import { Agreement } from "./Agreement.ts"
 import * as CallError from "./CallError.ts"
 import * as Tool from "./Tool.ts"
-import type { WireTool } from "./Wire.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
 /**
@@ -41,8 +41,7 @@ export interface Signature {
   readonly decode: (payload: Uint8Array) => Exit.Exit<unknown, CallError.InvalidResult>
   /** The error as the contract has it. */
   readonly errorOf: (error: CallError.CallError) => Error
-  /** What the contract says and its worker does not, about the form of the tool. */
-  readonly mismatch: (tool: WireTool) => CallError.ContractMismatch | undefined
+  readonly agreement: Agreement
 }
 
 export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, check: Check): Signature => {
@@ -108,7 +107,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
     },
     errorOf: (error) => error._tag === "PythonError" ? Tool.ownError(own, error) ?? error : error,
-    mismatch: mismatch({ pool, tool, streams, input }, annotation(Tool.ContractHash))
+    agreement: new Agreement({ pool, tool, streams, input, parts: annotation(Tool.Contract) })
   }
 }
 
@@ -127,22 +126,8 @@ export const untyped = (pool: string, tool: string, streams: boolean): Signature
   encodeInput: (element) => Exit.succeed(element as Uint8Array),
   decode: Exit.succeed,
   errorOf: (error) => error,
-  mismatch: mismatch({ pool, tool, streams, input: undefined })
+  agreement: new Agreement({ pool, tool, streams, input: undefined, parts: undefined })
 })
-
-const mismatch = (
-  { input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">,
-  hash?: string
-): Signature["mismatch"] => {
-  const differ = (field: string, expected: string, received: string) =>
-    new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
-  return (announced) => {
-    if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
-    if (announced.input !== input) return differ("input", input ?? "none", announced.input ?? "none")
-    const { contract } = announced
-    return hash === undefined || contract === undefined || hash === contract ? undefined : differ("hash", hash, contract)
-  }
-}
 
 /** The payload as it is sent before any input, and the stream of inputs. */
 const withoutInput = (payload: Schema.Top) => {
