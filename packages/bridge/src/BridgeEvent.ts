@@ -101,7 +101,7 @@ export const containment_report = Event.declare({
   name: "snakepit.containment.report",
   layer: "control",
   when:
-    "a pool's Reaper is up: which layers of containment hold (`active`), which do not (`missing`), and what could still outlive the host",
+    "a pool's Reaper is up, and where there is a cgroup its first process in it: which layers of containment hold (`active`), which do not (`missing`), and what could still outlive the host",
   measurements: {},
   attributes: { pool: Schema.String, active: Schema.String, missing: Schema.String, leaks: Schema.String }
 })

@@ -54,12 +54,6 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
 
   const down = () => new CallError.PoolDown({ ...about, executed: "no", because: entry.because() })
 
-  /** What the workers say of the tool, where it is known and does not fit. */
-  const mismatch = ({ state }: Roster.Roster): CallError.ContractMismatch | undefined => {
-    const announced = state.tools?.get(tool)
-    return announced === undefined ? undefined : signature.mismatch(announced)
-  }
-
   const errorOf = (error: CallError.CallError): Error => SupervisorError.withoutStack(signature.errorOf(error))
 
   const submit = (
@@ -75,6 +69,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     Roster.offer(roster, {
       id,
       tool,
+      agreement: signature.agreement,
       bytes: ticket.payload.byteLength,
       idempotent: signature.idempotent,
       deterministic: signature.deterministic,
@@ -110,8 +105,6 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     Effect.withFiber((fiber) => {
       const roster = entry.roster.current
       if (roster === undefined) return Effect.fail(down())
-      const wrong = mismatch(roster)
-      if (wrong !== undefined) return Effect.fail(wrong)
       const payload = signature.encode(input)
       if (Exit.isFailure(payload)) return payload
       const feed = feedOf(input)
@@ -140,8 +133,6 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       Effect.gen(function*() {
         const roster = entry.roster.current
         if (roster === undefined) return yield* Effect.fail(down())
-        const wrong = mismatch(roster)
-        if (wrong !== undefined) return yield* Effect.fail(wrong)
         const payload = yield* signature.encode(input)
         const feed = feedOf(input)
         const elements = yield* Queue.unbounded<unknown, unknown>() // bounded by the credit

@@ -11,9 +11,9 @@ import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import type * as Stream from "effect/Stream"
+import { Agreement, anyInput } from "./Agreement.ts"
 import * as CallError from "./CallError.ts"
 import * as Tool from "./Tool.ts"
-import type { WireTool } from "./Wire.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
 /**
@@ -42,8 +42,7 @@ export interface Signature {
   readonly decode: (payload: Uint8Array) => Exit.Exit<unknown, CallError.InvalidResult>
   /** The error as the contract has it. */
   readonly errorOf: (error: CallError.CallError) => Error
-  /** What the contract says and its worker does not, about the form of the tool. */
-  readonly mismatch: (tool: WireTool) => CallError.ContractMismatch | undefined
+  readonly agreement: Agreement
 }
 
 export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, check: Check): Signature => {
@@ -104,7 +103,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
     },
     errorOf: (error) => error._tag === "PythonError" ? Tool.ownError(own, error) ?? error : error,
-    mismatch: mismatch({ pool, tool, streams, input }, annotation(Tool.ContractHash))
+    agreement: new Agreement({ pool, tool, streams, input, parts: annotation(Tool.Contract) })
   }
 }
 
@@ -128,8 +127,6 @@ export interface Untyped {
 /** A tool that no contract describes: bytes go in and come out as they are, and what its worker announces decides. */
 export const untyped = (pool: string, tool: string, streams: boolean, takesInputs: boolean): Signature => {
   const refuse = inputRefusal(pool, tool)
-  const anyName = "any" // whatever the parameter is called in Python
-  const differs = mismatch({ pool, tool, streams, input: takesInputs ? anyName : undefined })
   const inputs: keyof Untyped = "inputs"
   return {
     pool,
@@ -145,21 +142,7 @@ export const untyped = (pool: string, tool: string, streams: boolean, takesInput
     encodeInput: (element, position, limit) => within(limit, element as Uint8Array, position, refuse),
     decode: Exit.succeed,
     errorOf: (error) => error,
-    mismatch: (announced) => differs(takesInputs && announced.input !== undefined ? { ...announced, input: anyName } : announced)
-  }
-}
-
-const mismatch = (
-  { input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">,
-  hash?: string
-): Signature["mismatch"] => {
-  const differ = (field: string, expected: string, received: string) =>
-    new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
-  return (announced) => {
-    if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
-    if (announced.input !== input) return differ("input", input ?? "none", announced.input ?? "none")
-    const { contract } = announced
-    return hash === undefined || contract === undefined || hash === contract ? undefined : differ("hash", hash, contract)
+    agreement: new Agreement({ pool, tool, streams, input: takesInputs ? anyInput : undefined, parts: undefined })
   }
 }
 

@@ -178,9 +178,6 @@ class Server:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
             received = "another one" if hello.token else "none"
             return _wire.Refused(field="token", expected="the token this worker was started with", received=received)
-        if hello.contract_hash not in (b"", self._catalogue.hash):
-            ours, theirs = self._catalogue.hash.hex(), hello.contract_hash.hex()
-            return _wire.Refused(field="contract_hash", expected=ours, received=theirs)
         if hello.session == 0:
             return _wire.Refused(field="session", expected="a random number", received="0")
         return None

@@ -1,6 +1,6 @@
 """Types of the messages that `_wire.py` makes; kept by hand beside `worker.proto`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer, RepeatedScalarFieldContainer
 from google.protobuf.message import Message
@@ -83,7 +83,6 @@ class Hello(Message):
     max_payload: int
     rehearse: bool
     session: int
-    contract_hash: bytes
     resume: bool
     def __init__(
         self,
@@ -93,7 +92,6 @@ class Hello(Message):
         max_payload: int = ...,
         rehearse: bool = ...,
         session: int = ...,
-        contract_hash: bytes = ...,
         resume: bool = ...,
     ) -> None: ...
 
@@ -131,6 +129,7 @@ class Tool(Message):
     blocking: bool
     thread_sensitive: bool
     input: str
+    contract: MutableMapping[str, str]
     def __init__(
         self,
         *,
@@ -145,6 +144,7 @@ class Tool(Message):
         blocking: bool = ...,
         thread_sensitive: bool = ...,
         input: str = ...,
+        contract: Mapping[str, str] = ...,
     ) -> None: ...
 
 class Call(Message):

@@ -4,6 +4,7 @@
  */
 import type * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import type { Agreement } from "../Agreement.ts"
 import type * as CallError from "../CallError.ts"
 import type { RunningCall } from "../execution/Verdict.ts"
 import type { ExitClass } from "../ExitClass.ts"
@@ -20,6 +21,8 @@ import * as TenantQueue from "./TenantQueue.ts"
 export interface Offer {
   readonly id: number
   readonly tool: string
+  /** Whether its contract agrees with what workers announce of the tool. */
+  readonly agreement: Agreement | undefined
   readonly bytes: number
   /** This and the following four: `undefined` where the contract says nothing, so that what the worker announces of the tool holds. */
   readonly idempotent: boolean | undefined

@@ -155,9 +155,9 @@ const refusal = ({ now, state }: Step, offer: Offer): CallError.CallError | unde
   const { bytes, deadline, tool } = offer
   const { closed, config, pool, tools } = state
   if (closed !== undefined) return new CallError.PoolDown({ pool, tool, executed: "no", because: closed })
-  if (tools !== undefined && !tools.has(tool) && !isFunction(tool)) {
-    return new CallError.ToolNotFound({ pool, tool, executed: "no", available: [...tools.keys()].toSorted() })
-  }
+  if (tools !== undefined && !tools.has(tool) && !isFunction(tool)) return notFound(state, tool, tools)
+  const wrong = mismatch(offer, tools?.get(tool))
+  if (wrong !== undefined) return wrong
   if (bytes > config.maxPayload) {
     return new CallError.PayloadTooLarge({ pool, tool, executed: "no", bytes, limit: config.maxPayload })
   }
@@ -165,8 +165,14 @@ const refusal = ({ now, state }: Step, offer: Offer): CallError.CallError | unde
   return undefined
 }
 
+const mismatch = ({ agreement }: Offer, fact: WireTool | undefined): CallError.ContractMismatch | undefined =>
+  fact === undefined ? undefined : agreement?.mismatch(fact)
+
 /** `module:function`: in no catalogue, and the worker says whether it may be called. */
 const isFunction = (tool: string): boolean => tool.includes(":")
+
+const notFound = (state: DispatchState, tool: string, tools: Wire["tools"] | undefined): CallError.ToolNotFound =>
+  new CallError.ToolNotFound({ ...about(state, tool), executed: "no", available: [...(tools?.keys() ?? [])].toSorted() })
 
 const late = (state: DispatchState, { at, deadline, tool }: Offer, executed: "no" | "unknown", worker?: string): CallError.CallError =>
   new CallError.DeadlineExceeded({
@@ -332,9 +338,10 @@ const send = (step: Step, call: Call, slot: Slot): void => {
   const { offer } = call
   const { deadline = Number.POSITIVE_INFINITY, session, tool, trace } = offer
   const fact = slot.tools?.get(tool)
-  if (fact === undefined && !isFunction(tool)) { // it was accepted before any worker had announced its tools
-    const available = [...(slot.tools?.keys() ?? [])].toSorted()
-    fail(step, call, unsent(step, call) ?? new CallError.ToolNotFound({ ...about(state, tool), executed: "no", available }))
+  // it was accepted before any worker had announced its tools, or by what workers announced before their adapter was changed
+  const wrong = fact === undefined && !isFunction(tool) ? notFound(state, tool, slot.tools) : mismatch(offer, fact)
+  if (wrong !== undefined) {
+    fail(step, call, unsent(step, call) ?? wrong)
     return forget(step, call)
   }
   if (deadline <= now) {
@@ -489,7 +496,7 @@ const errorOf = (step: Step, call: Call, failure: Exclude<WireFailure, { readonl
     case "Invalid":
       return new CallError.InvalidPayload({ ...here, executed: "no", issue: failure.issue })
     case "Unknown":
-      return new CallError.ToolNotFound({ ...here, executed: "no", available: [...(state.tools?.keys() ?? [])].toSorted() })
+      return notFound(state, call.offer.tool, state.tools)
     case "Cancelled": {
       const executed = failure.how === "queued" && call.attempt === 1 ? "no" : "unknown"
       if (now < call.limitAt - DeadlineWheel.tickMillis) return new CallError.Cancelled({ ...here, executed, worker, how: failure.how })
