@@ -21,6 +21,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Dispatch from "./Dispatch.ts"
+import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
@@ -129,7 +130,7 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
     if (event._tag !== "Offer") continue
     state.ledger.rejected++
-    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchMachine.waitedTooLong(state, event.offer, now) }, emit)
+    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchError.waitedTooLong(state, event.offer, now) }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
