@@ -65,6 +65,8 @@ export interface Roster {
   /** Works off inbox and outbox. */
   dispatcher: (() => void) | undefined
   calls: number
+  /** What workers have said will be handed to the Dispatcher before this turn of the loop ends. */
+  listening: boolean
 }
 
 export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => ({
@@ -83,7 +85,8 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   outbox: new Fifo(),
   inHand: undefined,
   dispatcher: undefined,
-  calls: 0
+  calls: 0,
+  listening: false
 })
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
@@ -98,6 +101,17 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   }
   inbox.push(event)
   roster.dispatcher?.()
+}
+
+/** Hands on what a worker says of a call: with all else that it says in the same message. */
+const hear = (roster: Roster, event: Dispatch.Event): void => {
+  roster.inbox.push(event)
+  if (roster.listening) return
+  roster.listening = true
+  queueMicrotask(() => {
+    roster.listening = false
+    roster.dispatcher?.()
+  })
 }
 
 /** Offers a call, whose ticket is in its place. */
@@ -205,6 +219,7 @@ export const seat = (
   slot: number
 ): WorkerSeat => {
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
+  const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
   return {
     pool,
@@ -227,11 +242,11 @@ export const seat = (
         name.current?.pids.set(slot, wire.pid)
         say({ _tag: "Attached", slot, wire })
       },
-      started: (id) => say({ _tag: "Started", slot, id: callOf(id) }),
-      item: (id, payload) => say({ _tag: "Item", slot, id: callOf(id), payload }),
-      want: (id, elements) => say({ _tag: "Want", slot, id: callOf(id), elements }),
-      done: (id, payload, micros) => say({ _tag: "Done", slot, id: callOf(id), payload, micros }),
-      failed: (id, failure) => say({ _tag: "Failed", slot, id: callOf(id), failure }),
+      started: (id) => heard({ _tag: "Started", slot, id: callOf(id) }),
+      item: (id, payload) => heard({ _tag: "Item", slot, id: callOf(id), payload }),
+      want: (id, elements) => heard({ _tag: "Want", slot, id: callOf(id), elements }),
+      done: (id, payload, micros) => heard({ _tag: "Done", slot, id: callOf(id), payload, micros }),
+      failed: (id, failure) => heard({ _tag: "Failed", slot, id: callOf(id), failure }),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
