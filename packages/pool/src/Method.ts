@@ -25,8 +25,48 @@ import * as TraceContext from "./TraceContext.ts"
 interface Submitted {
   readonly id: number
   readonly roster: Roster.Roster
-  /** Its caller is gone: Python is told. */
-  readonly cancel: () => void
+}
+
+/** Its caller is gone: Python is told, if the call is open still. */
+const cancel = ({ id, roster }: Submitted): void => {
+  if (roster.tickets.has(id)) Roster.cancel(roster, id)
+}
+
+/** The caller of a tool that gives one result. */
+class Caller implements Roster.Ticket {
+  readonly tool: string
+  readonly payload: Uint8Array
+  private readonly signature: Signature
+  private readonly feed: InputFeed.InputFeed | undefined
+  private readonly resume: (outcome: Effect.Effect<unknown, unknown>) => void
+
+  constructor(
+    signature: Signature,
+    payload: Uint8Array,
+    feed: InputFeed.InputFeed | undefined,
+    resume: (outcome: Effect.Effect<unknown, unknown>) => void
+  ) {
+    this.tool = signature.tool
+    this.payload = payload
+    this.signature = signature
+    this.feed = feed
+    this.resume = resume
+  }
+  item(): void {}
+  want(elements: number): void {
+    this.feed?.want(elements)
+  }
+  complete(result: Uint8Array): void {
+    this.resume(this.feedFailure() ?? this.signature.decode(result))
+  }
+  fail(error: CallError.CallError): void {
+    this.resume(this.feedFailure() ?? Exit.fail(SupervisorError.withoutStack(this.signature.errorOf(error))))
+  }
+  /** The caller's own stream of inputs comes before what became of the call. */
+  private feedFailure(): Exit.Exit<never, unknown> | undefined {
+    const failure = this.feed?.failure
+    return failure === undefined ? undefined : Exit.failCause(failure)
+  }
 }
 
 const none: CallOptions = {}
@@ -88,10 +128,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       trace: TraceContext.ofFiber(fiber),
       at
     })
-    const cancel = () => {
-      if (roster.tickets.has(id)) Roster.cancel(roster, id)
-    }
-    return { id, roster, cancel }
+    return { id, roster }
   }
 
   const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>
@@ -117,20 +154,9 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       const feed = feedOf(input)
       let submitted: Submitted | undefined
       const outcome = Effect.callback<unknown, unknown>((resume) => {
-        submitted = submit(
-          roster,
-          {
-            tool,
-            payload: payload.value,
-            item: () => {},
-            want: feed === undefined ? ignored : feed.want,
-            complete: (result) => resume(feed?.failure === undefined ? signature.decode(result) : Exit.failCause(feed.failure)),
-            fail: (error) => resume(feed?.failure === undefined ? Exit.fail(errorOf(error)) : Exit.failCause(feed.failure))
-          },
-          options,
-          fiber
-        )
-        return Effect.sync(submitted.cancel)
+        const call = submit(roster, new Caller(signature, payload.value, feed, resume), options, fiber)
+        submitted = call
+        return Effect.sync(() => cancel(call))
       })
       return feed === undefined ? outcome : Effect.raceFirst(outcome, Effect.suspend(() => run(feed, submitted!)))
     })
@@ -156,7 +182,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
                   const decoded = signature.decode(element)
                   if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
                   Queue.failCauseUnsafe(elements, decoded.cause)
-                  submitted.cancel()
+                  cancel(submitted)
                 },
                 want: feed === undefined ? ignored : feed.want,
                 complete: () =>
@@ -168,7 +194,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
             )
             return submitted
           }),
-          ({ cancel }) => Effect.sync(cancel)
+          (submitted) => Effect.sync(() => cancel(submitted))
         )
         if (feed !== undefined) yield* Effect.forkScoped(run(feed, submitted), { startImmediately: true })
         const batch = Math.max(1, roster.config.credit >> 1) // half the window: Python goes on while the other half is on its way

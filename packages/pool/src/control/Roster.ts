@@ -108,10 +108,12 @@ const hear = (roster: Roster, event: Dispatch.Event): void => {
   roster.inbox.push(event)
   if (roster.listening) return
   roster.listening = true
-  queueMicrotask(() => {
-    roster.listening = false
-    roster.dispatcher?.()
-  })
+  void Promise.resolve(roster).then(dispatchHeard)
+}
+
+const dispatchHeard = (roster: Roster): void => {
+  roster.listening = false
+  roster.dispatcher?.()
 }
 
 /** Offers a call, whose ticket is in its place. */
