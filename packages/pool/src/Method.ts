@@ -10,7 +10,7 @@ import { SupervisorError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
@@ -105,8 +105,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
   const submit = (
     roster: Roster.Roster,
     ticket: Roster.Ticket,
-    options: CallOptions,
-    fiber: Fiber.Fiber<unknown, unknown>
+    options: CallOptions
   ): Submitted => {
     const id = ++roster.calls
     const at = roster.clock.now()
@@ -125,16 +124,11 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       tenant: options.tenant ?? defaults.tenant ?? "",
       deadline: deadline === undefined ? undefined : at + deadline,
       queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
-      trace: TraceContext.ofFiber(fiber),
+      trace: TraceContext.ofFiber(Fiber.getCurrent()!),
       at
     })
     return { id, roster }
   }
-
-  const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>
-    signature.input === undefined
-      ? undefined
-      : InputFeed.make((input as Record<string, Stream.Stream<unknown, unknown, unknown>>)[signature.input]!)
 
   const run = (feed: InputFeed.InputFeed, { id, roster }: Submitted) =>
     feed.run({
@@ -143,32 +137,53 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       end: (failure) => Roster.inputEnd(roster, id, failure)
     })
 
-  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
-    Effect.withFiber((fiber) => {
-      const roster = entry.roster.current
-      if (roster === undefined) return Effect.fail(down())
-      const wrong = mismatch(roster)
-      if (wrong !== undefined) return Effect.fail(wrong)
-      const payload = signature.encode(input)
-      if (Exit.isFailure(payload)) return payload
-      const feed = feedOf(input)
-      let submitted: Submitted | undefined
-      const outcome = Effect.callback<unknown, unknown>((resume) => {
-        const call = submit(roster, new Caller(signature, payload.value, feed, resume), options, fiber)
+  /** The arguments of a call as they travel, or why it cannot be made. */
+  const begin = (roster: Roster.Roster | undefined, input: unknown): Exit.Exit<Uint8Array, CallError.CallError> => {
+    if (roster === undefined) return Exit.fail(down())
+    const wrong = mismatch(roster)
+    return wrong === undefined ? signature.encode(input) : Exit.fail(wrong)
+  }
+
+  const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>
+    signature.input === undefined
+      ? undefined
+      : InputFeed.make((input as Record<string, Stream.Stream<unknown, unknown, unknown>>)[signature.input]!)
+
+  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown> => outcome(input, options, undefined, ignored)
+
+  /** With a stream of inputs. */
+  const feedingCall = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
+    Effect.suspend(() => {
+      const feed = feedOf(input)!
+      let submitted: Submitted
+      const given = outcome(input, options, feed, (call) => {
         submitted = call
-        return Effect.sync(() => cancel(call))
       })
-      return feed === undefined ? outcome : Effect.raceFirst(outcome, Effect.suspend(() => run(feed, submitted!)))
+      return Effect.raceFirst(given, Effect.suspend(() => run(feed, submitted)))
+    })
+
+  /** What becomes of one call; `submitted` hears of it first, if it could be made. */
+  const outcome = (
+    input: unknown,
+    options: CallOptions,
+    feed: InputFeed.InputFeed | undefined,
+    submitted: (call: Submitted) => void
+  ): Effect.Effect<unknown, unknown> =>
+    Effect.callback((resume) => {
+      const roster = entry.roster.current
+      const payload = begin(roster, input)
+      if (Exit.isFailure(payload)) return resume(payload)
+      const call = submit(roster!, new Caller(signature, payload.value, feed, resume), options)
+      submitted(call)
+      return Effect.sync(() => cancel(call))
     })
 
   const stream = (input: unknown, options: CallOptions = none): Stream.Stream<unknown, unknown, unknown> =>
-    Stream.unwrap(Effect.withFiber((fiber) =>
+    Stream.unwrap(
       Effect.gen(function*() {
-        const roster = entry.roster.current
-        if (roster === undefined) return yield* Effect.fail(down())
-        const wrong = mismatch(roster)
-        if (wrong !== undefined) return yield* Effect.fail(wrong)
-        const payload = yield* signature.encode(input)
+        const current = entry.roster.current
+        const payload = yield* begin(current, input)
+        const roster = current!
         const feed = feedOf(input)
         const elements = yield* Queue.unbounded<unknown, unknown>() // bounded by the credit
         const submitted = yield* Effect.acquireRelease(
@@ -189,8 +204,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
                   feed?.failure === undefined ? Queue.endUnsafe(elements as never) : Queue.failCauseUnsafe(elements, feed.failure),
                 fail: (error) => Queue.failCauseUnsafe(elements, feed?.failure ?? Cause.fail(errorOf(error)))
               },
-              options,
-              fiber
+              options
             )
             return submitted
           }),
@@ -213,9 +227,9 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
             }))
         })))
       })
-    ))
+    )
 
-  const method = signature.streams ? stream : call
+  const method = signature.streams ? stream : signature.input === undefined ? call : feedingCall
   places.set(method, entry)
   return method
 }
