@@ -46,6 +46,9 @@ export interface Offer {
   readonly at: number
 }
 
+/** `module:function`: in no catalogue, and the worker says whether it may be called. */
+export const isFunction = (tool: string): boolean => tool.includes(":")
+
 /** Where a call stands. Abandoned: its caller has its outcome already, but the worker still has it. */
 export type Stage = "Queued" | "Sent" | "Running" | "Abandoned"
 
@@ -216,6 +219,18 @@ export type Command = Data.TaggedEnum<{
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
 }>
+
+/** Takes commands in. */
+export interface Out {
+  readonly push: (command: Command) => unknown
+}
+
+/** One event's work on a state. */
+export interface Step {
+  readonly state: DispatchState
+  readonly now: number
+  readonly out: Out
+}
 
 export const make = (pool: string, config: PoolConfig): DispatchState => ({
   pool,
