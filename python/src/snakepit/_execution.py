@@ -166,7 +166,10 @@ class Executor:
             job = self._main.get()
             while job is not None and not self._draining:
                 outbox = job.outbox
-                self._on_main(job)
+                if job.tool is None:
+                    self._find(job)
+                else:
+                    perform(self, job, job.tool)
                 job, self._next_on_main = self._next_on_main, None
                 if job is None or job.outbox is not outbox:
                     outbox.push()
@@ -179,22 +182,19 @@ class Executor:
             for _ in range(self._threads):
                 self._for_threads.put(None)
 
-    def _on_main(self, job: Job) -> None:
-        if job.tool is None:
-            try:
-                job.tool = self._functions.find(job.function)
-            except UnknownFunction as unknown:
-                if self.claim(job):
-                    job.outbox.unknown(job.id, str(unknown))
-                    self.finish(job)
-                return
-            with self._lock:
-                job.for_main = self._is_for_main(job.tool)
-                self._main_free = True
-                self._give(job)
-                self._admit()
+    def _find(self, job: Job) -> None:
+        try:
+            job.tool = self._functions.find(job.function)
+        except UnknownFunction as unknown:
+            if self.claim(job):
+                job.outbox.unknown(job.id, str(unknown))
+                self.finish(job)
             return
-        perform(self, job, job.tool)
+        with self._lock:
+            job.for_main = self._is_for_main(job.tool)
+            self._main_free = True
+            self._give(job)
+            self._admit()
 
     # -- what lanes say --------------------------------------------------------------------------------------------
 
