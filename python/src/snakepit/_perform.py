@@ -72,9 +72,7 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         if tool.streams:
             outcome = _stream(ledger, job, tool, arguments)
         else:
-            outcome = tool.payload.encode(tool.function(**arguments))
-            if len(outcome) > job.max_payload:
-                outcome = len(outcome)
+            outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
         now = time.monotonic()
         if (now - job.began < SLOW_SECONDS) is not quick:
             note(ledger, tool, now - job.began)
