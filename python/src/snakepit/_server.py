@@ -19,7 +19,7 @@ import hmac
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -53,9 +53,20 @@ class BrokenRule(Exception):
 
 
 class Server:
-    """Serves `catalogue` to whoever knows `token`; payloads are at most `max_payload` bytes."""
+    """Serves `catalogue` to whoever knows `token`; payloads are at most `max_payload` bytes.
 
-    def __init__(self, executor: Executor, catalogue: Catalogue, token: str, max_payload: int) -> None:
+    `rename` is told what the host calls this worker from now on.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        catalogue: Catalogue,
+        token: str,
+        max_payload: int,
+        rename: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._rename = rename
         self._executor = executor
         self._catalogue = catalogue
         self._token = token
@@ -284,6 +295,8 @@ class Server:
                 self._executor.cancel(frame.cancel.id)
             case "ping":
                 session.outbox.pong(frame.ping.id)
+            case "rename":
+                self._rename(frame.rename.name)
             case "drain":
                 self._executor.hold(session.outbox)
             case "hello":
