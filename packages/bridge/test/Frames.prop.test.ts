@@ -35,7 +35,8 @@ const Said = Schema.Union([
   Schema.TaggedStruct("ping", { id }),
   Schema.TaggedStruct("drain", {}),
   Schema.TaggedStruct("input", { id, payload }),
-  Schema.TaggedStruct("inputEnd", { id, failure: text })
+  Schema.TaggedStruct("inputEnd", { id, failure: text }),
+  Schema.TaggedStruct("rename", { name: text })
 ])
 
 const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index * 7)
@@ -69,6 +70,9 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
     case "inputEnd":
       batch.inputEnd(said.id, said.failure)
       return { case: "inputEnd", value: { id: BigInt(said.id), failure: said.failure } }
+    case "rename":
+      batch.rename(said.name)
+      return { case: "rename", value: { name: said.name } }
   }
 }
 

@@ -16,6 +16,8 @@ from snakepit._qualified import qualified_name
 FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose number is its low half
 MAP16 = 0xDE  # of one with its number in the two bytes that follow: what JavaScript's codec writes, whatever the number
 
+# what a payload that is no MessagePack, or none that Python reads, raises
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 CARRIED = (
     "None, bool, int, float, str, bytes, list, tuple, set, dict, datetime, UUID, Decimal, Enum, dataclasses, "
     "msgspec.Struct, numpy scalars and numpy arrays"
@@ -80,7 +82,7 @@ class Payload:
                 fitting: dict[str, Any] = self._whole.decode(payload)
                 if len(fitting) == entries:
                     return fitting
-            except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError):
+            except (*UNREADABLE, NotImplementedError):
                 pass  # said below, with the name of the parameter
         values = self._decode(payload) if payload else {}
         self._check_names(values)
@@ -98,16 +100,22 @@ class Payload:
             return self._input_decoder.decode(payload)
         except msgspec.ValidationError:
             pass  # it may be a whole number that was written as a float
-        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
-            raise InvalidArguments(str(problem)) from None
+        except (*UNREADABLE, NotImplementedError) as problem:
+            raise InvalidArguments(_reason(problem)) from None
         try:
             return _convert(msgspec.msgpack.decode(payload), self.input_type)
-        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
-            raise InvalidArguments(str(problem)) from None
+        except (*UNREADABLE, NotImplementedError) as problem:
+            raise InvalidArguments(_reason(problem)) from None
 
     def encode(self, result: object) -> bytes:
         """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry."""
-        return self._encoder.encode(result)
+        try:
+            return self._encoder.encode(result)
+        except (OverflowError, RecursionError, UnicodeEncodeError) as problem:
+            raise TypeError(
+                f"tool {self._tool!r} returned what MessagePack cannot carry: {_reason(problem)}; "
+                f"convert it to one of: {CARRIED}"
+            ) from None
 
     def _input(self, names: list[str], hints: dict[str, Any], *, asynchronous: bool) -> str | None:
         streams = [name for name in names if _origin(hints.get(name)) in (*SYNCHRONOUS, *ASYNCHRONOUS)]
@@ -139,11 +147,24 @@ class Payload:
     def _decode(self, payload: bytes) -> dict[str, Any]:
         try:
             values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-            raise InvalidArguments(
-                f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {problem}"
-            ) from None
+        except UNREADABLE as problem:
+            raise InvalidArguments(self._unreadable(payload, problem)) from None
         return values
+
+    def _unreadable(self, payload: bytes, problem: Exception) -> str:
+        """Why the arguments cannot be read, with the parameter where its name can."""
+        try:
+            given: dict[str, msgspec.Raw] = msgspec.msgpack.decode(payload, type=dict[str, msgspec.Raw])
+        except UNREADABLE:
+            given = {}
+        for name, value in given.items():
+            try:
+                msgspec.msgpack.decode(value)
+            except UNREADABLE as why:
+                return f"tool {self._tool!r}, parameter {name!r}: {_reason(why)}"
+        if isinstance(problem, RecursionError):
+            return f"tool {self._tool!r}: one of the arguments is nested too deeply, or contains itself"
+        return f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {_reason(problem)}"
 
     def _check_names(self, values: dict[str, Any]) -> None:
         given = values.keys()
@@ -169,6 +190,19 @@ class Payload:
             f"tool {self._tool!r} returned a {qualified_name(type(value))}, which MessagePack cannot carry; "
             f"convert it to one of: {CARRIED}"
         )
+
+
+def _reason(problem: Exception) -> str:
+    """What is wrong with a value that cannot be read or written, for people."""
+    match problem:
+        case RecursionError():
+            return "it is nested too deeply, or contains itself"
+        case UnicodeError():
+            return f"a text in it is no Unicode, as with half of a surrogate pair ({problem.reason})"  # type: ignore[attr-defined]
+        case OverflowError():
+            return "an int in it has more than 64 bits; return that as text, or as float"
+        case _:
+            return str(problem)
 
 
 def _entries(payload: bytes) -> int | None:

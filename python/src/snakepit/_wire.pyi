@@ -40,6 +40,7 @@ class HostFrame(Message):
     drain: Drain
     input: Input
     input_end: InputEnd
+    rename: Rename
     def __init__(
         self,
         *,
@@ -51,6 +52,7 @@ class HostFrame(Message):
         drain: Drain = ...,
         input: Input = ...,
         input_end: InputEnd = ...,
+        rename: Rename = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -170,6 +172,10 @@ class Call(Message):
         trace: bytes = ...,
         function: str = ...,
     ) -> None: ...
+
+class Rename(Message):
+    name: str
+    def __init__(self, *, name: str = ...) -> None: ...
 
 class Cancel(Message):
     id: int

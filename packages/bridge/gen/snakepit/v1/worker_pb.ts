@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIsMCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSABCBwoFZnJhbWUi7QIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIAEIHCgVmcmFtZSJwCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEg4KBnJlc3VtZRgGIAEoCCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSK7AgoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJEjEKCGNvbnRyYWN0GAwgAygLMh8uc25ha2VwaXQudjEuVG9vbC5Db250cmFjdEVudHJ5Gi8KDUNvbnRyYWN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKWAQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCSIUCgZDYW5jZWwSCgoCaWQYASABKAQiJgoGQ3JlZGl0EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIhIKBFBpbmcSCgoCaWQYASABKAQiEgoEUG9uZxIKCgJpZBgBIAEoBCIHCgVEcmFpbiIkCgVJbnB1dBIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiIwoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIjMKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0i0wEKBkZhaWxlZBIKCgJpZBgBIAEoBBIxCglleGNlcHRpb24YAiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb25IABIrCgljYW5jZWxsZWQYBiABKAsyFi5zbmFrZXBpdC52MS5DYW5jZWxsZWRIABITCgl0b29fbGFyZ2UYBCABKARIABISCghkZWNsaW5lZBgFIAEoCEgAEhEKB2ludmFsaWQYByABKAlIABIRCgd1bmtub3duGAggASgJSABCCAoGcmVhc29uSgQIAxAEIhgKCUNhbmNlbGxlZBILCgNob3cYASABKAki4AEKD1B5dGhvbkV4Y2VwdGlvbhIMCgR0eXBlGAEgASgJEg0KBWJhc2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSIgoGZnJhbWVzGAQgAygLMhIuc25ha2VwaXQudjEuRnJhbWUSDQoFbm90ZXMYBSADKAkSKwoFY2F1c2UYBiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEAoIaW1wbGljaXQYByABKAgSLQoHbWVtYmVycxgIIAMoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbiJFCgVGcmFtZRIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SEAoIZnVuY3Rpb24YAyABKAkSDgoGc291cmNlGAQgASgJIkAKDkV4ZWN1dGVSZXF1ZXN0EgwKBHRvb2wYASABKAkSDwoHcGF5bG9hZBgCIAEoDBIPCgdzZXNzaW9uGAMgASgJIiIKD0V4ZWN1dGVSZXNwb25zZRIPCgdwYXlsb2FkGAEgASgMMp8BCg1Xb3JrZXJTZXJ2aWNlEkgKB0Nvbm5lY3QSGy5zbmFrZXBpdC52MS5Db25uZWN0UmVxdWVzdBocLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAESRAoHRXhlY3V0ZRIbLnNuYWtlcGl0LnYxLkV4ZWN1dGVSZXF1ZXN0Ghwuc25ha2VwaXQudjEuRXhlY3V0ZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIuoCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSABCBwoFZnJhbWUi7QIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIAEIHCgVmcmFtZSJwCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEg4KBnJlc3VtZRgGIAEoCCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSK7AgoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJEjEKCGNvbnRyYWN0GAwgAygLMh8uc25ha2VwaXQudjEuVG9vbC5Db250cmFjdEVudHJ5Gi8KDUNvbnRyYWN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKWAQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCSIUCgZDYW5jZWwSCgoCaWQYASABKAQiJgoGQ3JlZGl0EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIhIKBFBpbmcSCgoCaWQYASABKAQiEgoEUG9uZxIKCgJpZBgBIAEoBCIHCgVEcmFpbiIWCgZSZW5hbWUSDAoEbmFtZRgBIAEoCSIkCgVJbnB1dBIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiIwoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIjMKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0i0wEKBkZhaWxlZBIKCgJpZBgBIAEoBBIxCglleGNlcHRpb24YAiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb25IABIrCgljYW5jZWxsZWQYBiABKAsyFi5zbmFrZXBpdC52MS5DYW5jZWxsZWRIABITCgl0b29fbGFyZ2UYBCABKARIABISCghkZWNsaW5lZBgFIAEoCEgAEhEKB2ludmFsaWQYByABKAlIABIRCgd1bmtub3duGAggASgJSABCCAoGcmVhc29uSgQIAxAEIhgKCUNhbmNlbGxlZBILCgNob3cYASABKAki4AEKD1B5dGhvbkV4Y2VwdGlvbhIMCgR0eXBlGAEgASgJEg0KBWJhc2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSIgoGZnJhbWVzGAQgAygLMhIuc25ha2VwaXQudjEuRnJhbWUSDQoFbm90ZXMYBSADKAkSKwoFY2F1c2UYBiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEAoIaW1wbGljaXQYByABKAgSLQoHbWVtYmVycxgIIAMoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbiJFCgVGcmFtZRIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SEAoIZnVuY3Rpb24YAyABKAkSDgoGc291cmNlGAQgASgJIkAKDkV4ZWN1dGVSZXF1ZXN0EgwKBHRvb2wYASABKAkSDwoHcGF5bG9hZBgCIAEoDBIPCgdzZXNzaW9uGAMgASgJIiIKD0V4ZWN1dGVSZXNwb25zZRIPCgdwYXlsb2FkGAEgASgMMp8BCg1Xb3JrZXJTZXJ2aWNlEkgKB0Nvbm5lY3QSGy5zbmFrZXBpdC52MS5Db25uZWN0UmVxdWVzdBocLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAESRAoHRXhlY3V0ZRIbLnNuYWtlcGl0LnYxLkV4ZWN1dGVSZXF1ZXN0Ghwuc25ha2VwaXQudjEuRXhlY3V0ZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Everything the host has to say in one tick.
@@ -137,6 +137,12 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: InputEnd;
     case: "inputEnd";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Rename rename = 9;
+     */
+    value: Rename;
+    case: "rename";
   } | { case: undefined; value?: undefined };
 };
 
@@ -595,6 +601,27 @@ export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 13);
 
 /**
+ * It serves another slot than it was started for, as a spare that was taken does: what process listings call it.
+ *
+ * @generated from message snakepit.v1.Rename
+ */
+export type Rename = Message<"snakepit.v1.Rename"> & {
+  /**
+   * "default/3".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message snakepit.v1.Rename.
+ * Use `create(RenameSchema)` to create a new message.
+ */
+export const RenameSchema: GenMessage<Rename> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 14);
+
+/**
  * One element of the stream of inputs of a call, MessagePack.
  *
  * @generated from message snakepit.v1.Input
@@ -616,7 +643,7 @@ export type Input = Message<"snakepit.v1.Input"> & {
  * Use `create(InputSchema)` to create a new message.
  */
 export const InputSchema: GenMessage<Input> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 14);
+  messageDesc(file_snakepit_v1_worker, 15);
 
 /**
  * No further input comes: the stream has ended, or failed at the caller's.
@@ -642,7 +669,7 @@ export type InputEnd = Message<"snakepit.v1.InputEnd"> & {
  * Use `create(InputEndSchema)` to create a new message.
  */
 export const InputEndSchema: GenMessage<InputEnd> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 15);
+  messageDesc(file_snakepit_v1_worker, 16);
 
 /**
  * The worker has room for so many more inputs of the call.
@@ -666,7 +693,7 @@ export type Want = Message<"snakepit.v1.Want"> & {
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema: GenMessage<Want> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * After Drain: no call of this session is running any more, and what became of it was said before.
@@ -681,7 +708,7 @@ export type Drained = Message<"snakepit.v1.Drained"> & {
  * Use `create(DrainedSchema)` to create a new message.
  */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * The tool's code is about to run: from here on the call counts as executed. Left out when its end is known before this could be said.
@@ -700,7 +727,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * One element of a stream, MessagePack.
@@ -724,7 +751,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 19);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -755,7 +782,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 20);
+  messageDesc(file_snakepit_v1_worker, 21);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -823,7 +850,7 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 21);
+  messageDesc(file_snakepit_v1_worker, 22);
 
 /**
  * @generated from message snakepit.v1.Cancelled
@@ -843,7 +870,7 @@ export type Cancelled = Message<"snakepit.v1.Cancelled"> & {
  * Use `create(CancelledSchema)` to create a new message.
  */
 export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 22);
+  messageDesc(file_snakepit_v1_worker, 23);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -905,7 +932,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 23);
+  messageDesc(file_snakepit_v1_worker, 24);
 
 /**
  * One entry of a traceback, outermost first.
@@ -939,7 +966,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 24);
+  messageDesc(file_snakepit_v1_worker, 25);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -968,7 +995,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 25);
+  messageDesc(file_snakepit_v1_worker, 26);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -987,7 +1014,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 26);
+  messageDesc(file_snakepit_v1_worker, 27);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
