@@ -36,7 +36,7 @@ class Bench {
     for (const command of DispatchMachine.transition(this.state, event, this.now)) if (command._tag === "Send") this.sent.push(command.id)
   }
 
-  offer(tool: string): void {
+  offer(tool: string, tenant = ""): void {
     this.say({
       _tag: "Offer",
       offer: {
@@ -49,7 +49,7 @@ class Bench {
         hardLimitMillis: undefined,
         blocking: undefined,
         session: undefined,
-        tenant: "",
+        tenant,
         deadline: undefined,
         queueTimeoutMillis: undefined,
         trace: undefined,
@@ -106,6 +106,16 @@ describe("prefetch: auto", () => {
     }
     assert.isAtLeast(bench.fill("quick"), 7)
     assert.isAtMost(bench.fill("quick"), 1 + Pace.longestMillis / 0.1)
+  })
+
+  it("sends less while tenants share the pool, and as much as before when one has it alone again", () => {
+    const bench = new Bench().learn("quick", 1)
+    bench.offer("quick", "other")
+    bench.now += 1
+    assert.strictEqual(bench.fill("quick"), 1 + Pace.mostAheadShared)
+    bench.now += Pace.sharedMillis
+    bench.done(1)
+    assert.strictEqual(bench.sent.length, 1 + Pace.mostAhead)
   })
 
   it("sends each of a worker's threads its share", () => {
