@@ -72,9 +72,9 @@ class Bench {
     return this
   }
 
-  /** How many of a hundred calls are on the worker. */
+  /** How many of two hundred calls are on the worker. */
   fill(tool: string): number {
-    for (let call = 0; call < 100; call++) this.offer(tool)
+    for (let call = 0; call < 200; call++) this.offer(tool)
     return this.sent.length
   }
 }
@@ -92,7 +92,7 @@ describe("prefetch: auto", () => {
     assert.strictEqual(bench.fill("quick"), 1)
   })
 
-  it("sends as much of a quick tool as covers two round trips, and no more than 64 calls", () => {
+  it("sends as much of a quick tool as covers two round trips, and no more than 128 calls", () => {
     assert.strictEqual(new Bench().learn("quick", 100).fill("quick"), 3) // a quarter of a millisecond at least
     assert.strictEqual(new Bench().learn("quick", 1).fill("quick"), 1 + Pace.mostAhead)
   })
