@@ -43,7 +43,7 @@ const maxTools = 1024
 /** 128: a message costs as much as some ten calls, and holds no more than were sent ahead (measured at 256 in flight: a third less than with 64). */
 export const mostAhead = 128
 
-/** 24: on the worker no turns are taken, so a tenant's next call waits behind these (measured: beside a heavy tenant its p99 is half of that with 64). */
+/** 24: on the worker no turns are taken, so a tenant's next call waits behind these (measured beside a heavy tenant: half the p99 of 64). */
 export const mostAheadShared = 24
 
 /** 100 ms: a tenant whose calls come one after the other shares the pool between them too. */
