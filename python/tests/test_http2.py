@@ -8,12 +8,15 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import hpack
 import pytest
 
+from snakepit._execution import Executor
 from snakepit._grpc import Call, OneRequest, Services, Status
 from snakepit._http2 import PREFACE, STREAMS, WINDOW_AT_FIRST, Code, Connection, Type
+from snakepit._lookout import Lookout
 
 PATIENCE = 10.0  # seconds for what comes in milliseconds; only a failing test waits so long
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/t/echo"), ("content-type", "application/grpc")]
@@ -34,7 +37,8 @@ class Peer:
         self.socket, served = socket.socketpair()
         self.socket.settimeout(PATIENCE)
         methods = {"/t/echo": echo, "/t/many": many, "/t/silent": lambda call: OneRequest(lambda *_: None, call)}
-        self.connection = Connection(served, Services(methods, limit).accept)
+        accept = partial(Services(methods, limit).accept, Lookout(Executor()))
+        self.connection = Connection(served, accept)
         self.thread = threading.Thread(target=self._run, args=(served,), daemon=True)
         self.thread.start()
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
@@ -43,7 +47,9 @@ class Peer:
 
     def _run(self, served: socket.socket) -> None:
         with served:
-            self.connection.run()
+            self.connection.start()
+            while self.connection.take():
+                pass
 
     def say(self, data: bytes) -> None:
         self.socket.sendall(data)

@@ -15,6 +15,7 @@ from snakepit import _wire
 from snakepit._catalogue import Catalogue
 from snakepit._execution import Executor
 from snakepit._grpc import Call, Status
+from snakepit._lookout import Lookout
 from snakepit._server import BrokenRule, Connect, Server
 from snakepit._tool import tool
 from worker_host import PATIENCE, TOKEN, WorkerProcess, opened
@@ -46,6 +47,7 @@ class Said:
 
     def __init__(self) -> None:
         self.limit = 1 << 20
+        self.lookout = Lookout(Executor())
         self.messages: deque[bytes] = deque()
         self.ended_with: tuple[Status, str] | None = None
 

@@ -17,7 +17,9 @@ thread-sensitive because libraries that touch signals work nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 import threading
 import time
 from collections import deque
@@ -27,12 +29,13 @@ from typing import Any
 from snakepit._functions import Functions, UnknownFunction
 from snakepit._inputs import Feed
 from snakepit._job import Job, Speaker
+from snakepit._lookout import WAKE_UPS, Lookout
 from snakepit._loop import Loop
 from snakepit._outbox import Outbox
 from snakepit._perform import perform
 from snakepit._tool import Tool, tool
 
-REMEMBERED_CALLS = 65_536  # far more than a host has in flight; bounds what refusing a second start costs
+REMEMBERED_CALLS = 32_768  # at least, and at most twice as many: far more than a host has in flight
 
 
 class AlreadyStarted(RuntimeError):
@@ -57,8 +60,9 @@ class Executor:
         self._quiet = threading.Condition(self._lock)
         # invariant: a job is in here from submit to its outcome
         self._jobs: dict[int, Job] = {}
-        # ids, the oldest first
-        self._started: dict[int, None] = {}
+        # the ids of those that have ended: the latest, and as many before them
+        self._ended: set[int] = set()
+        self._ended_before: set[int] = set()
         self._waiting: deque[Job] = deque()
         # came before all that are waiting, when the main thread was busy
         self._for_main: deque[Job] = deque()
@@ -66,8 +70,13 @@ class Executor:
         self._main_free = True
         self._main: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._main_thread = 0
-        # what a call that ran there has made room for
+        # what a call that ran there has made room for, or came when it read
         self._next_on_main: Job | None = None
+        self._lookout: Lookout | None = None
+        self.idle = False
+        self.performed = 0
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
         self._threads = 0
         self._on_threads = 0
         self._for_threads: queue.SimpleQueue[tuple[Job, Tool[..., Any]] | None] = queue.SimpleQueue()
@@ -87,7 +96,7 @@ class Executor:
             for job in jobs:
                 if self._closed or self._draining or job.outbox is self._held:
                     job.outbox.declined(job.id)
-                elif job.id in self._jobs or job.id in self._started:
+                elif job.id in self._jobs or job.id in self._ended or job.id in self._ended_before:
                     job.outbox.raised(job.id, _already_started(job))
                 else:
                     self._accept(job)
@@ -156,16 +165,37 @@ class Executor:
         """Lets the running calls finish and `run` return. Safe in a signal handler: takes no lock."""
         self._draining = True
         self._main.put(None)
+        self.wake()
+
+    def lead(self, lookout: Lookout) -> None:
+        """The main thread reads this connection when it has nothing to run, and no other."""
+        before, self._lookout = self._lookout, lookout
+        if before is not None and before is not lookout:
+            before.give_back()
+        self.wake()
+
+    def leave(self, lookout: Lookout) -> None:
+        if self._lookout is lookout:
+            self._lookout = None
+
+    def wake(self) -> None:
+        """Has the main thread look again for what there is to do."""
+        with contextlib.suppress(BlockingIOError):  # as many wake-ups as a socket holds are enough
+            self._wake.send(b"w")
 
     # -- the main thread -------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Performs calls until drained; what then still waits is declined."""
         self._main_thread = threading.get_ident()
+        job: Job | None = None
         while not self._draining:
-            job = self._main.get()
+            job = self._next()
             while job is not None and not self._draining:
-                outbox = job.outbox
+                outbox, lookout = job.outbox, self._lookout
+                if lookout is not None and not lookout.armed:
+                    lookout.arm()
+                self.performed += 1
                 if job.tool is None:
                     self._find(job)
                 else:
@@ -173,14 +203,31 @@ class Executor:
                 job, self._next_on_main = self._next_on_main, None
                 if job is None or job.outbox is not outbox:
                     outbox.push()
-            if job is not None:
-                job.claimed = False  # it has not begun, and is declined below
+        if self._lookout is not None:
+            self._lookout.give_back()
+        if job is not None:
+            job.claimed = False  # it has not begun, and is declined below
         with self._lock:
             self._closed = True
             self._decline(list(self._jobs.values()))
             self._wait_until_quiet(or_closed=False)
             for _ in range(self._threads):
                 self._for_threads.put(None)
+
+    def _next(self) -> Job | None:
+        """What to run next, None to drain; reads the connection of the session until there is something."""
+        while True:
+            job, self._next_on_main = self._next_on_main, None
+            if job is not None:
+                return job
+            self.idle = True  # before the look: who gives something from now on wakes this thread
+            if not self._main.empty():
+                self.idle = False
+                return self._main.get()
+            lookout = self._lookout
+            if lookout is None or not lookout.lead(self._woken):
+                self._woken.recv(WAKE_UPS)
+            self.idle = False
 
     def _find(self, job: Job) -> None:
         try:
@@ -211,6 +258,8 @@ class Executor:
 
     def wait(self, job: Job, ready: Callable[[], bool]) -> bool:
         """Returns True when `ready` holds, False when the call is to stop."""
+        if job.for_main and self._lookout is not None:
+            self._lookout.look()
         with self._lock:
             if job.changed is None:
                 job.changed = threading.Condition(self._lock)
@@ -226,9 +275,9 @@ class Executor:
         """Its outcome was said."""
         with self._lock:
             del self._jobs[job.id]
-            self._started[job.id] = None
-            if len(self._started) > REMEMBERED_CALLS:
-                del self._started[next(iter(self._started))]
+            self._ended.add(job.id)
+            if len(self._ended) >= REMEMBERED_CALLS:
+                self._ended, self._ended_before = set(), self._ended
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
@@ -274,6 +323,8 @@ class Executor:
                 self._next_on_main = job
             else:
                 self._main.put(job)
+                if self.idle:
+                    self.wake()
             return
         assert job.tool is not None
         if job.tool.asynchronous:

@@ -20,6 +20,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from snakepit._http2 import Code, Headers, Receiver, Stream
+from snakepit._lookout import Lookout
 
 PREFIX_BYTES = 5  # of a message: compressed or not, and its length
 UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}  # of grpc-timeout
@@ -47,7 +48,7 @@ class Status(enum.IntEnum):
 
 
 class Handler(Protocol):
-    """Hears one call, on the thread that reads its connection."""
+    """Hears one call, from whoever reads its connection."""
 
     def message(self, message: bytes) -> None:
         """The next message of the client."""
@@ -62,10 +63,12 @@ class Handler(Protocol):
 class Call:
     """One call of a client; what it says may be said from any thread, after its end it does nothing.
 
-    `deadline` is on the monotonic clock; `limit` bounds the messages of the client, in bytes.
+    `deadline` is on the monotonic clock; `limit` bounds the messages of the client, in bytes; `lookout` reads its
+    connection.
     """
 
-    def __init__(self, stream: Stream, headers: Headers, limit: int) -> None:
+    def __init__(self, stream: Stream, headers: Headers, limit: int, lookout: Lookout) -> None:
+        self.lookout = lookout
         self._stream = stream
         self._metadata = headers
         self._headers_said = False
@@ -143,9 +146,9 @@ class Services:
         self._methods = {path.encode(): method for path, method in methods.items()}
         self._limit = limit
 
-    def accept(self, stream: Stream, headers: Headers) -> Receiver | None:
+    def accept(self, lookout: Lookout, stream: Stream, headers: Headers) -> Receiver | None:
         """What a connection asks for each stream."""
-        call = Call(stream, headers, self._limit)
+        call = Call(stream, headers, self._limit, lookout)
         if _first(headers, b":method") != b"POST" or not _first(headers, b"content-type").startswith(
             b"application/grpc"
         ):

@@ -1,6 +1,6 @@
 """The server's end of an HTTP/2 connection (RFC 9113), as much of it as gRPC needs: frames, flow control, streams.
 
-    reader thread                                        whoever has something to say
+    whoever reads                                        whoever has something to say
      │ recv ─▶ frames ─▶ headers, data, end ─▶ Receiver    │ Stream.headers, .data, .reset
      │           └─▶ settings, ping, window ──┐            │
      ▼                                        ▼            ▼
@@ -35,6 +35,9 @@ HEADER_BYTES = 64 * 1024  # of one request, compressed and not; gRPC itself take
 STREAMS = 32  # at once: one session, old ones going away, and calls of other clients
 UNREAD_ANSWERS = 1000  # to pings and settings, behind a full socket: then a peer only wants our memory
 PARTS = 512  # buffers in one system call; Linux takes 1024
+
+HEAD_BYTES = 9  # of a frame
+unpack_head = struct.Struct("!IBI").unpack_from
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -154,7 +157,11 @@ class Connection:
         self._sends_rest = False
         self._unread_answers = 0
         self._over = False
-        # of the reader
+        # of whoever reads
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._begun = self._filled = 0
+        self._prefaced = False
         self._last = 0
         self._block: tuple[int, int, bytearray] | None = None
         self._taken = 0
@@ -169,30 +176,37 @@ class Connection:
             PUSH_PROMISE: self._push_promise,
         }
 
-    # -- the reader's thread ---------------------------------------------------------------------------------------
+    # -- whoever reads ---------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Reads until the connection is over; every stream has then ended or was lost."""
+    def start(self) -> None:
+        """Says what the server's settings are."""
+        settings = struct.pack(
+            "!HIHIHI",
+            *(MAX_CONCURRENT_STREAMS, STREAMS, INITIAL_WINDOW_SIZE, WINDOW, MAX_HEADER_LIST_SIZE, HEADER_BYTES),
+        )
+        with self._lock:
+            self._send(_head(len(settings), SETTINGS, 0, 0) + settings)
+            self._send(_window_update(0, WINDOW - WINDOW_AT_FIRST))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def take(self) -> bool:
+        """Takes in what comes next, by one thread at a time; False: it is over, and so is every stream."""
         try:
-            with self._lock:
-                settings = struct.pack(
-                    "!HIHIHI",
-                    *(MAX_CONCURRENT_STREAMS, STREAMS, INITIAL_WINDOW_SIZE, WINDOW, MAX_HEADER_LIST_SIZE, HEADER_BYTES),
-                )
-                self._send(_head(len(settings), SETTINGS, 0, 0) + settings)
-                self._send(_window_update(0, WINDOW - WINDOW_AT_FIRST))
-            self._read()
+            if self._read():
+                return True
         except ConnectionFailed as failed:
             self._go_away(failed.code, str(failed))
         except OSError:
             pass
-        finally:
-            self.close()
-            for stream in list(self._streams.values()):
-                self._lose(stream)
+        self.close()
+        for stream in list(self._streams.values()):
+            self._lose(stream)
+        return False
 
     def close(self) -> None:
-        """Ends the connection at once; `run` returns."""
+        """Ends the connection at once."""
         with self._lock:
             self._over = True
             self._unsent.clear()
@@ -212,36 +226,36 @@ class Connection:
             if not self._is_all_sent():
                 self._all_sent.wait_for(self._is_all_sent, timeout)
 
-    def _read(self) -> None:
-        buffer = bytearray(BUFFER_BYTES)
-        view = memoryview(buffer)
-        receive, head = self._socket.recv_into, struct.Struct("!IBI").unpack_from
-        begin, end = 0, 0
-        prefaced = False
-        while taken := receive(view[end:]):
-            end += taken
-            if not prefaced:
-                if end < len(PREFACE) and PREFACE.startswith(buffer[:end]):
-                    continue
-                if not buffer.startswith(PREFACE):
-                    raise ConnectionFailed(Code.PROTOCOL_ERROR, "expected the connection preface of HTTP/2")
-                prefaced, begin = True, len(PREFACE)
-            while end - begin >= 9:
-                size_and_type, flags, id = head(buffer, begin)
-                size = size_and_type >> 8
-                if size > FRAME_BYTES:
-                    raise ConnectionFailed(Code.FRAME_SIZE_ERROR, f"a frame of {size} bytes, at most {FRAME_BYTES} fit")
-                after = begin + 9 + size
-                if after > end:
-                    break
-                self._frame(size_and_type & 0xFF, flags, id & 0x7FFF_FFFF, view[begin + 9 : after])
-                begin = after
-            if begin == end:
-                begin = end = 0
-            elif BUFFER_BYTES - end < FRAME_BYTES + 9:
-                rest = bytes(view[begin:end])
-                begin, end = 0, len(rest)
-                view[:end] = rest
+    def _read(self) -> bool:
+        taken = self._socket.recv_into(self._view[self._filled :])
+        if not taken:
+            return False
+        view, begin, end = self._view, self._begun, self._filled + taken
+        if not self._prefaced:
+            if end < len(PREFACE) and PREFACE.startswith(self._buffer[:end]):
+                self._filled = end
+                return True
+            if not self._buffer.startswith(PREFACE):
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "expected the connection preface of HTTP/2")
+            self._prefaced, begin = True, len(PREFACE)
+        while end - begin >= HEAD_BYTES:
+            size_and_type, flags, id = unpack_head(view, begin)
+            size = size_and_type >> 8
+            if size > FRAME_BYTES:
+                raise ConnectionFailed(Code.FRAME_SIZE_ERROR, f"a frame of {size} bytes, at most {FRAME_BYTES} fit")
+            after = begin + HEAD_BYTES + size
+            if after > end:
+                break
+            self._frame(size_and_type & 0xFF, flags, id & 0x7FFF_FFFF, view[begin + HEAD_BYTES : after])
+            begin = after
+        if begin == end:
+            begin = end = 0
+        elif BUFFER_BYTES - end < FRAME_BYTES + HEAD_BYTES:
+            rest = bytes(view[begin:end])
+            begin, end = 0, len(rest)
+            view[:end] = rest
+        self._begun, self._filled = begin, end
+        return True
 
     def _frame(self, type: int, flags: int, id: int, payload: memoryview) -> None:
         if self._block is not None and (type != CONTINUATION or id != self._block[0]):

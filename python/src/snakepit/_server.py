@@ -1,7 +1,7 @@
 """The gRPC service of a worker: one session with one stream at a time, on a Unix socket of its own.
 
     host                                     worker
-     │ Hello ──────────────────────────────▶ │ the connection's thread: checks, queues, cancels, answers pings
+     │ Hello ──────────────────────────────▶ │ whoever reads: checks, queues, cancels, answers pings
      │ ◀──────────────────────────── Welcome │
      │ batch 1: Call 1, Call 2, Ping ──────▶ │
      │ ◀──── response 1, read 1: Pong, Started 1 │ main thread: runs the tools, and sends what they say
@@ -22,6 +22,7 @@ import socket as sockets
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 
 from google.protobuf.message import DecodeError
@@ -34,6 +35,7 @@ from snakepit._grpc import Call, Services, Status
 from snakepit._health import Health
 from snakepit._http2 import Connection
 from snakepit._job import Job
+from snakepit._lookout import Lookout
 from snakepit._outbox import NeverSaid
 from snakepit._session import HOLD_SECONDS, Session
 
@@ -134,13 +136,17 @@ class Server:
         if len(self._connections) >= CONNECTIONS:
             peer.close()
             return
-        connection = Connection(peer, self._services.accept)
+        lookout = Lookout(self._executor)
+        connection = Connection(peer, partial(self._services.accept, lookout))
         self._connections.add(connection)
-        threading.Thread(target=self._read, args=(connection, peer), name="snakepit-reader", daemon=True).start()
+        threading.Thread(
+            target=self._watch, args=(lookout, connection, peer), name="snakepit-lookout", daemon=True
+        ).start()
 
-    def _read(self, connection: Connection, peer: sockets.socket) -> None:
+    def _watch(self, lookout: Lookout, connection: Connection, peer: sockets.socket) -> None:
         with peer:
-            connection.run()
+            connection.start()
+            lookout.watch(connection)
         self._connections.discard(connection)
 
     # -- one stream ------------------------------------------------------------------------------------------------
@@ -237,6 +243,7 @@ class Server:
                 session.expiry = None
             stream.say(_wire.ConnectResponse(read=session.batch, frames=[_wire.WorkerFrame(welcome=welcome)]))
             session.outbox.attach(stream, read)
+        self._executor.lead(stream.lookout)
 
     def _expire(self, session: Session) -> None:
         with self._lock:
@@ -340,6 +347,7 @@ class Connect:
         self.session: Session | None = None
         self._server = server
         self._call = call
+        self.lookout = call.lookout
         self._most = call.limit
         self._over = False
         call.limit = HELLO_BYTES
