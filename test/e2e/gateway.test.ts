@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Event, EventBus, EventLog, Pool, Snakepit, type SnakepitConfig, Tree } from "snakepit"
+import { type Event, EventBus, EventLog, Payload, Pool, Snakepit, type SnakepitConfig, Tree } from "snakepit"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
 import { journal, linesOf } from "./fixtures/Journal.ts"
 import { config, root, until } from "./fixtures/Program.ts"
@@ -44,7 +44,10 @@ describe("a gateway on loopback", () => {
       Effect.gen(function*() {
         const { execute } = yield* connect
         const { codec } = yield* Pool.Pools
-        const { result } = yield* execute({ tool: "add", arguments: { case: "payload", value: codec.encode({ a: 20, b: 22 }) } })
+        const { result } = yield* execute({
+          tool: "add",
+          arguments: { case: "payload", value: Payload.whole(codec.encode({ a: 20, b: 22 })) }
+        })
         assert.strictEqual(codec.decode(result.value as Uint8Array), 42)
         const large = { tool: "add", arguments: { case: "json", value: "{\"a\":9007199254740993,\"b\":2}" } } as const
         assert.deepStrictEqual((yield* execute(large)).result, { case: "json", value: "9007199254740995" })

@@ -18,7 +18,10 @@ const pair = () => {
   const heard: Array<number> = []
   let broken = 0
   const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper: { catalogue: undefined } }
-  const session = new Session.Session({ process: { pid: process.pid, socket: "", token: "", reaped }, config }, worker.open)
+  const session = new Session.Session(
+    { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config },
+    worker.open
+  )
   session.listen({
     frame: (frame) => {
       if ("id" in frame) heard.push(frame.id)

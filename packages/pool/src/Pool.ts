@@ -51,6 +51,7 @@ import * as Stream from "effect/Stream"
 import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
 import * as Method from "./Method.ts"
+import type { Payload } from "./Payload.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Signature from "./Signature.ts"
 import type * as Tool from "./Tool.ts"
@@ -218,7 +219,7 @@ export interface UntypedOptions extends CallOptions {
  */
 export const call = (
   tool: string,
-  payload: Uint8Array,
+  payload: Payload,
   { pool = "default", ...options }: UntypedOptions = {}
 ): Effect.Effect<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
   Effect.flatMap(entryOf(pool), (entry) => {
@@ -229,7 +230,7 @@ export const call = (
 /** As {@link call}, of a tool that streams: each element is MessagePack. */
 export const stream = (
   tool: string,
-  payload: Uint8Array,
+  payload: Payload,
   { pool = "default", ...options }: UntypedOptions = {}
 ): Stream.Stream<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
   Stream.unwrap(Effect.map(entryOf(pool), (entry) => {

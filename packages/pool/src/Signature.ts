@@ -11,6 +11,7 @@ import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as CallError from "./CallError.ts"
+import type { Payload } from "./Payload.ts"
 import * as Tool from "./Tool.ts"
 import type { WireTool } from "./Wire.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
@@ -34,9 +35,9 @@ export interface Signature {
   readonly hardLimitMillis: number | undefined
   readonly blocking: boolean | undefined
   /** Without the stream of inputs. */
-  readonly encode: (payload: unknown) => Exit.Exit<Uint8Array, CallError.InvalidPayload>
+  readonly encode: (payload: unknown) => Exit.Exit<Payload, CallError.InvalidPayload>
   /** One element of the stream of inputs: its `position` from 0, its bytes within `limit`. */
-  readonly encodeInput: (element: unknown, position: number, limit: number) => Exit.Exit<Uint8Array, CallError.InvalidInput>
+  readonly encodeInput: (element: unknown, position: number, limit: number) => Exit.Exit<Payload, CallError.InvalidInput>
   /** A result, or an element of a stream. */
   readonly decode: (payload: Uint8Array) => Exit.Exit<unknown, CallError.InvalidResult>
   /** The error as the contract has it. */
@@ -123,8 +124,8 @@ export const untyped = (pool: string, tool: string, streams: boolean): Signature
   callTimeoutMillis: undefined,
   hardLimitMillis: undefined,
   blocking: undefined,
-  encode: (payload) => Exit.succeed(payload as Uint8Array),
-  encodeInput: (element) => Exit.succeed(element as Uint8Array),
+  encode: (payload) => Exit.succeed(payload as Payload),
+  encodeInput: (element) => Exit.succeed(element as Payload),
   decode: Exit.succeed,
   errorOf: (error) => error,
   mismatch: mismatch({ pool, tool, streams, input: undefined })

@@ -1,7 +1,7 @@
 /** Calls without a contract: bytes in, bytes out, and what the workers announce in place of annotations. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import { Pool } from "../src/index.ts"
+import { type Payload, Pool } from "../src/index.ts"
 import { ScriptedCodec } from "../src/testing/index.ts"
 import { after, begin, openPools, scoped } from "./OpenPools.ts"
 
@@ -27,7 +27,7 @@ describe("a call without a contract", () => {
   it.effect("fails with the same errors", () =>
     scoped(Effect.gen(function*() {
       const { provided } = yield* openPools({ pools: { default: { maxPayload: 1024 } } })
-      const tagOf = (tool: string, payload: Uint8Array, pool?: string) =>
+      const tagOf = (tool: string, payload: Payload.Payload, pool?: string) =>
         Effect.map(Effect.flip(Pool.call(tool, payload, { pool })), ({ _tag }) => _tag).pipe(provided)
       assert.strictEqual(yield* tagOf("nothing_of_the_kind", encode({})), "ToolNotFound")
       assert.strictEqual(yield* tagOf("ping", new Uint8Array(1025)), "PayloadTooLarge")

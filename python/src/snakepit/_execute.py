@@ -19,6 +19,7 @@ from snakepit._catalogue import Catalogue
 from snakepit._errors import describe
 from snakepit._execution import Executor
 from snakepit._job import Job
+from snakepit._pieces import Encoded, whole
 from snakepit._wire import ExecuteRequest, ExecuteResponse, PythonException
 
 AT_ONCE = 8  # each waits in a thread of the server; the streams have their own
@@ -61,11 +62,11 @@ class Answer:
     def flush(self, timeout: float) -> None:
         pass
 
-    def item(self, id: int, payload: bytes) -> None:
+    def item(self, id: int, payload: Encoded) -> None:
         self._say((grpc.StatusCode.INVALID_ARGUMENT, STREAMS))
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
-        self._say(payload)
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
+        self._say(whole(payload))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()

@@ -103,7 +103,7 @@ class Executor:
                 if job.wake is not None:
                     job.wake()
 
-    def give_input(self, id: int, payload: bytes) -> None:
+    def give_input(self, id: int, payload: bytes | memoryview) -> None:
         """One element of the stream of inputs of a call."""
         with self._lock:
             job = self._jobs.get(id)
@@ -222,6 +222,8 @@ class Executor:
                 self._started.discard(self._started_order.popleft())
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
+            if job.received is not None:
+                job.received.collect()
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
                 job.outbox.drained()
             self._let_go(job)

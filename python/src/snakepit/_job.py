@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from snakepit._inputs import Feed
+from snakepit._pieces import Encoded
+from snakepit._segments import Received
 from snakepit._tool import Tool
 
 
@@ -16,8 +18,8 @@ class Speaker(Protocol):
     """Where what becomes of calls is said, from any thread: the outbox of a session, or a test."""
 
     def started(self, id: int) -> None: ...
-    def item(self, id: int, payload: bytes) -> None: ...
-    def done(self, id: int, payload: bytes, micros: int) -> None: ...
+    def item(self, id: int, payload: Encoded) -> None: ...
+    def done(self, id: int, payload: Encoded, micros: int) -> None: ...
     def raised(self, id: int, exception: BaseException) -> None: ...
     def cancelled(self, id: int, how: str) -> None: ...
     def invalid(self, id: int, issue: str) -> None: ...
@@ -38,7 +40,7 @@ class Job:
 
     id: int
     tool: Tool[..., Any] | None
-    arguments: bytes
+    arguments: bytes | memoryview
     deadline: float | None
     credit: int
     skip: int
@@ -47,6 +49,8 @@ class Job:
     session: str = ""
     trace: bytes = b""
     function: str = ""
+    received: Received | None = None
+    """Where payloads of its host lie that did not come in frames."""
     for_main: bool = field(default=False, init=False)
     """It runs on the main thread."""
     claimed: bool = field(default=False, init=False)

@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snakepit._errors import describe
-from snakepit._wire import ConnectResponse, PythonException, WorkerFrame
+from snakepit._pieces import SHARED_BYTES, Encoded, whole
+from snakepit._segments import Written
+from snakepit._wire import ConnectResponse, Done, Item, PythonException, Shared, WorkerFrame
 
 RESPONSE_BYTES = (
     4 * 1024 * 1024
@@ -46,10 +48,11 @@ class Kind(enum.IntEnum):
     WANT = 4
     PONG = 5
     DRAINED = 6
-    FLUSH = 7
+    FREE = 7
+    FLUSH = 8
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FLUSH = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, FLUSH = Kind
 
 Said = tuple[Kind, int, Any]
 
@@ -70,9 +73,13 @@ class Writer:
 
 
 class Outbox:
-    """Frames for one session; methods may be called from any thread, after the end they do nothing."""
+    """Frames for one session; methods may be called from any thread, after the end they do nothing.
 
-    def __init__(self) -> None:
+    Large payloads go into `written`, where there is such.
+    """
+
+    def __init__(self, written: Written | None = None) -> None:
+        self._written = written
         self._said: deque[Said] = deque()
         # of all below; whoever speaks does without
         self._lock = threading.Lock()
@@ -88,14 +95,14 @@ class Outbox:
     def started(self, id: int) -> None:
         self._say((STARTED, id, None))
 
-    def item(self, id: int, payload: bytes) -> None:
-        self._say((ITEM, id, payload))
+    def item(self, id: int, payload: Encoded) -> None:
+        self._say((ITEM, id, self._placed(payload)))
 
     def want(self, id: int, elements: int) -> None:
         self._say((WANT, id, elements))
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
-        self._say((DONE, id, (payload, micros)))
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
+        self._say((DONE, id, (self._placed(payload), micros)))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
@@ -124,6 +131,10 @@ class Outbox:
 
     def drained(self) -> None:
         self._say((DRAINED, 0, None))
+
+    def free(self, segment: int) -> None:
+        """The host may write this segment again."""
+        self._say((FREE, segment, None))
 
     def read(self, batch: int) -> None:
         """Notes the batch; it is acknowledged by whatever is said next, or by `acknowledge`."""
@@ -258,8 +269,8 @@ class Outbox:
                 begun.pop(id, None)
                 done = add().done
                 done.id = id
-                done.payload, done.micros = value
-                room -= len(value[0])
+                payload, done.micros = value
+                room -= _put(done, payload)
             elif kind is FAILED:
                 begun.pop(id, None)
                 room -= _fail(add(), id, *value)
@@ -272,6 +283,13 @@ class Outbox:
         return self._first + len(self._kept) - 1
 
     # -- whoever speaks --------------------------------------------------------------------------------------------
+
+    def _placed(self, payload: Encoded) -> bytes | Shared:
+        if len(payload) >= SHARED_BYTES and self._written is not None:
+            segment = self._written.write(payload)
+            if segment is not None:
+                return Shared(segment=segment, length=len(payload))
+        return whole(payload)
 
     def _say(self, said: Said) -> None:
         if self._ended:
@@ -291,15 +309,26 @@ def _tell(begun: dict[int, None], add: Callable[[], WorkerFrame]) -> None:
 def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
     """Returns the size of its payload."""
     if kind is ITEM:
-        frame.item.id, frame.item.payload = id, value
-        return len(value)
+        frame.item.id = id
+        return _put(frame.item, value)
     if kind is WANT:
         frame.want.id, frame.want.elements = id, value
     elif kind is PONG:
         frame.pong.id = id
+    elif kind is FREE:
+        frame.free.segments.append(id)
     else:
         frame.drained.SetInParent()
     return 0
+
+
+def _put(message: Done | Item, payload: bytes | Shared) -> int:
+    """Returns how much of the frame it takes."""
+    if isinstance(payload, Shared):
+        message.shared.CopyFrom(payload)
+        return 0
+    message.payload = payload
+    return len(payload)
 
 
 def _fail(frame: WorkerFrame, id: int, reason: str, value: Any) -> int:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import inspect
-import sys
+import itertools
+import struct
 import typing
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
 import msgspec
 
+from snakepit import _ndarray
 from snakepit._integers import with_integers
+from snakepit._pieces import SHARED_BYTES, Buffer, Encoded, Pieces
 from snakepit._qualified import qualified_name
 
+T = TypeVar("T")
+
 FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose number is its low half
+MAP32, ARRAY32, BIN32 = 0xDF, 0xDD, 0xC6  # with their lengths in the four bytes that follow
 MAP16 = 0xDE  # of one with its number in the two bytes that follow: what JavaScript's codec writes, whatever the number
+
+LOOKED_THROUGH = 64  # members of a result that is a dict, list or tuple: those that hold a few large ones are short
 
 CARRIED = (
     "None, bool, int, float, str, bytes, list, tuple, set, dict, datetime, UUID, Decimal, Enum, dataclasses, "
@@ -63,7 +71,9 @@ class Payload:
         if self.input is not None:
             named = [parameter for parameter in named if parameter.name != self.input]
             self.input_type = next(iter(typing.get_args(_plain(hints[self.input]))), Any)
-            self._input_decoder = msgspec.msgpack.Decoder(self.input_type, dec_hook=_convert_argument)
+            self._input_decoder = msgspec.msgpack.Decoder(
+                self.input_type, dec_hook=_convert_argument, ext_hook=_ndarray.read
+            )
         self.parameters = [parameter.name for parameter in named]
         self._known = frozenset(self.parameters)
         self.required = frozenset(parameter.name for parameter in named if parameter.default is parameter.empty)
@@ -72,7 +82,7 @@ class Payload:
         }
         self._whole = None if self._open else self._decoder_of_all(hints)
 
-    def arguments(self, payload: bytes) -> dict[str, Any]:
+    def arguments(self, payload: bytes | memoryview) -> dict[str, Any]:
         """Keyword arguments from a MessagePack map (empty bytes are no arguments); raises InvalidArguments."""
         # all at once when they fit, which leaves out names that are unknown: then they are fewer than the map has
         if self._whole is not None and (entries := _entries(payload)) is not None:
@@ -80,7 +90,7 @@ class Payload:
                 fitting: dict[str, Any] = self._whole.decode(payload)
                 if len(fitting) == entries:
                     return fitting
-            except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError):
+            except UNFIT:
                 pass  # said below, with the name of the parameter
         values = self._decode(payload) if payload else {}
         self._check_names(values)
@@ -88,26 +98,54 @@ class Payload:
             if name in values:
                 try:
                     values[name] = _convert(values[name], expected)
-                except (msgspec.ValidationError, NotImplementedError) as problem:
+                except UNFIT as problem:
                     raise InvalidArguments(f"tool {self._tool!r}, parameter {name!r}: {problem}") from None
         return values
 
-    def element(self, payload: bytes) -> Any:
+    def element(self, payload: bytes | memoryview) -> Any:
         """One element of the stream of inputs; raises InvalidArguments."""
         try:
             return self._input_decoder.decode(payload)
         except msgspec.ValidationError:
             pass  # it may be a whole number that was written as a float
-        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
+        except UNFIT as problem:
             raise InvalidArguments(str(problem)) from None
         try:
-            return _convert(msgspec.msgpack.decode(payload), self.input_type)
-        except (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError) as problem:
+            return _convert(msgspec.msgpack.decode(payload, ext_hook=_ndarray.read), self.input_type)
+        except UNFIT as problem:
             raise InvalidArguments(str(problem)) from None
 
-    def encode(self, result: object) -> bytes:
-        """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry."""
+    def encode(self, result: object) -> Encoded:
+        """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry.
+
+        What is large and the result itself, or directly in a dict, list or tuple, is not copied.
+        """
+        if _is_large(result):
+            return Pieces(self._parts(result, 0))
+        if type(result) in CONTAINERS and len(result) <= LOOKED_THROUGH:  # type: ignore[arg-type]
+            members: Any = result.values() if isinstance(result, dict) else result
+            if any(map(_is_large, members)):
+                return Pieces(self._container(result))
         return self._encoder.encode(result)
+
+    def _container(self, result: Any) -> list[Buffer]:
+        is_map = isinstance(result, dict)
+        parts: list[Buffer] = [struct.pack(">BI", MAP32 if is_map else ARRAY32, len(result))]
+        at = len(parts[0])
+        for value in itertools.chain.from_iterable(result.items()) if is_map else result:
+            more = self._parts(value, at)
+            parts += more
+            at += sum(map(len, more))
+        return parts
+
+    def _parts(self, value: Any, at: int) -> list[Buffer]:
+        """MessagePack of a value that will be so many bytes into the payload."""
+        if not _is_large(value):
+            return [self._encoder.encode(value)]
+        if _ndarray.is_array(value):
+            return [*self._carried(_ndarray.write, value, at)]
+        elements = memoryview(value).cast("B") if isinstance(value, memoryview) else value
+        return [struct.pack(">BI", BIN32, len(elements)), elements]
 
     def _input(self, names: list[str], hints: dict[str, Any], *, asynchronous: bool) -> str | None:
         streams = [name for name in names if _origin(hints.get(name)) in (*SYNCHRONOUS, *ASYNCHRONOUS)]
@@ -132,13 +170,19 @@ class Payload:
             for name in self.parameters
         }
         try:
-            return msgspec.msgpack.Decoder(TypedDict(self._tool, fields), dec_hook=_convert_argument)  # type: ignore[operator]
+            return msgspec.msgpack.Decoder(
+                TypedDict(self._tool, fields),  # type: ignore[operator]
+                dec_hook=_convert_argument,
+                ext_hook=_ndarray.read,
+            )
         except TypeError:
             return None  # a type that msgspec does not know: told when the parameter is given
 
-    def _decode(self, payload: bytes) -> dict[str, Any]:
+    def _decode(self, payload: bytes | memoryview) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any])
+            values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any], ext_hook=_ndarray.read)
+        except _ndarray.NotCarried as problem:
+            raise InvalidArguments(f"tool {self._tool!r}: {problem}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
             raise InvalidArguments(
                 f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {problem}"
@@ -157,11 +201,17 @@ class Payload:
                 f"tool {self._tool!r}: {'; '.join(problems)}; it takes ({', '.join(self.parameters)})"
             )
 
+    def _carried(self, write: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return write(*arguments)
+        except _ndarray.NotCarried as problem:
+            raise TypeError(f"tool {self._tool!r} returned {problem}") from None
+
     def _convert_result(self, value: object) -> object:
-        numpy = sys.modules.get("numpy")
+        numpy = _ndarray.module()
         if numpy is not None:
             if isinstance(value, numpy.ndarray):
-                return value.tolist()
+                return self._carried(_ndarray.extension, value)
             # the item of a longdouble is a longdouble again
             if isinstance(value, numpy.generic) and not isinstance(item := value.item(), numpy.generic):
                 return item
@@ -171,7 +221,13 @@ class Payload:
         )
 
 
-def _entries(payload: bytes) -> int | None:
+def _is_large(value: Any) -> bool:
+    if isinstance(value, bytes | bytearray):
+        return len(value) >= SHARED_BYTES
+    return (isinstance(value, memoryview) or _ndarray.is_array(value)) and value.nbytes >= SHARED_BYTES
+
+
+def _entries(payload: bytes | memoryview) -> int | None:
     """How many entries a small map has; None of anything else."""
     if not payload:
         return None
@@ -180,6 +236,8 @@ def _entries(payload: bytes) -> int | None:
     return payload[0] & 0x0F if payload[0] & 0xF0 == FIXMAP else None
 
 
+UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError, _ndarray.NotCarried)
+CONTAINERS = frozenset((dict, list, tuple))
 SYNCHRONOUS = (Iterator, Iterable)
 ASYNCHRONOUS = (AsyncIterator, AsyncIterable)
 
@@ -201,9 +259,9 @@ def _convert(value: object, expected: Any) -> object:
 
 
 def _convert_argument(expected: Any, value: object) -> object:
-    numpy = sys.modules.get("numpy")
+    numpy = _ndarray.module()
     if numpy is not None and (typing.get_origin(expected) or expected) is numpy.ndarray:
-        return numpy.asarray(value)
+        return _ndarray.fit(expected, value)
     raise NotImplementedError(
         f"the annotation {expected!r} names a type that cannot arrive as MessagePack; annotate with one of: {CARRIED}"
     )

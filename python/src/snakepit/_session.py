@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass, field
 
 from snakepit._outbox import Outbox, Writer
+from snakepit._segments import Received, Written
 from snakepit._wire import ConnectResponse
 
 HOLD_SECONDS = 30.0  # far longer than a living host takes to dial again, even one that was held up
@@ -38,6 +39,8 @@ class Session:
     id: int
     max_payload: int
     outbox: Outbox = field(default_factory=Outbox)
+    received: Received | None = None
+    written: Written | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     batch: int = 0
     stream: Stream | None = None

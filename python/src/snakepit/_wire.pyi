@@ -40,6 +40,7 @@ class HostFrame(Message):
     drain: Drain
     input: Input
     input_end: InputEnd
+    free: Free
     def __init__(
         self,
         *,
@@ -51,6 +52,7 @@ class HostFrame(Message):
         drain: Drain = ...,
         input: Input = ...,
         input_end: InputEnd = ...,
+        free: Free = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -63,6 +65,7 @@ class WorkerFrame(Message):
     refused: Refused
     drained: Drained
     want: Want
+    free: Free
     def __init__(
         self,
         *,
@@ -75,6 +78,7 @@ class WorkerFrame(Message):
         refused: Refused = ...,
         drained: Drained = ...,
         want: Want = ...,
+        free: Free = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -85,6 +89,8 @@ class Hello(Message):
     session: int
     contract_hash: bytes
     resume: bool
+    segments: str
+    segment_bytes: int
     def __init__(
         self,
         *,
@@ -95,6 +101,8 @@ class Hello(Message):
         session: int = ...,
         contract_hash: bytes = ...,
         resume: bool = ...,
+        segments: str = ...,
+        segment_bytes: int = ...,
     ) -> None: ...
 
 class Welcome(Message):
@@ -147,6 +155,15 @@ class Tool(Message):
         input: str = ...,
     ) -> None: ...
 
+class Shared(Message):
+    segment: int
+    length: int
+    def __init__(self, *, segment: int = ..., length: int = ...) -> None: ...
+
+class Free(Message):
+    segments: RepeatedScalarFieldContainer[int]
+    def __init__(self, *, segments: Iterable[int] = ...) -> None: ...
+
 class Call(Message):
     id: int
     tool: int
@@ -157,6 +174,7 @@ class Call(Message):
     session: str
     trace: bytes
     function: str
+    shared: Shared
     def __init__(
         self,
         *,
@@ -169,6 +187,7 @@ class Call(Message):
         session: str = ...,
         trace: bytes = ...,
         function: str = ...,
+        shared: Shared = ...,
     ) -> None: ...
 
 class Cancel(Message):
@@ -191,7 +210,8 @@ class Pong(Message):
 class Input(Message):
     id: int
     payload: bytes
-    def __init__(self, *, id: int = ..., payload: bytes = ...) -> None: ...
+    shared: Shared
+    def __init__(self, *, id: int = ..., payload: bytes = ..., shared: Shared = ...) -> None: ...
 
 class InputEnd(Message):
     id: int
@@ -213,13 +233,15 @@ class Started(Message):
 class Item(Message):
     id: int
     payload: bytes
-    def __init__(self, *, id: int = ..., payload: bytes = ...) -> None: ...
+    shared: Shared
+    def __init__(self, *, id: int = ..., payload: bytes = ..., shared: Shared = ...) -> None: ...
 
 class Done(Message):
     id: int
     payload: bytes
     micros: int
-    def __init__(self, *, id: int = ..., payload: bytes = ..., micros: int = ...) -> None: ...
+    shared: Shared
+    def __init__(self, *, id: int = ..., payload: bytes = ..., micros: int = ..., shared: Shared = ...) -> None: ...
 
 class Failed(Message):
     id: int

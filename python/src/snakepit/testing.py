@@ -33,6 +33,7 @@ from snakepit._errors import describe
 from snakepit._execution import Executor
 from snakepit._functions import Functions
 from snakepit._job import Job
+from snakepit._pieces import Encoded, whole
 
 MAX_PAYLOAD = 16 * 1024 * 1024  # as a pool has it by default
 CREDIT = 64  # likewise
@@ -244,14 +245,14 @@ class _Ears:
     def started(self, id: int) -> None:
         self._hear("started", id)
 
-    def item(self, id: int, payload: bytes) -> None:
-        self._hear("item", id, payload)
+    def item(self, id: int, payload: Encoded) -> None:
+        self._hear("item", id, whole(payload))
 
     def want(self, id: int, elements: int) -> None:
         self._hear("want", id, elements)
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
-        self._hear("done", id, payload)
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
+        self._hear("done", id, whole(payload))
 
     def raised(self, id: int, exception: BaseException) -> None:
         self._hear("exception", id, exception)

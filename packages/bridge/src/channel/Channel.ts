@@ -150,7 +150,7 @@ const toolOf = (tool: Tool, contract: string | undefined): Wire.WireTool => ({
 /** uint32: 49 days. */
 const longestMillis = 0xffff_ffff
 
-const wire = (pid: number, { outbox, probe, welcome }: Session.Session): Wire.Wire => {
+const wire = (pid: number, { outbox, probe, segments, welcome }: Session.Session): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
   const contract = Buffer.from(welcome.catalogueHash).toString("hex") || undefined
   return {
@@ -163,7 +163,7 @@ const wire = (pid: number, { outbox, probe, welcome }: Session.Session): Wire.Wi
         id,
         tool: known ?? 0,
         function: known === undefined ? tool : "",
-        payload,
+        payload: segments.place(payload),
         deadlineMillis: Math.min(longestMillis, Math.ceil(deadlineMillis)),
         credit,
         skip,
@@ -173,7 +173,7 @@ const wire = (pid: number, { outbox, probe, welcome }: Session.Session): Wire.Wi
     },
     cancel: (id) => outbox.say().cancel(id),
     credit: (id, elements) => outbox.say().credit(id, elements),
-    input: (id, payload) => outbox.say().input(id, payload),
+    input: (id, payload) => outbox.say().input(id, segments.place(payload)),
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
     probe
   }

@@ -1,8 +1,8 @@
 /**
- * Payloads as JSON, for clients without MessagePack. Integers are exact beyond 2^53 too, bytes become base64; what JSON cannot say (NaN, infinities)
+ * Payloads as JSON, for clients without MessagePack. Integers are exact beyond 2^53 too, bytes become base64, arrays lists; what JSON cannot say (NaN, infinities)
  * is an error and not `null`.
  */
-import type { WorkerRuntime } from "@snakepit/pool"
+import { NdArray, Payload, type WorkerRuntime } from "@snakepit/pool"
 import * as Result from "effect/Result"
 
 // Node has both, and TypeScript's library not yet
@@ -22,7 +22,7 @@ export const toPayload = (codec: WorkerRuntime.PayloadCodec, text: string): Resu
       if (typeof value !== "object" || value === null || Array.isArray(value)) {
         throw new TypeError("an object of keyword arguments is expected")
       }
-      return codec.encode(value)
+      return Payload.whole(codec.encode(value))
     },
     catch: detailOf
   })
@@ -34,6 +34,7 @@ export const fromPayload = (codec: WorkerRuntime.PayloadCodec, payload: Uint8Arr
       JSON.stringify(codec.decode(payload), function(this: Readonly<Record<string, unknown>>, key, value: unknown) {
         const held = this[key] // before `toJSON`, which bytes have
         if (held instanceof Uint8Array) return Buffer.from(held).toString("base64")
+        if (held instanceof NdArray.NdArray) return NdArray.toLists(held)
         if (typeof value === "bigint") return rawJSON(String(value))
         if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`JSON has no ${value}: ask with MessagePack`)
         return value

@@ -4,7 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf"
 import type * as grpc from "@grpc/grpc-js"
-import { CallError, Pool, type Wire } from "@snakepit/pool"
+import { CallError, Payload, Pool, type Wire } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -48,7 +48,7 @@ const admit = (request: Request, streams: boolean): Effect.Effect<Uint8Array, Fa
       case "payload":
         return request.arguments.value
       case undefined:
-        return codec.encode({})
+        return Payload.whole(codec.encode({}))
       case "json": {
         const payload = Json.toPayload(codec, request.arguments.value)
         return Result.isSuccess(payload)

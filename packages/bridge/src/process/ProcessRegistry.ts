@@ -28,6 +28,7 @@ import * as JournalFile from "./JournalFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
+import * as SharedFolder from "./SharedFolder.ts"
 import * as StaleRun from "./StaleRun.ts"
 import * as StartSweep from "./StartSweep.ts"
 
@@ -60,6 +61,8 @@ export interface ProcessRegistry {
   readonly leaked: (id: string) => void
   /** The cgroup for the workers of a pool, to be handed to its Reaper. */
   readonly cgroup: (pool: string) => Present<{ readonly folder: string }>
+  /** The folder of the run in shared memory. */
+  readonly shared: Present<{ readonly folder: string }>
   /** Where the entries are kept for the next start. */
   readonly journal: Present<{ readonly path: string }>
   /** Says in the journal that the host lives. */
@@ -102,6 +105,7 @@ const openJournal = (
   runId: string,
   dataFolder: DataFolder.DataFolder,
   folder: string,
+  shared: Present<{ readonly folder: string }>,
   cgroup: Present<{ readonly folder: string }>,
   entries: ReadonlyMap<string, RunJournal.ProcessEntry>
 ) =>
@@ -125,6 +129,7 @@ const openJournal = (
           pid: process.pid,
           startTicks: self.startTicks,
           folder,
+          ...("folder" in shared ? { shared: shared.folder } : {}),
           ...("folder" in cgroup ? { cgroup: cgroup.folder } : {})
         },
         onTrouble: (detail) =>
@@ -148,7 +153,8 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
   const entries = new Map<string, RunJournal.ProcessEntry>()
   const cgroup = yield* openCgroup(runId, settings)
   const folder = yield* RunFolder.make(Object.entries(settings.pools).map(([pool, { size }]) => ({ pool, size })))
-  const journal = yield* openJournal(runId, dataFolder, folder, cgroup, entries)
+  const shared = yield* SharedFolder.make()
+  const journal = yield* openJournal(runId, dataFolder, folder, shared, cgroup, entries)
   const change = (line: RunJournal.Line): void => {
     RunJournal.apply(entries, line)
     if ("append" in journal) journal.append(line)
@@ -165,6 +171,7 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
     taken: (id, by) => change({ taken: id, by }),
     leaked: (id) => change({ leaked: id }),
     cgroup: (pool) => "folder" in cgroup ? { folder: join(cgroup.folder, pool) } : cgroup,
+    shared,
     journal,
     touch: () => "touch" in journal ? journal.touch() : undefined
   }

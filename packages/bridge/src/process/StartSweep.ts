@@ -104,8 +104,10 @@ const finish = (journal: RunJournal.RunJournal): Effect.Effect<Ended> =>
     )
     // after those that can be named: what is still in there has hidden from everything else
     const hidden = cgroup === undefined ? 0 : yield* Cgroup.end(cgroup, runId)
-    const { folder } = journal.header
-    if (folder !== undefined) yield* Effect.sync(() => RunFolder.removeOf(folder))
+    const { folder, shared } = journal.header
+    yield* Effect.sync(() => {
+      for (const left of [folder, shared]) if (left !== undefined) RunFolder.removeOf(left)
+    })
     return { killed: killed.size + hidden, left }
   })
 
