@@ -199,6 +199,11 @@ export class Host {
     return Observer.isAlive(this.identity) || [...this.seen.values()].some(Observer.isAlive)
   }
 
+  /** The folder of its run in shared memory is there. */
+  get hasSegments(): boolean {
+    return this.runId !== undefined && existsSync(`/dev/shm/snakepit-${this.runId}`)
+  }
+
   events(): ReadonlyArray<Event.Event> {
     return this.told.events.read(this.file("events.jsonl"), (text) => text.trimEnd().split("\n").map((line) => JSON.parse(line)))
   }

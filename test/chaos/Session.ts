@@ -275,6 +275,7 @@ export class Session {
     const all = { ...account, survivors: left.length, escalations }
     this.counts = Object.fromEntries(columns.map((column) => [column, this.counts[column] + all[column]])) as Counts
     return [
+      ...(host.hasEnded && host.hasSegments ? ["its folder in shared memory is still there"] : []),
       ...(left.length === 0 ? [] : [`${left.length} processes were left after ${goneMillis} ms:\n    ${told(left)}`]),
       ...(problems.length === 0 ? [] : [`the account of the calls is not sound:\n    ${problems.slice(0, 10).join("\n    ")}`])
     ]

@@ -3,27 +3,31 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, type Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
-import { readdirSync, statSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import type { Socket } from "node:net"
 import { join } from "node:path"
 import { type EventBus, NdArray, Pool, Snakepit } from "snakepit"
-import { config, start, until } from "./fixtures/Program.ts"
+import { config, start, survivors, until } from "./fixtures/Program.ts"
 import { pidOf, recorder } from "./fixtures/Recorder.ts"
 import { Tools } from "./fixtures/Tools.ts"
 
-const memory = "/dev/shm"
+const folderOf = (runId: string): string => join("/dev/shm", `snakepit-${runId}`)
 
-/** Folders of runs. */
-const runs = (): ReadonlyArray<string> => readdirSync(memory).filter((name) => name.startsWith("snakepit-")).sort()
-
-/** Segments of the runs that were not there `before`, with their sizes. */
-const segments = (before: ReadonlyArray<string>): ReadonlyMap<string, number> =>
+/** Segments of a run by name, with their sizes. */
+const segmentsOf = (runId: string): ReadonlyMap<string, number> =>
   new Map(
-    runs().filter((run) => !before.includes(run)).flatMap((run) =>
-      readdirSync(join(memory, run), { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry): [string, number] => [entry.name, statSync(join(entry.parentPath, entry.name)).size])
-    )
+    readdirSync(folderOf(runId), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry): [string, number] => [entry.name, statSync(join(entry.parentPath, entry.name)).size])
+  )
+
+/** The run that a program is in. */
+const here = Effect.map(Snakepit.Snakepit, ({ runId }) => runId)
+
+/** Its Reapers, by their command lines. */
+const reapersOf = async (runId: string): Promise<ReadonlyArray<number>> =>
+  (await survivors(runId)).filter(({ pid }) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("snakepit_reaper")).map(({ pid }) =>
+    pid
   )
 
 const mib = 1024 * 1024
@@ -51,16 +55,17 @@ const scoped = <E>(
 
 describe("large payloads", () => {
   it.live("travel in segments that are used again, and leave nothing", () => {
-    const before = runs()
+    let runId = ""
     return scoped(Effect.gen(function*() {
+      runId = yield* here
       const { echo } = yield* Pool.client(Tools)
       for (const bytes of [65_536, 100_000, 3 * mib, 20 * mib, 70_000, 3 * mib]) {
         assert.isTrue(same(yield* echo({ data: data(bytes, bytes) }), data(bytes, bytes)))
       }
-      const sizes = segments(before)
+      const sizes = segmentsOf(runId)
       assert.isAtMost([...sizes.keys()].filter((name) => name.startsWith("h")).length, 4)
       assert.isAbove(sizes.size, 2)
-    })).pipe(Effect.tap(() => Effect.sync(() => assert.deepStrictEqual(runs(), before))))
+    })).pipe(Effect.tap(() => Effect.sync(() => assert.isFalse(existsSync(folderOf(runId))))))
   })
 
   it.live("stay what they are for as long as their caller holds them", () =>
@@ -77,7 +82,6 @@ describe("large payloads", () => {
 
   it.live("travel in frames when the segments are full, or there are none", () =>
     Effect.gen(function*() {
-      const before = runs()
       for (const sharedMemory of [0, 2 * mib]) {
         yield* scoped(
           Effect.gen(function*() {
@@ -88,7 +92,7 @@ describe("large payloads", () => {
               { concurrency: 8 }
             )
             assert.notInclude(results, false)
-            const total = [...segments(before).values()].reduce((sum, size) => sum + size, 0)
+            const total = [...segmentsOf(yield* here).values()].reduce((sum, size) => sum + size, 0)
             assert.isAtMost(total, sharedMemory)
             assert.strictEqual(total > 0, sharedMemory > 0)
           }),
@@ -106,7 +110,7 @@ describe("large payloads", () => {
       Effect.gen(function*() {
         const { echo } = yield* Pool.client(Tools)
         const ledger = Pool.ledger()
-        for (let round = 0; round < 10; round++) {
+        for (let round = 0; round < 4; round++) {
           const calls = yield* Effect.forEach(
             [1, 2, 3, 4],
             (n) => Effect.forkChild(echo({ data: data(mib + n, n) }), { startImmediately: true })
@@ -115,7 +119,7 @@ describe("large payloads", () => {
           dialled.at(-1)!.destroy()
           for (const [index, call] of calls.entries()) assert.isTrue(same(yield* Fiber.join(call), data(mib + index + 1, index + 1)))
         }
-        assert.include(yield* ledger, { completed: 40, failed: 0, retried: 0, twice: 0 })
+        assert.include(yield* ledger, { completed: 16, failed: 0, retried: 0, twice: 0 })
       }),
       {},
       { ...one, prefetch: 4, restart: { worker: { maxRestarts: 100 } } }
@@ -124,46 +128,50 @@ describe("large payloads", () => {
     )
   })
 
-  it.live("of a worker that is killed while they are out are gone with it", () => {
-    const before = runs()
-    return scoped(
+  it.live("of a worker that is killed while they are out are gone with it", () =>
+    scoped(
       Effect.gen(function*() {
+        const runId = yield* here
         const { awaitEvent } = yield* recorder(0)
         const { echo, nap } = yield* Pool.client(Tools)
         yield* echo({ data: data(4 * mib) })
         const running = yield* Effect.forkChild(nap({ seconds: 600 }), { startImmediately: true })
         const waiting = yield* Effect.forkChild(Effect.exit(echo({ data: data(8 * mib) })), { startImmediately: true })
-        yield* Effect.promise(() => until(() => segments(before).size, (count) => count >= 3))
+        yield* Effect.promise(() => until(() => segmentsOf(runId).size, (count) => count >= 3))
         process.kill(yield* pidOf(0), "SIGKILL")
         yield* awaitEvent("snakepit.worker_supervisor.recover")
         yield* Fiber.interrupt(running)
         yield* Fiber.await(waiting)
-        yield* Effect.promise(() =>
-          until(
-            () => runs().filter((run) => !before.includes(run)).flatMap((run) => readdirSync(join(memory, run))).length,
-            (left) => left === 1
-          )
-        )
+        yield* Effect.promise(() => until(() => readdirSync(folderOf(runId)).length, (left) => left === 1))
       }),
       {},
       { ...one, prefetch: 2 }
-    )
-  })
+    ))
 
-  it("of a host that is killed are gone after the next start", async () => {
-    const before = runs()
+  it("of a host that is killed are gone with its workers, and with the Reaper killed too, after the next start", async () => {
     const settings = JSON.stringify(config())
     const first = start([settings, "large"])
+    const killed = await first.said("run")
     await first.said("ready")
-    assert.isAtLeast(segments(before).size, 2)
+    assert.strictEqual(segmentsOf(killed).size, 2)
     first.child.kill("SIGKILL")
     await first.ended
+    assert.isFalse(await until(() => existsSync(folderOf(killed)), (is) => !is))
+
     const second = start([settings, "large"])
+    const runId = await second.said("run")
     await second.said("ready")
-    assert.lengthOf(runs().filter((run) => !before.includes(run)), 1)
-    second.child.kill("SIGTERM")
+    for (const pid of await reapersOf(runId)) process.kill(pid, "SIGSTOP")
+    second.child.kill("SIGKILL")
+    for (const pid of await reapersOf(runId)) process.kill(pid, "SIGKILL")
     await second.ended
-    assert.deepStrictEqual(runs(), before)
+    assert.strictEqual(segmentsOf(runId).size, 2)
+
+    const third = start([settings, "wait"])
+    await third.said("run")
+    assert.isFalse(existsSync(folderOf(runId)))
+    third.child.kill("SIGTERM")
+    await third.ended
   })
 })
 

@@ -35,7 +35,8 @@ const plain = (value: unknown): unknown => {
 
 describe("MessagePack", () => {
   it.prop("brings plain values back", { value: Schema.Json }, ({ value }) => {
-    if (/\\ud[89a-f]/.test(JSON.stringify(value))) return // half a character, which a contract refuses
+    // half a character, which a contract refuses, and a name that msgpackr keeps from becoming a prototype
+    if (/\\ud[89a-f]|__proto__/.test(JSON.stringify(value))) return
     const back = there({ value, bytes: Uint8Array.of(1) })
     assert.deepStrictEqual(JSON.stringify(back), JSON.stringify({ value, bytes: Buffer.of(1) }))
   }, { arbitrary: { runs: 500 } })

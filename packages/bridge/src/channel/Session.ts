@@ -29,6 +29,7 @@ import type { LaunchedProcess } from "../process/Launch.ts"
 import type { ProcessExit } from "../process/ReapedProcess.ts"
 import type { Reaper } from "../process/Reaper.ts"
 import { Segments } from "../segments/Segments.ts"
+import { sharedMemory } from "../segments/SharedMemory.ts"
 import * as Connection from "./Connection.ts"
 import * as Frames from "./Frames.ts"
 import * as Outbox from "./Outbox.ts"
@@ -107,6 +108,7 @@ export class Session {
       folder: segments && join(segments.folder, this.id.toString("hex")),
       limit: segments?.limit ?? 0,
       maxPayload: config.maxPayload,
+      memory: segments && sharedMemory(),
       free: (segment) => this.outbox.free(segment)
     })
   }

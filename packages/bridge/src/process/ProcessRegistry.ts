@@ -105,7 +105,6 @@ const openJournal = (
   runId: string,
   dataFolder: DataFolder.DataFolder,
   folder: string,
-  shared: Present<{ readonly folder: string }>,
   cgroup: Present<{ readonly folder: string }>,
   entries: ReadonlyMap<string, RunJournal.ProcessEntry>
 ) =>
@@ -129,7 +128,6 @@ const openJournal = (
           pid: process.pid,
           startTicks: self.startTicks,
           folder,
-          ...("folder" in shared ? { shared: shared.folder } : {}),
           ...("folder" in cgroup ? { cgroup: cgroup.folder } : {})
         },
         onTrouble: (detail) =>
@@ -153,8 +151,8 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
   const entries = new Map<string, RunJournal.ProcessEntry>()
   const cgroup = yield* openCgroup(runId, settings)
   const folder = yield* RunFolder.make(Object.entries(settings.pools).map(([pool, { size }]) => ({ pool, size })))
-  const shared = yield* SharedFolder.make()
-  const journal = yield* openJournal(runId, dataFolder, folder, shared, cgroup, entries)
+  const shared = yield* SharedFolder.make(runId)
+  const journal = yield* openJournal(runId, dataFolder, folder, cgroup, entries)
   const change = (line: RunJournal.Line): void => {
     RunJournal.apply(entries, line)
     if ("append" in journal) journal.append(line)

@@ -2,7 +2,7 @@
  * The journal of one run as text: a header that says whose it is, then one line a change. Pure: text in, entries out.
  *
  * ```text
- * {"runId":"…","machine":"…","bootId":"…","pidNamespace":"pid:[…]","pid":4711,"startTicks":9021,"folder":"…","shared":"…","cgroup":"…"}
+ * {"runId":"…","machine":"…","bootId":"…","pidNamespace":"pid:[…]","pid":4711,"startTicks":9021,"folder":"…","cgroup":"…"}
  * {"reserved":"default/3#0","pool":"default"}           before the process is asked for
  * {"started":"default/3#0","pid":4730,"startTicks":9033} it exists
  * {"taken":"default/spare#7","by":"default/3"}           a slot has taken the spare
@@ -38,8 +38,6 @@ export const Header = Schema.Struct({
   startTicks: Schema.Int,
   /** Of its sockets. */
   folder: Schema.optional(Schema.NonEmptyString),
-  /** In shared memory. */
-  shared: Schema.optional(Schema.NonEmptyString),
   cgroup: Schema.optional(Schema.NonEmptyString)
 })
 

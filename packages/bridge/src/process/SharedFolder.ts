@@ -1,20 +1,24 @@
 /**
- * The folder of one run in shared memory, for payloads on their way between host and workers: below `/dev/shm`, for this user alone (0700),
- * removed at the end, and by the next start when the host was killed. In it one folder a process, which goes with the process.
+ * The folder of one run in shared memory, for payloads on their way between host and workers: `/dev/shm/snakepit-<run id>`, for this user
+ * alone (0700), removed at the end, and by the next start when the host was killed. In it one folder a process, which goes with the process.
  */
 import * as Effect from "effect/Effect"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { lstatSync, mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 
 /** Where Linux has its files in memory. */
 export const base = "/dev/shm"
 
+export const pathOf = (runId: string, under: string = base): string => join(under, `snakepit-${runId}`)
+
 /** Makes the folder of a run in the current scope, or says why there is none: payloads then travel in their frames. */
-export const make = (under: string = base) =>
+export const make = (runId: string, under: string = base) =>
   Effect.acquireRelease(
     Effect.sync((): { readonly folder: string } | { readonly why: string } => {
+      const folder = pathOf(runId, under)
       try {
-        return { folder: mkdtempSync(join(under, "snakepit-")) } // mkdtemp makes it 0700
+        mkdirSync(folder, { mode: 0o700 })
+        return { folder }
       } catch (cause) {
         return { why: cause instanceof Error ? cause.message : String(cause) }
       }
@@ -36,3 +40,11 @@ export const ofProcess = (run: string, name: string) =>
     }),
     (folder) => Effect.sync(() => folder === undefined ? undefined : rmSync(folder, { recursive: true, force: true }))
   )
+
+/** Removes the folder of a run that is dead, when it is this user's. */
+export const removeOf = (runId: string, under: string = base): void => {
+  if (!/^[0-9a-f-]{36}$/.test(runId)) return // a path could be made of anything else
+  const folder = pathOf(runId, under)
+  const stats = lstatSync(folder, { throwIfNoEntry: false })
+  if (stats?.isDirectory() === true && stats.uid === process.getuid?.()) rmSync(folder, { recursive: true, force: true })
+}

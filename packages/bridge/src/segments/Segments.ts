@@ -19,7 +19,7 @@ import { mkdirSync, rmSync } from "node:fs"
 import * as Frames from "../channel/Frames.ts"
 import { largeBytes } from "../codec/Msgpack.ts"
 import { NoSegment, ReadSegments } from "./ReadSegments.ts"
-import * as SharedMemory from "./SharedMemory.ts"
+import type { SharedMemory } from "./SharedMemory.ts"
 import { WrittenSegments } from "./WrittenSegments.ts"
 
 /** What {@link Segments} takes. */
@@ -31,7 +31,8 @@ export interface Options {
   readonly maxPayload: number
   /** A segment of the worker is free. */
   readonly free: (segment: number) => void
-  readonly memory?: SharedMemory.SharedMemory | undefined
+  /** `undefined`: segments are read and written as files. */
+  readonly memory: SharedMemory | undefined
 }
 
 const made = (folder: string | undefined): string => {
@@ -53,7 +54,7 @@ export class Segments {
   private readonly others: ReadSegments
   private done: Array<() => void> = []
 
-  constructor({ folder, free, limit, maxPayload, memory = SharedMemory.sharedMemory() }: Options) {
+  constructor({ folder, free, limit, maxPayload, memory }: Options) {
     this.folder = made(folder)
     this.limit = limit
     this.maxPayload = maxPayload
