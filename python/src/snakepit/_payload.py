@@ -22,7 +22,7 @@ FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose 
 MAP32, ARRAY32, BIN32 = 0xDF, 0xDD, 0xC6  # with their lengths in the four bytes that follow
 MAP16 = 0xDE  # of one with its number in the two bytes that follow: what JavaScript's codec writes, whatever the number
 
-LOOKED_THROUGH = 64  # members of a result that is a dict, list or tuple: those that hold a few large ones are short
+LOOKED_THROUGH = 16  # members of a result that is a dict, list or tuple: a microsecond; those with arrays are short
 
 CARRIED = (
     "None, bool, int, float, str, bytes, list, tuple, set, dict, datetime, UUID, Decimal, Enum, dataclasses, "
@@ -124,7 +124,7 @@ class Payload:
             return Pieces(self._parts(result, 0))
         if type(result) in CONTAINERS and len(result) <= LOOKED_THROUGH:  # type: ignore[arg-type]
             members: Any = result.values() if isinstance(result, dict) else result
-            if any(map(_is_large, members)):
+            if any(member.__class__ not in SMALL and _is_large(member) for member in members):
                 return Pieces(self._container(result))
         return self._encoder.encode(result)
 
@@ -238,6 +238,7 @@ def _entries(payload: bytes | memoryview) -> int | None:
 
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError, _ndarray.NotCarried)
 CONTAINERS = frozenset((dict, list, tuple))
+SMALL = frozenset((int, float, str, bool, type(None), dict, list))  # never large by themselves
 SYNCHRONOUS = (Iterator, Iterable)
 ASYNCHRONOUS = (AsyncIterator, AsyncIterable)
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from snakepit import _wire
+from snakepit import _ndarray, _wire
 from snakepit._adapter import Instances
 from snakepit._catalogue import Catalogue
 from snakepit._errors import describe
@@ -87,11 +87,11 @@ class RunningCall:
         kind, value = self._ended
         if kind != "done":
             raise _error(kind, value)
-        return msgspec.msgpack.decode(value) if value else None
+        return _decode(value) if value else None
 
     def __iter__(self) -> Iterator[Any]:
         for payload in self._elements():
-            yield msgspec.msgpack.decode(payload)
+            yield _decode(payload)
             self._executor.give_credit(self.id, 1)
         self.result()
 
@@ -110,7 +110,7 @@ class RunningCall:
             return
         try:
             for element in itertools.islice(self._inputs, wanted):
-                self._executor.give_input(self.id, msgspec.msgpack.encode(element))
+                self._executor.give_input(self.id, _encode(element))
                 wanted -= 1
         except Exception as problem:
             self._inputs = None
@@ -162,7 +162,7 @@ class Tools:
             raise TypeError(
                 f"tool {tool!r} takes no stream of inputs: none of its parameters is annotated Iterator[...]"
             )
-        payload = msgspec.msgpack.encode({**(arguments or {}), **named})
+        payload = _encode({**(arguments or {}), **named})
         id = next(self._ids)
         job = Job(
             id=id,
@@ -275,6 +275,20 @@ class _Ears:
     def drained(self) -> None: ...
 
     def flush(self, timeout: float) -> None: ...
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.msgpack.encode(value, enc_hook=_array)
+
+
+def _array(value: Any) -> object:
+    if not _ndarray.is_array(value):
+        raise NotImplementedError(f"a {type(value).__name__} cannot be sent")
+    return _ndarray.extension(value)
+
+
+def _decode(payload: bytes) -> Any:
+    return msgspec.msgpack.decode(payload, ext_hook=_ndarray.read)
 
 
 def _error(reason: str, value: Any) -> ToolError:
