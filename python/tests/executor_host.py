@@ -40,6 +40,10 @@ class Spoken:
     def flush(self, timeout: float) -> None:
         self.flushes += 1
 
+    def push(self) -> None: ...
+
+    def later(self) -> None: ...
+
     def done(self, id: int, payload: Encoded, micros: int) -> None:
         self.micros[id] = micros
         self._say("done", id, payload)

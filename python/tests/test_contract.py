@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import pytest
@@ -145,7 +145,7 @@ def test_descriptions_come_from_docstrings_and_meta_and_change_no_hash() -> None
     assert described.definitions["Branch"]["description"] == "A tree that has trees."
     assert described.definitions["Leaf"]["properties"]["value"]["description"] == "What it weighs, in grams."
     assert "description" not in contract_of(zoo.renamed, descriptions=True).definitions["Renamed"]
-    assert b"description" not in plain.canonical
+    assert [tool["contract"] for tool in plain.tools] == [tool["contract"] for tool in described.tools]
     assert Catalogue([zoo.tree, zoo.point]).hash == contract_of(zoo.point, zoo.tree).hash
 
 
@@ -167,17 +167,83 @@ def test_meta_gives_a_schema_to_a_type_that_has_none() -> None:
     assert (contract.tools[0]["arguments"]["properties"]["value"], contract.problems) == ({"type": "string"}, [])
 
 
-def test_the_hash_changes_with_every_type_that_a_caller_sees() -> None:
-    def variant(annotation: object, returned: object = None) -> bytes:
-        @tool
-        def use(value: object) -> object: ...
+def parts_of(of: Tool[..., Any], **annotations: object) -> dict[str, str]:
+    of.function.__annotations__.update(annotations)
+    parts: dict[str, str] = contract_of(of).tools[0]["contract"]
+    return parts
 
-        use.function.__annotations__.update({"value": annotation, "return": returned})
-        return contract_of(use).hash
+
+def test_the_hash_of_a_part_changes_with_every_type_that_a_caller_sees_and_those_of_the_others_do_not() -> None:
+    def variant(**annotations: object) -> dict[str, str]:
+        @tool
+        def use(value: int, other: str = "") -> None: ...
+
+        return parts_of(use, **annotations)
 
     bounded = Annotated[int, msgspec.Meta(ge=1)]
-    hashes = [variant(int), variant(str), variant(int | None), variant(bounded), variant(int, int), variant(zoo.Point)]
-    assert len(set(hashes)) == len(hashes)
+    types: list[object] = [str, int | None, bounded, zoo.Point, list[zoo.Point], zoo.Branch, zoo.Leaf]
+    usual = variant()
+    variants = [usual, *(variant(value=type) for type in types)]
+    assert len({parts["argument value"] for parts in variants}) == len(variants)
+    assert len({(parts["argument other"], parts["result"]) for parts in variants}) == 1
+    returned = variant(**{"return": int})
+    assert [part for part in usual if usual[part] != returned[part]] == ["result"]
+
+
+def test_the_parts_of_a_contract_are_its_arguments_its_result_and_what_its_author_promises() -> None:
+    contract = contract_of(zoo.promised, zoo.options)
+    assert {tool["name"]: list(tool["contract"]) for tool in contract.tools} == {
+        "promised": ["argument value", "result", "promises"],
+        "any.options": ["argument name", "further arguments", "result"],
+    }
+
+
+def test_an_argument_that_may_be_left_out_is_another_one() -> None:
+    @tool(name="use")
+    def needed(value: int) -> None: ...
+
+    @tool(name="use")
+    def optional(value: int = 0) -> None: ...
+
+    assert parts_of(needed)["argument value"] != parts_of(optional)["argument value"]
+
+
+def test_what_no_caller_sees_changes_no_contract() -> None:
+    """Neither another tool with a type of the same name, nor the order and the names of types and their fields."""
+
+    @dataclass
+    class Point:
+        tags: list[str]
+        y: float
+        x: float
+
+    @dataclass(kw_only=True)
+    class Other:
+        tags: list[str] = field(default_factory=list)
+        y: float = 1.0
+        x: float
+
+    @tool
+    def use(value: object) -> None: ...
+
+    @tool
+    def unrelated(value: object) -> None: ...
+
+    alone = parts_of(use, value=zoo.Point)
+    unrelated.function.__annotations__["value"] = Point
+    assert contract_of(unrelated, use).tools[1]["contract"] == alone
+    assert parts_of(use, value=Other) == alone
+    assert parts_of(use, value=Point) != alone
+
+
+def test_an_argument_may_have_a_name_that_means_something_in_a_schema() -> None:
+    Odd = TypedDict("Odd", {"$ref": str, "required": list[int], "description": int})
+    Even = TypedDict("Even", {"$ref": str, "required": list[str], "description": str})
+
+    @tool
+    def use(value: object) -> None: ...
+
+    assert parts_of(use, value=Odd) != parts_of(use, value=Even)
 
 
 def describe(*arguments: str) -> tuple[int, Any, str]:
@@ -190,12 +256,13 @@ def test_the_program_prints_the_contract_that_workers_announce(tmp_path: Path) -
     (tmp_path / "loud.py").write_text("from snakepit import tool\nprint('hello')\n@tool\ndef a() -> int: return 1\n")
     code, document, said = describe("--adapter", "loud", "--path", str(tmp_path))
     assert (code, said) == (0, "hello\n")
-    assert list(document) == ["adapter", "contract", "tools", "$defs", "problems"]
+    assert list(document) == ["adapter", "tools", "$defs", "problems"]
 
     @tool
     def a() -> int: ...  # type: ignore[empty-body]
 
-    assert document["contract"] == Catalogue([a]).hash.hex()
+    [announced] = Catalogue([a]).messages()
+    assert document["tools"][0]["contract"] == announced.contract
 
 
 def test_two_processes_print_the_same() -> None:

@@ -194,17 +194,21 @@ def test_a_finished_result_is_said_before_a_long_one_starts() -> None:
         gate.opened.set()
 
 
-def test_only_a_tool_that_was_quick_starts_without_waiting_for_its_started_to_leave() -> None:
-    @tool
-    def slow() -> None:
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_only_a_tool_that_was_quick_starts_before_its_started_has_left(asynchronous: bool) -> None:
+    def spin() -> None:
         until = time.monotonic() + 2 * SLOW_SECONDS
         while time.monotonic() < until:
             pass
 
+    async def spin_async() -> None:
+        spin()
+
+    quick, slow = (where_async, tool(spin_async)) if asynchronous else (where, tool(spin))
     with executing(1) as host:
-        host.said.result(host.submit(add, a=1))
+        host.said.result(host.submit(quick))
         assert host.said.flushes == 1
-        host.said.result(host.submit(add, a=1))
+        host.said.result(host.submit(quick))
         assert host.said.flushes == 1
         for _ in range(2):
             host.said.result(host.submit(slow))
@@ -313,6 +317,7 @@ def test_an_async_tool_is_cancelled_where_it_waits() -> None:
 
     @tool
     async def forever() -> None:
+        seen.append(current().cancelled)
         try:
             await asyncio.Event().wait()
         finally:
@@ -321,15 +326,18 @@ def test_an_async_tool_is_cancelled_where_it_waits() -> None:
 
     with executing(1) as host:
         id = host.submit(forever)
-        host.said.until(lambda: host.said.ids("started"))
+        wait_for(lambda: seen)
         host.executor.cancel(id)
         assert host.said.outcome(id) == ("cancelled", "async")
-        assert seen == [True]
+        assert seen == [False, True]
 
 
 def test_an_async_tool_that_goes_on_all_the_same_has_finished() -> None:
+    began = threading.Event()
+
     @tool
     async def stubborn() -> int:
+        began.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -338,7 +346,7 @@ def test_an_async_tool_that_goes_on_all_the_same_has_finished() -> None:
 
     with executing(1) as host:
         id = host.submit(stubborn)
-        host.said.until(lambda: host.said.ids("started"))
+        assert began.wait(PATIENCE)
         host.executor.cancel(id)
         assert host.said.outcome(id) == ("cancelled", "finished")
 
@@ -620,10 +628,13 @@ def test_a_stream_in_becomes_a_stream_out(doubling: Tool[..., Any]) -> None:
 
 @pytest.mark.parametrize("adding", [total, total_async])
 def test_a_stream_that_ended_before_its_call_began_is_empty(adding: Tool[..., Any]) -> None:
-    with executing(1, started=False) as host:
+    gate = Gate()
+    with executing(1) as host:
+        host.submit(gate.hold, name="before")
+        wait_for(lambda: gate.inside)
         id = host.submit(adding)
         host.executor.end_input(id, "")
-        host.start()
+        gate.opened.set()
         assert host.said.result(id) == 0
         assert not host.said.of("want")
 

@@ -127,7 +127,7 @@ def test_what_keeps_it_from_forking_is_told(
 
 
 def test_a_requirement_that_cannot_be_imported_is_told_as_one_of_the_adapter(reaper: ReaperHost, folder: Path) -> None:
-    (folder / "grpc.py").write_text("raise ImportError('libstdc++.so.6 is not there')")
+    (folder / "hpack.py").write_text("raise ImportError('libstdc++.so.6 is not there')")
     status = reaper.forkserver(PYTHONPATH=f"{folder}:{SOURCES}")
     assert (status["status"], status["stage"]) == ("failed", "import")
     assert status["exception"]["message"] == "libstdc++.so.6 is not there"

@@ -315,10 +315,12 @@ def test_a_setting_that_cannot_be_had_is_told_and_the_worker_runs(reaper: Reaper
     told = [event["message"] for event in reaper.of("error") if event["id"] == "a/1"]
     assert ["oom_score_adj 5000" in told[0], "without a cgroup of its own" in told[1]] == [True, True]
     assert alive(pid)
+    assert reaper.event("spawned", "a/1")["cgroup"] is False
     assert not list(folder.iterdir())
     # once for all that ask for the same
     reaper.python("a/2", SLEEP, {"oom_score_adj": 5000})
     assert not [event for event in reaper.of("error") if event["id"] == "a/2"]
+    assert "cgroup" not in reaper.event("spawned", "a/2")
 
 
 @pytest.mark.parametrize(
@@ -352,6 +354,7 @@ os.wait()
 time.sleep(1000)
 """
     reaper.python("pool/1#0", code, {"cgroup": str(cgroup)})
+    assert reaper.event("spawned", "pool/1#0")["cgroup"] is True
     hidden = int(reaper.output("pool/1#0"))
     reaper.pids.append(hidden)
     (own,) = [folder for folder in cgroup.iterdir() if folder.is_dir()]

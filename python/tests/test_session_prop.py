@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator
+from typing import cast
 
 import grpc
 import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
 from snakepit._execution import Executor
-from snakepit._outbox import NeverSaid
-from snakepit._server import BrokenRule, Server
-from snakepit._session import Stream
+from snakepit._grpc import Call, Status
+from snakepit._server import BrokenRule, Connect, Server
 from snakepit._tool import tool
 from worker_host import PATIENCE, TOKEN, WorkerProcess, opened
 from worker_host import Stream as HostStream
@@ -43,6 +41,31 @@ def hello(session: int, resume: bool = False) -> _wire.HostFrame:
     return _wire.HostFrame(hello=_wire.Hello(protocol=1, token=TOKEN, session=session, resume=resume))
 
 
+class Said:
+    """A call of gRPC's of which what the worker says is kept."""
+
+    def __init__(self) -> None:
+        self.limit = 1 << 20
+        self.messages: deque[bytes] = deque()
+        self.ended_with: tuple[Status, str] | None = None
+
+    def send(self, message: bytes) -> None:
+        assert self.ended_with is None
+        self.messages.append(message)
+
+    def finish(self, status: Status, details: str = "") -> None:
+        assert self.ended_with is None
+        self.ended_with = (status, details)
+
+    def next(self) -> _wire.ConnectResponse:
+        return _wire.ConnectResponse.FromString(self.messages.popleft())
+
+
+def connect(server: Server) -> tuple[Connect, Said]:
+    said = Said()
+    return Connect(server, cast("Call", said)), said
+
+
 class Host:
     """The host's end in memory, as `proto/README.md` has it, over streams that can be cut at any message."""
 
@@ -58,8 +81,7 @@ class Host:
         self._open()
 
     def _open(self) -> None:
-        self._stream = Stream()
-        self._responses: Iterator[_wire.ConnectResponse] = iter(())
+        self._stream, self._said = connect(self._server)
         self._to_worker = deque([_wire.ConnectRequest(read=self._read, frames=[hello(self._session, self._resumes)])])
         self._welcomed = False
         self._is_cut = False
@@ -82,26 +104,21 @@ class Host:
         if self._is_cut or not self._to_worker:
             return
         request = self._to_worker.popleft()
-        if self._stream.session is None:
-            self._server._open(self._stream, request)
-        else:
-            self._server._take(self._stream, self._stream.session, request)
+        self._server.hear(self._stream, request)
+        if self._stream.session is not None:
+            self._stream.session.outbox.push()
 
     def to_host(self) -> None:
-        session, writer = self._stream.session, self._stream.writer
-        if self._is_cut or session is None or writer is None:
+        if self._is_cut or not self._said.messages:
             return
+        response = self._said.next()
         if not self._welcomed:
-            opening = self._stream.opening.get()
-            assert opening is not None
-            assert opening.frames[0].HasField("welcome")
+            assert response.frames[0].HasField("welcome")
             self._welcomed = self._resumes = True
-            self._responses = session.outbox.responses(writer)
-            self._forget(opening.read)
-            self._written = opening.read
+            self._forget(response.read)
+            self._written = response.read
             self._write()
-        elif session.outbox.has_more(writer):
-            response = next(self._responses)
+        else:
             self._forget(response.read)
             if response.batch:
                 assert response.batch == self._read + 1
@@ -115,7 +132,7 @@ class Host:
     def cut(self) -> None:
         if not self._is_cut:
             self._is_cut = True
-            self._server._end(self._stream, "")
+            self._stream.lost()
 
     def dial(self) -> None:
         if self._is_cut:
@@ -137,7 +154,7 @@ def server() -> Server:
 
 sessions = iter(range(1, 1 << 30))
 steps = st.sampled_from(
-    ["host says", "worker says", "to worker", "to host", "to worker", "to host", "cut", "dial", "worker says"]
+    ["host says", "worker says", "to worker", "to host", "to worker", "to host", "cut", "dial", "worker says later"]
 )
 
 
@@ -156,10 +173,12 @@ def test_every_frame_arrives_once_and_in_order_whenever_streams_are_cut(server: 
             case "host says":
                 host_said += 1
                 host.says(host_said)
-            case "worker says":
+            case "worker says" | "worker says later":
                 worker_said += 1
                 session.outbox.started(worker_said)
                 session.outbox.done(worker_said, b"x", 1)
+                if step == "worker says":
+                    session.outbox.push()
             case "to worker":
                 host.to_worker()
             case "to host":
@@ -224,44 +243,39 @@ def test_what_is_no_message_or_breaks_a_rule_ends_the_stream_and_nothing_else(se
     ended = 0
     for number in range(10_000):
         raw = damaged(chance.choice(requests()).SerializeToString(), chance)
-        stream = Stream()
-        server._open(stream, _wire.ConnectRequest(frames=[hello(number + 2)]))
-        try:
-            request = _wire.ConnectRequest.FromString(raw)
-        except DecodeError:
-            ended += 1  # gRPC ends the stream
-        else:
-            try:
-                if number % 2 and stream.session is not None:
-                    server._take(stream, stream.session, request)
-                else:
-                    server._open(Stream(), request)
-            except (BrokenRule, NeverSaid):
-                ended += 1
-        server._end(stream, "")
+        stream, said = connect(server)
+        if number % 2:
+            stream.message(_wire.ConnectRequest(frames=[hello(number + 2)]).SerializeToString())
+            assert said.next().frames[0].HasField("welcome")
+        stream.message(raw)
+        if said.ended_with is not None:
+            ended += 1
+            assert said.ended_with[0] in (Status.ABORTED, Status.INTERNAL)
+            assert said.ended_with[1]
+        stream.lost()
     assert ended > 5000
-    last = Stream()
-    server._open(last, _wire.ConnectRequest(frames=[hello(1)]))
+    last, said = connect(server)
+    last.message(_wire.ConnectRequest(frames=[hello(1)]).SerializeToString())
+    last.message(_wire.ConnectRequest(batch=1, frames=[_wire.HostFrame(ping=_wire.Ping(id=7))]).SerializeToString())
+    assert said.next().frames[0].HasField("welcome")
+    assert said.next().frames[0].pong.id == 7
+    last.lost()
     assert last.session is not None
-    last.session.outbox.pong(1)
-    assert last.writer is not None
-    assert next(last.session.outbox.responses(last.writer)).frames[0].pong.id == 1
-    server._end(last, "")
     assert last.session.expiry is not None
     last.session.expiry.cancel()
 
 
 def test_a_session_that_stays_without_a_stream_is_abandoned(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snakepit._server.HOLD_SECONDS", 0)
-    id, stream = next(sessions), Stream()
-    server._open(stream, _wire.ConnectRequest(frames=[hello(id)]))
+    id, (stream, _) = next(sessions), connect(server)
+    server.hear(stream, _wire.ConnectRequest(frames=[hello(id)]))
     session = stream.session
     assert session is not None
-    server._end(stream, "")
+    stream.lost()
     assert session.expiry is not None
     session.expiry.join(PATIENCE)
     with pytest.raises(BrokenRule, match="refused: session"):
-        server._open(Stream(), _wire.ConnectRequest(frames=[hello(id, resume=True)]))
+        server.hear(connect(server)[0], _wire.ConnectRequest(frames=[hello(id, resume=True)]))
 
 
 def threads(pid: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_calls_overlap_take_inputs_and_are_cancelled(staged: WorkerProcess) -> N
         assert stream.result(1) == ["Ada", "Grace"]
         stream.cancel(3)
         assert stream.await_frame("failed", 3).failed.cancelled.how == "async"
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+def test_of_an_async_tool_that_ends_its_process_it_was_said_that_it_began(staged: WorkerProcess, awaits: bool) -> None:
+    for stream in opened(staged.socket):
+        stream.call(1, "vanish", awaits=awaits)
+        stream.await_end()
+        assert [frame.started.id for frame in stream.of("started")] == [1]
+        assert staged.exit_code() == -signal.SIGKILL
 
 
 def test_functions_are_called_as_far_as_they_are_allowed(staged: WorkerProcess) -> None:

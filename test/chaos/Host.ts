@@ -194,6 +194,11 @@ export class Host {
     return [...left.values()]
   }
 
+  /** Its cgroup, when it is still there. */
+  get cgroup(): string | undefined {
+    return this.runId === undefined ? undefined : Observer.cgroupOf(this.runId)
+  }
+
   /** It, or anything that was ever seen of it. Reads little, so that time can be measured by it. */
   get isThere(): boolean {
     return Observer.isAlive(this.identity) || [...this.seen.values()].some(Observer.isAlive)
@@ -243,7 +248,10 @@ export class Host {
     await within(millis, this.send("rest", {})).catch(() => {})
   }
 
-  /** Ends whatever is left of it, by identity; removes what it wrote, or says where that is. */
+  /**
+   * Ends whatever is left of it, by identity; removes what it wrote, or says where that is, and its cgroup, as nobody is started again in its
+   * folder who would.
+   */
   async dispose({ keep = false } = {}): Promise<string | undefined> {
     this.kill()
     await this.ended
@@ -256,6 +264,8 @@ export class Host {
       (left) => left === 0,
       5000
     )
+    const { cgroup } = this
+    if (cgroup !== undefined) Observer.removeCgroup(cgroup)
     if (keep) {
       writeFileSync(this.file("said.txt"), `${this.complaints.join("\n")}\n`)
       return this.folder

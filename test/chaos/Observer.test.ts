@@ -1,6 +1,10 @@
 /** The observer against real processes that this test starts, and ends by their pid. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Cgroup from "@snakepit/bridge/process/Cgroup"
 import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { until } from "./Host.ts"
 import * as Observer from "./Observer.ts"
 
@@ -28,6 +32,24 @@ describe.skipIf(!Observer.canSee())("the observer", () => {
     } finally {
       child.kill("SIGKILL")
     }
+  })
+
+  it.skipIf("why" in Cgroup.find())("finds the cgroup of a run, leaves one with a process in it, and removes it without", async () => {
+    const parent = Cgroup.find()
+    const folder = join("folder" in parent ? parent.folder : "", `snakepit-${run}`)
+    mkdirSync(join(folder, "pool"), { recursive: true })
+    const child = sleeper({})
+    try {
+      assert.strictEqual(Observer.cgroupOf(run), folder)
+      writeFileSync(join(folder, "pool", "cgroup.procs"), String(child.pid))
+      Observer.removeCgroup(folder)
+      assert.isTrue(existsSync(join(folder, "pool")))
+    } finally {
+      child.kill("SIGKILL")
+      await once(child, "exit")
+      Observer.removeCgroup(folder)
+    }
+    assert.isUndefined(Observer.cgroupOf(run))
   })
 
   it("tells a worker from what it has started, and from Reaper and Forkserver", () => {

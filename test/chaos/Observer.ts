@@ -2,7 +2,8 @@
  * What `/proc` shows, read by itself: not with the library's own eyes. The identity of a process is its pid with the time at which it
  * started; what belongs to a run carries `SNAKEPIT_RUN` in its environment, what belongs to a worker `SNAKEPIT_WORKER` too.
  */
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs"
+import { join } from "node:path"
 
 /** One process; `started` in clock ticks since boot. */
 export interface Identity {
@@ -144,5 +145,24 @@ export const signal = (identity: Identity, name: NodeJS.Signals): void => {
     process.kill(identity.pid, name)
   } catch {
     // it has gone by itself
+  }
+}
+
+/** Where the cgroup of a run is, if there is one: beside this process, whose children the hosts are. */
+export const cgroupOf = (run: string): string | undefined => {
+  const own = slurp(process.pid, "cgroup").split("\n").find((line) => line.startsWith("0::"))?.slice(3)
+  const mount = slurp(process.pid, "mounts").split("\n").find((line) => line.split(" ")[2] === "cgroup2")?.split(" ")[1]
+  if (own === undefined || mount === undefined) return undefined
+  const folder = join(mount, own, `snakepit-${run}`)
+  return existsSync(folder) ? folder : undefined
+}
+
+/** Removes a cgroup with those below it; what holds a process stays. */
+export const removeCgroup = (folder: string): void => {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) removeCgroup(join(folder, entry.name))
+    rmdirSync(folder)
+  } catch {
+    // whoever removes it looks whether it is still there
   }
 }

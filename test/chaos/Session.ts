@@ -242,6 +242,7 @@ export class Session {
     check(end !== undefined, () => `the host did not end within ${endMillis / 1000} s${host.said}`)
     const { left } = await leftOf(host, performance.now())
     check(end.code === code, () => `the host ended with ${end.signal ?? `code ${end.code}`} and not with code ${code}${host.said}`)
+    check(host.cgroup === undefined, () => `the host has ended and left its cgroup ${host.cgroup}`)
     await this.settle(host, left)
   }
 
@@ -253,6 +254,9 @@ export class Session {
     const { left, millis } = await leftOf(host, began)
     const end = await within(endMillis, host.ended)
     check(end !== undefined, () => `the host did not end within ${endMillis / 1000} s of SIGKILL${host.said}`)
+    const { cgroup } = host
+    const isFound = cgroup === undefined || host.registry().some((line) => line["cgroup"] === cgroup)
+    check(isFound, () => `no start would find its cgroup ${cgroup}: it is in no journal`)
     await this.settle(host, left)
     return millis
   }
@@ -264,6 +268,7 @@ export class Session {
     check(problems.length === 0, () => problems.join("\n    "))
     this.hosts.delete(host)
     await host.dispose()
+    check(host.cgroup === undefined, () => `its cgroup ${host.cgroup} cannot be removed`)
   }
 
   /** Adds what has become of its calls and processes, once. Returns what must not be. */

@@ -58,7 +58,7 @@ describe("a program with bad input", () => {
     const program = start([JSON.stringify(config()), "no_such_tool"])
     const { code, stdout } = await program.ended
     assert.strictEqual(code, 1)
-    assert.include(stdout, `the adapter of pool "default" has no tool "no_such_tool"; it has add, count,`)
+    assert.include(stdout, `the adapter of pool "default" has no tool "no_such_tool". It has add, circumstances, count,`)
     assert.include(stdout, "Decorate the function with @tool")
     assert.deepStrictEqual(await survivors(await program.said("run")), [])
   })

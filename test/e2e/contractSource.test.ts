@@ -65,12 +65,12 @@ const descriptions = Arbitrary.map(
       streams: Schema.Boolean,
       arguments: record,
       result: inner,
-      facts: Description.fields.tools.value.fields.facts
+      facts: Description.fields.tools.value.fields.facts,
+      contract: Description.fields.tools.value.fields.contract
     })).check(Schema.isBetweenLength(1, 4))
   })),
   ({ tools, types: schemas }): Description => ({
     adapter: "app.digits",
-    contract: "00ff",
     problems: [],
     tools: tools.map((tool, index) => ({ ...tool, name: `tool.${index}` })),
     $defs: Object.fromEntries((schemas as ReadonlyArray<JsonSchema>).map((schema, index) => [types[index], schema]))

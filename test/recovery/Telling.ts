@@ -26,7 +26,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   event_log: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
-  reaper: { up: ["snakepit.reaper.start", "snakepit.containment.report"], down: [] },
+  reaper: { up: ["snakepit.reaper.start"], down: [] },
   dispatcher: nothing,
   spares: nothing, // the suite's pools keep none
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
@@ -49,9 +49,12 @@ export const placeOf = (path: string): { readonly pool: string | undefined; read
 const labelOf = (name: string, { pool, slot }: ReturnType<typeof placeOf>): string =>
   [name, ...(pool === undefined ? [] : [slot === undefined ? pool : `${pool}/${slot}`])].join(" ")
 
-/** An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell: their outcomes are judged instead. */
+/**
+ * An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell, as their outcomes are judged instead, and for
+ * the report of containment: it comes with whichever process is first.
+ */
 export const label = ({ attributes, name }: Event.Event): string | undefined => {
-  if (name.startsWith("snakepit.call.")) return undefined
+  if (name.startsWith("snakepit.call.") || name === "snakepit.containment.report") return undefined
   const { child, path, pool, slot } = attributes
   if (path !== undefined) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
   return labelOf(name, { pool: pool === undefined ? undefined : String(pool), slot: slot === undefined ? undefined : String(slot) })

@@ -14,7 +14,8 @@ export type Dataset = typeof Dataset.Type
 export class Digits extends RpcGroup.make(
   /** Say how large the data is. */
   Rpc.make("dataset", { success: Dataset })
-    .annotate(Tool.Idempotent, true),
+    .annotate(Tool.Idempotent, true)
+    .annotate(Tool.Contract, { result: "d527d40dd4b8", promises: "a5c6eb56cd1e" }),
   /** Cross-validate one classifier, yielding the accuracy of each fold as it is known. */
   Rpc.make("fit", {
     payload: {
@@ -26,7 +27,20 @@ export class Digits extends RpcGroup.make(
     stream: true
   })
     .annotate(Tool.Idempotent, true)
-    .annotate(Tool.Deterministic, true),
+    .annotate(Tool.Deterministic, true)
+    .annotate(Tool.Contract, {
+      "argument model": "32cd8fee1c61",
+      "argument params": "0c0435b5255c",
+      "argument folds": "be456ac440ca",
+      result: "428f46b7789d",
+      promises: "56366e25b2d6"
+    }),
   /** Append one result to the journal. Running it twice would write it twice: it is not idempotent. */
   Rpc.make("record", { payload: { journal: Schema.String, fit: Schema.Int, accuracy: Schema.Number } })
-).annotateRpcs(Tool.ContractHash, "8b449c547c77c3dd0773295ea4d82bf78cf8db6ed764f7d9f9e54780bf71e607") {}
+    .annotate(Tool.Contract, {
+      "argument journal": "32cd8fee1c61",
+      "argument fit": "be456ac440ca",
+      "argument accuracy": "7fcc69d76e1b",
+      result: "b904dc287582"
+    })
+) {}

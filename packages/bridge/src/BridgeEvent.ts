@@ -101,7 +101,7 @@ export const containment_report = Event.declare({
   name: "snakepit.containment.report",
   layer: "control",
   when:
-    "a pool's Reaper is up: which layers of containment hold (`active`), which do not (`missing`), and what could still outlive the host",
+    "a pool's Reaper is up, and where there is a cgroup its first process in it: which layers of containment hold (`active`), which do not (`missing`), and what could still outlive the host",
   measurements: {},
   attributes: { pool: Schema.String, active: Schema.String, missing: Schema.String, leaks: Schema.String }
 })
@@ -159,6 +159,14 @@ export const gateway_start = Event.declare({
   attributes: { address: Schema.String, security: Schema.String }
 })
 
+export const gateway_drop = Event.declare({
+  name: "snakepit.gateway.drop",
+  layer: "bridge",
+  when: "`connections` beyond `maxConnections` of the gateway were closed within the last second",
+  measurements: { connections: Schema.Int, limit: Schema.Int },
+  attributes: { address: Schema.String }
+})
+
 export const gateway_stop = Event.declare({
   name: "snakepit.gateway.stop",
   layer: "bridge",
@@ -171,6 +179,7 @@ export const gateway_stop = Event.declare({
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(bridge_supervisor),
   gateway_start,
+  gateway_drop,
   gateway_stop,
   reaper_start,
   reaper_complain,

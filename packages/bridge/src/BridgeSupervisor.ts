@@ -2,32 +2,61 @@
  * Supervises what the world outside talks to.
  *
  * ```text
- * bridge        one_for_one, unlimited restarts with capped backoff
+ * bridge        one_for_one, unlimited restarts with capped backoff; limited with onGiveUp: "escalate"
  * └─ gateway    the pools' tools over gRPC   crash ⇒ its calls end UNAVAILABLE, their tools are cancelled; no pool is touched
  * ```
  *
- * Never escalates: trouble of the network stays here. The gateway is there when it is configured. Stopped by: Root.
+ * Never escalates: trouble of the network stays here, unless the configuration says that the application is nothing without its gateway. The gateway is
+ * there when it is configured. Stopped by: Root.
  */
 import { RestartPolicy, Supervisor } from "@snakepit/core"
 import type { Pool } from "@snakepit/pool"
 import * as BridgeEvent from "./BridgeEvent.ts"
 import * as Gateway from "./gateway/Gateway.ts"
-import type { GatewayConfig } from "./gateway/GatewayConfig.ts"
+import type { GatewayConfig, OnGiveUp } from "./gateway/GatewayConfig.ts"
 
 /** What {@link make} takes. */
-export interface Options {
+export interface Options<G extends OnGiveUp> {
   /** Asked at each start of the gateway; `undefined`: there is none. */
   readonly gateway: (() => GatewayConfig) | undefined
   readonly pools: Pool.Pools["Service"]
+  readonly onGiveUp: G
+  /** The budget of `escalate`. */
+  readonly restart: GatewayConfig["restart"]
 }
 
-export const make = ({ gateway, pools }: Options) =>
-  Supervisor.make("bridge", {
-    plane: "control",
-    strategy: "one_for_one",
-    restart: RestartPolicy.make({ intensity: "unlimited" }),
-    because: "what it holds has nothing to do with each other, and workers have nothing to do with it",
-    limitBecause: "a port may be taken for hours, and calls from inside the program need no gateway",
-    events: BridgeEvent.bridge_supervisor,
-    children: gateway === undefined ? [] : [Gateway.child({ config: gateway, pools })]
-  })
+const common = {
+  plane: "control",
+  strategy: "one_for_one",
+  because: "what it holds has nothing to do with each other, and workers have nothing to do with it",
+  events: BridgeEvent.bridge_supervisor
+} as const
+
+const patient = {
+  ...common,
+  restart: RestartPolicy.make({ intensity: "unlimited" }),
+  limitBecause: "a port may be taken for hours, and calls from inside the program need no gateway"
+} as const
+
+const strict = (intensity: GatewayConfig["restart"]) =>
+  ({
+    ...common,
+    restart: RestartPolicy.make({ intensity }),
+    limitBecause: "the configuration says that the application is nothing without its gateway (onGiveUp: \"escalate\")"
+  }) as const
+
+interface Made {
+  readonly stay_down: Supervisor.Made<"bridge", ReturnType<typeof Gateway.child>, typeof patient>
+  readonly escalate: Supervisor.Made<"bridge", ReturnType<typeof Gateway.required>, ReturnType<typeof strict>>
+}
+
+/** Bridge by what becomes of a gateway that gives up. */
+export type BridgeSupervisor<G extends OnGiveUp> = Made[G]
+
+export const make = <G extends OnGiveUp>({ gateway, onGiveUp, pools, restart }: Options<G>): BridgeSupervisor<G> => {
+  const options = gateway === undefined ? undefined : { config: gateway, pools }
+  const made: Made[OnGiveUp] = onGiveUp === "escalate"
+    ? Supervisor.make("bridge", { ...strict(restart), children: options === undefined ? [] : [Gateway.required(options)] })
+    : Supervisor.make("bridge", { ...patient, children: options === undefined ? [] : [Gateway.child(options)] })
+  return made as BridgeSupervisor<G>
+}

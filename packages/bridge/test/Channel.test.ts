@@ -254,7 +254,7 @@ describe("a handshake", () => {
       for (
         const refuses of [
           { field: "protocol", expected: "2", received: "1" },
-          { field: "contract_hash", expected: "ab", received: "cd" }
+          { field: "token", expected: "the token this worker was started with", received: "another one" }
         ]
       ) {
         const { outcome } = yield* shake((python) => {

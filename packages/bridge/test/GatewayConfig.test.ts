@@ -65,13 +65,17 @@ describe("the configuration of a gateway", () => {
 
   it("needs a token or mutual TLS where others reach it, and says who could", () => {
     for (const listen of ["127.0.0.1:0", "0.0.0.0:443"]) {
-      assert.isUndefined(refusal({ listen, token }))
+      assert.isUndefined(refusal({ listen, token, plaintext: true }))
       assert.isUndefined(refusal({ listen, token, tls }))
       assert.isUndefined(refusal({ listen, tls: mutual }))
     }
     assert.include(refusal({ listen: "127.0.0.1:0" }), "every user and every process of this machine can reach 127.0.0.1:0")
     assert.include(refusal({ listen: "127.0.0.1:0", tls }), "mutual TLS (tls.ca)")
+    assert.isUndefined(refusal({ listen: "127.0.0.1:0", token }))
     assert.include(refusal({ listen: "0.0.0.0:443", tls }), "other machines can reach 0.0.0.0:443")
+    assert.include(refusal({ listen: "0.0.0.0:443", plaintext: true }), "other machines can reach 0.0.0.0:443")
+    assert.include(refusal({ listen: "0.0.0.0:443", token }), "can be read on its way: give the gateway tls, or say plaintext: true")
+    assert.include(refusal({ listen: "models.example:443", token }), "can be read on its way")
   })
 
   it("refuses what is no address, TLS on a socket, a path too long for the kernel and a token that can be guessed", () => {
@@ -79,6 +83,15 @@ describe("the configuration of a gateway", () => {
     assert.include(refusal({ listen: "unix:/run/a.sock", tls }), "no use for tls")
     assert.include(refusal({ listen: `unix:/${"a".repeat(107)}` }), "108 bytes, and the kernel allows 107")
     assert.include(refusal({ listen: "127.0.0.1:0", token: "short" }), "at least 32")
+  })
+
+  it("leaves the application alone unless it is told otherwise, and bounds what clients may take up", () => {
+    const config = Option.getOrThrow(Exit.getSuccess(decode({ listen: "unix:/run/a.sock" })))
+    assert.include(config, { onGiveUp: "stay_down", maxConnections: 256, maxCalls: 100 })
+    assert.deepStrictEqual(GatewayConfig.giveUp.restart, config.restart)
+    assert.isDefined(refusal({ listen: "unix:/run/a.sock", maxConnections: 0 }))
+    assert.isDefined(refusal({ listen: "unix:/run/a.sock", maxCalls: 0 }))
+    assert.isDefined(refusal({ listen: "unix:/run/a.sock", restart: { maxRestarts: -1 } }))
   })
 
   it("never shows its token", () => {

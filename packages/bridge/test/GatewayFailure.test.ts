@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { status } from "@grpc/grpc-js"
 import { CallError, Pool } from "@snakepit/pool"
 import { Cause } from "effect"
+import { toUSVString } from "node:util"
 import { GatewayErrorSchema } from "../gen/snakepit/v1/gateway_pb.ts"
 import * as Failure from "../src/gateway/Failure.ts"
 
@@ -11,7 +12,8 @@ const about = { pool: "default", tool: "fit" }
 const told = (failure: Failure.Failure) => {
   const { code, details, metadata } = Failure.toStatus(failure)
   const [bytes] = metadata.get(Failure.detailsKey) as [Buffer]
-  return { code, details, bytes: bytes.byteLength, error: fromBinary(GatewayErrorSchema, bytes) }
+  const [outcome] = metadata.get(Failure.outcomeKey)
+  return { code, details, outcome, bytes: bytes.byteLength, error: fromBinary(GatewayErrorSchema, bytes) }
 }
 
 const exception = (more: Partial<CallError.PythonException> = {}): CallError.PythonException => ({
@@ -82,12 +84,30 @@ describe("a failure through the gateway", () => {
     ) {
       const { bytes, details, error } = told(failure)
       assert.isAtMost(bytes, 4608)
-      assert.isAtMost(details.length, 512)
+      assert.isAtMost(details.length, 1024)
       assert.isTrue(error.shortened)
       assert.strictEqual(error.tag, failure._tag)
     }
     assert.strictEqual(told(raised({ frames })).error.exception?.frames.at(-1)?.line, 199)
     assert.isDefined(told(raised(deep)).error.exception?.cause)
+  })
+
+  it("has a status message that may travel, whatever letters are in it", () => {
+    for (const letters of ["é", "蛇", "🐍", "\ud83d", "a🐍"]) {
+      for (const times of [1, 300, 5000]) {
+        const { bytes, details, error } = told(raised({ message: letters.repeat(times) }))
+        assert.isAtMost(encodeURI(details).length, 1024) // which throws at half a pair
+        assert.isAtMost(Math.ceil(bytes / 3) * 4 + 1024, 8192 - 512, "with room for what gRPC itself says")
+        assert.include(error.message, toUSVString(letters))
+      }
+    }
+  })
+
+  it("says in a word what may have become of the tool", () => {
+    assert.strictEqual(told(new CallError.QueueFull({ ...about, executed: "no", capacity: 1 })).outcome, "not_executed")
+    assert.strictEqual(told(new Pool.PoolNotFound({ pool: "gpu", available: [] })).outcome, "not_executed")
+    assert.strictEqual(told(raised()).outcome, "failed")
+    assert.strictEqual(told(new Failure.GatewayStopped({ executed: "unknown" })).outcome, "unknown")
   })
 
   it("that is an interruption is the gateway's stop, and a defect is its fault: neither says that nothing ran", () => {

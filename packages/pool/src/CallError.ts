@@ -25,6 +25,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as ExitClass from "./ExitClass.ts"
+import * as NearNames from "./NearNames.ts"
 
 const call = { pool: Schema.String, tool: Schema.String }
 const no = { executed: Schema.Literal("no") }
@@ -101,26 +102,28 @@ export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFou
   available: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `the adapter of pool "${this.pool}" has no tool "${this.tool}"; it has ${
-      this.available.length === 0 ? "none" : this.available.join(", ")
+    const { available, pool, tool } = this
+    return `the adapter of pool "${pool}" has no tool "${tool}".${NearNames.hint(tool, available)} It has ${
+      available.join(", ") || "none"
     }. Decorate the function with @tool in the adapter module, or correct the name in the contract`
   }
 }
 
-/** What the contract says of a tool is not what its worker says of it. Nothing was sent. */
+/** What the contract says of a tool is not what workers announce of it. Nothing was sent. */
 export class ContractMismatch extends Schema.TaggedError<ContractMismatch>()("ContractMismatch", {
   ...call,
   ...no,
-  /** What differs: `stream`, `input`; `hash` when it is something else, of this tool or of another one of the adapter. */
+  /** What differs: `stream`, `input`; of a generated contract also `argument <name>`, `further arguments`, `result`, `promises`. */
   field: Schema.String,
-  /** By the contract. */
+  /** By the contract; a hash or `none` of a part that is generated. */
   expected: Schema.String,
   /** By the worker. */
   received: Schema.String
 }) {
   override get message(): string {
-    return `the contract of "${this.tool}" does not fit the adapter of pool "${this.pool}": ${this.field} is ${this.expected} in the contract ` +
-      `and ${this.received} in Python. Correct the one that is wrong, or derive the contract anew (snakepit codegen)`
+    return `the contract of "${this.tool}" does not fit the adapter of pool "${this.pool}". They differ in ${this.field}: ${this.expected} in the ` +
+      `contract, ${this.received} in Python. Likely the adapter was changed after its contract was made: make it anew (snakepit codegen), ` +
+      "or deploy the adapter that belongs to it"
   }
 }
 

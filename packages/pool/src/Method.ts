@@ -10,12 +10,13 @@ import { SupervisorError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
 import * as Roster from "./control/Roster.ts"
 import * as InputFeed from "./InputFeed.ts"
+import type { Payload } from "./Payload.ts"
 import type { CallOptions } from "./Pool.ts"
 import type { PoolEntry } from "./PoolDirectory.ts"
 import { millisOf, type Signature } from "./Signature.ts"
@@ -25,8 +26,48 @@ import * as TraceContext from "./TraceContext.ts"
 interface Submitted {
   readonly id: number
   readonly roster: Roster.Roster
-  /** Its caller is gone: Python is told. */
-  readonly cancel: () => void
+}
+
+/** Its caller is gone: Python is told, if the call is open still. */
+const cancel = ({ id, roster }: Submitted): void => {
+  if (roster.tickets.has(id)) Roster.cancel(roster, id)
+}
+
+/** The caller of a tool that gives one result. */
+class Caller implements Roster.Ticket {
+  readonly tool: string
+  readonly payload: Payload
+  private readonly signature: Signature
+  private readonly feed: InputFeed.InputFeed | undefined
+  private readonly resume: (outcome: Effect.Effect<unknown, unknown>) => void
+
+  constructor(
+    signature: Signature,
+    payload: Payload,
+    feed: InputFeed.InputFeed | undefined,
+    resume: (outcome: Effect.Effect<unknown, unknown>) => void
+  ) {
+    this.tool = signature.tool
+    this.payload = payload
+    this.signature = signature
+    this.feed = feed
+    this.resume = resume
+  }
+  item(): void {}
+  want(elements: number): void {
+    this.feed?.want(elements)
+  }
+  complete(result: Uint8Array): void {
+    this.resume(this.feedFailure() ?? this.signature.decode(result))
+  }
+  fail(error: CallError.CallError): void {
+    this.resume(this.feedFailure() ?? Exit.fail(SupervisorError.withoutStack(this.signature.errorOf(error))))
+  }
+  /** The caller's own stream of inputs comes before what became of the call. */
+  private feedFailure(): Exit.Exit<never, unknown> | undefined {
+    const failure = this.feed?.failure
+    return failure === undefined ? undefined : Exit.failCause(failure)
+  }
 }
 
 const none: CallOptions = {}
@@ -54,19 +95,12 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
 
   const down = () => new CallError.PoolDown({ ...about, executed: "no", because: entry.because() })
 
-  /** What the workers say of the tool, where it is known and does not fit. */
-  const mismatch = ({ state }: Roster.Roster): CallError.ContractMismatch | undefined => {
-    const announced = state.tools?.get(tool)
-    return announced === undefined ? undefined : signature.mismatch(announced)
-  }
-
   const errorOf = (error: CallError.CallError): Error => SupervisorError.withoutStack(signature.errorOf(error))
 
   const submit = (
     roster: Roster.Roster,
     ticket: Roster.Ticket,
-    options: CallOptions,
-    fiber: Fiber.Fiber<unknown, unknown>
+    options: CallOptions
   ): Submitted => {
     const id = ++roster.calls
     const at = roster.clock.now()
@@ -75,6 +109,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     Roster.offer(roster, {
       id,
       tool,
+      agreement: signature.agreement,
       bytes: ticket.payload.byteLength,
       idempotent: signature.idempotent,
       deterministic: signature.deterministic,
@@ -85,19 +120,11 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       tenant: options.tenant ?? defaults.tenant ?? "",
       deadline: deadline === undefined ? undefined : at + deadline,
       queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
-      trace: TraceContext.ofFiber(fiber),
+      trace: TraceContext.ofFiber(Fiber.getCurrent()!),
       at
     })
-    const cancel = () => {
-      if (roster.tickets.has(id)) Roster.cancel(roster, id)
-    }
-    return { id, roster, cancel }
+    return { id, roster }
   }
-
-  const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>
-    signature.input === undefined
-      ? undefined
-      : InputFeed.make((input as Record<string, Stream.Stream<unknown, unknown, unknown>>)[signature.input]!)
 
   const run = (feed: InputFeed.InputFeed, { id, roster }: Submitted) =>
     feed.run({
@@ -106,43 +133,50 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       end: (failure) => Roster.inputEnd(roster, id, failure)
     })
 
-  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
-    Effect.withFiber((fiber) => {
-      const roster = entry.roster.current
-      if (roster === undefined) return Effect.fail(down())
-      const wrong = mismatch(roster)
-      if (wrong !== undefined) return Effect.fail(wrong)
-      const payload = signature.encode(input)
-      if (Exit.isFailure(payload)) return payload
-      const feed = feedOf(input)
-      let submitted: Submitted | undefined
-      const outcome = Effect.callback<unknown, unknown>((resume) => {
-        submitted = submit(
-          roster,
-          {
-            tool,
-            payload: payload.value,
-            item: () => {},
-            want: feed === undefined ? ignored : feed.want,
-            complete: (result) => resume(feed?.failure === undefined ? signature.decode(result) : Exit.failCause(feed.failure)),
-            fail: (error) => resume(feed?.failure === undefined ? Exit.fail(errorOf(error)) : Exit.failCause(feed.failure))
-          },
-          options,
-          fiber
-        )
-        return Effect.sync(submitted.cancel)
+  /** The arguments of a call as they travel, or why it cannot be made. */
+  const begin = (roster: Roster.Roster | undefined, input: unknown): Exit.Exit<Payload, CallError.CallError> =>
+    roster === undefined ? Exit.fail(down()) : signature.encode(input)
+
+  const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>
+    signature.input === undefined
+      ? undefined
+      : InputFeed.make((input as Record<string, Stream.Stream<unknown, unknown, unknown>>)[signature.input]!)
+
+  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown> => outcome(input, options, undefined, ignored)
+
+  /** With a stream of inputs. */
+  const feedingCall = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
+    Effect.suspend(() => {
+      const feed = feedOf(input)!
+      let submitted: Submitted
+      const given = outcome(input, options, feed, (call) => {
+        submitted = call
       })
-      return feed === undefined ? outcome : Effect.raceFirst(outcome, Effect.suspend(() => run(feed, submitted!)))
+      return Effect.raceFirst(given, Effect.suspend(() => run(feed, submitted)))
+    })
+
+  /** What becomes of one call; `submitted` hears of it first, if it could be made. */
+  const outcome = (
+    input: unknown,
+    options: CallOptions,
+    feed: InputFeed.InputFeed | undefined,
+    submitted: (call: Submitted) => void
+  ): Effect.Effect<unknown, unknown> =>
+    Effect.callback((resume) => {
+      const roster = entry.roster.current
+      const payload = begin(roster, input)
+      if (Exit.isFailure(payload)) return resume(payload)
+      const call = submit(roster!, new Caller(signature, payload.value, feed, resume), options)
+      submitted(call)
+      return Effect.sync(() => cancel(call))
     })
 
   const stream = (input: unknown, options: CallOptions = none): Stream.Stream<unknown, unknown, unknown> =>
-    Stream.unwrap(Effect.withFiber((fiber) =>
+    Stream.unwrap(
       Effect.gen(function*() {
-        const roster = entry.roster.current
-        if (roster === undefined) return yield* Effect.fail(down())
-        const wrong = mismatch(roster)
-        if (wrong !== undefined) return yield* Effect.fail(wrong)
-        const payload = yield* signature.encode(input)
+        const current = entry.roster.current
+        const payload = yield* begin(current, input)
+        const roster = current!
         const feed = feedOf(input)
         const elements = yield* Queue.unbounded<unknown, unknown>() // bounded by the credit
         const submitted = yield* Effect.acquireRelease(
@@ -156,19 +190,18 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
                   const decoded = signature.decode(element)
                   if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
                   Queue.failCauseUnsafe(elements, decoded.cause)
-                  submitted.cancel()
+                  cancel(submitted)
                 },
                 want: feed === undefined ? ignored : feed.want,
                 complete: () =>
                   feed?.failure === undefined ? Queue.endUnsafe(elements as never) : Queue.failCauseUnsafe(elements, feed.failure),
                 fail: (error) => Queue.failCauseUnsafe(elements, feed?.failure ?? Cause.fail(errorOf(error)))
               },
-              options,
-              fiber
+              options
             )
             return submitted
           }),
-          ({ cancel }) => Effect.sync(cancel)
+          (submitted) => Effect.sync(() => cancel(submitted))
         )
         if (feed !== undefined) yield* Effect.forkScoped(run(feed, submitted), { startImmediately: true })
         const batch = Math.max(1, roster.config.credit >> 1) // half the window: Python goes on while the other half is on its way
@@ -187,9 +220,9 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
             }))
         })))
       })
-    ))
+    )
 
-  const method = signature.streams ? stream : call
+  const method = signature.streams ? stream : signature.input === undefined ? call : feedingCall
   places.set(method, entry)
   return method
 }

@@ -51,6 +51,7 @@ import * as Stream from "effect/Stream"
 import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
 import * as Method from "./Method.ts"
+import * as NearNames from "./NearNames.ts"
 import type { Payload } from "./Payload.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Signature from "./Signature.ts"
@@ -70,7 +71,9 @@ export class PoolNotFound extends Schema.TaggedError<PoolNotFound>()("PoolNotFou
   available: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `there is no pool "${this.pool}"; there is ${this.available.join(", ") || "none"}. Name one of these, or configure it`
+    const { available, pool } = this
+    return `there is no pool "${pool}".${NearNames.hint(pool, available)} There is ${available.join(", ") || "none"}. ` +
+      "Name one of these, or configure it"
   }
 }
 
@@ -198,9 +201,14 @@ export const map = <A, B, E, R>(
   )
 
 /** What {@link call} and {@link stream} may be given: which pool, and what the call has beside its payload. */
-export interface UntypedOptions extends CallOptions {
+export interface UntypedOptions<E = never, R = never> extends CallOptions {
   /** `default` by default. */
   readonly pool?: string | undefined
+  /**
+   * For a tool that takes a stream of inputs, and for no other: each input in MessagePack. It is pulled as Python has room; when it fails, the tool's
+   * iterator raises, and the call fails with that error once the tool is over.
+   */
+  readonly inputs?: Stream.Stream<Uint8Array, E, R> | undefined
 }
 
 /**
@@ -217,25 +225,27 @@ export interface UntypedOptions extends CallOptions {
  * const program = Pool.call("refresh", noArguments, { pool: "default" })
  * ```
  */
-export const call = (
+export const call = <E = never, R = never>(
   tool: string,
   payload: Payload,
-  { pool = "default", ...options }: UntypedOptions = {}
-): Effect.Effect<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
+  { inputs, pool = "default", ...options }: UntypedOptions<E, R> = {}
+): Effect.Effect<Uint8Array, CallError.CallError | PoolNotFound | E, Pools | R> =>
   Effect.flatMap(entryOf(pool), (entry) => {
-    const method = Method.make(entry, Signature.untyped(pool, tool, false), options)
-    return method(payload) as Effect.Effect<Uint8Array, CallError.CallError>
+    const method = Method.make(entry, Signature.untyped(pool, tool, false, inputs !== undefined), options)
+    const call: Signature.Untyped = { payload, inputs }
+    return method(call) as Effect.Effect<Uint8Array, CallError.CallError | E, R>
   })
 
 /** As {@link call}, of a tool that streams: each element is MessagePack. */
-export const stream = (
+export const stream = <E = never, R = never>(
   tool: string,
   payload: Payload,
-  { pool = "default", ...options }: UntypedOptions = {}
-): Stream.Stream<Uint8Array, CallError.CallError | PoolNotFound, Pools> =>
+  { inputs, pool = "default", ...options }: UntypedOptions<E, R> = {}
+): Stream.Stream<Uint8Array, CallError.CallError | PoolNotFound | E, Pools | R> =>
   Stream.unwrap(Effect.map(entryOf(pool), (entry) => {
-    const method = Method.make(entry, Signature.untyped(pool, tool, true), options)
-    return method(payload) as Stream.Stream<Uint8Array, CallError.CallError>
+    const method = Method.make(entry, Signature.untyped(pool, tool, true, inputs !== undefined), options)
+    const call: Signature.Untyped = { payload, inputs }
+    return method(call) as Stream.Stream<Uint8Array, CallError.CallError | E, R>
   }))
 
 /** The pools of the application by name, each with the tools that its workers have announced; `undefined` while it is down. */

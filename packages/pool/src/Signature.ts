@@ -10,10 +10,11 @@ import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import type * as Stream from "effect/Stream"
+import { Agreement, anyInput } from "./Agreement.ts"
 import * as CallError from "./CallError.ts"
 import type { Payload } from "./Payload.ts"
 import * as Tool from "./Tool.ts"
-import type { WireTool } from "./Wire.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
 /**
@@ -42,8 +43,7 @@ export interface Signature {
   readonly decode: (payload: Uint8Array) => Exit.Exit<unknown, CallError.InvalidResult>
   /** The error as the contract has it. */
   readonly errorOf: (error: CallError.CallError) => Error
-  /** What the contract says and its worker does not, about the form of the tool. */
-  readonly mismatch: (tool: WireTool) => CallError.ContractMismatch | undefined
+  readonly agreement: Agreement
 }
 
 export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, check: Check): Signature => {
@@ -62,8 +62,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
 
   const invalidPayload = (issue: string) => Exit.fail(new CallError.InvalidPayload({ ...about, executed: "no", issue }))
   const invalidResult = (issue: string) => Exit.fail(new CallError.InvalidResult({ ...about, executed: "failed", issue }))
-  const invalidInput = (position: number, issue: string) =>
-    Exit.fail(new CallError.InvalidInput({ ...about, executed: "unknown", position, issue }))
+  const invalidInput = inputRefusal(pool, tool)
 
   return {
     pool,
@@ -88,11 +87,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       const encoded = encodeElement(value)
       if (Exit.isFailure(encoded)) return invalidInput(position, issueOf(encoded.cause))
       try {
-        const payload = codec.encode(encoded.value)
-        const { byteLength } = payload
-        return byteLength <= limit
-          ? Exit.succeed(payload)
-          : invalidInput(position, `it takes ${byteLength} bytes, and maxPayload allows ${limit}`)
+        return within(limit, codec.encode(encoded.value), position, invalidInput)
       } catch (defect) {
         return invalidInput(position, `it cannot be written: ${defect}`)
       }
@@ -109,39 +104,46 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
     },
     errorOf: (error) => error._tag === "PythonError" ? Tool.ownError(own, error) ?? error : error,
-    mismatch: mismatch({ pool, tool, streams, input }, annotation(Tool.ContractHash))
+    agreement: new Agreement({ pool, tool, streams, input, parts: annotation(Tool.Contract) })
   }
 }
 
-/** A tool that no contract describes: bytes go in and come out as they are, and what its worker announces decides. */
-export const untyped = (pool: string, tool: string, streams: boolean): Signature => ({
-  pool,
-  tool,
-  streams,
-  input: undefined,
-  idempotent: undefined,
-  deterministic: undefined,
-  callTimeoutMillis: undefined,
-  hardLimitMillis: undefined,
-  blocking: undefined,
-  encode: (payload) => Exit.succeed(payload as Payload),
-  encodeInput: (element) => Exit.succeed(element as Payload),
-  decode: Exit.succeed,
-  errorOf: (error) => error,
-  mismatch: mismatch({ pool, tool, streams, input: undefined })
-})
+type InputRefusal = (position: number, issue: string) => Exit.Exit<never, CallError.InvalidInput>
 
-const mismatch = (
-  { input, pool, streams, tool }: Pick<Signature, "pool" | "tool" | "streams" | "input">,
-  hash?: string
-): Signature["mismatch"] => {
-  const differ = (field: string, expected: string, received: string) =>
-    new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
-  return (announced) => {
-    if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
-    if (announced.input !== input) return differ("input", input ?? "none", announced.input ?? "none")
-    const { contract } = announced
-    return hash === undefined || contract === undefined || hash === contract ? undefined : differ("hash", hash, contract)
+const inputRefusal = (pool: string, tool: string): InputRefusal => (position, issue) =>
+  Exit.fail(new CallError.InvalidInput({ pool, tool, executed: "unknown", position, issue }))
+
+const within = (limit: number, payload: Payload, position: number, refuse: InputRefusal) =>
+  payload.byteLength <= limit
+    ? Exit.succeed(payload)
+    : refuse(position, `it takes ${payload.byteLength} bytes, and maxPayload allows ${limit}`)
+
+/** What the method of an untyped tool takes. */
+export interface Untyped {
+  readonly payload: Payload
+  /** Each input in bytes, where the tool takes a stream of them. */
+  readonly inputs?: Stream.Stream<Uint8Array, unknown, unknown> | undefined
+}
+
+/** A tool that no contract describes: bytes go in and come out as they are, and what its worker announces decides. */
+export const untyped = (pool: string, tool: string, streams: boolean, takesInputs: boolean): Signature => {
+  const refuse = inputRefusal(pool, tool)
+  const inputs: keyof Untyped = "inputs"
+  return {
+    pool,
+    tool,
+    streams,
+    input: takesInputs ? inputs : undefined,
+    idempotent: undefined,
+    deterministic: undefined,
+    callTimeoutMillis: undefined,
+    hardLimitMillis: undefined,
+    blocking: undefined,
+    encode: (call) => Exit.succeed((call as Untyped).payload),
+    encodeInput: (element, position, limit) => within(limit, element as Uint8Array, position, refuse),
+    decode: Exit.succeed,
+    errorOf: (error) => error,
+    agreement: new Agreement({ pool, tool, streams, input: takesInputs ? anyInput : undefined, parts: undefined })
   }
 }
 

@@ -83,9 +83,9 @@ export const HardLimit: Context.Reference<Duration.Input | undefined> = unsaid("
 export const Blocking: Context.Reference<boolean | undefined> = unsaid("Blocking")
 
 /**
- * The contract that a procedure belongs to: the SHA-256, in hexadecimal, that the workers of its adapter announce. `snakepit codegen` writes it. A
- * call to workers that announce another one fails with `ContractMismatch` instead of with what the difference leads to. By default nothing is
- * compared.
+ * What a procedure was made from, part by part, each with its hash: what a worker announces of the tool under the same names. `snakepit codegen`
+ * writes it. A call of a tool that has changed since fails with `ContractMismatch`, which names the part, instead of with what the difference leads
+ * to; calls of the adapter's other tools go on. By default nothing is compared.
  *
  * **Example** (As it is generated)
  *
@@ -95,13 +95,12 @@ export const Blocking: Context.Reference<boolean | undefined> = unsaid("Blocking
  * import { Rpc, RpcGroup } from "effect/rpc"
  *
  * class Sums extends RpcGroup.make(
- *   Rpc.make("add", { payload: { a: Schema.Int, b: Schema.Int }, success: Schema.Int })
- * ).annotateRpcs(Tool.ContractHash, "409cb90a8be582464bfe9e61ab3cf10b8793778adf39ddc0e1da504e8b3fc1e8") {}
+ *   Rpc.make("add", { payload: { a: Schema.Int, b: Schema.optionalKey(Schema.Int) }, success: Schema.Int })
+ *     .annotate(Tool.Contract, { "argument a": "be456ac440ca", "argument b": "9aeceb24bc37", result: "033bd508ab12" })
+ * ) {}
  * ```
  */
-export const ContractHash: Context.Reference<string | undefined> = Context.Reference("@snakepit/pool/Tool/ContractHash", {
-  defaultValue: (): string | undefined => undefined
-})
+export const Contract: Context.Reference<Readonly<Record<string, string>> | undefined> = unsaid("Contract")
 
 // ── errors of its own ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,8 +37,8 @@ export interface WireTool {
   readonly threadSensitive: boolean
   /** The parameter that a stream of inputs arrives as. */
   readonly input: string | undefined
-  /** The hash of the contract that the tool is a part of, in hexadecimal, when it is known. */
-  readonly contract: string | undefined
+  /** The parts of its contract, each with its hash, as `Tool.Contract` has them; empty: not known. */
+  readonly contract: Readonly<Record<string, string>>
 }
 
 /** What the pool can do with an attached worker. All but `probe` are synchronous and never throw; what is said in one tick leaves together. */

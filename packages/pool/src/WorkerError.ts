@@ -229,8 +229,6 @@ export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("Hand
     switch (this.field) {
       case "catalogue":
         return "Its tools are not those of the pool's other workers: the adapter was changed while the pool was up. The pool is started anew with it"
-      case "contract_hash":
-        return "The adapter's tools are not those that the contract was made from: run snakepit codegen, or deploy the adapter that belongs to it"
       default:
         return "Host and Python package of different versions are the likely cause: install matching ones"
     }

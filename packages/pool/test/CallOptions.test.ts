@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream, Tracer } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { Pool, Tool } from "../src/index.ts"
+import { Pool } from "../src/index.ts"
 import type { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, errorOf } from "./OpenPools.ts"
 import { openTools } from "./OpenTools.ts"
@@ -113,30 +113,6 @@ describe("what is checked", () => {
     Effect.gen(function*() {
       const { client } = yield* open()
       assert.strictEqual(yield* client.filled({}), 3)
-    }))
-})
-
-describe("a contract that does not fit the adapter", () => {
-  class Wrong extends RpcGroup.make(
-    Rpc.make("steps", { payload: { n: Schema.Int }, success: Schema.Int }),
-    Rpc.make("echo", { payload: { n: Schema.Int }, success: Schema.Int, stream: true }),
-    Rpc.make("slow", { payload: { n: Tool.InputStream(Schema.Int) }, success: Schema.Int })
-  ) {}
-
-  it.effect("is refused with the field that differs, and nothing is sent", () =>
-    Effect.gen(function*() {
-      const { clientOf, scripted } = yield* open()
-      const wrong = yield* clientOf(Wrong)
-      const errors = [
-        yield* Effect.flip(wrong.steps({ n: 1 })),
-        yield* Effect.flip(Stream.runDrain(wrong.echo({ n: 1 }))),
-        yield* Effect.flip(wrong.slow({ n: Stream.empty }))
-      ]
-      assert.deepStrictEqual(
-        errors.map((error) => error._tag === "ContractMismatch" && [error.field, error.expected, error.received]),
-        [["stream", "false", "true"], ["stream", "true", "false"], ["input", "n", "none"]]
-      )
-      assert.deepStrictEqual(scripted.journal, [])
     }))
 })
 

@@ -7,6 +7,7 @@ import * as DispatchRepair from "../src/control/DispatchRepair.ts"
 import * as Line from "../src/control/Line.ts"
 import * as TenantQueue from "../src/control/TenantQueue.ts"
 import { Model, Script, Settings } from "./DispatchModel.ts"
+import { offerOf } from "./MachineInput.ts"
 
 /** Many short scripts meet the interleavings, long ones what needs many steps to come about. */
 const short = { runs: 16_000, size: 25 }
@@ -87,22 +88,7 @@ describe("Dispatch", () => {
     ({ script, settings }) => {
       const model = play(settings, script)
       model.close()
-      const offer = {
-        id: 999,
-        tool: "a",
-        bytes: 1,
-        idempotent: false,
-        deterministic: false,
-        callTimeoutMillis: 1,
-        hardLimitMillis: undefined,
-        blocking: false,
-        session: undefined,
-        tenant: "",
-        deadline: undefined,
-        queueTimeoutMillis: undefined,
-        trace: undefined,
-        at: model.now
-      }
+      const offer = offerOf({ id: 999, tool: "a", at: model.now })
       model.step({ _tag: "Attach", slot: 0, poor: false })
       const [refused, ...more] = DispatchMachine.transition(model.state, { _tag: "Offer", offer }, model.now)
       assert.isTrue(refused?._tag === "Fail" && refused.error._tag === "PoolDown")

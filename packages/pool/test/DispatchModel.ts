@@ -3,7 +3,7 @@
  * know: who waits, who was sent where, what was delivered, who was told.
  */
 import { assert } from "@effect/vitest"
-import { Duration, Effect, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import * as DeadlineWheel from "../src/control/DeadlineWheel.ts"
 import type * as Dispatch from "../src/control/Dispatch.ts"
 import { make } from "../src/control/Dispatch.ts"
@@ -13,7 +13,8 @@ import { mostAhead } from "../src/control/Pace.ts"
 import * as TenantQueue from "../src/control/TenantQueue.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
-import type { Wire, WireTool } from "../src/Wire.ts"
+import type { WireTool } from "../src/Wire.ts"
+import { offerOf, wireOf } from "./MachineInput.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const slot = int(0, 2)
@@ -130,19 +131,6 @@ const facts: { readonly [tool: string]: WireTool } = {
   b: { ...ScriptedTool.announced("b"), timeoutMillis: 40, hardLimitMillis: 90 }
 }
 
-/** All that the machine reads of a wire is which tools it serves, and how many at once. */
-const wire = (tools: ReadonlySet<string>, concurrency: number): Wire => ({
-  pid: 1000,
-  tools: new Map([...tools].map((name) => [name, facts[name]!])),
-  concurrency,
-  input: () => assert.fail("the machine uses a wire"),
-  inputEnd: () => assert.fail("the machine uses a wire"),
-  submit: () => assert.fail("the machine uses a wire"),
-  cancel: () => assert.fail("the machine uses a wire"),
-  credit: () => assert.fail("the machine uses a wire"),
-  probe: Effect.never
-})
-
 export class Model {
   readonly state: Dispatch.DispatchState
   readonly callers = new Map<number, Caller>()
@@ -220,7 +208,11 @@ export class Model {
         const tools = new Set(step.poor ? ["a"] : ["a", "b"])
         this.lost(step.slot)
         Object.assign(worker!, { tools, open: true, jobs: [] })
-        return this.say({ _tag: "Attached", slot: step.slot, wire: wire(tools, this.settings.concurrency) })
+        return this.say({
+          _tag: "Attached",
+          slot: step.slot,
+          wire: wireOf([...tools].map((name) => facts[name]!), this.settings.concurrency)
+        })
       }
       case "Break":
         worker!.open = false
@@ -289,7 +281,7 @@ export class Model {
     this.line(tenant).push(id)
     this.say({
       _tag: "Offer",
-      offer: {
+      offer: offerOf({
         id,
         tool,
         idempotent: says ? idempotent : undefined,
@@ -301,10 +293,9 @@ export class Model {
         tenant,
         deadline,
         queueTimeoutMillis: step.queueTimeout === 0 ? undefined : step.queueTimeout,
-        trace: undefined,
         bytes: large ? maxPayload + 1 : 10,
         at: this.now
-      }
+      })
     })
     if (ledger.rejected > rejected) this.refuse(caller)
     else assert.isAtMost(this.state.waiting, Math.max(waiting, this.settings.capacity), "the queue is longer than its capacity")

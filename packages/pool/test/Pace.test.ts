@@ -1,24 +1,12 @@
 /** How much is sent ahead, of workers whose tools take a known time: the machine in a loop with a simulated channel. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Schema } from "effect"
 import * as Dispatch from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as Pace from "../src/control/Pace.ts"
 import { PoolConfig, type PoolConfigInput } from "../src/PoolConfig.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
-import type { Wire } from "../src/Wire.ts"
-
-const wire = (concurrency: number): Wire => ({
-  pid: 1,
-  tools: new Map(["quick", "slow"].map((name) => [name, ScriptedTool.announced(name)])),
-  concurrency,
-  submit: () => {},
-  cancel: () => {},
-  credit: () => {},
-  input: () => {},
-  inputEnd: () => {},
-  probe: Effect.never
-})
+import { offerOf, wireOf } from "./MachineInput.ts"
 
 /** A pool of one worker. */
 class Bench {
@@ -29,7 +17,7 @@ class Bench {
 
   constructor(config: PoolConfigInput = {}) {
     this.state = Dispatch.make("p", Schema.decodeUnknownSync(PoolConfig)({ size: 1, ...config }))
-    this.say({ _tag: "Attached", slot: 0, wire: wire(config.concurrency ?? 1) })
+    this.say({ _tag: "Attached", slot: 0, wire: wireOf(["quick", "slow"].map((name) => ScriptedTool.announced(name)), config.concurrency) })
   }
 
   say(event: Dispatch.Event): void {
@@ -37,25 +25,7 @@ class Bench {
   }
 
   offer(tool: string): void {
-    this.say({
-      _tag: "Offer",
-      offer: {
-        id: ++this.ids,
-        tool,
-        bytes: 0,
-        idempotent: undefined,
-        deterministic: undefined,
-        callTimeoutMillis: undefined,
-        hardLimitMillis: undefined,
-        blocking: undefined,
-        session: undefined,
-        tenant: "",
-        deadline: undefined,
-        queueTimeoutMillis: undefined,
-        trace: undefined,
-        at: this.now
-      }
-    })
+    this.say({ _tag: "Offer", offer: offerOf({ id: ++this.ids, tool, at: this.now }) })
   }
 
   /** The oldest call on the worker ends, after it has run so long. */

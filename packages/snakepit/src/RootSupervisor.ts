@@ -5,7 +5,7 @@
  * snakepit        one_for_one   gives up, or is stopped ⇒ the program ends with code 70 and the typed reason
  * ├─ foundation   configuration, registries           first up, last down
  * ├─ telemetry    who watches                         never escalates
- * ├─ bridge       who calls from outside              never escalates
+ * ├─ bridge       who calls from outside              never escalates, unless the gateway is configured to
  * └─ pools        one subtree a pool                  never escalates
  * ```
  */
@@ -29,6 +29,9 @@ export interface Options<C extends Child.Any> {
   readonly perWorker: PerWorker.PerWorker<C>
   /** `undefined`: there is none. */
   readonly gateway: (() => GatewayConfig.GatewayConfig) | undefined
+  readonly onGiveUp: GatewayConfig.OnGiveUp
+  /** The gateway's budget, where it escalates. */
+  readonly gatewayRestart: GatewayConfig.GatewayConfig["restart"]
 }
 
 const flags = {
@@ -36,29 +39,31 @@ const flags = {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
   because: "its children find each other by registered names, so one can be replaced beneath the others",
-  limitBecause: "only Foundation escalates to it by itself (an operator who fails another child through the root's handle spends this " +
+  limitBecause:
+    "only Foundation, and a gateway that is told to, escalate to it by themselves (an operator who fails another child through the root's handle spends this " +
     "budget too); after three new Foundations in a minute a new program is the next thing to try",
   events: SnakepitEvent.root_supervisor
 } as const
 
-/** The tree of an application whose workers have the children `C` beside their own, for its contract and its escalation. */
-export type RootSupervisor<C extends Child.Any> = Supervisor.Made<
+/** The tree of an application whose workers have the children `C` beside their own, and whose gateway gives up as `G` says. */
+export type RootSupervisor<C extends Child.Any, G extends GatewayConfig.OnGiveUp = "stay_down"> = Supervisor.Made<
   "snakepit",
   | ReturnType<typeof FoundationSupervisor.make>
   | ReturnType<typeof TelemetrySupervisor.make>
-  | ReturnType<typeof BridgeSupervisor.make>
+  | BridgeSupervisor.BridgeSupervisor<G>
   | PoolsSupervisor.PoolsSupervisor<C>,
   typeof flags
 >
 
-export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C> => {
-  const { config, directory, eventLog, gateway, input, perWorker, run, runtime, schema } = options
+export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C, GatewayConfig.OnGiveUp> => {
+  const { config, directory, eventLog, gateway, gatewayRestart, input, onGiveUp, perWorker, run, runtime, schema } = options
+  const pools = { directory, codec: runtime.codec }
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
       FoundationSupervisor.make({ schema, input, config, run }),
       TelemetrySupervisor.make({ eventLog }),
-      BridgeSupervisor.make({ gateway, pools: { directory, codec: runtime.codec } }),
+      BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]
   })

@@ -35,7 +35,7 @@
  * ```
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
+import { GatewayConfig, ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
 import {
   type Child,
   type Contract,
@@ -59,22 +59,28 @@ import * as SnakepitConfig from "./SnakepitConfig.ts"
 
 /**
  * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
- * each worker. What keeps a worker from coming up stands at the path of the worker_starter, and names the worker.
+ * each worker, and `G` is the gateway's `onGiveUp`. What keeps a worker from coming up stands at the path of the worker_starter, and names the worker.
  */
-export type StartError<C extends Child.Any = never> = Supervisor.StartError<RootSupervisor.RootSupervisor<C>>
+export type StartError<C extends Child.Any = never, G extends GatewayConfig.OnGiveUp = "stay_down"> = Supervisor.StartError<
+  RootSupervisor.RootSupervisor<C, G>
+>
 
 /**
- * How the running tree can fail. Pools, bridge and telemetry never escalate by themselves, so it comes from Foundation alone. An operator who fails
- * one of them through the handle of the root spends the root's budget too: then `because` is a `Defect` at its path, which no type names.
+ * How the running tree can fail. Pools, bridge and telemetry never escalate by themselves, so it comes from Foundation alone, and from the gateway
+ * whose `onGiveUp` is `"escalate"`. An operator who fails one of them through the handle of the root spends the root's budget too: then
+ * `because` is a `Defect` at its path, which no type names.
  */
-export type Escalation = Supervisor.Escalation<RootSupervisor.RootSupervisor<never>>
+export type Escalation<G extends GatewayConfig.OnGiveUp = "stay_down"> = Supervisor.Escalation<RootSupervisor.RootSupervisor<never, G>>
+
+/** Whatever the configuration says. */
+type AnyEscalation = Escalation<GatewayConfig.OnGiveUp>
 
 /** The tree gave up. Ends a `NodeRuntime.runMain` program with code 70 (`EX_SOFTWARE`). */
 export class TreeGaveUp extends Error {
   readonly _tag = "TreeGaveUp"
   override readonly [Runtime.errorExitCode] = 70
-  override readonly cause: Escalation
-  constructor(cause: Escalation) {
+  override readonly cause: AnyEscalation
+  constructor(cause: AnyEscalation) {
     super(cause.message, { cause })
     this.cause = cause
   }
@@ -161,7 +167,8 @@ const assemble = Effect.fnUntraced(function*(application: Application, expected:
   const eventLog = application.input.telemetry?.eventLog
   const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
   const gateway = served ? () => config.latest!.gateway! : undefined
-  const root = RootSupervisor.make({ ...application, config, directory, run, runtime, eventLog, gateway })
+  const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
+  const root = RootSupervisor.make({ ...application, config, directory, run, runtime, eventLog, gateway, onGiveUp, gatewayRestart })
   return { run, directory, runtime, root }
 })
 
@@ -217,7 +224,7 @@ const tree = (application: Application) =>
         ? Effect.never
         : Effect.fail(SupervisorError.withoutStack(new TreeStopped(why))))
     const gaveUp = running.life.pipe(
-      Effect.mapError((error: Escalation) => SupervisorError.withoutStack(new TreeGaveUp(error))),
+      Effect.mapError((error: AnyEscalation) => SupervisorError.withoutStack(new TreeGaveUp(error))),
       Effect.andThen(stopped)
     )
     return Context.make(Snakepit, {
@@ -253,15 +260,15 @@ const tree = (application: Application) =>
  * })
  * ```
  */
-export const layer = <const O extends NoOptions>(
-  config: SnakepitConfigInput,
+export const layer = <const O extends NoOptions, const G extends GatewayConfig.OnGiveUp = "stay_down">(
+  config: SnakepitConfigInput & { readonly gateway?: { readonly onGiveUp?: G | undefined } | undefined },
   options?: O & CheckOptions<O>
-): Layer.Layer<Services, StartError<ChildOf<O>>, NeedOf<O>> =>
+): Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> =>
   tree(applicationOf(config, options)).pipe(
     Layer.provideMerge(EventLog.EventLog.layer),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide(NodeServices.layer)
-  ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>>, NeedOf<O>> // which children there are, only the types of the options know
+  ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know
 
 /**
  * Runs a program for as long as the tree stands. Should the tree give up, the program is interrupted and fails with {@link TreeGaveUp};

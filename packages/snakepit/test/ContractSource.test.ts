@@ -9,12 +9,12 @@ const toolOf = (more: Partial<ToolDescription>): ToolDescription => ({
   arguments: { type: "object", properties: {}, required: [], additionalProperties: false },
   result: { type: "null" },
   facts: {},
+  contract: {},
   ...more
 })
 
 const descriptionOf = (tools: ReadonlyArray<ToolDescription>, $defs: Description["$defs"] = {}): Description => ({
   adapter: "app.gpu_tools",
-  contract: "00ff",
   tools,
   $defs,
   problems: []
@@ -28,15 +28,16 @@ const taking = (properties: { readonly [name: string]: JsonSchema }, more: Parti
   toolOf({ arguments: { type: "object", properties, required: Object.keys(properties), additionalProperties: false, ...more } })
 
 describe("the source of a contract", () => {
-  it("names the group after the adapter, imports what it uses, and carries the hash", () =>
+  it("names the group after the adapter, imports what it uses, and carries the hashes", () =>
     assert.strictEqual(
-      sourceOf([toolOf({})]),
+      sourceOf([toolOf({ contract: { "argument a": "00ff", result: "ff00" } })]),
       `import { Rpc, RpcGroup } from "effect/rpc"
 import { Tool } from "snakepit"
 
 export class GpuTools extends RpcGroup.make(
   Rpc.make("use")
-).annotateRpcs(Tool.ContractHash, "00ff") {}
+    .annotate(Tool.Contract, { "argument a": "00ff", result: "ff00" })
+) {}
 `
     ))
 
@@ -56,6 +57,7 @@ export class GpuTools extends RpcGroup.make(
     .annotate(Tool.Blocking, true)
     .annotate(Tool.CallTimeout, "2500 millis")
     .annotate(Tool.HardLimit, "2 minutes")
+    .annotate(Tool.Contract, {})
 )`
     )
   })

@@ -6,11 +6,10 @@ import * as Difference from "../src/cli/codegen/Difference.ts"
 const sourceOf = (
   tools: { readonly [name: string]: JsonSchema },
   types: Description["$defs"] = {},
-  about: { readonly contract?: string; readonly renew?: string } = {}
+  about: { readonly result?: string; readonly renew?: string } = {}
 ): string =>
   contractSource({
     adapter: "shop",
-    contract: about.contract ?? "00ff",
     problems: [],
     $defs: types,
     tools: Object.entries(tools).map(([name, result]) => ({
@@ -19,6 +18,7 @@ const sourceOf = (
       description: `What ${name} does.`,
       streams: false,
       facts: {},
+      contract: { result: about.result ?? "00ff" },
       arguments: { type: "object", properties: {}, required: [], additionalProperties: false }
     }))
   }, about.renew ?? "snakepit codegen")
@@ -47,9 +47,13 @@ describe("the difference of two contracts", () => {
   it("leaves the tool alone that another one was added behind", () =>
     assert.deepStrictEqual(Difference.between(sourceOf({ a: text }), sourceOf({ a: text, b: text })).map(({ what }) => what), ["tool b"]))
 
-  it("tells of a hash and of a command that are others as of the rest", () => {
-    const [change, ...more] = Difference.between(sourceOf({ a: text }), sourceOf({ a: text }, {}, { contract: "ff00", renew: "other" }))
-    assert.deepStrictEqual([change?.how, change?.what, change?.lines.length, more], ["changed", "the rest", 4, []])
+  it("tells of a hash with its tool, and of a command as of the rest", () => {
+    const changes = Difference.between(sourceOf({ a: text }), sourceOf({ a: text }, {}, { result: "ff00", renew: "other" }))
+    assert.deepStrictEqual(changes.map(({ how, lines, what }) => [how, what, lines.length]), [["changed", "the rest", 2], [
+      "changed",
+      "tool a",
+      2
+    ]])
   })
 
   it("is everything when the file was empty", () =>

@@ -85,8 +85,8 @@ describe("a check of the gateway", () => {
   const configOf = Schema.decodeUnknownSync(GatewayConfig.GatewayConfig)
   const levels = (listen: string, code?: string) => {
     const failed = (code: string) => Result.fail(new Listener.GatewayFailed({ listen, code, detail: "why" }))
-    return GatewayCheck.judge(configOf({ listen, token }), code === undefined ? Result.succeed(listen) : failed(code)).map(({ level }) =>
-      level
+    return GatewayCheck.judge(configOf({ listen, token, plaintext: true }), code === undefined ? Result.succeed(listen) : failed(code)).map(
+      ({ level }) => level
     )
   }
 

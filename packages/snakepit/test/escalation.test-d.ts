@@ -7,6 +7,7 @@ import { Context, Data, Effect, type Layer } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
 import type * as RootSupervisor from "../src/RootSupervisor.ts"
 import * as Snakepit from "../src/Snakepit.ts"
+import type { SnakepitConfigInput } from "../src/SnakepitConfig.ts"
 
 type Always = SupervisorError.Defect | SupervisorError.Ended
 type RegistryFailed = DataFolder.DataFolderFailed | RunFolder.SocketPathTooLong | RunFolder.RunFolderFailed
@@ -36,11 +37,41 @@ describe("the tree of an application", () => {
   })
 
   it("lets no trouble of the gateway out of Bridge, neither at the start nor later", () => {
-    type Bridge = ReturnType<typeof BridgeSupervisor.make>
+    type Bridge = BridgeSupervisor.BridgeSupervisor<"stay_down">
     expectTypeOf<Supervisor.Escalation<Bridge>>().toBeNever()
     expectTypeOf<Supervisor.StartError<Bridge>>().toBeNever()
     type Gateway = ReturnType<typeof Gateway.child>
     expectTypeOf<Gateway["~snakepit/core/Child"]["L"]>().toEqualTypeOf<At<"gateway", Listener.GatewayFailed | Always>>()
+  })
+
+  it("lets it out where the configuration says so, and the type of the layer shows it", () => {
+    type Escalates = Snakepit.Escalation<"escalate">
+    type Because = Escalates extends SupervisorError.GaveUp<"snakepit", infer From> ? From : never
+    expectTypeOf<Extract<Because, { readonly path: "snakepit/bridge/gateway" }>>().toEqualTypeOf<
+      At<"snakepit/bridge/gateway", Listener.GatewayFailed | Always>
+    >()
+    type AtGateway<E> = E extends SupervisorError.StartFailed<infer From> ? Extract<From, { readonly path: "snakepit/bridge/gateway" }>
+      : never
+    const gateway = { listen: "unix:gateway" } as const
+    const escalates = () => Snakepit.layer({ pools: {}, gateway: { ...gateway, onGiveUp: "escalate" } })
+    expectTypeOf<AtGateway<Layer.Error<ReturnType<typeof escalates>>>>().toEqualTypeOf<
+      At<"snakepit/bridge/gateway", Listener.GatewayFailed>
+    >()
+    const staysDown = () => Snakepit.layer({ pools: {}, gateway: { ...gateway, onGiveUp: "stay_down" } })
+    expectTypeOf<Layer.Error<ReturnType<typeof staysDown>>>().toEqualTypeOf<Snakepit.StartError>()
+    const saysNothing = () => Snakepit.layer({ pools: {}, gateway })
+    expectTypeOf<Layer.Error<ReturnType<typeof saysNothing>>>().toEqualTypeOf<Snakepit.StartError>()
+    const unknown = (config: SnakepitConfigInput) => Snakepit.layer(config)
+    expectTypeOf<AtGateway<Layer.Error<ReturnType<typeof unknown>>>>().toEqualTypeOf<
+      At<"snakepit/bridge/gateway", Listener.GatewayFailed>
+    >()
+  })
+
+  it("still takes no key that there is not", () => {
+    // @ts-expect-error: "pool" does not exist
+    void (() => Snakepit.layer({ pools: {}, pool: {} }))
+    // @ts-expect-error: "onGivingUp" does not exist
+    void (() => Snakepit.layer({ pools: {}, gateway: { listen: "unix:gateway", onGivingUp: "escalate" } }))
   })
 
   it("ends a supervised program with one of two errors", () => {

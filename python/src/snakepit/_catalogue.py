@@ -15,9 +15,8 @@ from snakepit._tool import Tool
 class Catalogue:
     """Tools sorted by name; the position is the id on the wire. `adapters` are the classes that some are methods of.
 
-    `hash` is that of their contract (names, schemas, facts), so it is the same in every process and changes when a
-    caller could notice. Raises ValueError when two tools have one name, TypeError when the signature of one cannot be
-    called by name.
+    `hash` is that of their contracts, so it is the same in every process and changes when a caller could notice. Raises
+    ValueError when two tools have one name, TypeError when the signature of one cannot be called by name.
     """
 
     def __init__(self, tools: Iterable[Tool[..., Any]], adapters: Iterable[type] = ()) -> None:
@@ -31,7 +30,9 @@ class Catalogue:
                     "rename one with @tool(name=...)"
                 )
         self.tools = [by_name[name] for name in sorted(by_name)]
-        self.hash = Contract(self.tools).hash
+        contract = Contract(self.tools)
+        self.hash = contract.hash
+        self._contracts = {tool["name"]: tool["contract"] for tool in contract.tools}
 
     @classmethod
     def of(cls, module: ModuleType) -> Catalogue:
@@ -64,6 +65,7 @@ class Catalogue:
                 blocking=tool.blocking,
                 thread_sensitive=tool.thread_sensitive,
                 input=tool.payload.input or "",
+                contract=self._contracts[tool.name],
             )
             for id, tool in enumerate(self.tools)
         ]

@@ -1,6 +1,8 @@
 """What a caller may rely on: the tools of an adapter with the schemas of what they take and give.
 
-Host and worker compare its hash, and `snakepit codegen` writes it down in TypeScript.
+Every part of a tool has a hash: each argument, the result, what its author promises. `snakepit codegen` writes them
+down in TypeScript, workers announce them, and the host compares: tool by tool, so that one may change and no caller of
+another notices.
 """
 
 from __future__ import annotations
@@ -12,21 +14,21 @@ import typing
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
 from typing import Any
 
-from snakepit._schema import JsonSchema, Schemas
+from snakepit._schema import DEFINITIONS, JsonSchema, Schemas
 from snakepit._tool import Tool
 
-VERSION = 1  # of the canonical form: another one makes every contract differ
+DIGITS = 12  # 48 bits: of 10^14 changes of a part one is not seen
 STREAMS = (Iterator, Iterable, AsyncIterator, AsyncIterable, Generator, AsyncGenerator)
 INPUTS = (Iterator, Iterable, AsyncIterator, AsyncIterable)
-SWITCHES = ("idempotent", "deterministic", "blocking", "thread_sensitive")
+SWITCHES = ("idempotent", "deterministic", "blocking")
 LIMITS = ("timeout_ms", "hard_limit_ms")
 
 
 class Contract:
     """The contract of `tools`, which are sorted by name.
 
-    `canonical` has the same bytes in every process: sorted keys, no spaces, no descriptions. `problems` names what has
-    no schema and is therefore anything, one line each.
+    `tools` describes each, with the hashes of its parts in `contract`; `definitions` has the types that they refer to.
+    `problems` names what has no schema and is therefore anything, one line each.
     """
 
     def __init__(self, tools: list[Tool[..., Any]], *, descriptions: bool = False) -> None:
@@ -37,16 +39,63 @@ class Contract:
                 described["description"] = tool.description
         self.definitions = schemas.definitions()
         self.problems = schemas.problems
-
-    @property
-    def canonical(self) -> bytes:
-        form = {"version": VERSION, "tools": self.tools, "$defs": self.definitions}
-        return json.dumps(form, sort_keys=True, separators=(",", ":")).encode()
+        for described in self.tools:
+            parts = _parts(described).items()
+            described["contract"] = {part: _hash(form, self.definitions) for part, form in parts}
 
     @property
     def hash(self) -> bytes:
-        """SHA-256 of the canonical form: it changes when a caller could notice."""
-        return hashlib.sha256(self.canonical).digest()
+        """SHA-256 of all contracts: it changes when a caller could notice."""
+        contracts = [[tool["name"], tool["streams"], tool["contract"]] for tool in self.tools]
+        return hashlib.sha256(_canonical(contracts)).digest()
+
+
+def _parts(tool: dict[str, Any]) -> dict[str, Any]:
+    """What may differ between two contracts of one tool, by the names that are told to people."""
+    properties, required, rest = (tool["arguments"][key] for key in ("properties", "required", "additionalProperties"))
+    parts: dict[str, Any] = {f"argument {name}": [schema, name in required] for name, schema in properties.items()}
+    if rest is not False:
+        parts["further arguments"] = rest
+    parts["result"] = tool["result"]
+    if tool["facts"]:
+        parts["promises"] = tool["facts"]
+    return parts
+
+
+def _hash(form: Any, definitions: dict[str, JsonSchema]) -> str:
+    """Of a part and the types that it refers to, whatever those are called and in whatever order their fields stand."""
+    names: list[str] = []
+
+    def written(value: Any) -> Any:
+        if isinstance(value, list):
+            return [written(element) for element in value]
+        if not isinstance(value, dict):
+            return value
+        return {key: field(key, each) for key, each in sorted(value.items()) if not is_description(key, each)}
+
+    # the keys of `properties` are names of an adapter; what is behind those is a schema and neither text nor a list
+    def is_description(key: str, value: Any) -> bool:
+        return key == "description" and isinstance(value, str)
+
+    def field(key: str, value: Any) -> Any:
+        if key == "required" and isinstance(value, list):
+            return sorted(value)
+        if key == "$ref" and isinstance(value, str):
+            name = value.removeprefix(DEFINITIONS)
+            if name not in names:
+                names.append(name)
+            return names.index(name)
+        return written(value)
+
+    forms = [written(form)]
+    while len(forms) <= len(names):
+        forms.append(written(definitions[names[len(forms) - 1]]))
+    return hashlib.sha256(_canonical(forms)).hexdigest()[:DIGITS]
+
+
+def _canonical(form: Any) -> bytes:
+    """The same bytes in every process."""
+    return json.dumps(form, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _tool(tool: Tool[..., Any], schemas: Schemas) -> dict[str, Any]:

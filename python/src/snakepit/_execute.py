@@ -11,44 +11,38 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from functools import partial
 
-import grpc
+from google.protobuf.message import DecodeError
 
 from snakepit._catalogue import Catalogue
 from snakepit._errors import describe
 from snakepit._execution import Executor
+from snakepit._grpc import Call, Handler, OneRequest, Status
 from snakepit._job import Job
 from snakepit._pieces import Encoded, whole
 from snakepit._wire import ExecuteRequest, ExecuteResponse, PythonException
 
-AT_ONCE = 8  # each waits in a thread of the server; the streams have their own
+AT_ONCE = 8  # of other clients; the session has its own bound
 TRAILER_BYTES = 4096  # peers take 8 KiB of metadata in all, and base64 makes three bytes four
 DETAIL_CHARACTERS = 1000
 STREAMS = "it streams, which one request and one response cannot carry; use Connect, or the gateway"
 
-Outcome = bytes | tuple[grpc.StatusCode, str] | PythonException
-
-
-def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, details: str) -> NoReturn:
-    context.abort(code, details)
-    raise AssertionError("gRPC's abort raises")
-
 
 class Answer:
-    """Where the outcome of one call is said; what else is said of the call is not heard."""
+    """Where the outcome of one call is said, once; what else is said of the call is not heard."""
 
-    def __init__(self) -> None:
-        self._said = threading.Event()
-        self.outcome: Outcome | None = None
-        """None: nobody waits for it any more."""
+    def __init__(self, call: Call, id: int, over: Callable[[], None]) -> None:
+        self.id = id
+        self._call = call
+        self._over = over
+        self._lock = threading.Lock()
+        self._begun = False
+        self._said = False
 
-    def wait(self) -> Outcome | None:
-        self._said.wait()
-        return self.outcome
-
-    def give_up(self) -> None:
-        self._said.set()
+    def begin(self) -> None:
+        """From here on its end is the end of one that runs: `over` is called."""
+        self._begun = True
 
     def started(self, id: int) -> None:
         pass
@@ -59,39 +53,62 @@ class Answer:
     def drained(self) -> None:
         pass
 
+    def push(self) -> None:
+        pass
+
+    def later(self) -> None:
+        pass
+
     def flush(self, timeout: float) -> None:
         pass
 
     def item(self, id: int, payload: Encoded) -> None:
-        self._say((grpc.StatusCode.INVALID_ARGUMENT, STREAMS))
+        self._say(Status.INVALID_ARGUMENT, STREAMS)
 
     def done(self, id: int, payload: Encoded, micros: int) -> None:
-        self._say(whole(payload))
+        if self._is_first():
+            self._call.send(ExecuteResponse(payload=whole(payload)).SerializeToString())
+            self._call.finish(Status.OK)
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
         describe(exception, described)
-        self._say(described)
+        details = f"{described.type}: {described.message}"[:DETAIL_CHARACTERS]
+        self._say(Status.UNKNOWN, details, fitting(described))
 
     def cancelled(self, id: int, how: str) -> None:
-        self._say((grpc.StatusCode.CANCELLED, f"the call was cancelled ({how})"))
+        deadline = self._call.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            self._say(Status.DEADLINE_EXCEEDED, f"its deadline passed before it had a result ({how})")
+        else:
+            self._say(Status.CANCELLED, f"the call was cancelled ({how})")
 
     def invalid(self, id: int, issue: str) -> None:
-        self._say((grpc.StatusCode.INVALID_ARGUMENT, issue))
+        self._say(Status.INVALID_ARGUMENT, issue)
 
     def unknown(self, id: int, issue: str) -> None:
-        self._say((grpc.StatusCode.NOT_FOUND, issue))
+        self._say(Status.NOT_FOUND, issue)
 
     def declined(self, id: int) -> None:
-        self._say((grpc.StatusCode.UNAVAILABLE, "the worker is draining and takes no call any more"))
+        self._say(Status.UNAVAILABLE, "the worker is draining and takes no call any more")
 
     def too_large(self, id: int, size: int) -> None:
-        self._say((grpc.StatusCode.RESOURCE_EXHAUSTED, f"the result has {size} bytes, more than max_payload allows"))
+        self._say(Status.RESOURCE_EXHAUSTED, f"the result has {size} bytes, more than max_payload allows")
 
-    def _say(self, outcome: Outcome) -> None:
-        if not self._said.is_set():
-            self.outcome = outcome
-            self._said.set()
+    def give_up(self) -> None:
+        """Nobody waits for it any more."""
+        self._is_first()
+
+    def _say(self, status: Status, details: str, exception: bytes | None = None) -> None:
+        if self._is_first():
+            self._call.finish(status, details, [] if exception is None else [(b"snakepit-exception-bin", exception)])
+
+    def _is_first(self) -> bool:
+        with self._lock:
+            first, self._said = not self._said, True
+        if first and self._begun:
+            self._over()
+        return first
 
 
 class Unary:
@@ -106,61 +123,53 @@ class Unary:
         self._ids = itertools.count(-1, -1)
         self._free = threading.Semaphore(AT_ONCE)
 
-    def execute(self, request: ExecuteRequest, context: grpc.ServicerContext) -> ExecuteResponse:
-        self._admit(context)
+    def begin(self, call: Call) -> Handler | None:
+        """The handler of one call; its request is not even read without the token."""
+        if not hmac.compare_digest(call.metadata(b"authorization"), f"Bearer {self._token}".encode()):
+            call.finish(
+                Status.UNAUTHENTICATED,
+                "the metadata must have `authorization: Bearer <token>` with the token this worker was started with",
+            )
+            return None
+        answer = Answer(call, next(self._ids), self._free.release)
+        return OneRequest(partial(self._execute, answer), call, gone=partial(self._give_up, answer))
+
+    def _give_up(self, answer: Answer, call: Call) -> None:
+        answer.give_up()
+        self._executor.cancel(answer.id)
+
+    def _execute(self, answer: Answer, call: Call, message: bytes) -> None:
+        try:
+            request = ExecuteRequest.FromString(message)
+        except DecodeError:
+            call.finish(Status.INVALID_ARGUMENT, "expected an ExecuteRequest; what came is none")
+            return
         tool = self._tools.get(request.tool)
         function = "" if tool is not None or ":" not in request.tool else request.tool
         if tool is None and not function:
             known = ", ".join(sorted(self._tools))
-            _abort(context, grpc.StatusCode.NOT_FOUND, f"no tool is named {request.tool!r}; there are: {known}")
+            call.finish(Status.NOT_FOUND, f"no tool is named {request.tool!r}; there are: {known}")
+            return
         if tool is not None and (tool.streams or tool.payload.input is not None):
-            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"tool {tool.name!r}: {STREAMS}")
+            call.finish(Status.INVALID_ARGUMENT, f"tool {tool.name!r}: {STREAMS}")
+            return
         if not self._free.acquire(blocking=False):
-            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, f"{AT_ONCE} calls of Execute run already; try again")
-        id, answer, left = next(self._ids), Answer(), context.time_remaining()
-        deadline = None if left is None else time.monotonic() + left
-        try:
-            job = Job(
-                id=id,
-                tool=tool,
-                arguments=request.payload,
-                deadline=deadline,
-                credit=1,  # for a function that turns out to stream: its first element tells
-                skip=0,
-                max_payload=self._max_payload,
-                outbox=answer,
-                session=request.session,
-                function=function,
-            )
-            self._executor.submit(job)
-            if not context.add_callback(answer.give_up):
-                answer.give_up()
-            return self._respond(answer.wait(), deadline, context)
-        finally:
-            self._executor.cancel(id)  # what nobody waits for any more; nothing of a call that has ended
-            self._free.release()
-
-    def _admit(self, context: grpc.ServicerContext) -> None:
-        given = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            _abort(
-                context,
-                grpc.StatusCode.UNAUTHENTICATED,
-                "the metadata must have `authorization: Bearer <token>` with the token this worker was started with",
-            )
-
-    def _respond(
-        self, outcome: Outcome | None, deadline: float | None, context: grpc.ServicerContext
-    ) -> ExecuteResponse:
-        if isinstance(outcome, bytes):
-            return ExecuteResponse(payload=outcome)
-        if isinstance(outcome, PythonException):
-            context.set_trailing_metadata((("snakepit-exception-bin", fitting(outcome)),))
-            _abort(context, grpc.StatusCode.UNKNOWN, f"{outcome.type}: {outcome.message}"[:DETAIL_CHARACTERS])
-        code, detail = outcome or (grpc.StatusCode.CANCELLED, "its caller is gone")
-        if code is grpc.StatusCode.CANCELLED and deadline is not None and time.monotonic() >= deadline:
-            code, detail = grpc.StatusCode.DEADLINE_EXCEEDED, "its deadline passed before it had a result"
-        _abort(context, code, detail)
+            call.finish(Status.RESOURCE_EXHAUSTED, f"{AT_ONCE} calls of Execute run already; try again")
+            return
+        answer.begin()
+        job = Job(
+            id=answer.id,
+            tool=tool,
+            arguments=request.payload,
+            deadline=call.deadline,
+            credit=1,  # for a function that turns out to stream: its first element tells
+            skip=0,
+            max_payload=self._max_payload,
+            outbox=answer,
+            session=request.session,
+            function=function,
+        )
+        self._executor.submit(job)
 
 
 def fitting(exception: PythonException) -> bytes:

@@ -57,14 +57,17 @@ class Executor:
         self._quiet = threading.Condition(self._lock)
         # invariant: a job is in here from submit to its outcome
         self._jobs: dict[int, Job] = {}
-        self._started: set[int] = set()
-        self._started_order: deque[int] = deque()
+        # ids, the oldest first
+        self._started: dict[int, None] = {}
         self._waiting: deque[Job] = deque()
         # came before all that are waiting, when the main thread was busy
         self._for_main: deque[Job] = deque()
         self._permits = concurrency
         self._main_free = True
         self._main: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._main_thread = 0
+        # what a call that ran there has made room for
+        self._next_on_main: Job | None = None
         self._threads = 0
         self._on_threads = 0
         self._for_threads: queue.SimpleQueue[tuple[Job, Tool[..., Any]] | None] = queue.SimpleQueue()
@@ -158,10 +161,20 @@ class Executor:
 
     def run(self) -> None:
         """Performs calls until drained; what then still waits is declined."""
+        self._main_thread = threading.get_ident()
         while not self._draining:
             job = self._main.get()
-            if job is not None and not self._draining:
-                self._on_main(job)
+            while job is not None and not self._draining:
+                outbox = job.outbox
+                if job.tool is None:
+                    self._find(job)
+                else:
+                    perform(self, job, job.tool)
+                job, self._next_on_main = self._next_on_main, None
+                if job is None or job.outbox is not outbox:
+                    outbox.push()
+            if job is not None:
+                job.claimed = False  # it has not begun, and is declined below
         with self._lock:
             self._closed = True
             self._decline(list(self._jobs.values()))
@@ -169,22 +182,19 @@ class Executor:
             for _ in range(self._threads):
                 self._for_threads.put(None)
 
-    def _on_main(self, job: Job) -> None:
-        if job.tool is None:
-            try:
-                job.tool = self._functions.find(job.function)
-            except UnknownFunction as unknown:
-                if self.claim(job):
-                    job.outbox.unknown(job.id, str(unknown))
-                    self.finish(job)
-                return
-            with self._lock:
-                job.for_main = self._is_for_main(job.tool)
-                self._main_free = True
-                self._give(job)
-                self._admit()
+    def _find(self, job: Job) -> None:
+        try:
+            job.tool = self._functions.find(job.function)
+        except UnknownFunction as unknown:
+            if self.claim(job):
+                job.outbox.unknown(job.id, str(unknown))
+                self.finish(job)
             return
-        perform(self, job, job.tool)
+        with self._lock:
+            job.for_main = self._is_for_main(job.tool)
+            self._main_free = True
+            self._give(job)
+            self._admit()
 
     # -- what lanes say --------------------------------------------------------------------------------------------
 
@@ -216,10 +226,9 @@ class Executor:
         """Its outcome was said."""
         with self._lock:
             del self._jobs[job.id]
-            self._started.add(job.id)
-            self._started_order.append(job.id)
-            if len(self._started_order) > REMEMBERED_CALLS:
-                self._started.discard(self._started_order.popleft())
+            self._started[job.id] = None
+            if len(self._started) > REMEMBERED_CALLS:
+                del self._started[next(iter(self._started))]
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
             if job.received is not None:
@@ -261,7 +270,12 @@ class Executor:
     def _give(self, job: Job) -> None:
         if job.for_main:
             self._main_free = False
-            self._main.put(job)
+            if threading.get_ident() == self._main_thread:
+                # it is the next to run there; dropped meanwhile, when it waited for its function to be found
+                job.claimed = job.tool is not None and not job.cancelled
+                self._next_on_main = job
+            else:
+                self._main.put(job)
             return
         assert job.tool is not None
         if job.tool.asynchronous:
@@ -279,6 +293,10 @@ class Executor:
     def _work(self) -> None:
         while (given := self._for_threads.get()) is not None:
             perform(self, *given)
+            if self._for_threads.empty():
+                given[0].outbox.push()
+            else:
+                given[0].outbox.later()
 
     def _let_go(self, job: Job) -> None:
         """Its lane is free for the next."""

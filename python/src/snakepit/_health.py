@@ -2,50 +2,75 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import threading
+from functools import partial
 
-import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from snakepit._grpc import Call, OneRequest, Status
 
 SERVICE = "grpc.health.v1.Health"
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"  # HealthCheckResponse, field 1
 
 
-class Health(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships no types
-    """Answers for `services` and for the whole, "". Its library is imported when somebody asks, not before."""
+def _request_class() -> type:
+    """HealthCheckRequest: its one field is the name of a service."""
+    file = FileDescriptorProto(name="health.proto", package="grpc.health.v1", syntax="proto3")
+    service = file.message_type.add(name="HealthCheckRequest").field.add(name="service", number=1)
+    service.type, service.label = service.TYPE_STRING, service.LABEL_OPTIONAL
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return GetMessageClass(pool.FindMessageTypeByName("grpc.health.v1.HealthCheckRequest"))
+
+
+class Health:
+    """Answers for `services` and for the whole, ""."""
 
     def __init__(self, services: list[str]) -> None:
-        self._services = ["", *services]
+        self._services = frozenset(["", *services])
+        self._lock = threading.Lock()
         self._draining = False
-        self._servicer: Any = None
-        self._handler: Any = None
-
-    def service(self, handler_call_details: Any) -> Any:
-        if not handler_call_details.method.startswith(f"/{SERVICE}/"):
-            return None
-        if self._handler is None:
-            self._handler = self._load()
-        return self._handler.service(handler_call_details)
+        self._watching: set[Call] = set()
+        self._request: type | None = None
+        self.methods = {
+            f"/{SERVICE}/Check": partial(OneRequest, self.check),
+            f"/{SERVICE}/Watch": partial(OneRequest, self.watch, gone=self.forget),
+        }
+        """By their paths."""
 
     def drain(self) -> None:
-        """Tells those who watch. Safe in a signal handler: the main thread holds none of its locks."""
-        self._draining = True
-        if self._servicer is not None:
-            self._servicer.enter_graceful_shutdown()
+        """Tells those who watch."""
+        with self._lock:
+            self._draining = True
+            for call in self._watching:
+                call.send(NOT_SERVING)
 
-    def _load(self) -> Any:
-        health = importlib.import_module("grpc_health.v1.health")
-        messages = importlib.import_module("grpc_health.v1.health_pb2")
-        servicer = health.HealthServicer()
-        for service in self._services:
-            servicer.set(service, messages.HealthCheckResponse.SERVING)
-        self._servicer = servicer
-        if self._draining:
-            servicer.enter_graceful_shutdown()
-        coded = (messages.HealthCheckRequest.FromString, messages.HealthCheckResponse.SerializeToString)
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "Check": grpc.unary_unary_rpc_method_handler(servicer.Check, *coded),
-                "Watch": grpc.unary_stream_rpc_method_handler(servicer.Watch, *coded),
-            },
-        )
+    def check(self, call: Call, request: bytes) -> None:
+        if self._knows(request):
+            call.send(NOT_SERVING if self._draining else SERVING)
+            call.finish(Status.OK)
+        else:
+            call.finish(Status.NOT_FOUND, "this worker has no such service")
+
+    def watch(self, call: Call, request: bytes) -> None:
+        with self._lock:
+            if not self._knows(request):
+                call.send(SERVICE_UNKNOWN)
+                return
+            call.send(NOT_SERVING if self._draining else SERVING)
+            self._watching.add(call)
+
+    def forget(self, call: Call) -> None:
+        with self._lock:
+            self._watching.discard(call)
+
+    def _knows(self, request: bytes) -> bool:
+        if self._request is None:
+            self._request = _request_class()  # when somebody asks: most workers are never asked
+        try:
+            return self._request.FromString(request).service in self._services  # type: ignore[attr-defined]
+        except DecodeError:
+            return False

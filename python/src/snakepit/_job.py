@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from snakepit._inputs import Feed
@@ -29,44 +28,63 @@ class Speaker(Protocol):
     def want(self, id: int, elements: int) -> None: ...
     def drained(self) -> None: ...
     def flush(self, timeout: float) -> None: ...
+    def push(self) -> None: ...
+    def later(self) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
 class Job:
     """A call and its state; `deadline` is on the monotonic clock.
 
-    `tool` is None for a `function` ("module:function") that was not looked up yet.
+    `tool` is None for a `function` ("module:function") that was not looked up yet. What most calls never have is a
+    default of the class: there is one of these for every call.
     """
 
-    id: int
-    tool: Tool[..., Any] | None
-    arguments: bytes | memoryview
-    deadline: float | None
-    credit: int
-    skip: int
-    max_payload: int
-    outbox: Speaker
-    session: str = ""
-    trace: bytes = b""
-    function: str = ""
-    received: Received | None = None
-    """Where payloads of its host lie that did not come in frames."""
-    for_main: bool = field(default=False, init=False)
+    for_main = False
     """It runs on the main thread."""
-    claimed: bool = field(default=False, init=False)
+    claimed = False
     """It runs, or its outcome is being said: nobody may drop it any more."""
-    began: float = field(default=0.0, init=False)
+    began = 0.0
     """When its tool's code began, on the monotonic clock."""
-    cancelled: bool = field(default=False, init=False)
-    seen: bool = field(default=False, init=False)
+    cancelled = False
+    seen = False
     """Its code has learned that it is to stop."""
-    spent: int = field(default=0, init=False)
-    feed: Feed | None = field(default=None, init=False)
-    changed: threading.Condition | None = field(default=None, init=False)
-    wake: Callable[[], None] | None = field(default=None, init=False)
+    spent = 0
+    feed: Feed | None = None
+    changed: threading.Condition | None = None
+    wake: Callable[[], None] | None = None
     """Called under the executor's lock when there is something new for its code to wait no longer."""
-    stop: Callable[[], object] | None = field(default=None, init=False)
+    stop: Callable[[], object] | None = None
     """Called under the executor's lock, once, to cancel the task that runs it."""
+
+    def __init__(
+        self,
+        *,
+        id: int,
+        tool: Tool[..., Any] | None,
+        arguments: bytes | memoryview,
+        deadline: float | None,
+        credit: int,
+        skip: int,
+        max_payload: int,
+        outbox: Speaker,
+        session: str = "",
+        trace: bytes = b"",
+        function: str = "",
+        received: Received | None = None,
+    ) -> None:
+        self.id = id
+        self.tool = tool
+        self.arguments = arguments
+        self.deadline = deadline
+        self.credit = credit
+        self.skip = skip
+        self.max_payload = max_payload
+        self.outbox = outbox
+        self.session = session
+        self.trace = trace
+        self.function = function
+        self.received = received
+        """Where payloads of its host lie that did not come in frames."""
 
     @property
     def stopping(self) -> bool:

@@ -59,15 +59,9 @@ def read_token() -> str:
 
 def load(adapter: str, path: list[str], status: Status) -> Catalogue:
     """Everything that is the same in every worker of a pool, imported and built."""
-    # gRPC reads this when it is imported: a process that forks must not meet gRPC's handlers
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     # a requirement of ours that is missing is as final as one of the adapter's
     with status.stage("import", EX_CONFIG):
         importlib.import_module("snakepit._server")  # and all that it imports
-        for late in ("grpc._server", "grpc._utilities"):
-            # gRPC imports these at the first server: 8 ms in each forked worker otherwise
-            with contextlib.suppress(ImportError):
-                importlib.import_module(late)
         from snakepit._catalogue import Catalogue
 
         sys.path[:0] = path

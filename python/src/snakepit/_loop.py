@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from snakepit._current import running
 from snakepit._inputs import AsyncInputs
-from snakepit._job import Job
-from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, prepare
+from snakepit._job import Job, Speaker
+from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, note, prepare
 from snakepit._tool import Tool
 
 GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
@@ -34,6 +34,7 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._given: deque[tuple[Job, Tool[..., Any]]] = deque()
         self._woken = False
+        self._to_push: set[Speaker] = set()
 
     def give(self, job: Job, tool: Tool[..., Any]) -> None:
         """Has the loop perform a call; from any thread, under the lock."""
@@ -91,8 +92,9 @@ class Loop:
             arguments = prepare(job, tool, time.monotonic())
             if arguments is None:
                 return
-            # no flush: a tool that awaits lets go of the GIL, and one that waited here would hold up all others
             job.outbox.started(job.id)
+            if tool not in self._ledger.quick:
+                job.outbox.flush(0)  # what waited here would hold up all others
             running.set(job)
             job.began = time.monotonic()
             if job.deadline is not None:
@@ -103,6 +105,7 @@ class Loop:
                 outcome = await self._stream(job, tool, arguments)
             else:
                 outcome = fitting(job, tool.payload.encode(await tool.function(**arguments)))
+            note(self._ledger, tool, time.monotonic() - job.began)
             conclude(job, tool, outcome)
         except BaseException as raised:
             conclude(job, tool, raised)
@@ -110,6 +113,19 @@ class Loop:
             if late is not None:
                 late.cancel()
             self._ledger.finish(job)
+            self._push_soon(job)
+
+    def _push_soon(self, job: Job) -> None:
+        """What tasks say in one turn of the loop leaves together."""
+        if job.outbox not in self._to_push:
+            if not self._to_push:
+                asyncio.get_running_loop().call_soon(self._push)
+            self._to_push.add(job.outbox)
+
+    def _push(self) -> None:
+        said, self._to_push = self._to_push, set()
+        for outbox in said:
+            outbox.push()
 
     def _expire(self, job: Job) -> None:
         with self._lock:
@@ -142,6 +158,7 @@ class Loop:
                         raise
                 job.spent += 1
                 job.outbox.item(job.id, payload)
+                self._push_soon(job)
         finally:
             await elements.aclose()
         return b""

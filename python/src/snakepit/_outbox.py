@@ -1,25 +1,24 @@
-"""What the worker has to say in one session, gathered until a stream can take it and kept until the host has read it.
+"""What the worker has to say in one session, gathered until it is pushed and kept until the host has read it.
 
-    reader thread ──┐                          the stream's thread                       gRPC ──▶ host
-    main thread  ───┴──▶ said, without a lock ──▶ frames of one response, numbered ──────┤
-                                                                                         └── kept until it was read
+    reader thread ──┐                        push: by whoever is done for now
+    tools' threads ─┴──▶ said, without a lock ──▶ frames of one response, numbered ──▶ the stream, if there is one
+                                                            └── kept until it was read
 
-Everything said while a response was on its way leaves in the next one. Who says something takes no lock and wakes the
-stream's thread only when that sleeps: it then comes to its turn when the speaker waits for something, or after
-Python's switch interval. So results leave while the main thread runs the next tool, and those of many short calls
-leave together. A stream that takes the place of a broken one says again what the host has not read.
+Who says something pushes it when nothing else is about to be said: then results leave in the thread that has them,
+without waking another. A thread that may be held up first asks for a push `later`. A stream that takes the place of a
+broken one is told again what the host has not read.
 """
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from snakepit._errors import describe
 from snakepit._pieces import SHARED_BYTES, Encoded, whole
@@ -31,7 +30,8 @@ RESPONSE_BYTES = (
 )  # then the next one begins: the host decodes early, and protobuf's 2 GiB are never near
 FRAME_BYTES = 32  # of a frame around its payload, about
 UNREAD_BATCHES = 2  # so many a host has on their way: with fewer nobody waits for an acknowledgement
-ACKNOWLEDGE_SECONDS = 0.002  # what is said meanwhile takes it along; a host that has more to say waits no longer
+LATER_SECONDS = 0.002  # what is said, or read, waits no longer for more to be said
+QUIET = 10  # so many times nothing was to be pushed later: then whoever does it sleeps until it is asked again
 
 
 class NeverSaid(ValueError):
@@ -39,7 +39,7 @@ class NeverSaid(ValueError):
 
 
 class Kind(enum.IntEnum):
-    """What is said; the last one is no frame."""
+    """What is said."""
 
     DONE = 0
     STARTED = 1
@@ -49,27 +49,27 @@ class Kind(enum.IntEnum):
     PONG = 5
     DRAINED = 6
     FREE = 7
-    FLUSH = 8
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, FLUSH = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE = Kind
 
-Said = tuple[Kind, int, Any]
+Said = tuple[Kind, int, Any, int]
+
+
+class Stream(Protocol):
+    """What takes responses; it may be that they do not arrive."""
+
+    def send(self, response: bytes) -> None: ...
+    def wait_until_sent(self, timeout: float) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
 class Writer:
     """How far one stream has come in saying what an outbox holds."""
 
+    stream: Stream
     next: int
     acknowledged: int
-    sleeps: bool = False
-    news: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
-
-    def wake(self) -> None:
-        """Once too often does no harm: it looks, and sleeps again."""
-        self.sleeps = False
-        self.news.put(None)
 
 
 class Outbox:
@@ -81,203 +81,202 @@ class Outbox:
     def __init__(self, written: Written | None = None) -> None:
         self._written = written
         self._said: deque[Said] = deque()
+        # calls that began and of which nothing else was said yet: told when something is sent, unless their end is
+        self._begun: dict[int, None] = {}
+        # something was said that no tool's thread is going to push
+        self._prompt = False
         # of all below; whoever speaks does without
         self._lock = threading.Lock()
-        # invariant: numbered from _first without gaps
-        self._kept: deque[ConnectResponse] = deque()
+        # invariant: numbered from _first without gaps; without `read`, which is what it is when they are sent
+        self._kept: deque[bytes] = deque()
         self._first = 1
         self._read = 0
         self._writer: Writer | None = None
         self._ended = False
+        # whoever pushes later
+        self._follows = False
+        self._asked: queue.SimpleQueue[bool] | None = None
 
     # -- what a call says ------------------------------------------------------------------------------------------
 
     def started(self, id: int) -> None:
-        self._say((STARTED, id, None))
+        self._begun[id] = None
 
     def item(self, id: int, payload: Encoded) -> None:
-        self._say((ITEM, id, self._placed(payload)))
+        self._tell_begun(id)
+        self._say(ITEM, id, payload if len(payload) < SHARED_BYTES else self._placed(payload))
 
     def want(self, id: int, elements: int) -> None:
-        self._say((WANT, id, elements))
+        self._tell_begun(id)
+        self._say(WANT, id, elements)
+        self.push()
 
     def done(self, id: int, payload: Encoded, micros: int) -> None:
-        self._say((DONE, id, (self._placed(payload), micros)))
+        self._begun.pop(id, None)
+        if not self._ended:
+            self._said.append((DONE, id, payload if len(payload) < SHARED_BYTES else self._placed(payload), micros))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
         describe(exception, described)
-        self._say((FAILED, id, ("exception", described)))
+        self._fail(id, "exception", described)
 
     def cancelled(self, id: int, how: str) -> None:
-        self._say((FAILED, id, ("cancelled", how)))
+        self._fail(id, "cancelled", how)
 
     def invalid(self, id: int, issue: str) -> None:
-        self._say((FAILED, id, ("invalid", issue)))
+        self._fail(id, "invalid", issue)
 
     def unknown(self, id: int, issue: str) -> None:
-        self._say((FAILED, id, ("unknown", issue)))
+        self._fail(id, "unknown", issue)
 
     def declined(self, id: int) -> None:
-        self._say((FAILED, id, ("declined", True)))
+        self._fail(id, "declined", True)
 
     def too_large(self, id: int, size: int) -> None:
-        self._say((FAILED, id, ("too_large", size)))
+        self._fail(id, "too_large", size)
 
     # -- what the session says -------------------------------------------------------------------------------------
 
     def pong(self, id: int) -> None:
-        self._say((PONG, id, None))
+        self._say(PONG, id)
+        self._prompt = True
 
     def drained(self) -> None:
-        self._say((DRAINED, 0, None))
+        self._say(DRAINED, 0)
+        self._prompt = True
 
     def free(self, segment: int) -> None:
-        """The host may write this segment again."""
-        self._say((FREE, segment, None))
+        """The host may write this segment again: told with whatever is pushed next."""
+        self._say(FREE, segment)
 
     def read(self, batch: int) -> None:
-        """Notes the batch; it is acknowledged by whatever is said next, or by `acknowledge`."""
+        """Notes the batch; it is acknowledged by whatever is said next, or by a `push`."""
         self._read = batch
-
-    def acknowledge(self) -> None:
-        """Sends the acknowledgement even if nothing else is said."""
-        if (writer := self._writer) is not None and writer.sleeps:
-            writer.wake()
-
-    def acknowledge_in_time(self) -> None:
-        """As `acknowledge`, when the host can say nothing more without it."""
-        if (
-            (writer := self._writer) is not None
-            and self._read - writer.acknowledged >= UNREAD_BATCHES
-            and writer.sleeps
-        ):
-            writer.wake()
 
     def forget(self, read: int) -> None:
         """The host has read the responses up to this one; raises NeverSaid when that cannot be."""
         with self._lock:
             self._forget(read)
 
-    def flush(self, timeout: float) -> None:
-        """Waits until gRPC has taken all that was said so far, at most `timeout` seconds, not without a stream."""
-        if self._writer is not None:
-            taken = threading.Event()
-            self._say((FLUSH, 0, taken))
-            taken.wait(timeout)
-
     def end(self) -> None:
-        """Lets the writer finish after what was said; says nothing any more."""
+        """Says what was said so far, and nothing any more."""
+        self.push()
         self._ended = True
-        self.acknowledge()
+        with self._lock:
+            if self._asked is not None:
+                self._asked.put(False)
+
+    # -- when it leaves --------------------------------------------------------------------------------------------
+
+    def push(self) -> None:
+        """Sends all that was said so far, and how far the host was read; never waits."""
+        with self._lock:
+            self._push()
+
+    def push_prompt(self) -> None:
+        """As `push`, if something was said that no tool's thread is going to push."""
+        if self._prompt:
+            self.push()
+
+    def flush(self, timeout: float) -> None:
+        """As `push`; then waits until the kernel has it, at most `timeout` seconds, not without a stream."""
+        self.push()
+        if (writer := self._writer) is not None:
+            writer.stream.wait_until_sent(timeout)
+
+    def later(self) -> None:
+        """Has what was said pushed within about 2 ms, whatever becomes of the thread that said it."""
+        if not self._follows:
+            self._follow()
+
+    def acknowledge_later(self) -> None:
+        """As `later`, when the host can say nothing more without it."""
+        if (writer := self._writer) is not None and self._read - writer.acknowledged >= UNREAD_BATCHES:
+            self.later()
 
     # -- the streams -----------------------------------------------------------------------------------------------
 
-    def attach(self, read: int) -> Writer:
+    def check(self, read: int) -> None:
+        """Raises NeverSaid when a stream cannot take over from the response after `read`."""
+        with self._lock:
+            self._check(read)
+
+    def attach(self, stream: Stream, read: int) -> None:
         """A stream takes over, from the response after `read`; raises NeverSaid when that is not kept."""
         with self._lock:
-            if read < self._first - 1:
-                raise NeverSaid(
-                    f"response {read + 1} is asked for; those up to {self._first - 1} were read, it was said"
-                )
+            self._check(read)
             self._forget(read)
-            before, self._writer = self._writer, Writer(next=read + 1, acknowledged=self._read)
-            if before is not None:
-                before.wake()
-            return self._writer
+            self._writer = Writer(stream, next=read + 1, acknowledged=self._read)
+            self._push()
 
-    def detach(self, writer: Writer) -> None:
-        """The stream of this writer takes nothing any more."""
+    def detach(self, stream: Stream) -> None:
+        """The stream takes nothing any more."""
         with self._lock:
-            if self._writer is writer:
+            if self._writer is not None and self._writer.stream is stream:
                 self._writer = None
-            writer.wake()
-
-    def responses(self, writer: Writer) -> Iterator[ConnectResponse]:
-        """What this writer's stream has to say, until it is detached or the outbox has ended."""
-        flushes: list[threading.Event] = []
-        while True:
-            while not self.has_more(writer):
-                writer.sleeps = True
-                # what was said before it slept did not wake it
-                if not self.has_more(writer):
-                    writer.news.get()
-                writer.sleeps = False
-            if not self._has_words(writer):
-                writer.sleeps = True
-                if not self._has_words(writer):
-                    with contextlib.suppress(queue.Empty):
-                        writer.news.get(timeout=ACKNOWLEDGE_SECONDS)
-                writer.sleeps = False
-            with self._lock:
-                response = self._next(writer, flushes)
-            if response is not None:
-                yield response
-            for taken in flushes:
-                taken.set()
-            flushes.clear()
-            if response is None and (self._writer is not writer or self._ended):
-                return
-
-    def has_more(self, writer: Writer) -> bool:
-        """Whether this writer's stream has something to say, or has to end."""
-        return self._read > writer.acknowledged or self._has_words(writer)
-
-    def _has_words(self, writer: Writer) -> bool:
-        return bool(self._said) or self._last() >= writer.next or self._writer is not writer or self._ended
 
     # -- under the lock --------------------------------------------------------------------------------------------
 
-    def _forget(self, read: int) -> None:
+    def _check(self, read: int) -> None:
+        if read < self._first - 1:
+            raise NeverSaid(f"response {read + 1} is asked for; those up to {self._first - 1} were read, it was said")
+        self._check_written(read)
+
+    def _check_written(self, read: int) -> None:
         if read > self._last():
             raise NeverSaid(f"response {read} was read, it is said; {self._last()} were written")
+
+    def _forget(self, read: int) -> None:
+        self._check_written(read)
         while self._first <= read:
             self._kept.popleft()
             self._first += 1
 
-    def _next(self, writer: Writer, flushes: list[threading.Event]) -> ConnectResponse | None:
-        if self._writer is not writer:
-            return None
-        if self._last() < writer.next and self._said:
+    def _push(self) -> None:
+        writer = self._writer
+        if writer is None or self._ended:
+            return
+        while self._said or self._begun:
+            self._prompt = False
             response = ConnectResponse(batch=self._last() + 1)
-            self._write(response.frames.add, flushes)
-            if response.frames:
-                self._kept.append(response)
-        if self._last() >= writer.next:
-            response = self._kept[writer.next - self._first]
+            self._write(response.frames.add)
+            self._kept.append(response.SerializeToString())
+        if writer.next > self._last() and self._read > writer.acknowledged:
+            writer.stream.send(_with_read(self._read, b""))
+        while writer.next <= self._last():
+            writer.stream.send(_with_read(self._read, self._kept[writer.next - self._first]))
             writer.next += 1
-        elif self._read > writer.acknowledged and not self._ended:
-            response = ConnectResponse()
-        else:
-            return None
-        response.read = writer.acknowledged = self._read
-        return response
+        writer.acknowledged = self._read
 
-    def _write(self, add: Callable[[], WorkerFrame], flushes: list[threading.Event]) -> None:
-        """Makes frames of what was said. That a call began is left out when its end follows, with nothing between."""
+    def _write(self, add: Callable[[], WorkerFrame]) -> None:
+        """Makes frames of what was said. That a call began is left out when its end is said first."""
+        while self._begun:
+            add().started.id = self._begun.popitem()[0]
         said = self._said
-        begun: dict[int, None] = {}
         room = RESPONSE_BYTES
         while said and room > 0:
-            kind, id, value = said.popleft()
+            kind, id, value, micros = said.popleft()
             room -= FRAME_BYTES
-            if kind is STARTED:
-                begun[id] = None
-            elif kind is FLUSH:
-                flushes.append(value)
-            elif kind is DONE:
-                begun.pop(id, None)
+            if kind is DONE:
                 done = add().done
                 done.id = id
-                payload, done.micros = value
-                room -= _put(done, payload)
+                done.micros = micros
+                room -= _put(done, value)
             elif kind is FAILED:
-                begun.pop(id, None)
                 room -= _fail(add(), id, *value)
             else:
-                _tell(begun, add)
                 room -= _say_more(add(), kind, id, value)
-        _tell(begun, add)
+
+    def _follow(self) -> None:
+        with self._lock:
+            if self._follows or self._ended:
+                return
+            self._follows = True
+            if self._asked is None:
+                self._asked = queue.SimpleQueue()
+                threading.Thread(target=self._push_later, name="snakepit-later", daemon=True).start()
+            self._asked.put(True)
 
     def _last(self) -> int:
         return self._first + len(self._kept) - 1
@@ -285,25 +284,53 @@ class Outbox:
     # -- whoever speaks --------------------------------------------------------------------------------------------
 
     def _placed(self, payload: Encoded) -> bytes | Shared:
-        if len(payload) >= SHARED_BYTES and self._written is not None:
+        if self._written is not None and not self._ended:
             segment = self._written.write(payload)
             if segment is not None:
                 return Shared(segment=segment, length=len(payload))
         return whole(payload)
 
-    def _say(self, said: Said) -> None:
-        if self._ended:
-            return
-        self._said.append(said)
+    def _say(self, kind: Kind, id: int, value: Any = None) -> None:
+        if not self._ended:
+            self._said.append((kind, id, value, 0))
+
+    def _tell_begun(self, id: int) -> None:
+        if self._begun and id in self._begun:
+            del self._begun[id]
+            self._say(STARTED, id)
+
+    def _fail(self, id: int, reason: str, value: Any) -> None:
+        self._begun.pop(id, None)
+        self._say(FAILED, id, (reason, value))
+        self._prompt = True
+
+    # -- whoever pushes later --------------------------------------------------------------------------------------
+
+    def _push_later(self) -> None:
+        assert self._asked is not None
+        while self._asked.get():
+            quiet = 0
+            while quiet < QUIET and not self._ended:
+                time.sleep(LATER_SECONDS)
+                if self._is_to_push():
+                    self.push()
+                    quiet = 0
+                else:
+                    quiet += 1
+            self._follows = False
+            if self._is_to_push():  # who said it may have seen that somebody follows
+                self.later()
+
+    def _is_to_push(self) -> bool:
         writer = self._writer
-        if writer is not None and writer.sleeps:
-            writer.wake()
+        return writer is not None and (
+            bool(self._said or self._begun) or self._read - writer.acknowledged >= UNREAD_BATCHES
+        )
 
 
-def _tell(begun: dict[int, None], add: Callable[[], WorkerFrame]) -> None:
-    for id in begun:
-        add().started.id = id
-    begun.clear()
+def _with_read(read: int, response: bytes) -> bytes:
+    """A ConnectResponse with its first field set: protobuf's encodings are joined by laying one after the other."""
+    return ConnectResponse(read=read).SerializeToString() + response
 
 
 def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
@@ -311,7 +338,9 @@ def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
     if kind is ITEM:
         frame.item.id = id
         return _put(frame.item, value)
-    if kind is WANT:
+    if kind is STARTED:
+        frame.started.id = id
+    elif kind is WANT:
         frame.want.id, frame.want.elements = id, value
     elif kind is PONG:
         frame.pong.id = id

@@ -23,7 +23,7 @@ from snakepit._payload import InvalidArguments
 from snakepit._pieces import Encoded, Pieces
 from snakepit._tool import Tool
 
-SLOW_SECONDS = 0.001  # a tool that takes longer can afford waiting for Started to leave, about 0.1 ms
+SLOW_SECONDS = 0.001  # a tool that takes longer can afford a message of its own for Started, about 0.05 ms
 MOST_MICROS = 0xFFFF_FFFF  # uint32: 71 minutes
 FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
 
@@ -52,18 +52,22 @@ class Ledger(Protocol):
 
 def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
     """Runs a call of a plain tool, from its claim to its end."""
-    if not ledger.claim(job):
+    if not job.claimed and not ledger.claim(job):
         return
     outcome: Outcome
+    outbox = job.outbox
     try:
         job.began = time.monotonic()
         arguments = prepare(job, tool, job.began)
         if arguments is None:
             return
-        job.outbox.started(job.id)
-        if tool not in ledger.quick:
+        outbox.started(job.id)
+        quick = tool in ledger.quick
+        if quick:
+            outbox.later()
+        else:
             # a tool that holds the GIL would keep Started, and finished results, from leaving
-            job.outbox.flush(FLUSH_SECONDS)
+            outbox.flush(FLUSH_SECONDS)
             job.began = time.monotonic()
         running.set(job)
         if job.feed is not None and tool.payload.input is not None:
@@ -73,14 +77,12 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         else:
             outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
         now = time.monotonic()
-        if now - job.began < SLOW_SECONDS:
-            ledger.quick.add(tool)
-        else:
-            ledger.quick.discard(tool)
+        if (now - job.began < SLOW_SECONDS) is not quick:
+            note(ledger, tool, now - job.began)
         if job.cancelled or outcome.__class__ not in PAYLOADS or (job.deadline is not None and now > job.deadline):
             conclude(job, tool, outcome)
         else:
-            job.outbox.done(job.id, outcome, ran(job, now))
+            outbox.done(job.id, outcome, ran(job, now))
     except BaseException as raised:
         conclude(job, tool, raised)
     finally:
@@ -111,9 +113,18 @@ def prepare(job: Job, tool: Tool[..., Any], now: float) -> dict[str, Any] | None
     return arguments
 
 
+def note(ledger: Ledger, tool: Tool[..., Any], seconds: float) -> None:
+    """How long its code ran says how it is begun the next time."""
+    if seconds < SLOW_SECONDS:
+        ledger.quick.add(tool)
+    else:
+        ledger.quick.discard(tool)
+
+
 def ran(job: Job, now: float) -> int:
     """For how many microseconds its code ran, at least 1: 0 says nothing."""
-    return min(int(1e6 * (now - job.began)) + 1, MOST_MICROS)
+    micros = int(1e6 * (now - job.began)) + 1
+    return micros if micros < MOST_MICROS else MOST_MICROS
 
 
 def fitting(job: Job, payload: Encoded) -> Encoded | int:
@@ -159,10 +170,13 @@ def _stream(ledger: Ledger, job: Job, tool: Tool[..., Any], arguments: dict[str,
             if len(payload) > job.max_payload:
                 return len(payload)
             # only this thread spends, so there is no lock to take while there is credit
-            if job.spent >= job.credit and not ledger.wait(job, lambda: job.credit > job.spent):
-                return Closed.CLOSED
+            if job.spent >= job.credit:
+                job.outbox.push()
+                if not ledger.wait(job, lambda: job.credit > job.spent):
+                    return Closed.CLOSED
             job.spent += 1
             job.outbox.item(job.id, payload)
+            job.outbox.later()
     finally:
         elements.close()
     return b""

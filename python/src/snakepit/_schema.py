@@ -22,6 +22,7 @@ from msgspec import inspect
 from snakepit._qualified import qualified_name
 
 JsonSchema = dict[str, Any]
+DEFINITIONS = "#/$defs/"  # what a reference to a named type begins with
 
 BOUNDS = {
     "ge": "minimum",
@@ -103,7 +104,7 @@ class Schemas:
         names = _names(self._named)
         for named, references in self._references.items():
             for reference in references:
-                reference["$ref"] = f"#/$defs/{names[named]}"
+                reference["$ref"] = DEFINITIONS + names[named]
         return {names[named]: schema for named, schema in sorted(self._named.items(), key=lambda item: names[item[0]])}
 
     def _unknown(self, reason: str) -> JsonSchema:

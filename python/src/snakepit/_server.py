@@ -1,10 +1,10 @@
 """The gRPC service of a worker: one session with one stream at a time, on a Unix socket of its own.
 
     host                                     worker
-     │ Hello ──────────────────────────────▶ │ reader thread: checks, queues, cancels, answers pings
-     │ ◀──────────────────────────── Welcome │ gRPC's thread: writes what the outbox holds
+     │ Hello ──────────────────────────────▶ │ the connection's thread: checks, queues, cancels, answers pings
+     │ ◀──────────────────────────── Welcome │
      │ batch 1: Call 1, Call 2, Ping ──────▶ │
-     │ ◀──── response 1, read 1: Pong, Started 1 │ main thread: runs the tools
+     │ ◀──── response 1, read 1: Pong, Started 1 │ main thread: runs the tools, and sends what they say
      │ ◀─────────── response 2: Done 1, Done 2 │
      ╳                                       │ the stream is cut: calls go on, what they say is kept
      │ Hello, resume, read 1 ──────────────▶ │
@@ -15,38 +15,34 @@ Another session takes the place of the one before it.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
+import socket as sockets
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from selectors import EVENT_READ, DefaultSelector
 
-import grpc
+from google.protobuf.message import DecodeError
 
 from snakepit import _wire
 from snakepit._catalogue import Catalogue
-from snakepit._execute import AT_ONCE, Unary
+from snakepit._execute import Unary
 from snakepit._execution import Executor
+from snakepit._grpc import Call, Services, Status
 from snakepit._health import Health
+from snakepit._http2 import Connection
 from snakepit._job import Job
 from snakepit._outbox import NeverSaid, Outbox
 from snakepit._segments import BadSegment, Received, Written
-from snakepit._session import HOLD_SECONDS, Session, Stream
+from snakepit._session import HOLD_SECONDS, Session
 
 SERVICE = "snakepit.v1.WorkerService"
-STREAMS = 8  # one serves; the others are old ones going away, or a host that has not said Hello
+CONNECTIONS = 32  # each has a thread; a host has one, and others ask for health or a call
+BACKLOG = 32  # that wait to be accepted
 SOCKET_PATH_BYTES = 107  # what sun_path holds on Linux
 BESIDE_PAYLOAD = 8 * 1024 * 1024  # a batch is 4 MiB or one larger frame: its payload, and what stands around that
-
-
-def options(max_payload: int) -> list[tuple[str, int]]:
-    """Of gRPC's server. What is too large for one frame but not for a message is answered, not cut off."""
-    return [
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", max_payload + BESIDE_PAYLOAD),
-        ("grpc.max_send_message_length", -1),
-    ]
+HELLO_BYTES = 64 * 1024  # of what somebody says who has not shown the token
 
 
 class BrokenRule(Exception):
@@ -64,95 +60,103 @@ class Server:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._health = Health([SERVICE])
-        self._server = grpc.server(
-            ThreadPoolExecutor(STREAMS + AT_ONCE, "snakepit-stream"), options=options(max_payload)
-        )
         unary = Unary(executor, catalogue, token, max_payload)
-        execute = grpc.unary_unary_rpc_method_handler(
-            unary.execute, _wire.ExecuteRequest.FromString, _wire.ExecuteResponse.SerializeToString
+        self._services = Services(
+            {
+                f"/{SERVICE}/Connect": lambda call: Connect(self, call),
+                f"/{SERVICE}/Execute": unary.begin,
+                **self._health.methods,
+            },
+            limit=max_payload + BESIDE_PAYLOAD,
         )
-        connect = grpc.stream_stream_rpc_method_handler(
-            self._connect, _wire.ConnectRequest.FromString, _wire.ConnectResponse.SerializeToString
-        )
-        self._server.add_generic_rpc_handlers(
-            [
-                grpc.method_handlers_generic_handler(SERVICE, {"Connect": connect, "Execute": execute}),
-                self._health,
-            ]
-        )
+        self._connections: set[Connection] = set()
+        self._signal, self._signalled = sockets.socketpair()
+        self._stopping = False
 
     def start(self, socket: str) -> None:
         """Binds the socket, readable by this user only, and serves; raises OSError when it cannot."""
         if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
             raise OSError(f"socket path {socket!r} is longer than {SOCKET_PATH_BYTES} bytes; use a shorter folder")
+        listener = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            self._server.add_insecure_port(f"unix:{socket}")
-        except RuntimeError as problem:
+            listener.bind(socket)
+        except OSError as problem:
             raise OSError(f"cannot bind {socket!r}: {problem}; does its folder exist, and is it ours?") from None
         finally:
             os.umask(before)
-        self._server.start()
+        listener.listen(BACKLOG)
+        threading.Thread(target=self._listen, args=(listener,), name="snakepit-listener", daemon=True).start()
 
     def drain(self) -> None:
-        """Lets the running calls finish and takes no other. Safe in a signal handler."""
+        """Lets the running calls finish and takes no other. Safe in a signal handler: takes no lock."""
         self._executor.drain()
-        self._health.drain()
+        self._signal.send(b"d")
 
     def stop(self, grace: float) -> None:
         """Lets the stream write what was said, at most `grace` seconds, and ends it."""
         with self._lock:
             session, self._session = self._session, None
+            self._stopping = True
         if session is not None:
             self._abandon(session, "the worker has drained")
-        self._server.stop(grace).wait()
+        self._signal.send(b"s")
+        until = time.monotonic() + grace
+        for connection in list(self._connections):
+            connection.finish(max(0.0, until - time.monotonic()))
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def _listen(self, listener: sockets.socket) -> None:
+        with listener, DefaultSelector() as selector:
+            selector.register(listener, EVENT_READ)
+            selector.register(self._signalled, EVENT_READ)
+            while not self._stopping:
+                for key, _ in selector.select():
+                    if key.fileobj is listener:
+                        with contextlib.suppress(OSError):  # it is gone already, or there is no file descriptor left
+                            self._serve(listener.accept()[0])
+                    elif b"d" in self._signalled.recv(16):
+                        self._health.drain()
+
+    def _serve(self, peer: sockets.socket) -> None:
+        if len(self._connections) >= CONNECTIONS:
+            peer.close()
+            return
+        connection = Connection(peer, self._services.accept)
+        self._connections.add(connection)
+        threading.Thread(target=self._read, args=(connection, peer), name="snakepit-reader", daemon=True).start()
+
+    def _read(self, connection: Connection, peer: sockets.socket) -> None:
+        with peer:
+            connection.run()
+        self._connections.discard(connection)
 
     # -- one stream ------------------------------------------------------------------------------------------------
 
-    def _connect(
-        self, requests: Iterator[_wire.ConnectRequest], context: grpc.ServicerContext
-    ) -> Iterator[_wire.ConnectResponse]:
-        stream = Stream()
-        context.add_callback(lambda: self._end(stream, ""))
-        threading.Thread(target=self._read, args=(requests, stream), name="snakepit-reader", daemon=True).start()
-        if (opening := stream.opening.get()) is not None:
-            yield opening
-            if stream.session is not None and stream.writer is not None:
-                yield from stream.session.outbox.responses(stream.writer)
-        if stream.ended_because:
-            context.set_code(grpc.StatusCode.ABORTED)
-            context.set_details(stream.ended_because)
+    def hear(self, stream: Connect, request: _wire.ConnectRequest) -> None:
+        """The next message of a stream; raises BrokenRule or NeverSaid, after which it has to end."""
+        if stream.session is None:
+            self._open(stream, request)
+        else:
+            self._take(stream, stream.session, request)
 
-    def _read(self, requests: Iterator[_wire.ConnectRequest], stream: Stream) -> None:
-        try:
-            for request in requests:
-                if stream.session is None:
-                    self._open(stream, request)
-                else:
-                    self._take(stream, stream.session, request)
-        except grpc.RpcError:
-            pass  # how gRPC ends the requests of a stream that was cut
-        except (BrokenRule, NeverSaid, BadSegment) as broken:
-            self._end(stream, str(broken))
-        finally:
-            self._end(stream, "")
-
-    def _end(self, stream: Stream, because: str) -> None:
-        stream.ended_because = stream.ended_because or because
+    def end(self, stream: Connect, because: str) -> None:
+        """The stream is over, cut or by its end; without `because` nobody is to blame."""
         session = stream.session
-        if session is not None and stream.writer is not None:
+        if session is not None:
             with session.lock:
                 if session.stream is stream:
                     session.stream = None
                     session.expiry = threading.Timer(HOLD_SECONDS, self._expire, [session])
                     session.expiry.daemon = True
                     session.expiry.start()
-            session.outbox.detach(stream.writer)
-        stream.opening.put(None)
+            session.outbox.detach(stream)
+        stream.finish(because)
 
     # -- its first request -----------------------------------------------------------------------------------------
 
-    def _open(self, stream: Stream, request: _wire.ConnectRequest) -> None:
+    def _open(self, stream: Connect, request: _wire.ConnectRequest) -> None:
         kinds = [frame.WhichOneof("frame") for frame in request.frames]
         if kinds != ["hello"] or request.batch != 0:
             raise BrokenRule(
@@ -166,7 +170,7 @@ class Server:
         elif refused is None:
             self._begin(stream, hello)
         if refused is not None:
-            stream.opening.put(_wire.ConnectResponse(frames=[_wire.WorkerFrame(refused=refused)]))
+            stream.say(_wire.ConnectResponse(frames=[_wire.WorkerFrame(refused=refused)]))
             raise BrokenRule(f"refused: {refused.field}")
 
     def _objection(self, hello: _wire.Hello) -> _wire.Refused | None:
@@ -175,14 +179,11 @@ class Server:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
             received = "another one" if hello.token else "none"
             return _wire.Refused(field="token", expected="the token this worker was started with", received=received)
-        if hello.contract_hash not in (b"", self._catalogue.hash):
-            ours, theirs = self._catalogue.hash.hex(), hello.contract_hash.hex()
-            return _wire.Refused(field="contract_hash", expected=ours, received=theirs)
         if hello.session == 0:
             return _wire.Refused(field="session", expected="a random number", received="0")
         return None
 
-    def _begin(self, stream: Stream, hello: _wire.Hello) -> None:
+    def _begin(self, stream: Connect, hello: _wire.Hello) -> None:
         session = Session(hello.session, min(hello.max_payload or self._max_payload, self._max_payload))
         if hello.segments:
             session.written = Written(hello.segments, hello.segment_bytes)
@@ -200,7 +201,7 @@ class Server:
         if hello.rehearse:
             self._executor.rehearse()
 
-    def _resume(self, stream: Stream, hello: _wire.Hello, read: int) -> _wire.Refused | None:
+    def _resume(self, stream: Connect, hello: _wire.Hello, read: int) -> _wire.Refused | None:
         with self._lock:
             session = self._session
             if session is None or session.id != hello.session:
@@ -209,26 +210,26 @@ class Server:
             before = session.stream
             self._join(stream, session, read)
         if before is not None:
-            self._end(before, "another stream has taken the place of this one")
+            before.finish("another stream has taken the place of this one")
         return None
 
-    def _join(self, stream: Stream, session: Session, read: int) -> None:
+    def _join(self, stream: Connect, session: Session, read: int) -> None:
+        welcome = _wire.Welcome(
+            protocol=_wire.PROTOCOL,
+            pid=os.getpid(),
+            tools=self._catalogue.messages(),
+            catalogue_hash=self._catalogue.hash,
+            concurrency=self._executor.concurrency,
+        )
         with session.lock:
-            stream.writer = session.outbox.attach(read)
+            session.outbox.check(read)
             stream.session = session
             session.stream = stream
             if session.expiry is not None:
                 session.expiry.cancel()
                 session.expiry = None
-            welcome = _wire.Welcome(
-                protocol=_wire.PROTOCOL,
-                pid=os.getpid(),
-                tools=self._catalogue.messages(),
-                catalogue_hash=self._catalogue.hash,
-                concurrency=self._executor.concurrency,
-            )
-            frames = [_wire.WorkerFrame(welcome=welcome)]
-            stream.opening.put(_wire.ConnectResponse(read=session.batch, frames=frames))
+            stream.say(_wire.ConnectResponse(read=session.batch, frames=[_wire.WorkerFrame(welcome=welcome)]))
+            session.outbox.attach(stream, read)
 
     def _expire(self, session: Session) -> None:
         with self._lock:
@@ -242,16 +243,16 @@ class Server:
             stream, session.stream = session.stream, None
             if session.expiry is not None:
                 session.expiry.cancel()
-        if stream is not None:
-            stream.ended_because = stream.ended_because or because
         session.outbox.end()
+        if stream is not None:
+            stream.finish(because)
         self._executor.abandon(session.outbox)
         if session.written is not None:
             session.written.close()
 
     # -- its other requests ----------------------------------------------------------------------------------------
 
-    def _take(self, stream: Stream, session: Session, request: _wire.ConnectRequest) -> None:
+    def _take(self, stream: Connect, session: Session, request: _wire.ConnectRequest) -> None:
         with session.lock:
             if session.stream is not stream:
                 return  # it is ending; a stream that takes its place is told again
@@ -278,9 +279,10 @@ class Server:
             self._executor.submit(*calls)
             # what is said of its calls acknowledges a batch as well
             if calls:
-                session.outbox.acknowledge_in_time()
+                session.outbox.push_prompt()
+                session.outbox.acknowledge_later()
             else:
-                session.outbox.acknowledge()
+                session.outbox.push()
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
         match frame.WhichOneof("frame"):
@@ -342,3 +344,50 @@ def _free(session: Session, free: _wire.Free) -> None:
         if session.written is None:
             raise BrokenRule("segments are free, it is said, and Hello named no folder of segments")
         session.written.free(segment)
+
+
+class Connect:
+    """One stream: hears the host, and takes what the outbox of its session sends."""
+
+    def __init__(self, server: Server, call: Call) -> None:
+        self.session: Session | None = None
+        self._server = server
+        self._call = call
+        self._most = call.limit
+        self._over = False
+        call.limit = HELLO_BYTES
+
+    def message(self, message: bytes) -> None:
+        if self._over:
+            return
+        try:
+            self._server.hear(self, _wire.ConnectRequest.FromString(message))
+            self._call.limit = self._most
+        except DecodeError:
+            self._over = True
+            self._server.end(self, "")
+            self._call.finish(Status.INTERNAL, "expected a ConnectRequest; what came is none")
+        except (BrokenRule, NeverSaid, BadSegment) as broken:
+            self._server.end(self, str(broken))
+
+    def ended(self) -> None:
+        self._server.end(self, "")
+
+    def lost(self) -> None:
+        self._over = True
+        self._server.end(self, "")
+
+    def say(self, response: _wire.ConnectResponse) -> None:
+        self.send(response.SerializeToString())
+
+    def send(self, response: bytes) -> None:
+        self._call.send(response)
+
+    def wait_until_sent(self, timeout: float) -> None:
+        self._call.wait_until_sent(timeout)
+
+    def finish(self, because: str) -> None:
+        """Ends the stream; with a reason, the worker has ended it."""
+        if not self._over:
+            self._over = True
+            self._call.finish(Status.ABORTED if because else Status.OK, because)

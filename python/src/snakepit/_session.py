@@ -10,26 +10,21 @@ Hello, a new session ──▶ with a stream ◀──────────�
 
 from __future__ import annotations
 
-import queue
 import threading
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from snakepit._outbox import Outbox, Writer
+from snakepit._outbox import Outbox
+from snakepit._outbox import Stream as Sink
 from snakepit._segments import Received, Written
-from snakepit._wire import ConnectResponse
 
 HOLD_SECONDS = 30.0  # far longer than a living host takes to dial again, even one that was held up
 
 
-@dataclass(slots=True, eq=False)
-class Stream:
-    """One Connect, from its first request on."""
+class Stream(Sink, Protocol):
+    """One Connect."""
 
-    session: Session | None = None
-    writer: Writer | None = None
-    # Welcome or Refused; None when the stream ends without either
-    opening: queue.SimpleQueue[ConnectResponse | None] = field(default_factory=queue.SimpleQueue)
-    ended_because: str = ""
+    def finish(self, because: str) -> None: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -1,6 +1,6 @@
 """Types of the messages that `_wire.py` makes; kept by hand beside `worker.proto`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer, RepeatedScalarFieldContainer
 from google.protobuf.message import Message
@@ -87,7 +87,6 @@ class Hello(Message):
     max_payload: int
     rehearse: bool
     session: int
-    contract_hash: bytes
     resume: bool
     segments: str
     segment_bytes: int
@@ -99,7 +98,6 @@ class Hello(Message):
         max_payload: int = ...,
         rehearse: bool = ...,
         session: int = ...,
-        contract_hash: bytes = ...,
         resume: bool = ...,
         segments: str = ...,
         segment_bytes: int = ...,
@@ -139,6 +137,7 @@ class Tool(Message):
     blocking: bool
     thread_sensitive: bool
     input: str
+    contract: MutableMapping[str, str]
     def __init__(
         self,
         *,
@@ -153,6 +152,7 @@ class Tool(Message):
         blocking: bool = ...,
         thread_sensitive: bool = ...,
         input: str = ...,
+        contract: Mapping[str, str] = ...,
     ) -> None: ...
 
 class Shared(Message):

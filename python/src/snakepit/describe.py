@@ -2,8 +2,8 @@
 
 One JSON document on stdout:
 
-    {"adapter", "contract": the SHA-256 that its workers announce, in hexadecimal,
-     "tools": [{"name", "description", "streams", "arguments", "result", "facts"}],
+    {"adapter", "tools": [{"name", "description", "streams", "arguments", "result", "facts",
+                           "contract": {"argument model": the hash of it that its workers announce}}],
      "$defs": {name: schema}, "problems": ["tool 'fit', parameter 'model': … cannot arrive as MessagePack"]}
 
 Schemas are JSON Schema of what crosses the wire, see `snakepit._schema`. What the adapter prints goes to stderr. Exits:
@@ -36,13 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         sys.path[:0] = arguments.path
         module = importlib.import_module(arguments.adapter)
     with status.stage("catalogue", EX_SOFTWARE):
-        catalogue = Catalogue.of(module)
-        contract = Contract(catalogue.tools, descriptions=True)
+        contract = Contract(Catalogue.of(module).tools, descriptions=True)
     with open(answer, "w", encoding="utf-8") as out:
         json.dump(
             {
                 "adapter": arguments.adapter,
-                "contract": catalogue.hash.hex(),
                 "tools": contract.tools,
                 "$defs": contract.definitions,
                 "problems": contract.problems,

@@ -276,6 +276,10 @@ class _Ears:
 
     def flush(self, timeout: float) -> None: ...
 
+    def push(self) -> None: ...
+
+    def later(self) -> None: ...
+
 
 def _encode(value: object) -> bytes:
     return msgspec.msgpack.encode(value, enc_hook=_array)

@@ -12,7 +12,7 @@ own. As process 1 of a pid namespace it is its init.
     command                                        event
     {"op":"spawn","id","argv","env","cwd",         {"event":"ready","pid","subreaper",
      "secret","settings"?}                          "containment":{"subreaper","pdeathsig","pidfd","namespace"}}
-    {"op":"forkserver","id","argv","env","cwd",    {"event":"spawned","id","pid","started"}
+    {"op":"forkserver","id","argv","env","cwd",    {"event":"spawned","id","pid","started","cgroup"?}
      "settings"?}                                  {"event":"spawn_failed","id","errno","message","forkserver_gone"}
     {"op":"fork","id","via","socket","name",       {"event":"status","id","status":{…}}
      "max_payload","concurrency","allow",          {"event":"output","id","stream","text"}
@@ -40,8 +40,8 @@ A worker has its settings before its secret; a forked one starts with its forkse
 told as *error*, once for all workers that ask for it, and they run without it. Without an `oom_score_adj` a process
 gets the Reaper's own, which is the host's, and 500, at most 1000.
 
-`containment` is what was tried out at the start. Whether there can be cgroups shows when a worker is to have one: an
-*error* says of each that has none.
+`containment` is what was tried out at the start. Whether there can be cgroups shows when a worker is to have one:
+*spawned* says whether it is in it, and an *error* why one is not.
 
 *Exited* means that the first process of a worker was reaped: `sent` is the last signal that it had from the Reaper,
 `oom` what says that the kernel killed it for memory, by the counter of its own cgroup ("cgroup"), else of the one that

@@ -216,7 +216,8 @@ class Maker:
 
     def _tell_started(self, worker: Worker) -> None:
         found = process(worker.pid)
-        self._events.emit("spawned", id=worker.id, pid=worker.pid, started=found.started if found else 0)
+        told = {} if worker.enclosed is None else {"cgroup": worker.enclosed}
+        self._events.emit("spawned", id=worker.id, pid=worker.pid, started=found.started if found else 0, **told)
 
     def _enclose(self, worker: Worker, settings: Settings | None) -> None:
         if settings is None or settings.cgroup is None:
@@ -228,9 +229,11 @@ class Maker:
             # the start time keeps apart what other Reapers, or this one's forebears, make in the same folder
             name = f"{worker.id}.{worker.pid}.{found.started if found else 0}"
             worker.cgroup = Cgroup(parent, name, worker.pid)
+            worker.enclosed = True
         except ProcessLookupError:
             pass  # it has ended already
         except OSError as problem:
+            worker.enclosed = False
             message = f"worker {worker.id!r} runs without a cgroup of its own: {problem}; is {parent} delegated to us?"
             self._events.emit("error", id=worker.id, message=message)
 

@@ -39,6 +39,8 @@ class Worker:
     disowned: bool = False
     """The host has been told that it does not exist, and hears no more of it."""
     cgroup: Cgroup | None = None
+    enclosed: bool | None = None
+    """Whether it is in the cgroup that it was to have; None when it was to have none."""
     births: Births | None = None
 
     def send(self, number: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import snakepit
@@ -47,3 +48,9 @@ class Staged:
     @snakepit.tool
     async def forever(self) -> None:
         await asyncio.Event().wait()
+
+    @snakepit.tool
+    async def vanish(self, awaits: bool) -> None:
+        if awaits:
+            await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -21,7 +21,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Tool } from "../../gen/snakepit/v1/worker_pb.ts"
+import type { Tool, Welcome } from "../../gen/snakepit/v1/worker_pb.ts"
 import type { PythonProcess } from "../process/PythonProcess.ts"
 import type { Reaper } from "../process/Reaper.ts"
 import * as Exception from "./Exception.ts"
@@ -76,7 +76,7 @@ export const child = ({ process: processName, reaper, seat }: Options): WorkerRu
         seat.sink.resumed()
       } else {
         session.listen({ frame: (frame) => hear(seat.sink, frame), broken: seat.sink.broken, over: seat.sink.detached })
-        seat.sink.attached(wire(python.pid, session))
+        seat.sink.attached(wire(python, session))
       }
       // whichever is heard first, end of file or the exit: the calls are settled when the exit is known
       yield* Effect.forkScoped(Effect.map(Deferred.await(exited), python.end))
@@ -133,7 +133,7 @@ const failureOf = (
 
 const noTrace = new Uint8Array()
 
-const toolOf = (tool: Tool, contract: string | undefined): Wire.WireTool => ({
+const toolOf = (tool: Tool): Wire.WireTool => ({
   name: tool.name,
   streams: tool.streams,
   description: tool.description,
@@ -144,18 +144,26 @@ const toolOf = (tool: Tool, contract: string | undefined): Wire.WireTool => ({
   blocking: tool.blocking,
   threadSensitive: tool.threadSensitive,
   input: tool.input || undefined,
-  contract
+  contract: tool.contract
 })
+
+/** What the workers of one Reaper serve is the same, so they share it: what looks at it need look once. */
+const catalogues = new WeakMap<Reaper, Wire.Wire["tools"]>()
+
+const toolsOf = (reaper: Reaper, { tools }: Welcome): Wire.Wire["tools"] => {
+  const known = catalogues.get(reaper) ?? new Map(tools.map((tool) => [tool.name, toolOf(tool)]))
+  catalogues.set(reaper, known)
+  return known
+}
 
 /** uint32: 49 days. */
 const longestMillis = 0xffff_ffff
 
-const wire = (pid: number, { outbox, probe, segments, welcome }: Session.Session): Wire.Wire => {
+const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome }: Session.Session): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
-  const contract = Buffer.from(welcome.catalogueHash).toString("hex") || undefined
   return {
     pid,
-    tools: new Map(welcome.tools.map((tool) => [tool.name, toolOf(tool, contract)])),
+    tools: toolsOf(reaped.reaper, welcome),
     concurrency: Math.max(1, welcome.concurrency),
     submit: ({ credit, deadlineMillis, id, payload, session, skip, tool, trace }) => {
       const known = ids.get(tool)

@@ -8,6 +8,7 @@ import type { CallError, Pool } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { toUSVString } from "node:util"
 import { GatewayErrorSchema } from "../../gen/snakepit/v1/gateway_pb.ts"
 import type { PythonException as WireException } from "../../gen/snakepit/v1/worker_pb.ts"
 
@@ -20,17 +21,46 @@ export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()("Unau
   }
 }
 
-/** A streaming tool was called with Execute, or a plain one with ExecuteStream. */
+/** A tool was called with a method that does not fit its form. */
 export class WrongMethod extends Schema.TaggedError<WrongMethod>()("WrongMethod", {
   ...no,
   pool: Schema.String,
   tool: Schema.String,
   /** What it is to be called with. */
-  method: Schema.Literals(["Execute", "ExecuteStream"])
+  method: Schema.Literals(["Execute", "ExecuteStream", "ExecuteWithInputs"])
 }) {
   override get message(): string {
-    const kind = this.method === "Execute" ? "gives one result" : "streams its results"
-    return `"${this.tool}" of pool "${this.pool}" ${kind}: call ${this.method}`
+    return `"${this.tool}" of pool "${this.pool}" ${forms[this.method]}: call ${this.method}`
+  }
+}
+
+const forms = {
+  Execute: "gives one result",
+  ExecuteStream: "streams its results",
+  ExecuteWithInputs: "takes a stream of inputs"
+}
+
+/** What a client of ExecuteWithInputs sent is not what is expected there. */
+export class InvalidMessage extends Schema.TaggedError<InvalidMessage>()("InvalidMessage", {
+  /** `no` when it was the first message. */
+  executed: Schema.Literals(["no", "unknown"]),
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `ExecuteWithInputs takes one call and then its inputs, and ${this.issue}. Correct the client: a message with \`call\` first, then ` +
+      "messages with `payload` or `json`, and perhaps one with `failure` at the end"
+  }
+}
+
+/** The client said that its inputs failed. The tool was told, and is over. */
+export class InputsFailed extends Schema.TaggedError<InputsFailed>()("InputsFailed", {
+  pool: Schema.String,
+  tool: Schema.String,
+  executed: Schema.Literal("unknown"),
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `the client ended the inputs of "${this.tool}" with a failure: ${this.reason}. The tool had the inputs before it, and was told`
   }
 }
 
@@ -55,6 +85,8 @@ export type Failure =
   | Pool.PoolNotFound
   | Unauthenticated
   | WrongMethod
+  | InvalidMessage
+  | InputsFailed
   | GatewayStopped
   | GatewayFault
 
@@ -74,6 +106,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   PayloadTooLarge: status.INVALID_ARGUMENT,
   ContractMismatch: status.INVALID_ARGUMENT,
   WrongMethod: status.INVALID_ARGUMENT,
+  InvalidMessage: status.INVALID_ARGUMENT,
   SessionLost: status.FAILED_PRECONDITION,
   Unauthenticated: status.UNAUTHENTICATED,
   // ran and failed
@@ -84,6 +117,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   WorkerCrashed: status.ABORTED,
   OutcomeUnknown: status.ABORTED,
   InvalidInput: status.ABORTED,
+  InputsFailed: status.ABORTED,
   CallTimeout: status.DEADLINE_EXCEEDED,
   DeadlineExceeded: status.DEADLINE_EXCEEDED,
   Cancelled: status.CANCELLED,
@@ -91,16 +125,28 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   GatewayFault: status.INTERNAL
 }
 
-/** The key of the trailing metadata. */
+/** The keys of the trailing metadata. */
 export const detailsKey = "snakepit-error-bin"
+export const outcomeKey = "snakepit.outcome"
+
+/** What may have become of the tool's code, for clients that do not read the details. */
+const outcomes = { no: "not_executed", failed: "failed", unknown: "unknown" } as const
 
 /** Bytes. gRPC's libraries refuse more than 8 KiB of metadata by default: in base64 this takes 6, which leaves room for the message. */
 const maxDetails = 4608
 
-/** Characters of the status message. The whole one is in the details. */
-const maxMessage = 512
+/** Bytes of the status message as it travels, percent-encoded. The whole one is in the details. */
+const maxMessage = 1024
 
 const cut = (text: string, most: number): string => text.length <= most ? text : `${text.slice(0, most - 1)}…`
+
+/** gRPC takes no half of a surrogate pair, as a cut or Python may leave. */
+const statusMessage = (text: string): string => {
+  const travels = (length: number) => encodeURI(toUSVString(cut(text, length))).length
+  let length = Math.min(text.length, maxMessage)
+  while (travels(length) > maxMessage) length = Math.floor(length * maxMessage / travels(length))
+  return toUSVString(cut(text, length))
+}
 
 /** How much of an error is told. */
 interface Measure {
@@ -207,7 +253,8 @@ export const details = (failure: Failure): Uint8Array => {
 export const toStatus = (failure: Failure): grpc.StatusObject => {
   const metadata = new grpc.Metadata()
   metadata.set(detailsKey, Buffer.from(details(failure)))
-  return { code: codes[failure._tag], details: cut(failure.message, maxMessage), metadata }
+  metadata.set(outcomeKey, outcomes["executed" in failure ? failure.executed : "no"])
+  return { code: codes[failure._tag], details: statusMessage(failure.message), metadata }
 }
 
 /** What a client is told of a call that was ended: by its own error, with its gateway, or by a defect. */

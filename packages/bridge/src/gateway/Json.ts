@@ -13,12 +13,18 @@ const { parse, rawJSON } = JSON as unknown as {
 
 const detailOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
+const read = (text: string): unknown =>
+  parse(
+    text,
+    (_, value, { source = "" }) =>
+      typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value
+  )
+
 /** Arguments: an object. Fails with what is wrong with them. */
-export const toPayload = (codec: WorkerRuntime.PayloadCodec, text: string): Result.Result<Uint8Array, string> =>
+export const toArguments = (codec: WorkerRuntime.PayloadCodec, text: string): Result.Result<Uint8Array, string> =>
   Result.try({
     try: () => {
-      const value = parse(text, (_, value, { source = "" }) =>
-        typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value)
+      const value = read(text)
       if (typeof value !== "object" || value === null || Array.isArray(value)) {
         throw new TypeError("an object of keyword arguments is expected")
       }
@@ -26,6 +32,10 @@ export const toPayload = (codec: WorkerRuntime.PayloadCodec, text: string): Resu
     },
     catch: detailOf
   })
+
+/** One input: any value. Fails with what is wrong with it. */
+export const toInput = (codec: WorkerRuntime.PayloadCodec, text: string): Result.Result<Uint8Array, string> =>
+  Result.try({ try: () => Payload.whole(codec.encode(read(text))), catch: detailOf })
 
 /** A result or an element. Fails with what cannot be said. */
 export const fromPayload = (codec: WorkerRuntime.PayloadCodec, payload: Uint8Array): Result.Result<string, string> =>

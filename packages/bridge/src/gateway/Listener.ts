@@ -7,22 +7,22 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs"
-import { createConnection } from "node:net"
+import { type AddressInfo, createConnection, createServer, type Server as NetServer, type Socket } from "node:net"
 import { dirname, resolve } from "node:path"
 import { exposure } from "../process/DataFolder.ts"
 import * as Address from "./Address.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
 
-/** The gateway could not listen. It is tried again by itself; the pools go on without it. */
+/** The gateway could not listen. What becomes of that, its `onGiveUp` says. */
 export class GatewayFailed extends Schema.TaggedError<GatewayFailed>()("GatewayFailed", {
   listen: Schema.String,
-  /** The system's name for what was wrong, `EADDRINUSE`; or `EXPOSED`: the socket would be in reach of other users; or `OTHER`. */
+  /** The system's name for what was wrong, `EADDRINUSE`; Node's, for a certificate; or `EXPOSED`: the socket would be in reach of other users; or `OTHER`. */
   code: Schema.String,
   detail: Schema.String
 }) {
   override get message(): string {
     return `the gateway cannot listen on ${this.listen} (${this.code}): ${this.detail}. ${next(this.code)}. ` +
-      "It is tried again by itself, at most every 5 s; no pool is touched"
+      "It is tried again by itself, and no pool is touched, unless onGiveUp is \"escalate\""
   }
 }
 
@@ -47,9 +47,8 @@ export const next = (code: string): string => {
 
 const failed = (listen: string) => (cause: unknown): GatewayFailed => {
   if (cause instanceof GatewayFailed) return cause
-  const detail = cause instanceof Error ? cause.message : String(cause)
-  const [code = "OTHER"] = /\bE[A-Z]{3,}\b/.exec(detail) ?? [] // grpc-js tells the system's error in its text alone
-  return new GatewayFailed({ listen, code, detail })
+  const { code = "OTHER" } = cause as { readonly code?: string }
+  return new GatewayFailed({ listen, code, detail: cause instanceof Error ? cause.message : String(cause) })
 }
 
 /** Makes the folder of a socket if it is not there. Throws when others may reach into it. */
@@ -92,36 +91,75 @@ const credentialsOf = ({ tls }: GatewayConfig): grpc.ServerCredentials => {
   return grpc.ServerCredentials.createSsl(ca === undefined ? null : readFileSync(ca), [pair], ca !== undefined)
 }
 
-const bind = (server: grpc.Server, address: string, credentials: grpc.ServerCredentials): Effect.Effect<number, Error> =>
-  Effect.callback((resume) =>
-    server.bindAsync(address, credentials, (error, port) => resume(error ? Effect.fail(error) : Effect.succeed(port)))
-  )
+/**
+ * What serves, and what takes connections for it: grpc-js listens too, but without a limit, and tells the system's error in words on standard error.
+ */
+export interface Server {
+  readonly grpc: grpc.Server
+  readonly door: NetServer
+}
 
 /** How long a stop waits for what clients were told to reach them. 1 s: a client that does not read must not hold the gateway. */
 const farewell = "1 second"
 
-const stop = (server: grpc.Server): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => server.tryShutdown(() => resume(Effect.void))).pipe(
+/** The door is closed when the last connection has ended. */
+const stop = ({ door, grpc }: Server, connections: ReadonlySet<Socket>): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    door.close(() => resume(Effect.void))
+    grpc.tryShutdown(() => {})
+  }).pipe(
     Effect.timeoutOption(farewell),
-    Effect.andThen(Effect.sync(() => server.forceShutdown()))
+    Effect.andThen(Effect.sync(() => {
+      grpc.forceShutdown()
+      for (const socket of connections) socket.destroy() // those that never came to speak HTTP/2
+    }))
   )
 
-/** A server that listens nowhere yet. When the scope closes, it listens no more. */
-export const server = (options: grpc.ServerOptions): Effect.Effect<grpc.Server, never, Scope.Scope> =>
-  Effect.acquireRelease(Effect.sync(() => new grpc.Server(options)), stop)
+/** A server that listens nowhere yet. When the scope closes, it listens no more, and its calls are over. */
+export const server = (options: grpc.ServerOptions): Effect.Effect<Server, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const connections = new Set<Socket>()
+    const door = createServer((socket) => {
+      connections.add(socket)
+      socket.on("close", () => connections.delete(socket))
+      socket.on("error", () => {}) // its client is gone, and its calls end by that
+    })
+    door.on("error", () => {}) // one connection that could not be accepted, for want of files for example; `bind` hears of its own
+    return Effect.acquireRelease(Effect.succeed({ grpc: new grpc.Server(options), door }), (server) => stop(server, connections))
+  })
 
-/** Lets the server listen as the configuration says; returns the address, with the port that was chosen. */
-export const listen = (config: GatewayConfig, server: grpc.Server): Effect.Effect<string, GatewayFailed> =>
+const bind = (door: NetServer, address: Address.Address): Effect.Effect<Address.Address, Error> =>
+  Effect.callback((resume) => {
+    door.once("error", (error) => resume(Effect.fail(error)))
+    door.listen(address._tag === "Unix" ? { path: address.path } : { port: address.port, host: hostOf(address) }, () =>
+      resume(Effect.succeed(address._tag === "Unix" ? address : { ...address, port: (door.address() as AddressInfo).port })))
+  })
+
+/** Of two addresses the one that clients find by the name and by itself. */
+const hostOf = ({ host }: { readonly host: string }): string => host === "localhost" ? "127.0.0.1" : host
+
+/**
+ * Lets the server listen as the configuration says; returns the address, with the port that was chosen. `dropped` is told of each connection beyond
+ * `maxConnections`, which is closed.
+ */
+export const listen = (
+  config: GatewayConfig,
+  { door, grpc }: Server,
+  dropped: () => void = () => {}
+): Effect.Effect<string, GatewayFailed> =>
   Effect.gen(function*() {
+    const attempt = <A>(act: () => A) => Effect.try({ try: act, catch: failed(config.listen) })
     const asked = Address.parse(config.listen)!
     const address: Address.Address = asked._tag === "Unix" ? { ...asked, path: resolve(asked.path) } : asked
-    const credentials = yield* Effect.try({ try: () => credentialsOf(config), catch: failed(config.listen) })
+    const injector = yield* attempt(() => grpc.createConnectionInjector(credentialsOf(config)))
     if (address._tag === "Unix") {
-      yield* Effect.try({ try: () => prepareFolder(config.listen, address.path), catch: failed(config.listen) })
+      yield* attempt(() => prepareFolder(config.listen, address.path))
       yield* clear(config.listen, address.path)
     }
-    const port = yield* Effect.mapError(bind(server, Address.render(address), credentials), failed(config.listen))
-    if (address._tag === "Tcp") return Address.render({ ...address, port })
-    chmodSync(address.path, 0o600)
-    return Address.render(address)
+    door.maxConnections = config.maxConnections
+    door.on("drop", dropped)
+    door.on("connection", (socket) => injector.injectConnection(socket))
+    const bound = yield* Effect.mapError(bind(door, address), failed(config.listen))
+    if (address._tag === "Unix") yield* attempt(() => chmodSync(address.path, 0o600))
+    return Address.render(bound)
   })

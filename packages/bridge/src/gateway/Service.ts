@@ -3,20 +3,21 @@
  * is one fiber, which the end of the client's call interrupts.
  */
 import { create } from "@bufbuild/protobuf"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as grpc from "@grpc/grpc-js"
 import { CallError, Payload, Pool, type Wire } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import type { Readable, Writable } from "node:stream"
 import {
-  type GatewayServiceExecuteRequest,
-  type GatewayServiceExecuteResponse,
-  GatewayServiceExecuteResponseSchema,
-  type GatewayServiceExecuteStreamRequest,
-  type GatewayServiceExecuteStreamResponse,
-  GatewayServiceExecuteStreamResponseSchema,
+  type GatewayCall,
+  type GatewayInput,
+  type GatewayValue,
+  GatewayValueSchema,
   type ListToolsRequest,
   type ListToolsResponse,
   ListToolsResponseSchema,
@@ -27,77 +28,117 @@ import { type Tool, ToolSchema } from "../../gen/snakepit/v1/worker_pb.ts"
 import * as Failure from "./Failure.ts"
 import * as Json from "./Json.ts"
 
-/** Both requests have the same fields. */
-type Request = Pick<GatewayServiceExecuteRequest, "pool" | "tool" | "session" | "tenant" | "arguments">
+type MethodName = Failure.WrongMethod["method"]
 
-/** A result or an element in the form that was asked for. */
-type Told = { readonly case: "payload"; readonly value: Uint8Array } | { readonly case: "json"; readonly value: string }
+const aboutOf = ({ pool, tool }: GatewayCall) => ({ pool: pool || "default", tool })
 
-const poolOf = ({ pool }: Request): string => pool || "default"
+const methodOf = ({ input, streams }: Wire.WireTool): MethodName =>
+  input !== undefined ? "ExecuteWithInputs" : streams ? "ExecuteStream" : "Execute"
 
-/** The arguments in bytes, once it is known that the tool is called with the right method. */
-const admit = (request: Request, streams: boolean): Effect.Effect<Uint8Array, Failure.Failure, Pool.Pools> =>
+/** A call whose tool is of the form that its method expects, as far as that is known. */
+interface Admitted {
+  readonly payload: Uint8Array
+  /** The tool gives elements. */
+  readonly streams: boolean
+}
+
+const admit = (call: GatewayCall, method: MethodName): Effect.Effect<Admitted, Failure.Failure, Pool.Pools> =>
   Effect.gen(function*() {
-    const { codec } = yield* Pool.Pools
-    const about = { pool: poolOf(request), tool: request.tool }
+    const about = aboutOf(call)
     const announced = (yield* Pool.tools).get(about.pool)?.get(about.tool)
-    if (announced !== undefined && announced.streams !== streams) {
-      return yield* new Failure.WrongMethod({ ...about, executed: "no", method: announced.streams ? "ExecuteStream" : "Execute" })
+    if (announced !== undefined && methodOf(announced) !== method) {
+      return yield* new Failure.WrongMethod({ ...about, executed: "no", method: methodOf(announced) })
     }
-    switch (request.arguments.case) {
-      case "payload":
-        return request.arguments.value
-      case undefined:
-        return Payload.whole(codec.encode({}))
-      case "json": {
-        const payload = Json.toPayload(codec, request.arguments.value)
-        return Result.isSuccess(payload)
-          ? payload.success
-          : yield* new CallError.InvalidPayload({ ...about, executed: "no", issue: payload.failure })
-      }
-    }
+    const { codec } = yield* Pool.Pools
+    const payload = argumentsOf(codec, call.arguments)
+    return Result.isSuccess(payload)
+      ? { payload: payload.success, streams: announced?.streams ?? method === "ExecuteStream" }
+      : yield* new CallError.InvalidPayload({ ...about, executed: "no", issue: payload.failure })
   })
 
-const tell = (request: Request, payload: Uint8Array): Effect.Effect<Told, Failure.Failure, Pool.Pools> =>
-  request.arguments.case !== "json"
-    ? Effect.succeed({ case: "payload", value: payload })
+const argumentsOf = (codec: Codec, { case: form, value }: GatewayCall["arguments"]): Result.Result<Uint8Array, string> =>
+  form === "payload"
+    ? Result.succeed(value)
+    : form === "json"
+    ? Json.toArguments(codec, value)
+    : Result.succeed(Payload.whole(codec.encode({})))
+
+type Codec = Pool.Pools["Service"]["codec"]
+
+/** A result or an element, in the form of the call's arguments. */
+const tell = (call: GatewayCall) => (payload: Uint8Array): Effect.Effect<GatewayValue, Failure.Failure, Pool.Pools> =>
+  call.arguments.case !== "json"
+    ? Effect.succeed(create(GatewayValueSchema, { value: { case: "payload", value: payload } }))
     : Effect.flatMap(Pool.Pools, ({ codec }) => {
       const json = Json.fromPayload(codec, payload)
       return Result.isSuccess(json)
-        ? Effect.succeed({ case: "json", value: json.success } as const)
-        : Effect.fail(new CallError.InvalidResult({ pool: poolOf(request), tool: request.tool, executed: "failed", issue: json.failure }))
+        ? Effect.succeed(create(GatewayValueSchema, { value: { case: "json", value: json.success } }))
+        : Effect.fail(new CallError.InvalidResult({ ...aboutOf(call), executed: "failed", issue: json.failure }))
     })
 
 /** The pool's call may take no longer than the client waits, in the queue as in Python. */
-const optionsOf = (request: Request, deadline: grpc.Deadline): Pool.UntypedOptions => {
+const optionsOf = (call: GatewayCall, deadline: grpc.Deadline): Pool.UntypedOptions => {
   const left = Number(deadline) - Date.now()
   return {
-    pool: poolOf(request),
-    session: request.session || undefined,
-    tenant: request.tenant || undefined,
+    pool: aboutOf(call).pool,
+    session: call.session || undefined,
+    tenant: call.tenant || undefined,
     deadline: Number.isFinite(left) ? Math.max(0, left) : undefined
   }
 }
 
-export const execute = (
-  request: GatewayServiceExecuteRequest,
-  deadline: grpc.Deadline
-): Effect.Effect<GatewayServiceExecuteResponse, Failure.Failure, Pool.Pools> =>
-  admit(request, false).pipe(
-    Effect.flatMap((payload) => Pool.call(request.tool, payload, optionsOf(request, deadline))),
-    Effect.flatMap((payload) => tell(request, payload)),
-    Effect.map((result) => create(GatewayServiceExecuteResponseSchema, { result }))
+const execute = (call: GatewayCall, deadline: grpc.Deadline): Effect.Effect<GatewayValue, Failure.Failure, Pool.Pools> =>
+  admit(call, "Execute").pipe(
+    Effect.flatMap(({ payload }) => Pool.call(call.tool, payload, optionsOf(call, deadline))),
+    Effect.flatMap(tell(call))
   )
 
-export const executeStream = (
-  request: GatewayServiceExecuteStreamRequest,
-  deadline: grpc.Deadline
-): Stream.Stream<GatewayServiceExecuteStreamResponse, Failure.Failure, Pool.Pools> =>
-  Stream.fromEffect(admit(request, true)).pipe(
-    Stream.flatMap((payload) => Pool.stream(request.tool, payload, optionsOf(request, deadline))),
-    Stream.mapEffect((payload) => tell(request, payload)),
-    Stream.map((element) => create(GatewayServiceExecuteStreamResponseSchema, { element }))
+const executeStream = (call: GatewayCall, deadline: grpc.Deadline): Stream.Stream<GatewayValue, Failure.Failure, Pool.Pools> =>
+  Stream.fromEffect(admit(call, "ExecuteStream")).pipe(
+    Stream.flatMap(({ payload }) => Pool.stream(call.tool, payload, optionsOf(call, deadline))),
+    Stream.mapEffect(tell(call))
   )
+
+const invalid = (executed: "no" | "unknown", issue: string) => new Failure.InvalidMessage({ executed, issue })
+
+/** The `position`th input in bytes, from 0. */
+const inputOf =
+  (call: GatewayCall, codec: Codec) => ({ part }: GatewayInput, position: number): Effect.Effect<Uint8Array, Failure.Failure> => {
+    const about = aboutOf(call)
+    switch (part.case) {
+      case "payload":
+        return Effect.succeed(part.value)
+      case "json": {
+        const payload = Json.toInput(codec, part.value)
+        return Result.isSuccess(payload)
+          ? Effect.succeed(payload.success)
+          : Effect.fail(new CallError.InvalidInput({ ...about, executed: "unknown", position, issue: payload.failure }))
+      }
+      case "failure":
+        return Effect.fail(new Failure.InputsFailed({ ...about, executed: "unknown", reason: part.value }))
+      case "call":
+        return Effect.fail(invalid("unknown", `message ${position + 1} after the first is a call too`))
+      case undefined:
+        return Effect.fail(invalid("unknown", `message ${position + 1} after the first is empty`))
+    }
+  }
+
+const executeWithInputs = (
+  messages: Stream.Stream<GatewayInput, Failure.Failure>,
+  deadline: grpc.Deadline
+): Stream.Stream<GatewayValue, Failure.Failure, Pool.Pools> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const { codec } = yield* Pool.Pools
+    const pull = yield* Stream.toPull(messages)
+    const [first] = yield* Pull.catchDone(pull, () => Effect.fail(invalid("no", "the client said nothing")))
+    if (first.part.case !== "call") return yield* invalid("no", "the first message is not a call")
+    const call = first.part.value
+    const { payload, streams } = yield* admit(call, "ExecuteWithInputs")
+    const inputs = Stream.mapEffect(Stream.fromPull(Effect.succeed(pull)), inputOf(call, codec))
+    const options = { ...optionsOf(call, deadline), inputs }
+    const values = streams ? Pool.stream(call.tool, payload, options) : Stream.fromEffect(Pool.call(call.tool, payload, options))
+    return Stream.mapEffect(values, tell(call))
+  }))
 
 const listed = (tool: Wire.WireTool): Tool =>
   create(ToolSchema, {
@@ -113,7 +154,7 @@ const listed = (tool: Wire.WireTool): Tool =>
     input: tool.input ?? ""
   })
 
-export const listTools = ({ pool }: ListToolsRequest): Effect.Effect<ListToolsResponse, Failure.Failure, Pool.Pools> =>
+const listTools = ({ pool }: ListToolsRequest): Effect.Effect<ListToolsResponse, Failure.Failure, Pool.Pools> =>
   Effect.flatMap(Pool.tools, (all) => {
     const names = [...all.keys()]
     if (pool !== "" && !all.has(pool)) return Effect.fail(new Pool.PoolNotFound({ pool, available: names }))
@@ -141,25 +182,36 @@ const unary = <Request, Response>(
   fiber.addObserver((exit) => Exit.isSuccess(exit) ? answer(null, exit.value) : answer(Failure.toStatus(Failure.ofCause(exit.cause))))
 }
 
-/** Asks for no further element while the client has not taken what it was sent: the pool's credit then stops the tool. */
-const serverStream = <Request, Response>(
-  run: Run,
-  method: (request: Request, deadline: grpc.Deadline) => Stream.Stream<Response, Failure.Failure, Pool.Pools>
-) =>
-(call: grpc.ServerWritableStream<Request, Response>): void => {
+/** Asks for no further value while the client has not taken what it was sent: the pool's credit then stops the tool. */
+const answerWith = (run: Run, call: Writable, values: Stream.Stream<GatewayValue, Failure.Failure, Pool.Pools>): void => {
   const drained = Effect.callback<void>((resume) => {
     const drain = () => resume(Effect.void)
     call.once("drain", drain)
     return Effect.sync(() => call.off("drain", drain))
   })
-  const write = (response: Response) => Effect.suspend(() => call.write(response) ? Effect.void : drained)
-  const fiber = run(logged(Stream.runForEach(method(call.request, call.getDeadline()), write)))
+  const write = (value: GatewayValue) => Effect.suspend(() => call.write(value) ? Effect.void : drained)
+  const fiber = run(logged(Stream.runForEach(values, write)))
   untilCancelled(call, fiber)
   fiber.addObserver((exit) => {
     if (Exit.isSuccess(exit)) call.end()
     else call.emit("error", Failure.toStatus(Failure.ofCause(exit.cause)))
   })
 }
+
+const serverStream = (run: Run) => (call: grpc.ServerWritableStream<GatewayCall, GatewayValue>): void =>
+  answerWith(run, call, executeStream(call.request, call.getDeadline()))
+
+/** What the client says, as it is asked for: the rest stays with the client, but for the 16 messages that grpc-js reads ahead. */
+const messagesOf = (call: Readable): Stream.Stream<GatewayInput, Failure.Failure> =>
+  NodeStream.fromReadable({
+    evaluate: () => call,
+    onError: (error) => invalid("unknown", `it cannot be read: ${error}`),
+    chunkSize: 1, // what the tool has not asked for
+    closeOnDone: false // the other direction goes on
+  })
+
+const bothStream = (run: Run) => (call: grpc.ServerDuplexStream<GatewayInput, GatewayValue>): void =>
+  answerWith(run, call, executeWithInputs(messagesOf(call), call.getDeadline()))
 
 /** A defect is a fault of ours: the client is told no more than that, the log has it. */
 const logged = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -168,6 +220,7 @@ const logged = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
 /** The handlers, by the local names of the service's methods. */
 export const handlers = (run: Run): grpc.UntypedServiceImplementation => ({
   execute: unary(run, execute),
-  executeStream: serverStream(run, executeStream),
+  executeStream: serverStream(run),
+  executeWithInputs: bothStream(run),
   listTools: unary(run, listTools)
 })

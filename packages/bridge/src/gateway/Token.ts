@@ -6,8 +6,11 @@ import * as Failure from "./Failure.ts"
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
 
-/** Orchestrators probe without credentials, and learn no more than whether calls are taken. `List` says the names of pools: not for strangers. */
-const open = new Set(["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
+/**
+ * Orchestrators probe without credentials, and learn no more than whether calls are taken. `List` says the names of pools, and a `Watch` never ends: not
+ * for strangers.
+ */
+const open = "/grpc.health.v1.Health/Check"
 
 /** Refuses calls without the token; `refused` is told of each. */
 export const interceptor = (token: Redacted.Redacted<string>, refused: () => void): grpc.ServerInterceptor => {
@@ -21,7 +24,7 @@ export const interceptor = (token: Redacted.Redacted<string>, refused: () => voi
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, next) => {
-            if (open.has(method.path) || isGood(metadata)) {
+            if (method.path === open || isGood(metadata)) {
               metadata.remove("authorization")
               return next(metadata)
             }

@@ -86,21 +86,25 @@ export const makeRun: Effect.Effect<Run, never, Scope.Scope> = Effect.gen(functi
   return { runId: randomUUID(), registry: RegisteredName.make<ProcessRegistry>("process_registry"), scope }
 })
 
+/** Where the run's cgroup is to be. */
+const placeCgroup = (runId: string, setting: RegistrySettings["cgroup"]): Present<{ readonly folder: string }> => {
+  if (setting === "off") return { why: "it is turned off: cgroup is \"off\"" }
+  const parent = Cgroup.find()
+  return "why" in parent ? parent : { folder: Cgroup.ofRun(parent.folder, runId) }
+}
+
 /** The run's cgroup, killed and removed at the end of the scope. */
-const openCgroup = (runId: string, settings: RegistrySettings) =>
+const openCgroup = (runId: string, place: Present<{ readonly folder: string }>, pools: RegistrySettings["pools"]) =>
   Effect.acquireRelease(
-    Effect.sync((): Present<{ readonly folder: string }> => {
-      if (settings.cgroup === "off") return { why: "it is turned off: cgroup is \"off\"" }
-      const parent = Cgroup.find()
-      if ("why" in parent) return parent
-      const folder = Cgroup.ofRun(parent.folder, runId)
-      const why = Cgroup.make(folder, Object.keys(settings.pools))
-      return why === undefined ? { folder } : { why }
+    Effect.sync(() => {
+      if ("why" in place) return place
+      const why = Cgroup.make(place.folder, Object.keys(pools))
+      return why === undefined ? place : { why }
     }),
     (cgroup) => "folder" in cgroup ? Cgroup.end(cgroup.folder, runId) : Effect.void
   )
 
-/** The run's journal, after the sweep of the others'. Removed at the end of the scope unless an entry is left. */
+/** The run's journal, after the sweep of the others'. */
 const openJournal = (
   runId: string,
   dataFolder: DataFolder.DataFolder,
@@ -108,40 +112,32 @@ const openJournal = (
   cgroup: Present<{ readonly folder: string }>,
   entries: ReadonlyMap<string, RunJournal.ProcessEntry>
 ) =>
-  Effect.acquireRelease(
-    Effect.withFiber<Present<JournalFile.JournalFile>>((fiber) => {
-      if ("why" in dataFolder) return Effect.succeed(dataFolder)
-      const place = HostPlace.here()
-      const self = ProcessTable.look(process.pid)
-      if (place === undefined || self === undefined) return Effect.succeed({ why: "this system has no /proc to know a process again by" })
-      const sink = fiber.getRef(Event.EventSink)
-      const clock = fiber.getRef(Clock.Clock)
-      const file = JournalFile.pathOf(dataFolder.folder, runId)
-      const journal = JournalFile.make({
-        folder: dataFolder.folder,
-        entries,
-        header: {
-          runId,
-          machine: place.machine,
-          bootId: place.bootId,
-          pidNamespace: place.pidNamespace,
-          pid: process.pid,
-          startTicks: self.startTicks,
-          folder,
-          ...("folder" in cgroup ? { cgroup: cgroup.folder } : {})
-        },
-        onTrouble: (detail) =>
-          Event.tell(sink, Event.make(BridgeEvent.process_registry_write_failed, clock.currentTimeMillisUnsafe(), {}, { file, detail }))
-      })
-      return Effect.succeed(journal)
-    }),
-    (journal) =>
-      Effect.sync(() => {
-        if ("why" in journal) return
-        if (entries.size === 0) journal.remove()
-        else journal.close()
-      })
-  )
+  Effect.withFiber<Present<JournalFile.JournalFile>>((fiber) => {
+    if ("why" in dataFolder) return Effect.succeed(dataFolder)
+    const place = HostPlace.here()
+    const self = ProcessTable.look(process.pid)
+    if (place === undefined || self === undefined) return Effect.succeed({ why: "this system has no /proc to know a process again by" })
+    const sink = fiber.getRef(Event.EventSink)
+    const clock = fiber.getRef(Clock.Clock)
+    const file = JournalFile.pathOf(dataFolder.folder, runId)
+    const journal = JournalFile.make({
+      folder: dataFolder.folder,
+      entries,
+      header: {
+        runId,
+        machine: place.machine,
+        bootId: place.bootId,
+        pidNamespace: place.pidNamespace,
+        pid: process.pid,
+        startTicks: self.startTicks,
+        folder,
+        ...("folder" in cgroup ? { cgroup: cgroup.folder } : {})
+      },
+      onTrouble: (detail) =>
+        Event.tell(sink, Event.make(BridgeEvent.process_registry_write_failed, clock.currentTimeMillisUnsafe(), {}, { file, detail }))
+    })
+    return Effect.succeed(journal)
+  })
 
 /** What belongs to the run and not to one generation of its registry. */
 const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettings) {
@@ -149,10 +145,20 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
   const place = HostPlace.here()
   if ("folder" in dataFolder && place !== undefined) yield* StartSweep.sweep(dataFolder.folder, place)
   const entries = new Map<string, RunJournal.ProcessEntry>()
-  const cgroup = yield* openCgroup(runId, settings)
+  // written before the cgroup is made and removed after all else: a host that is killed between two of them leaves nothing that no start finds
+  let journal: Present<JournalFile.JournalFile> = { why: "it is not open yet" }
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      if ("why" in journal) return
+      if (entries.size === 0) journal.remove()
+      else journal.close()
+    })
+  )
   const folder = yield* RunFolder.make(Object.entries(settings.pools).map(([pool, { size }]) => ({ pool, size })))
-  const shared = yield* SharedFolder.make(runId)
-  const journal = yield* openJournal(runId, dataFolder, folder, cgroup, entries)
+  const cgroupPlace = placeCgroup(runId, settings.cgroup)
+  journal = yield* openJournal(runId, dataFolder, folder, cgroupPlace, entries)
+  const cgroup = yield* openCgroup(runId, cgroupPlace, settings.pools)
+  const shared = yield* SharedFolder.make(runId) // after the journal, which a start finds it by
   const change = (line: RunJournal.Line): void => {
     RunJournal.apply(entries, line)
     if ("append" in journal) journal.append(line)

@@ -124,6 +124,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         complaints.push(line)
         if (complaints.length > errorLines) complaints.shift()
       }
+      let report = (_cgroup: Containment.Probe["cgroup"]): void => {}
       const onHost = isolated ? PidNamespace.translator((inside) => PidNamespace.findBelow(pid, inside)) : (event: Protocol.Event) => event
       const take = (line: string) => {
         const said = Protocol.decode(line)
@@ -141,6 +142,9 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         if (event.event === "error") {
           if (event.id === undefined) complain(event.message) // what a worker goes without is not why the Reaper ends
           return Event.tell(sink, Event.make(BridgeEvent.reaper_complain, at, {}, { pool, message: event.message }))
+        }
+        if (event.event === "spawned" && event.cgroup !== undefined) {
+          report(event.cgroup ? cgroup : { why: "its first process could not be put into it" })
         }
         if ("id" in event) listeners.get(event.id)?.(event)
       }
@@ -166,14 +170,21 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         })
       }
       yield* Event.emit(BridgeEvent.reaper_start, {}, { pool, pid, subreaper: abilities.subreaper })
-      yield* tellContainment(pool, {
-        platform: process.platform,
-        proc: leader !== undefined,
-        containment: config.containment,
-        reaper: abilities,
-        cgroup,
-        journal: registry.journal
-      })
+      report = (cgroup) => {
+        report = () => {} // once
+        const { layers, leaks } = Containment.report({
+          platform: process.platform,
+          proc: leader !== undefined,
+          containment: config.containment,
+          reaper: abilities,
+          cgroup,
+          journal: registry.journal
+        })
+        const named = (active: boolean) => layers.filter((layer) => layer.active === active).map(({ name }) => name).join(", ")
+        const told = { pool, active: named(true), missing: named(false), leaks: leaks.join(" ") }
+        Event.tell(sink, Event.make(BridgeEvent.containment_report, clock.currentTimeMillisUnsafe(), {}, told))
+      }
+      if ("why" in cgroup) report(cgroup) // else when a process is to be in it: a folder alone holds nothing
       yield* RegisteredName.register(name, {
         pid,
         subreaper: abilities.subreaper,
@@ -199,9 +210,3 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       )
     })
   })
-
-const tellContainment = (pool: string, probe: Containment.Probe) => {
-  const { layers, leaks } = Containment.report(probe)
-  const named = (active: boolean) => layers.filter((layer) => layer.active === active).map(({ name }) => name).join(", ")
-  return Event.emit(BridgeEvent.containment_report, {}, { pool, active: named(true), missing: named(false), leaks: leaks.join(" ") })
-}

@@ -60,7 +60,14 @@ export interface Containment {
 
 export type Event =
   | { readonly event: "ready"; readonly pid: number; readonly subreaper: boolean; readonly containment: Containment }
-  | { readonly event: "spawned"; readonly id: string; readonly pid: number; readonly started: number }
+  | {
+    readonly event: "spawned"
+    readonly id: string
+    readonly pid: number
+    readonly started: number
+    /** Whether it is in the cgroup that it was to have; left out when it was to have none, or had ended. */
+    readonly cgroup?: boolean
+  }
   | {
     readonly event: "spawn_failed"
     readonly id: string

@@ -4,6 +4,7 @@
  */
 import type * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import type { Agreement } from "../Agreement.ts"
 import type * as CallError from "../CallError.ts"
 import type { RunningCall } from "../execution/Verdict.ts"
 import type { ExitClass } from "../ExitClass.ts"
@@ -21,6 +22,8 @@ import * as TenantQueue from "./TenantQueue.ts"
 export interface Offer {
   readonly id: number
   readonly tool: string
+  /** Whether its contract agrees with what workers announce of the tool. */
+  readonly agreement: Agreement | undefined
   readonly bytes: number
   /** This and the following four: `undefined` where the contract says nothing, so that what the worker announces of the tool holds. */
   readonly idempotent: boolean | undefined
@@ -43,6 +46,9 @@ export interface Offer {
   /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
   readonly at: number
 }
+
+/** `module:function`: in no catalogue, and the worker says whether it may be called. */
+export const isFunction = (tool: string): boolean => tool.includes(":")
 
 /** Where a call stands. Abandoned: its caller has its outcome already, but the worker still has it. */
 export type Stage = "Queued" | "Sent" | "Running" | "Abandoned"
@@ -214,6 +220,18 @@ export type Command = Data.TaggedEnum<{
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
 }>
+
+/** Takes commands in. */
+export interface Out {
+  readonly push: (command: Command) => unknown
+}
+
+/** One event's work on a state. */
+export interface Step {
+  readonly state: DispatchState
+  readonly now: number
+  readonly out: Out
+}
 
 export const make = (pool: string, config: PoolConfig): DispatchState => ({
   pool,

@@ -1,12 +1,16 @@
 /**
  * The invariants of a dispatch state, and how one that a crash has damaged is mended, so that no caller waits for ever.
  */
+import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, Command, DispatchState, Slot } from "./Dispatch.ts"
-import { abandon, bindingOf, fail, forget, pump, refresh, type Step, unknown } from "./DispatchMachine.ts"
+import type { Call, Command, DispatchState, Slot, Step } from "./Dispatch.ts"
+import * as DispatchError from "./DispatchError.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
+import * as Room from "./Room.ts"
+import * as Sending from "./Sending.ts"
 import * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
 /** What is wrong with a state, in words; empty when it is sound. */
@@ -55,11 +59,11 @@ export const repair = (state: DispatchState, now: number, during?: Command): Rea
   if (violations(state).length > 0) rebuild(step, reason)
   const call = during !== undefined && "id" in during ? state.calls.get(during.id) : undefined
   if (call !== undefined && call.slot >= 0 && call.stage !== "Abandoned") {
-    fail(step, call, unknown(step, call, reason))
-    if (during!._tag === "Send") forget(step, call) // the wire did not take it
-    else abandon(step, call, now + state.limits.cancelGrace, "caller")
+    Settlement.fail(step, call, DispatchError.unknown(state, call, reason))
+    if (during!._tag === "Send") Settlement.forget(step, call) // the wire did not take it
+    else Settlement.abandon(step, call, now + state.limits.cancelGrace, "caller")
   }
-  for (const slot of state.slots) pump(step, slot)
+  for (const slot of state.slots) Sending.pump(step, slot)
   return out
 }
 
@@ -90,7 +94,7 @@ const rebuild = (step: Step, reason: string): void => {
       Line.push(slot.calls, call)
       slot.work += call.cost
     } else {
-      if (call.stage !== "Abandoned") fail(step, call, unknown(step, call, reason))
+      if (call.stage !== "Abandoned") Settlement.fail(step, call, DispatchError.unknown(state, call, reason))
       state.calls.delete(call.id)
       continue
     }
@@ -98,7 +102,7 @@ const rebuild = (step: Step, reason: string): void => {
   }
   for (const slot of state.slots) {
     LeastBusy.set(state.busy, slot.slot, -1)
-    refresh(step, slot)
+    Room.refresh(step, slot)
   }
   const { accepted, cancelled, completed, failed } = state.ledger
   const missing = accepted - completed - failed - cancelled - open(state)
@@ -107,7 +111,7 @@ const rebuild = (step: Step, reason: string): void => {
 }
 
 const queueOf = (state: DispatchState, call: Call): TenantQueue.TenantQueue<Call> => {
-  const binding = bindingOf(state, call.offer)
+  const binding = Affinity.bindingOf(state, call.offer)
   const home: Slot | undefined = binding === undefined ? undefined : state.slots[binding.slot]
   return home?.tools === undefined ? state.queue : home.bound
 }

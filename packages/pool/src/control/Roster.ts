@@ -22,6 +22,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Dispatch from "./Dispatch.ts"
+import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
@@ -65,6 +66,8 @@ export interface Roster {
   /** Works off inbox and outbox. */
   dispatcher: (() => void) | undefined
   calls: number
+  /** What workers have said will be handed to the Dispatcher before this turn of the loop ends. */
+  listening: boolean
 }
 
 export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => ({
@@ -83,7 +86,8 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   outbox: new Fifo(),
   inHand: undefined,
   dispatcher: undefined,
-  calls: 0
+  calls: 0,
+  listening: false
 })
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
@@ -97,6 +101,19 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
     return void tickets.delete(id)
   }
   inbox.push(event)
+  roster.dispatcher?.()
+}
+
+/** Hands on what a worker says of a call: with all else that it says in the same message. */
+const hear = (roster: Roster, event: Dispatch.Event): void => {
+  roster.inbox.push(event)
+  if (roster.listening) return
+  roster.listening = true
+  void Promise.resolve(roster).then(dispatchHeard)
+}
+
+const dispatchHeard = (roster: Roster): void => {
+  roster.listening = false
   roster.dispatcher?.()
 }
 
@@ -130,7 +147,7 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
     if (event._tag !== "Offer") continue
     state.ledger.rejected++
-    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchMachine.waitedTooLong(state, event.offer, now) }, emit)
+    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchError.waitedTooLong(state, event.offer, now) }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
@@ -205,6 +222,7 @@ export const seat = (
   slot: number
 ): WorkerSeat => {
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
+  const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
   return {
     pool,
@@ -227,11 +245,11 @@ export const seat = (
         name.current?.pids.set(slot, wire.pid)
         say({ _tag: "Attached", slot, wire })
       },
-      started: (id) => say({ _tag: "Started", slot, id: callOf(id) }),
-      item: (id, payload) => say({ _tag: "Item", slot, id: callOf(id), payload }),
-      want: (id, elements) => say({ _tag: "Want", slot, id: callOf(id), elements }),
-      done: (id, payload, micros) => say({ _tag: "Done", slot, id: callOf(id), payload, micros }),
-      failed: (id, failure) => say({ _tag: "Failed", slot, id: callOf(id), failure }),
+      started: (id) => heard({ _tag: "Started", slot, id: callOf(id) }),
+      item: (id, payload) => heard({ _tag: "Item", slot, id: callOf(id), payload }),
+      want: (id, elements) => heard({ _tag: "Want", slot, id: callOf(id), elements }),
+      done: (id, payload, micros) => heard({ _tag: "Done", slot, id: callOf(id), payload, micros }),
+      failed: (id, failure) => heard({ _tag: "Failed", slot, id: callOf(id), failure }),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {

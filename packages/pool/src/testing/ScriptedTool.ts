@@ -72,7 +72,7 @@ export const announced = (name: string, tool: ScriptedTool = () => null): WireTo
     blocking: false,
     threadSensitive: false,
     input: undefined,
-    contract: undefined,
+    contract: {},
     ...said
   }
 }

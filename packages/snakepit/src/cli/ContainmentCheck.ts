@@ -17,16 +17,20 @@ export interface Ground {
   readonly journal: Containment.Probe["journal"]
 }
 
-/** Makes a cgroup where a run would, and removes it. */
+/** Makes a cgroup where a run would, puts a process into it, and removes it. */
 const tryCgroup = (setting: "auto" | "off"): Effect.Effect<Containment.Probe["cgroup"]> =>
-  Effect.suspend((): Effect.Effect<Containment.Probe["cgroup"]> => {
-    if (setting === "off") return Effect.succeed({ why: "it is turned off: cgroup is \"off\"" })
+  Effect.gen(function*() {
+    if (setting === "off") return { why: "it is turned off: cgroup is \"off\"" }
     const parent = Cgroup.find()
-    if ("why" in parent) return Effect.succeed(parent)
+    if ("why" in parent) return parent
     const id = `doctor-${process.pid}`
     const folder = Cgroup.ofRun(parent.folder, id)
     const why = Cgroup.make(folder, [])
-    return why === undefined ? Effect.as(Cgroup.end(folder, id), { folder: parent.folder }) : Effect.succeed({ why })
+    if (why !== undefined) return { why }
+    const moved = yield* Effect.ensuring(Program.run("sh", ["-c", "echo $$ > \"$0/cgroup.procs\"", folder]), Cgroup.end(folder, id))
+    return moved._tag === "ended" && moved.code === 0
+      ? { folder: parent.folder }
+      : { why: `no process could be put into a cgroup below ${parent.folder}${moved._tag === "ended" ? `: ${moved.stderr.trim()}` : ""}` }
   })
 
 export const ground = (cgroup: "auto" | "off", dataFolder: string | undefined): Effect.Effect<Ground> =>

@@ -26,9 +26,16 @@ export const judge = (
   }
   const found = Finding.ok(area, `can listen on ${config.listen}: ${GatewayConfig.security(config)}`)
   const isOpen = config.tls === undefined && Address.reach(Address.parse(config.listen)!) === "network"
-  const remedy = "give it tls, or let something in front of it encrypt the connection"
+  const remedy = "give it tls, or make sure that something does"
   return isOpen
-    ? [found, Finding.warning(area, "its token and all payloads can be read on their way from other machines", remedy)]
+    ? [
+      found,
+      Finding.warning(
+        area,
+        "its token and all payloads can be read on their way from other machines, unless something in front of it encrypts",
+        remedy
+      )
+    ]
     : [found]
 }
 

@@ -15,14 +15,14 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/gateway.proto.
  */
 export const file_snakepit_v1_gateway: GenFile = /*@__PURE__*/
-  fileDesc("ChlzbmFrZXBpdC92MS9nYXRld2F5LnByb3RvEgtzbmFrZXBpdC52MSKLAQocR2F0ZXdheVNlcnZpY2VFeGVjdXRlUmVxdWVzdBIMCgRwb29sGAEgASgJEgwKBHRvb2wYAiABKAkSEQoHcGF5bG9hZBgDIAEoDEgAEg4KBGpzb24YBCABKAlIABIPCgdzZXNzaW9uGAUgASgJEg4KBnRlbmFudBgGIAEoCUILCglhcmd1bWVudHMiTAodR2F0ZXdheVNlcnZpY2VFeGVjdXRlUmVzcG9uc2USEQoHcGF5bG9hZBgBIAEoDEgAEg4KBGpzb24YAiABKAlIAEIICgZyZXN1bHQikQEKIkdhdGV3YXlTZXJ2aWNlRXhlY3V0ZVN0cmVhbVJlcXVlc3QSDAoEcG9vbBgBIAEoCRIMCgR0b29sGAIgASgJEhEKB3BheWxvYWQYAyABKAxIABIOCgRqc29uGAQgASgJSAASDwoHc2Vzc2lvbhgFIAEoCRIOCgZ0ZW5hbnQYBiABKAlCCwoJYXJndW1lbnRzIlMKI0dhdGV3YXlTZXJ2aWNlRXhlY3V0ZVN0cmVhbVJlc3BvbnNlEhEKB3BheWxvYWQYASABKAxIABIOCgRqc29uGAIgASgJSABCCQoHZWxlbWVudCIgChBMaXN0VG9vbHNSZXF1ZXN0EgwKBHBvb2wYASABKAkiNQoRTGlzdFRvb2xzUmVzcG9uc2USIAoFcG9vbHMYASADKAsyES5zbmFrZXBpdC52MS5Qb29sIkIKBFBvb2wSDAoEbmFtZRgBIAEoCRIKCgJ1cBgCIAEoCBIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wixgEKDEdhdGV3YXlFcnJvchILCgN0YWcYASABKAkSEAoIZXhlY3V0ZWQYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIMCgRwb29sGAQgASgJEgwKBHRvb2wYBSABKAkSJgoFZmFjdHMYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei8KCWV4Y2VwdGlvbhgHIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIRCglzaG9ydGVuZWQYCCABKAgytAIKDkdhdGV3YXlTZXJ2aWNlEmAKB0V4ZWN1dGUSKS5zbmFrZXBpdC52MS5HYXRld2F5U2VydmljZUV4ZWN1dGVSZXF1ZXN0Giouc25ha2VwaXQudjEuR2F0ZXdheVNlcnZpY2VFeGVjdXRlUmVzcG9uc2USdAoNRXhlY3V0ZVN0cmVhbRIvLnNuYWtlcGl0LnYxLkdhdGV3YXlTZXJ2aWNlRXhlY3V0ZVN0cmVhbVJlcXVlc3QaMC5zbmFrZXBpdC52MS5HYXRld2F5U2VydmljZUV4ZWN1dGVTdHJlYW1SZXNwb25zZTABEkoKCUxpc3RUb29scxIdLnNuYWtlcGl0LnYxLkxpc3RUb29sc1JlcXVlc3QaHi5zbmFrZXBpdC52MS5MaXN0VG9vbHNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_snakepit_v1_worker]);
+  fileDesc("ChlzbmFrZXBpdC92MS9nYXRld2F5LnByb3RvEgtzbmFrZXBpdC52MSJ6CgtHYXRld2F5Q2FsbBIMCgRwb29sGAEgASgJEgwKBHRvb2wYAiABKAkSEQoHcGF5bG9hZBgDIAEoDEgAEg4KBGpzb24YBCABKAlIABIPCgdzZXNzaW9uGAUgASgJEg4KBnRlbmFudBgGIAEoCUILCglhcmd1bWVudHMiOgoMR2F0ZXdheVZhbHVlEhEKB3BheWxvYWQYASABKAxIABIOCgRqc29uGAIgASgJSABCBwoFdmFsdWUidgoMR2F0ZXdheUlucHV0EigKBGNhbGwYASABKAsyGC5zbmFrZXBpdC52MS5HYXRld2F5Q2FsbEgAEhEKB3BheWxvYWQYAiABKAxIABIOCgRqc29uGAMgASgJSAASEQoHZmFpbHVyZRgEIAEoCUgAQgYKBHBhcnQiIAoQTGlzdFRvb2xzUmVxdWVzdBIMCgRwb29sGAEgASgJIjUKEUxpc3RUb29sc1Jlc3BvbnNlEiAKBXBvb2xzGAEgAygLMhEuc25ha2VwaXQudjEuUG9vbCJCCgRQb29sEgwKBG5hbWUYASABKAkSCgoCdXAYAiABKAgSIAoFdG9vbHMYAyADKAsyES5zbmFrZXBpdC52MS5Ub29sIsYBCgxHYXRld2F5RXJyb3ISCwoDdGFnGAEgASgJEhAKCGV4ZWN1dGVkGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDAoEcG9vbBgEIAEoCRIMCgR0b29sGAUgASgJEiYKBWZhY3RzGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIvCglleGNlcHRpb24YByABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEQoJc2hvcnRlbmVkGAggASgIMrMCCg5HYXRld2F5U2VydmljZRI+CgdFeGVjdXRlEhguc25ha2VwaXQudjEuR2F0ZXdheUNhbGwaGS5zbmFrZXBpdC52MS5HYXRld2F5VmFsdWUSRgoNRXhlY3V0ZVN0cmVhbRIYLnNuYWtlcGl0LnYxLkdhdGV3YXlDYWxsGhkuc25ha2VwaXQudjEuR2F0ZXdheVZhbHVlMAESTQoRRXhlY3V0ZVdpdGhJbnB1dHMSGS5zbmFrZXBpdC52MS5HYXRld2F5SW5wdXQaGS5zbmFrZXBpdC52MS5HYXRld2F5VmFsdWUoATABEkoKCUxpc3RUb29scxIdLnNuYWtlcGl0LnYxLkxpc3RUb29sc1JlcXVlc3QaHi5zbmFrZXBpdC52MS5MaXN0VG9vbHNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_snakepit_v1_worker]);
 
 /**
  * Whether the tool is idempotent, and how long it may take, its worker announces: a client cannot make it otherwise.
  *
- * @generated from message snakepit.v1.GatewayServiceExecuteRequest
+ * @generated from message snakepit.v1.GatewayCall
  */
-export type GatewayServiceExecuteRequest = Message<"snakepit.v1.GatewayServiceExecuteRequest"> & {
+export type GatewayCall = Message<"snakepit.v1.GatewayCall"> & {
   /**
    * Empty: "default".
    *
@@ -36,9 +36,9 @@ export type GatewayServiceExecuteRequest = Message<"snakepit.v1.GatewayServiceEx
   tool: string;
 
   /**
-   * Keyword arguments; the result comes in the same form. Neither: none, and the result as MessagePack.
+   * Keyword arguments; values come back in the same form. Neither: none, and values as MessagePack.
    *
-   * @generated from oneof snakepit.v1.GatewayServiceExecuteRequest.arguments
+   * @generated from oneof snakepit.v1.GatewayCall.arguments
    */
   arguments: {
     /**
@@ -74,20 +74,22 @@ export type GatewayServiceExecuteRequest = Message<"snakepit.v1.GatewayServiceEx
 };
 
 /**
- * Describes the message snakepit.v1.GatewayServiceExecuteRequest.
- * Use `create(GatewayServiceExecuteRequestSchema)` to create a new message.
+ * Describes the message snakepit.v1.GatewayCall.
+ * Use `create(GatewayCallSchema)` to create a new message.
  */
-export const GatewayServiceExecuteRequestSchema: GenMessage<GatewayServiceExecuteRequest> = /*@__PURE__*/
+export const GatewayCallSchema: GenMessage<GatewayCall> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_gateway, 0);
 
 /**
- * @generated from message snakepit.v1.GatewayServiceExecuteResponse
+ * A result, or one element.
+ *
+ * @generated from message snakepit.v1.GatewayValue
  */
-export type GatewayServiceExecuteResponse = Message<"snakepit.v1.GatewayServiceExecuteResponse"> & {
+export type GatewayValue = Message<"snakepit.v1.GatewayValue"> & {
   /**
-   * @generated from oneof snakepit.v1.GatewayServiceExecuteResponse.result
+   * @generated from oneof snakepit.v1.GatewayValue.value
    */
-  result: {
+  value: {
     /**
      * @generated from field: bytes payload = 1;
      */
@@ -105,93 +107,62 @@ export type GatewayServiceExecuteResponse = Message<"snakepit.v1.GatewayServiceE
 };
 
 /**
- * Describes the message snakepit.v1.GatewayServiceExecuteResponse.
- * Use `create(GatewayServiceExecuteResponseSchema)` to create a new message.
+ * Describes the message snakepit.v1.GatewayValue.
+ * Use `create(GatewayValueSchema)` to create a new message.
  */
-export const GatewayServiceExecuteResponseSchema: GenMessage<GatewayServiceExecuteResponse> = /*@__PURE__*/
+export const GatewayValueSchema: GenMessage<GatewayValue> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_gateway, 1);
 
 /**
- * @generated from message snakepit.v1.GatewayServiceExecuteStreamRequest
- */
-export type GatewayServiceExecuteStreamRequest = Message<"snakepit.v1.GatewayServiceExecuteStreamRequest"> & {
-  /**
-   * Fields as in GatewayServiceExecuteRequest.
-   *
-   * @generated from field: string pool = 1;
-   */
-  pool: string;
-
-  /**
-   * @generated from field: string tool = 2;
-   */
-  tool: string;
-
-  /**
-   * @generated from oneof snakepit.v1.GatewayServiceExecuteStreamRequest.arguments
-   */
-  arguments: {
-    /**
-     * @generated from field: bytes payload = 3;
-     */
-    value: Uint8Array;
-    case: "payload";
-  } | {
-    /**
-     * @generated from field: string json = 4;
-     */
-    value: string;
-    case: "json";
-  } | { case: undefined; value?: undefined };
-
-  /**
-   * @generated from field: string session = 5;
-   */
-  session: string;
-
-  /**
-   * @generated from field: string tenant = 6;
-   */
-  tenant: string;
-};
-
-/**
- * Describes the message snakepit.v1.GatewayServiceExecuteStreamRequest.
- * Use `create(GatewayServiceExecuteStreamRequestSchema)` to create a new message.
- */
-export const GatewayServiceExecuteStreamRequestSchema: GenMessage<GatewayServiceExecuteStreamRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_gateway, 2);
-
-/**
- * One element.
+ * What a client says in ExecuteWithInputs.
  *
- * @generated from message snakepit.v1.GatewayServiceExecuteStreamResponse
+ * @generated from message snakepit.v1.GatewayInput
  */
-export type GatewayServiceExecuteStreamResponse = Message<"snakepit.v1.GatewayServiceExecuteStreamResponse"> & {
+export type GatewayInput = Message<"snakepit.v1.GatewayInput"> & {
   /**
-   * @generated from oneof snakepit.v1.GatewayServiceExecuteStreamResponse.element
+   * @generated from oneof snakepit.v1.GatewayInput.part
    */
-  element: {
+  part: {
     /**
-     * @generated from field: bytes payload = 1;
+     * The first message, and no other. Its arguments leave out the parameter that takes the inputs.
+     *
+     * @generated from field: snakepit.v1.GatewayCall call = 1;
+     */
+    value: GatewayCall;
+    case: "call";
+  } | {
+    /**
+     * One input, in MessagePack.
+     *
+     * @generated from field: bytes payload = 2;
      */
     value: Uint8Array;
     case: "payload";
   } | {
     /**
-     * @generated from field: string json = 2;
+     * One input, in JSON.
+     *
+     * @generated from field: string json = 3;
      */
     value: string;
     case: "json";
+  } | {
+    /**
+     * The inputs failed, and why: the tool's iterator raises InputFailed. The last message.
+     *
+     * @generated from field: string failure = 4;
+     */
+    value: string;
+    case: "failure";
   } | { case: undefined; value?: undefined };
 };
 
 /**
- * Describes the message snakepit.v1.GatewayServiceExecuteStreamResponse.
- * Use `create(GatewayServiceExecuteStreamResponseSchema)` to create a new message.
+ * Describes the message snakepit.v1.GatewayInput.
+ * Use `create(GatewayInputSchema)` to create a new message.
  */
-export const GatewayServiceExecuteStreamResponseSchema: GenMessage<GatewayServiceExecuteStreamResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_gateway, 3);
+export const GatewayInputSchema: GenMessage<GatewayInput> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_gateway, 2);
 
 /**
  * @generated from message snakepit.v1.ListToolsRequest
@@ -210,7 +181,7 @@ export type ListToolsRequest = Message<"snakepit.v1.ListToolsRequest"> & {
  * Use `create(ListToolsRequestSchema)` to create a new message.
  */
 export const ListToolsRequestSchema: GenMessage<ListToolsRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_gateway, 4);
+  messageDesc(file_snakepit_v1_gateway, 3);
 
 /**
  * @generated from message snakepit.v1.ListToolsResponse
@@ -227,7 +198,7 @@ export type ListToolsResponse = Message<"snakepit.v1.ListToolsResponse"> & {
  * Use `create(ListToolsResponseSchema)` to create a new message.
  */
 export const ListToolsResponseSchema: GenMessage<ListToolsResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_gateway, 5);
+  messageDesc(file_snakepit_v1_gateway, 4);
 
 /**
  * @generated from message snakepit.v1.Pool
@@ -258,7 +229,7 @@ export type Pool = Message<"snakepit.v1.Pool"> & {
  * Use `create(PoolSchema)` to create a new message.
  */
 export const PoolSchema: GenMessage<Pool> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_gateway, 6);
+  messageDesc(file_snakepit_v1_gateway, 5);
 
 /**
  * In the trailing metadata `snakepit-error-bin` of a call that failed.
@@ -324,11 +295,12 @@ export type GatewayError = Message<"snakepit.v1.GatewayError"> & {
  * Use `create(GatewayErrorSchema)` to create a new message.
  */
 export const GatewayErrorSchema: GenMessage<GatewayError> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_gateway, 7);
+  messageDesc(file_snakepit_v1_gateway, 6);
 
 /**
  * Served by Node. Metadata `authorization: Bearer <token>` where the gateway has a token; the deadline is gRPC's, and cancelling a call cancels the
- * tool. A call that fails has a GatewayError in the trailing metadata `snakepit-error-bin`.
+ * tool. A call that fails says in the trailing metadata `snakepit.outcome` what may have become of the tool's code, and the rest in a GatewayError in
+ * `snakepit-error-bin`.
  *
  * @generated from service snakepit.v1.GatewayService
  */
@@ -340,18 +312,29 @@ export const GatewayService: GenService<{
    */
   execute: {
     methodKind: "unary";
-    input: typeof GatewayServiceExecuteRequestSchema;
-    output: typeof GatewayServiceExecuteResponseSchema;
+    input: typeof GatewayCallSchema;
+    output: typeof GatewayValueSchema;
   },
   /**
-   * Runs a streaming tool: one response for each element. A client that does not read stops the tool.
+   * Runs a streaming tool: one value for each element. A client that does not read stops the tool.
    *
    * @generated from rpc snakepit.v1.GatewayService.ExecuteStream
    */
   executeStream: {
     methodKind: "server_streaming";
-    input: typeof GatewayServiceExecuteStreamRequestSchema;
-    output: typeof GatewayServiceExecuteStreamResponseSchema;
+    input: typeof GatewayCallSchema;
+    output: typeof GatewayValueSchema;
+  },
+  /**
+   * Runs a tool that takes a stream of inputs, plain or streaming: the values are its result, or its elements. The first message is the call, those after
+   * it are inputs; closing the client's side ends them. A tool that does not take its inputs stops the client, one that is over ends the call.
+   *
+   * @generated from rpc snakepit.v1.GatewayService.ExecuteWithInputs
+   */
+  executeWithInputs: {
+    methodKind: "bidi_streaming";
+    input: typeof GatewayInputSchema;
+    output: typeof GatewayValueSchema;
   },
   /**
    * The pools and their tools.

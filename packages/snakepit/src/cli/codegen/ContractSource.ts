@@ -18,12 +18,16 @@ const duration = (millis: number): string => {
   return JSON.stringify(`${millis / unit} ${name}${millis === unit ? "" : "s"}`)
 }
 
-const annotationsOf = ({ facts }: ToolDescription): ReadonlyArray<string> => [
+const annotationsOf = ({ contract, facts }: ToolDescription): ReadonlyArray<Layout.Layout> => [
   ...facts.idempotent ? ["Tool.Idempotent, true"] : [],
   ...facts.deterministic ? ["Tool.Deterministic, true"] : [],
   ...facts.blocking ? ["Tool.Blocking, true"] : [],
   ...facts.timeout_ms === undefined ? [] : [`Tool.CallTimeout, ${duration(facts.timeout_ms)}`],
-  ...facts.hard_limit_ms === undefined ? [] : [`Tool.HardLimit, ${duration(facts.hard_limit_ms)}`]
+  ...facts.hard_limit_ms === undefined ? [] : [`Tool.HardLimit, ${duration(facts.hard_limit_ms)}`],
+  [
+    "Tool.Contract, ",
+    Layout.object(Object.entries(contract).map(([name, hash]) => ({ name, layout: JSON.stringify(hash) })))
+  ]
 ]
 
 const payloadOf = ({ arguments: given }: ToolDescription, names: Names): Layout.Layout | undefined => {
@@ -42,14 +46,13 @@ const procedure = (tool: ToolDescription, names: Names): Layout.Item => {
     ...tool.streams ? [{ name: "stream", layout: "true" }] : []
   ]
   const name = JSON.stringify(tool.name)
-  const annotations = annotationsOf(tool)
   return {
     comment: tool.description === "" ? undefined : Layout.comment(tool.description),
     layout: [
       `Rpc.make(${name}`,
       ...options.length === 0 ? [")"] : [", ", Layout.object(options), ")"]
     ],
-    calls: annotations.length === 0 ? undefined : annotations.map((annotation) => `.annotate(${annotation})`)
+    calls: annotationsOf(tool).map((annotation) => [".annotate(", annotation, ")"])
   }
 }
 
@@ -64,7 +67,7 @@ const typeOf = ({ circle, name, schema }: Definitions.Definition, names: Readonl
 
 /** `renew`: the command that makes it anew. */
 export const contractSource = (description: Description, renew: string): string => {
-  const { $defs, adapter, contract, tools } = description
+  const { $defs, adapter, tools } = description
   const name = Naming.ofContract(adapter)
   const names = Naming.ofTypes(Object.keys($defs), name)
   const types = Definitions.inOrder($defs).map((definition) => typeOf(definition, names))
@@ -75,7 +78,7 @@ export const contractSource = (description: Description, renew: string): string 
   }
   const body = [
     ...types,
-    `export class ${name} extends ${Layout.broken(group)}.annotateRpcs(Tool.ContractHash, ${JSON.stringify(contract)}) {}\n`
+    `export class ${name} extends ${Layout.broken(group)} {}\n`
   ].join("\n")
   return `/**
  * The tools of the Python adapter \`${adapter}\`, made from its annotations by \`snakepit codegen\`. Edit those, and renew this file:

@@ -73,15 +73,15 @@ export const ToolDescription = Schema.Struct({
     blocking: Schema.optionalKey(Schema.Boolean),
     timeout_ms: Schema.optionalKey(Schema.Int),
     hard_limit_ms: Schema.optionalKey(Schema.Int)
-  })
+  }),
+  /** The parts of its contract, each with its hash, as workers announce them. */
+  contract: Schema.Record(Schema.String, Schema.String)
 })
 export type ToolDescription = typeof ToolDescription.Type
 
 /** One adapter; its tools are sorted by name. */
 export const Description = Schema.Struct({
   adapter: Schema.String,
-  /** SHA-256 in hexadecimal: what its workers announce as the hash of their catalogue. */
-  contract: Schema.String,
   tools: Schema.Array(ToolDescription),
   $defs: Schema.Record(Schema.String, JsonSchema),
   /** What has no schema and is therefore anything, one line each. */

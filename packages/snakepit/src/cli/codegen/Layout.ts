@@ -17,7 +17,7 @@ export interface List {
 export interface Item {
   readonly comment?: string | undefined
   readonly layout: Layout
-  readonly calls?: ReadonlyArray<string> | undefined
+  readonly calls?: ReadonlyArray<Layout> | undefined
 }
 
 export const list = (open: string, items: ReadonlyArray<Layout>, close: string): List => ({
@@ -75,7 +75,7 @@ export const broken = ({ close, items, open }: List, margin = ""): string => {
     [
       ...comment === undefined ? [] : [deeper + comment],
       deeper + render(layout, deeper, deeper.length, 1),
-      ...calls.map((call) => deeper + indent + call)
+      ...calls.map((call) => deeper + indent + render(call, deeper + indent, deeper.length + indent.length, 1))
     ].join("\n")
   )
   return `${open}\n${lines.join(",\n")}\n${margin}${close}`

@@ -1,0 +1,90 @@
+/**
+ * Whether a call that is offered is accepted, and where it goes first: to a worker, or into a queue.
+ */
+import type { CallError } from "../CallError.ts"
+import * as Affinity from "./Affinity.ts"
+import * as DeadlineWheel from "./DeadlineWheel.ts"
+import type { Call, DispatchState, Offer, Slot, Step } from "./Dispatch.ts"
+import * as DispatchError from "./DispatchError.ts"
+import * as Room from "./Room.ts"
+import * as Sending from "./Sending.ts"
+import * as TenantQueue from "./TenantQueue.ts"
+
+export const offer = (step: Step, offer: Offer): void => {
+  const { out, state } = step
+  let error = refusal(step, offer)
+  let { queue } = state
+  let slot: Slot | undefined
+  const binding = error === undefined ? Affinity.bindingOf(state, offer) : undefined
+  if (binding === undefined) {
+    if (queue.length === 0) slot = Room.choose(step, offer.session)
+  } else {
+    const home = state.slots[binding.slot]!
+    queue = home.bound
+    error = Affinity.refusal(state, offer, binding)
+    if (error === undefined && queue.length === 0 && Room.hasRoom(step, home)) slot = home
+  }
+  if (error === undefined && slot === undefined) error = full(state, queue, offer)
+  if (error !== undefined) {
+    state.ledger.rejected++
+    return void out.push({ _tag: "Fail", id: offer.id, error })
+  }
+  state.ledger.accepted++
+  const call = accept(state, offer)
+  if (slot !== undefined) return Sending.send(step, call, slot)
+  TenantQueue.push(queue, call)
+  Sending.wait(step, call, offer.at)
+}
+
+/** Why it cannot be served at all. */
+const refusal = ({ now, state }: Step, offer: Offer): CallError | undefined => {
+  const { bytes, deadline } = offer
+  const { closed, config, tools } = state
+  if (closed !== undefined) return DispatchError.poolDown(state, offer, closed)
+  const unfit = tools === undefined ? undefined : DispatchError.unfit(state, offer, tools)
+  if (unfit !== undefined) return unfit
+  if (bytes > config.maxPayload) return DispatchError.tooLarge(state, offer)
+  if (deadline !== undefined && deadline <= now) return DispatchError.late(state, offer, "no")
+  return undefined
+}
+
+/** Why it cannot wait. */
+const full = (state: DispatchState, queue: TenantQueue.TenantQueue<Call>, offer: Offer): CallError | undefined => {
+  const { capacity, perTenant } = state.config.queue
+  if (state.waiting >= capacity) return DispatchError.queueFull(state, offer, capacity)
+  if (perTenant === undefined || TenantQueue.lengthOf(queue, offer.tenant) < perTenant) return undefined
+  return DispatchError.queueFull(state, offer, perTenant, offer.tenant)
+}
+
+const accept = ({ calls, config, limits }: DispatchState, offer: Offer): Call => {
+  const call: Call = {
+    id: offer.id,
+    tenant: offer.tenant,
+    offer,
+    timer: DeadlineWheel.timer(offer.id),
+    stage: "Queued",
+    slot: -1,
+    idempotent: offer.idempotent ?? false,
+    deterministic: offer.deterministic ?? false,
+    callTimeoutMillis: offer.callTimeoutMillis ?? limits.callTimeout,
+    hardLimitMillis: offer.hardLimitMillis,
+    blocking: offer.blocking ?? false,
+    attempt: 0,
+    sentAt: 0,
+    limitAt: 0,
+    replaceAt: Number.POSITIVE_INFINITY,
+    began: false,
+    alone: false,
+    cost: 0,
+    delivered: 0,
+    granted: config.credit,
+    asked: false,
+    because: undefined,
+    abandonedAt: 0,
+    line: undefined,
+    before: undefined,
+    after: undefined
+  }
+  calls.set(call.id, call)
+  return call
+}
