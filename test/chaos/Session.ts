@@ -243,6 +243,7 @@ export class Session {
     const { left } = await leftOf(host, performance.now())
     check(end.code === code, () => `the host ended with ${end.signal ?? `code ${end.code}`} and not with code ${code}${host.said}`)
     check(host.cgroup === undefined, () => `the host has ended and left its cgroup ${host.cgroup}`)
+    check(host.shared === undefined, () => `the host has ended and left its segments in ${host.shared}`)
     await this.settle(host, left)
   }
 
@@ -257,6 +258,8 @@ export class Session {
     const { cgroup } = host
     const isFound = cgroup === undefined || host.registry().some((line) => line["cgroup"] === cgroup)
     check(isFound, () => `no start would find its cgroup ${cgroup}: it is in no journal`)
+    check(host.shared === undefined || host.isInJournal, () => `no start would find its segments in ${host.shared}: it has no journal`)
+    this.add("segments", host.shared === undefined ? 0 : 1)
     await this.settle(host, left)
     return millis
   }
@@ -280,7 +283,6 @@ export class Session {
     const all = { ...account, survivors: left.length, escalations }
     this.counts = Object.fromEntries(columns.map((column) => [column, this.counts[column] + all[column]])) as Counts
     return [
-      ...(host.hasEnded && host.hasSegments ? ["its folder in shared memory is still there"] : []),
       ...(left.length === 0 ? [] : [`${left.length} processes were left after ${goneMillis} ms:\n    ${told(left)}`]),
       ...(problems.length === 0 ? [] : [`the account of the calls is not sound:\n    ${problems.slice(0, 10).join("\n    ")}`])
     ]
