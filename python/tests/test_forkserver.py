@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from reaper_host import PATIENCE, SOURCES, ReaperHost, alive, await_dead, limit
+from snakepit import _wire
 from snakepit import forkserver as program
 from snakepit_reaper.births import ANSWER_SECONDS
 from worker_host import Stream
@@ -164,6 +165,10 @@ def test_it_is_known_by_its_marks(reaper: ReaperHost, folder: Path) -> None:
     assert (int(ppid), int(group), int(session)) == (reaper.process.pid, pid, pid)
     assert reaper.event("spawned", ID)["started"] == int(stat(pid)[19])
     with serving(folder / "s") as stream:
+        stream.send(_wire.HostFrame(rename=_wire.Rename(name="default/7")), _wire.HostFrame(ping=_wire.Ping(id=1)))
+        stream.await_frame("pong", 1)
+        assert Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0") == "snakepit.worker default/7"
+        assert f"SNAKEPIT_WORKER={ID}" in environment(pid)
         stream.call(1, "inherited")
         assert f"SNAKEPIT_WORKER={ID}" in stream.result(1).split("\n")
     assert any(entry.rstrip(" ") == f"SNAKEPIT_WORKER={parent}" for entry in environment(reaper.pids[0]))

@@ -193,7 +193,11 @@ def test_arrays_arrive_where_an_array_is_asked_for() -> None:
     [
         (b"\xc1", "no MessagePack map"),
         (encode([1]), "no MessagePack map"),
-        (b"\x81\xa1a\xa3\xed\xa0\x80", "no MessagePack map.*utf-8"),  # half a surrogate pair
+        (b"\x81\xa1a\xa3\xed\xa0\x80", "parameter 'a': a text in it is no Unicode, as with half of a surrogate pair"),
+        (b"\x81\xa3\xed\xa0\x80\x01", "no MessagePack map.*surrogate pair"),
+        (b"\x82\xa1b\x01\xa1a\xc1", "no MessagePack map.*invalid opcode"),
+        (b"\x81\xa1a" + b"\x91" * 100_000 + b"\x01", "one of the arguments is nested too deeply"),
+        (encode({"a": 1})[:-1], "no MessagePack map.*truncated"),
         (encode({1: 1}), "no MessagePack map"),
         (encode({"b": 1}), r"missing a; it takes \(a, b\)"),
         (encode({"a": 1, "z": 1}), "unknown z"),
@@ -209,7 +213,7 @@ def test_a_text_that_is_none_does_not_fit() -> None:
     @tool
     def say(text: str) -> None: ...
 
-    with pytest.raises(InvalidArguments, match=r"no MessagePack map.*utf-8"):
+    with pytest.raises(InvalidArguments, match=r"parameter 'text': a text in it is no Unicode"):
         say.payload.arguments(b"\x81\xa4text\xa3\xed\xa0\x80")
 
 
@@ -249,6 +253,55 @@ def test_plain_values_survive_the_way_there_and_back(value: Any) -> None:
 def test_what_cannot_be_carried_names_the_tool_and_the_type(value: object) -> None:
     with pytest.raises(TypeError, match=r"tool 'add' returned a .* cannot carry"):
         add.payload.encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (2**64, "an int in it has more than 64 bits; return that as text"),
+        ({"a": [-(2**63) - 1]}, "an int in it has more than 64 bits"),
+        ("\ud800", "a text in it is no Unicode, as with half of a surrogate pair"),
+    ],
+)
+def test_what_has_a_type_that_is_carried_and_cannot_be_says_why(value: object, says: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"tool 'add' returned what MessagePack cannot carry: {says}.*one of: None, bool"
+    ):
+        add.payload.encode(value)
+
+
+def test_what_contains_itself_or_is_nested_too_deeply_is_not_carried() -> None:
+    itself: list[object] = []
+    itself.append({"again": itself})
+    with pytest.raises(TypeError, match="nested too deeply, or contains itself"):
+        add.payload.encode(itself)
+
+
+def read(of: Tool[..., Any], payload: bytes) -> tuple[dict[str, Any], str]:
+    """The arguments, or why there are none."""
+    try:
+        return of.payload.arguments(payload), ""
+    except InvalidArguments as misfit:
+        return {}, str(misfit)
+
+
+@given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda rest: b"\x82\xa1a\x01\xa1b" + rest))
+def test_whatever_arrives_is_arguments_or_is_said_not_to_be(payload: bytes) -> None:
+    @tool
+    def take(a: int, b: object, c: list[int] | None = None) -> None: ...
+
+    arguments, issue = read(take, payload)
+    assert issue.startswith("tool 'take'") if issue else {"a", "b"} <= arguments.keys()
+
+
+@pytest.mark.parametrize("levels", range(100, 2000, 50))
+def test_however_deep_arguments_are_they_arrive_or_are_said_not_to(levels: int) -> None:
+    @tool
+    def take(value: object) -> None: ...
+
+    payload = b"\x81\xa5value" + b"\x91" * levels + b"\x01"
+    arguments, issue = read(take, payload)
+    assert "nested too deeply" in issue if issue else list(arguments) == ["value"]
 
 
 # -- the catalogue -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from worker_host import PATIENCE, ROOT, Stream, WorkerProcess
+from snakepit import _wire
+from worker_host import PATIENCE, ROOT, Stream, WorkerProcess, opened
+
+
+def test_a_worker_that_is_given_another_name_is_listed_by_it(worker: WorkerProcess) -> None:
+    for stream in opened(worker.socket):
+        stream.send(_wire.HostFrame(rename=_wire.Rename(name="default/7")), _wire.HostFrame(ping=_wire.Ping(id=1)))
+        stream.await_frame("pong", 1)
+        assert Path(f"/proc/{worker.process.pid}/cmdline").read_text().rstrip("\0") == "snakepit.worker default/7"
 
 
 def test_ready_says_what_is_served_on_a_private_socket(worker: WorkerProcess) -> None:

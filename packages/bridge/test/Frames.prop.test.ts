@@ -39,7 +39,8 @@ const Said = Schema.Union([
   Schema.TaggedStruct("callShared", { id, segment: id, length: id }),
   Schema.TaggedStruct("inputShared", { id, segment: id, length: id }),
   Schema.TaggedStruct("free", { segment: id }),
-  Schema.TaggedStruct("inputEnd", { id, failure: text })
+  Schema.TaggedStruct("inputEnd", { id, failure: text }),
+  Schema.TaggedStruct("rename", { name: text })
 ])
 
 const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index * 7)
@@ -91,6 +92,9 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
     case "inputEnd":
       batch.inputEnd(said.id, said.failure)
       return { case: "inputEnd", value: { id: BigInt(said.id), failure: said.failure } }
+    case "rename":
+      batch.rename(said.name)
+      return { case: "rename", value: { name: said.name } }
   }
 }
 

@@ -1,10 +1,12 @@
 /** Spares and the processes of slots that take them, with a Reaper in memory and sessions that are never dialled. */
+import { create } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import { Event, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { RecordedEvents } from "@snakepit/core/testing"
 import type { WorkerRuntime } from "@snakepit/pool"
 import { Effect, Exit, Fiber, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { RenameSchema } from "../gen/snakepit/v1/worker_pb.ts"
 import * as PythonProcess from "../src/process/PythonProcess.ts"
 import * as Spares from "../src/process/Spares.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
@@ -71,7 +73,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
 describe("a spare", () => {
   it.effect("fills a slot without a launch, with its session open; it ends with the slot, not with whoever started it", () =>
     Effect.gen(function*() {
-      const { fill, launches, name, scripted, spare, spares, told } = yield* opening()
+      const { dialled, fill, launches, name, scripted, spare, spares, told } = yield* opening()
       const { close, gone, pid } = yield* spare()
       const { stop } = yield* fill
       assert.strictEqual(yield* gone, "taken")
@@ -79,6 +81,8 @@ describe("a spare", () => {
       assert.strictEqual(launches(), 0)
       assert.deepInclude(told("process.start")[0], { pid, slot: 0, generation: 0, start: "spare" })
       const taken = name.current!.session()
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))) // what is said leaves in the next tick
+      assert.deepInclude(dialled.heard, { case: "rename", value: create(RenameSchema, { name: "default/0" }) })
       assert.isDefined(taken.takeStream())
       assert.isUndefined(taken.takeStream())
       yield* close

@@ -3,29 +3,14 @@ import { Child, DynamicSupervisor, RestartPolicy, Semantics, Supervisor, Supervi
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
+import { common, three } from "./AppContract.ts"
 
-const common = {
-  plane: "control",
-  because: "it is a test",
-  limitBecause: "it is a test",
-  events: SupervisorEvent.of("app_supervisor", "root")
-} as const
 const restarts = (maxRestarts: number, delay: Schedule.Schedule<unknown> = Schedule.spaced(0)) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay })
 const options = { ...common, strategy: "one_for_one", restart: restarts(5), added: (key: string) => ScriptedChild.make(key) } as const
 
 /** The ids in start order, each with its status and its generation. */
 const standing = ({ children }: Tree.SupervisorNode) => children.map(({ generation, id, status }) => `${id} ${status} ${generation}`)
-
-const three = (options: ScriptedChild.Options = {}) => {
-  const journal = ScriptedChild.journal()
-  return {
-    journal,
-    a: ScriptedChild.make("a", { ...options, journal }),
-    b: ScriptedChild.make("b", { ...options, journal }),
-    c: ScriptedChild.make("c", { ...options, journal })
-  }
-}
 
 describe("a running supervisor that is changed", () => {
   it.effect("keeps what runs, adds what is new without starting it, and keeps what is listed no more after the listed ones (C-2 … C-5)", () =>

@@ -1,16 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import { ScriptedChild } from "@snakepit/core/testing"
 import { Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
 import { TestClock } from "effect/testing"
+import { common } from "./AppContract.ts"
 
 const oneForOne = {
-  plane: "control",
+  ...common,
   strategy: "one_for_one",
-  restart: RestartPolicy.make({ intensity: { maxRestarts: 2, within: "10 seconds" }, delay: Schedule.spaced(0) }),
-  because: "it is a test",
-  limitBecause: "it is a test",
-  events: SupervisorEvent.of("app_supervisor", "root")
+  restart: RestartPolicy.make({ intensity: { maxRestarts: 2, within: "10 seconds" }, delay: Schedule.spaced(0) })
 } as const
 
 describe("a child", () => {

@@ -1,7 +1,8 @@
 /** What a maker refuses at run time, compared with OTP's rules row by row (its `child_specs_map` and `sup_flags`). */
 import { assert, describe, it } from "@effect/vitest"
-import { Child, DynamicSupervisor, InvalidSpec, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, DynamicSupervisor, InvalidSpec, RestartPolicy, Supervisor } from "@snakepit/core"
 import { Effect } from "effect"
+import { common } from "./AppContract.ts"
 
 type Maker = (...given: ReadonlyArray<unknown>) => unknown
 
@@ -12,15 +13,9 @@ const makeDynamic = DynamicSupervisor.make as Maker
 const makePolicy = RestartPolicy.make as Maker
 
 const start = Effect.succeed(Effect.never)
-const contract = {
-  plane: "control",
-  because: "it is a test",
-  limitBecause: "it is a test",
-  events: SupervisorEvent.of("app_supervisor", "root")
-}
 const restart = RestartPolicy.make({ intensity: "unlimited" })
-const flags = { ...contract, strategy: "one_for_one", restart, children: [] }
-const dynamicFlags = { ...contract, restart, child: (key: string) => Child.make(key, { start }) }
+const flags = { ...common, strategy: "one_for_one", restart, children: [] }
+const dynamicFlags = { ...common, restart, child: (key: string) => Child.make(key, { start }) }
 
 const refusal = (make: () => unknown): InvalidSpec.InvalidSpec | undefined => {
   try {

@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, DynamicSupervisor, Lint, RestartPolicy, Semantics, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, DynamicSupervisor, Lint, RestartPolicy, Semantics, Simulation, Supervisor } from "@snakepit/core"
 import { Effect, Schedule, Schema } from "effect"
+import { common } from "./AppContract.ts"
 
 const { Line } = Simulation
-const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 const never = Effect.succeed(Effect.never)
 const leaf = <const Id extends string>(id: Id) => Child.make(id, { start: never })
 const limit = (maxRestarts: number, within: string, delay?: Schedule.Schedule<unknown>) =>

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import { Context, Effect, Layer } from "effect"
+import { common } from "./AppContract.ts"
 
 class Counter extends Context.Service<Counter, { readonly generation: number }>()("test/Counter") {}
 
@@ -33,12 +34,9 @@ describe("a registered name", () => {
       const name = RegisteredName.make<Counter["Service"]>("counter")
       const layer = Layer.effect(Counter, Effect.sync(() => ({ generation: built++ })))
       const running = yield* Supervisor.start(Supervisor.make("app", {
-        plane: "control",
+        ...common,
         strategy: "one_for_one",
         restart: RestartPolicy.make({ intensity: { maxRestarts: 1, within: "1 second" } }),
-        because: "it is a test",
-        limitBecause: "it is a test",
-        events: SupervisorEvent.of("app_supervisor", "root"),
         children: [Child.fromLayer("counter", { key: Counter, layer, name })]
       }))
       assert.strictEqual((yield* RegisteredName.whereis(name)).generation, 0)

@@ -1,17 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, RestartPolicy, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, RestartPolicy, Simulation, Supervisor } from "@snakepit/core"
 import { Generate, Replay, TreePlan } from "@snakepit/core/testing"
 import { Effect, Schedule } from "effect"
 import { TestClock } from "effect/testing"
+import { common } from "./AppContract.ts"
 
 const { Line } = Simulation
 const never = { start: Effect.die(new Error("a simulation starts no real child")) }
 const tree = (maxRestarts: number, delay: Schedule.Schedule<unknown, RestartPolicy.ChildExit, any> = Schedule.spaced(100)) =>
   Supervisor.make("app", {
-    plane: "control",
-    because: "it is a test",
-    limitBecause: "it is a test",
-    events: SupervisorEvent.of("app_supervisor", "root"),
+    ...common,
     strategy: "one_for_one",
     restart: RestartPolicy.make({ intensity: { maxRestarts, within: "5 seconds" }, delay }),
     children: [Child.make("db", never), Child.make("web", never)]

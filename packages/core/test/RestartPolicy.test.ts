@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ExitReason, InvalidSpec, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { ExitReason, InvalidSpec, RestartPolicy, Supervisor } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Cause, Duration, Effect, Exit, Option, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { common } from "./AppContract.ts"
 
 const exit: RestartPolicy.ChildExit = { id: "child", reason: ExitReason.ExitReason.Normal() }
 
@@ -40,12 +41,9 @@ const bySupervisor = (maxRestarts: number, lives: ReadonlyArray<number>) =>
   Effect.gen(function*() {
     const child = ScriptedChild.make("child")
     const running = yield* Supervisor.start(Supervisor.make("app", {
-      plane: "control",
+      ...common,
       strategy: "one_for_one",
       restart: policyOf(maxRestarts),
-      because: "it is a test",
-      limitBecause: "it is a test",
-      events: SupervisorEvent.of("app_supervisor", "root"),
       children: [child]
     }))
     const life = yield* Effect.forkChild(Effect.flip(running.life), { startImmediately: true })
@@ -148,12 +146,9 @@ describe("a restart policy", () => {
       const recorded = RecordedEvents.make()
       const running = yield* Effect.provide(
         Supervisor.start(Supervisor.make("app", {
-          plane: "control",
+          ...common,
           strategy: "one_for_one",
           restart: RestartPolicy.make({ intensity: { maxRestarts: 9, within: "1 minute" }, delay: refuse }),
-          because: "it is a test",
-          limitBecause: "it is a test",
-          events: SupervisorEvent.of("app_supervisor", "root"),
           children: [child]
         })),
         recorded.layer

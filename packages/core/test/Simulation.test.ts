@@ -1,16 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, RestartPolicy, Semantics, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, RestartPolicy, Semantics, Simulation, Supervisor } from "@snakepit/core"
 import { Effect, Schedule } from "effect"
+import { common } from "./AppContract.ts"
 
 const { Line } = Simulation
 const restart = (maxRestarts: number) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "5 seconds" }, delay: Schedule.spaced(100) })
-const common = {
-  plane: "control",
-  because: "it is a test",
-  limitBecause: "it is a test",
-  events: SupervisorEvent.of("app_supervisor", "root")
-} as const
 const never = { start: Effect.die(new Error("a simulation starts no real child")) }
 
 const app = Supervisor.make("app", {

@@ -15,22 +15,12 @@ import {
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Clock, Context, Effect, Exit, Fiber, Layer, Logger, Schedule } from "effect"
 import { TestClock } from "effect/testing"
+import { common, three } from "./AppContract.ts"
 
 const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 const restarts = (maxRestarts: number) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay: Schedule.spaced(0) })
 const backoff = RestartPolicy.make({ intensity: { maxRestarts: 5, within: "1 minute" }, delay: Schedule.spaced("1 second") })
-
-const three = (options: ScriptedChild.Options = {}) => {
-  const journal = ScriptedChild.journal()
-  return {
-    journal,
-    a: ScriptedChild.make("a", { ...options, journal }),
-    b: ScriptedChild.make("b", { ...options, journal }),
-    c: ScriptedChild.make("c", { ...options, journal })
-  }
-}
 
 const statusOf = (node: Tree.SupervisorNode, id: string) => Tree.flatten(node).find((child) => child.id === id)?.status
 

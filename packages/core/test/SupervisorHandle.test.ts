@@ -1,15 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, DynamicSupervisor, RestartPolicy, Supervisor } from "@snakepit/core"
 import { RecordedEvents, ScriptedChild } from "@snakepit/core/testing"
 import { Duration, Effect, Fiber, Schedule } from "effect"
 import { TestClock } from "effect/testing"
+import { common } from "./AppContract.ts"
 
-const common = {
-  plane: "control",
-  because: "it is a test",
-  limitBecause: "it is a test",
-  events: SupervisorEvent.of("app_supervisor", "root")
-} as const
 const oneForOne = {
   ...common,
   strategy: "one_for_one",

@@ -1,11 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Child, DynamicSupervisor, GiveUpAt, RestartPolicy, Supervisor, SupervisorEvent, Why } from "@snakepit/core"
+import { Child, DynamicSupervisor, GiveUpAt, RestartPolicy, Supervisor, Why } from "@snakepit/core"
 import { ScriptedChild } from "@snakepit/core/testing"
 import { Effect, Schedule } from "effect"
 import { TestClock } from "effect/testing"
+import { common } from "./AppContract.ts"
 
-const events = SupervisorEvent.of("app_supervisor", "root")
-const common = { plane: "control", because: "it is a test", limitBecause: "it is a test", events } as const
 const restart = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" }, delay: Schedule.spaced("2 seconds") })
 const app = { ...common, strategy: "rest_for_one", restart } as const
 

@@ -140,14 +140,14 @@ export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()("Payl
   }
 }
 
-/** The arguments do not fit the contract's payload schema. Nothing was sent. */
+/** The arguments do not fit: the contract's schema, what can be sent, or Python's annotations. The tool's code did not run. */
 export class InvalidPayload extends Schema.TaggedError<InvalidPayload>()("InvalidPayload", {
   ...call,
   ...no,
   issue: Schema.String
 }) {
   override get message(): string {
-    return `the arguments of "${this.tool}" do not fit its contract: ${this.issue}. Nothing was sent: correct the call, or the contract`
+    return `the arguments of "${this.tool}" do not fit: ${this.issue}. The tool did not run: correct the call, or the contract`
   }
 }
 

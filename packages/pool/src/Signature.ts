@@ -75,12 +75,12 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
     hardLimitMillis: millisOf(annotation(Tool.HardLimit)),
     blocking: annotation(Tool.Blocking),
     encode: (payload) => {
-      const encoded = encode(payload)
+      const encoded = encode(input === undefined ? payload : without(input, payload))
       if (Exit.isFailure(encoded)) return invalidPayload(issueOf(encoded.cause))
       try {
         return Exit.succeed(codec.encode(encoded.value ?? {}))
       } catch (defect) {
-        return invalidPayload(`they cannot be written: ${defect}`)
+        return invalidPayload(unwritable(codec, encoded.value, defect))
       }
     },
     encodeInput: (value, position, limit) => {
@@ -89,7 +89,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       try {
         return within(limit, codec.encode(encoded.value), position, invalidInput)
       } catch (defect) {
-        return invalidInput(position, `it cannot be written: ${defect}`)
+        return invalidInput(position, reasonOf(defect))
       }
     },
     decode: (payload) => {
@@ -98,7 +98,7 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
       try {
         value = codec.decode(payload)
       } catch (defect) {
-        return invalidResult(`it cannot be read: ${defect}`)
+        return invalidResult(`it cannot be read: ${reasonOf(defect)}`)
       }
       const decoded = decode(value)
       return Exit.isSuccess(decoded) ? Exit.succeed(decoded.value) : invalidResult(issueOf(decoded.cause))
@@ -158,6 +158,12 @@ const withoutInput = (payload: Schema.Top) => {
   return { field: undefined, element: Schema.Never as Schema.Top, rest: payload }
 }
 
+/** A struct without fields keeps all that it is given. */
+const without = (field: string, payload: unknown): unknown => {
+  const { [field]: _, ...rest } = payload as Record<string, unknown>
+  return rest
+}
+
 /** Its values are the same encoded and decoded. */
 const isPlain = ({ ast }: Schema.Top): boolean => SchemaAST.toEncoded(ast) === ast
 
@@ -166,14 +172,33 @@ const encoder = (schema: Schema.Top, checked: boolean): (value: unknown) => Exit
   const encode = Schema.encodeUnknownExit(schema as Schema.Codec<unknown>)
   return (value) => {
     const encoded = encode(value)
-    if (Exit.isSuccess(encoded)) return encoded
+    if (Exit.isSuccess(encoded) || Cause.hasDies(encoded.cause)) return encoded
     const made = schema.makeOption(value) // what a constructor fills in
     return Option.isSome(made) ? encode(made.value) : encoded
   }
+}
+
+/** Why arguments cannot be written, with the first of them that cannot. */
+const unwritable = (codec: PayloadCodec, value: unknown, defect: unknown): string => {
+  for (const [name, argument] of Object.entries(value ?? {})) {
+    try {
+      codec.encode(argument)
+    } catch (why) {
+      return `argument "${name}" cannot be sent: ${reasonOf(why)}`
+    }
+  }
+  return `they cannot be sent: ${reasonOf(defect)}`
+}
+
+const reasonOf = (defect: unknown): string => {
+  if (!(defect instanceof Error)) return String(defect)
+  return defect instanceof RangeError && defect.message.includes("call stack")
+    ? "they contain themselves, or are nested too deeply"
+    : defect.message
 }
 
 export const millisOf = (limit: Duration.Input | undefined): number | undefined =>
   limit === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(limit))
 
 const issueOf = (cause: Cause.Cause<{ readonly message: string }>): string =>
-  Option.match(Cause.findErrorOption(cause), { onNone: () => Cause.pretty(cause), onSome: (error) => error.message })
+  Option.match(Cause.findErrorOption(cause), { onNone: () => reasonOf(Cause.squash(cause)), onSome: (error) => error.message })

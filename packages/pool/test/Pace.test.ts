@@ -24,8 +24,8 @@ class Bench {
     for (const command of DispatchMachine.transition(this.state, event, this.now)) if (command._tag === "Send") this.sent.push(command.id)
   }
 
-  offer(tool: string): void {
-    this.say({ _tag: "Offer", offer: offerOf({ id: ++this.ids, tool, at: this.now }) })
+  offer(tool: string, tenant = ""): void {
+    this.say({ _tag: "Offer", offer: offerOf({ id: ++this.ids, tool, tenant, at: this.now }) })
   }
 
   /** The oldest call on the worker ends, after it has run so long. */
@@ -42,9 +42,9 @@ class Bench {
     return this
   }
 
-  /** How many of a hundred calls are on the worker. */
+  /** How many of two hundred calls are on the worker. */
   fill(tool: string): number {
-    for (let call = 0; call < 100; call++) this.offer(tool)
+    for (let call = 0; call < 200; call++) this.offer(tool)
     return this.sent.length
   }
 }
@@ -62,7 +62,7 @@ describe("prefetch: auto", () => {
     assert.strictEqual(bench.fill("quick"), 1)
   })
 
-  it("sends as much of a quick tool as covers two round trips, and no more than 64 calls", () => {
+  it("sends as much of a quick tool as covers two round trips, and no more than 128 calls", () => {
     assert.strictEqual(new Bench().learn("quick", 100).fill("quick"), 3) // a quarter of a millisecond at least
     assert.strictEqual(new Bench().learn("quick", 1).fill("quick"), 1 + Pace.mostAhead)
   })
@@ -76,6 +76,16 @@ describe("prefetch: auto", () => {
     }
     assert.isAtLeast(bench.fill("quick"), 7)
     assert.isAtMost(bench.fill("quick"), 1 + Pace.longestMillis / 0.1)
+  })
+
+  it("sends less while tenants share the pool, and as much as before when one has it alone again", () => {
+    const bench = new Bench().learn("quick", 1)
+    bench.offer("quick", "other")
+    bench.now += 1
+    assert.strictEqual(bench.fill("quick"), 1 + Pace.mostAheadShared)
+    bench.now += Pace.sharedMillis
+    bench.done(1)
+    assert.strictEqual(bench.sent.length, 1 + Pace.mostAhead)
   })
 
   it("sends each of a worker's threads its share", () => {

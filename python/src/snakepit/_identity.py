@@ -54,11 +54,15 @@ class Identity(NamedTuple):
 
     def become(self, id: str, name: str) -> None:
         """Shows a worker: `name` in listings, `id` in the mark, which programs that it starts inherit."""
-        if self.title is not None:
-            self.title.write(f"snakepit.worker {name}")
+        self.rename(name)
         if self.mark is not None:
             self.mark.write(id)
         os.environ[MARK] = id
+
+    def rename(self, name: str) -> None:
+        """Shows another name in listings; the mark stays, for the Reaper knows the process by it."""
+        if self.title is not None:
+            self.title.write(f"snakepit.worker {name}")
 
 
 def _find_mark(start: int, environment: bytes) -> Block | None:

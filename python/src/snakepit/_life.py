@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snakepit._catalogue import Catalogue
+    from snakepit._identity import Identity
 
 EX_SOFTWARE, EX_CONFIG = 70, 78
 GOODBYE_SECONDS = 1.0  # for the last results to leave; the host's own grace is longer
@@ -77,6 +78,7 @@ def serve(
     max_payload: int,
     status: Status,
     *,
+    identity: Identity,
     concurrency: int,
     allow: Sequence[str],
 ) -> int:
@@ -92,7 +94,7 @@ def serve(
         instances.start()
         catalogue.bind(instances)
     with status.stage("bind", EX_SOFTWARE):
-        server = Server(executor, catalogue, token, max_payload)
+        server = Server(executor, catalogue, token, max_payload, identity.rename)
         server.start(socket)
     signal.signal(signal.SIGTERM, lambda *_: server.drain())
     status.write({"status": "ready", "pid": os.getpid(), "tools": [tool.name for tool in catalogue.tools]})

@@ -24,6 +24,8 @@ MAP16 = 0xDE  # of one with its number in the two bytes that follow: what JavaSc
 
 LOOKED_THROUGH = 16  # members of a result that is a dict, list or tuple: a microsecond; those with arrays are short
 
+# what a payload that is no MessagePack, or none that Python reads, raises
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 CARRIED = (
     "None, bool, int, float, str, bytes, list, tuple, set, dict, datetime, UUID, Decimal, Enum, dataclasses, "
     "msgspec.Struct, numpy scalars and numpy arrays"
@@ -109,24 +111,30 @@ class Payload:
         except msgspec.ValidationError:
             pass  # it may be a whole number that was written as a float
         except UNFIT as problem:
-            raise InvalidArguments(str(problem)) from None
+            raise InvalidArguments(_reason(problem)) from None
         try:
             return _convert(msgspec.msgpack.decode(payload, ext_hook=_ndarray.read), self.input_type)
         except UNFIT as problem:
-            raise InvalidArguments(str(problem)) from None
+            raise InvalidArguments(_reason(problem)) from None
 
     def encode(self, result: object) -> Encoded:
         """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry.
 
         What is large and the result itself, or directly in a dict, list or tuple, is not copied.
         """
-        if _is_large(result):
-            return Pieces(self._parts(result, 0))
-        if type(result) in CONTAINERS and len(result) <= LOOKED_THROUGH:  # type: ignore[arg-type]
-            members: Any = result.values() if isinstance(result, dict) else result
-            if any(member.__class__ not in SMALL and _is_large(member) for member in members):
-                return Pieces(self._container(result))
-        return self._encoder.encode(result)
+        try:
+            if _is_large(result):
+                return Pieces(self._parts(result, 0))
+            if type(result) in CONTAINERS and len(result) <= LOOKED_THROUGH:  # type: ignore[arg-type]
+                members: Any = result.values() if isinstance(result, dict) else result
+                if any(member.__class__ not in SMALL and _is_large(member) for member in members):
+                    return Pieces(self._container(result))
+            return self._encoder.encode(result)
+        except (OverflowError, RecursionError, UnicodeEncodeError) as problem:
+            raise TypeError(
+                f"tool {self._tool!r} returned what MessagePack cannot carry: {_reason(problem)}; "
+                f"convert it to one of: {CARRIED}"
+            ) from None
 
     def _container(self, result: Any) -> list[Buffer]:
         is_map = isinstance(result, dict)
@@ -181,13 +189,24 @@ class Payload:
     def _decode(self, payload: bytes | memoryview) -> dict[str, Any]:
         try:
             values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any], ext_hook=_ndarray.read)
-        except _ndarray.NotCarried as problem:
-            raise InvalidArguments(f"tool {self._tool!r}: {problem}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-            raise InvalidArguments(
-                f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {problem}"
-            ) from None
+        except (*UNREADABLE, _ndarray.NotCarried) as problem:
+            raise InvalidArguments(self._unreadable(payload, problem)) from None
         return values
+
+    def _unreadable(self, payload: bytes | memoryview, problem: Exception) -> str:
+        """Why the arguments cannot be read, with the parameter where its name can."""
+        try:
+            given: dict[str, msgspec.Raw] = msgspec.msgpack.decode(payload, type=dict[str, msgspec.Raw])
+        except UNREADABLE:
+            given = {}
+        for name, value in given.items():
+            try:
+                msgspec.msgpack.decode(value, ext_hook=_ndarray.read)
+            except (*UNREADABLE, _ndarray.NotCarried) as why:
+                return f"tool {self._tool!r}, parameter {name!r}: {_reason(why)}"
+        if isinstance(problem, RecursionError):
+            return f"tool {self._tool!r}: one of the arguments is nested too deeply, or contains itself"
+        return f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {_reason(problem)}"
 
     def _check_names(self, values: dict[str, Any]) -> None:
         given = values.keys()
@@ -227,6 +246,19 @@ def _is_large(value: Any) -> bool:
     return (isinstance(value, memoryview) or _ndarray.is_array(value)) and value.nbytes >= SHARED_BYTES
 
 
+def _reason(problem: Exception) -> str:
+    """What is wrong with a value that cannot be read or written, for people."""
+    match problem:
+        case RecursionError():
+            return "it is nested too deeply, or contains itself"
+        case UnicodeError():
+            return f"a text in it is no Unicode, as with half of a surrogate pair ({problem.reason})"  # type: ignore[attr-defined]
+        case OverflowError():
+            return "an int in it has more than 64 bits; return that as text, or as float"
+        case _:
+            return str(problem)
+
+
 def _entries(payload: bytes | memoryview) -> int | None:
     """How many entries a small map has; None of anything else."""
     if not payload:
@@ -236,7 +268,7 @@ def _entries(payload: bytes | memoryview) -> int | None:
     return payload[0] & 0x0F if payload[0] & 0xF0 == FIXMAP else None
 
 
-UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, NotImplementedError, _ndarray.NotCarried)
+UNFIT = (*UNREADABLE, NotImplementedError, _ndarray.NotCarried)
 CONTAINERS = frozenset((dict, list, tuple))
 SMALL = frozenset((int, float, str, bool, type(None), dict, list))  # never large by themselves
 SYNCHRONOUS = (Iterator, Iterable)

@@ -21,6 +21,7 @@ import os
 import socket as sockets
 import threading
 import time
+from collections.abc import Callable
 from selectors import EVENT_READ, DefaultSelector
 
 from google.protobuf.message import DecodeError
@@ -50,9 +51,20 @@ class BrokenRule(Exception):
 
 
 class Server:
-    """Serves `catalogue` to whoever knows `token`; payloads are at most `max_payload` bytes."""
+    """Serves `catalogue` to whoever knows `token`; payloads are at most `max_payload` bytes.
 
-    def __init__(self, executor: Executor, catalogue: Catalogue, token: str, max_payload: int) -> None:
+    `rename` is told what the host calls this worker from now on.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        catalogue: Catalogue,
+        token: str,
+        max_payload: int,
+        rename: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._rename = rename
         self._executor = executor
         self._catalogue = catalogue
         self._token = token
@@ -298,6 +310,8 @@ class Server:
                 self._executor.cancel(frame.cancel.id)
             case "ping":
                 session.outbox.pong(frame.ping.id)
+            case "rename":
+                self._rename(frame.rename.name)
             case "drain":
                 self._executor.hold(session.outbox)
             case "hello":

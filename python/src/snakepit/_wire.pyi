@@ -40,6 +40,7 @@ class HostFrame(Message):
     drain: Drain
     input: Input
     input_end: InputEnd
+    rename: Rename
     free: Free
     def __init__(
         self,
@@ -52,6 +53,7 @@ class HostFrame(Message):
         drain: Drain = ...,
         input: Input = ...,
         input_end: InputEnd = ...,
+        rename: Rename = ...,
         free: Free = ...,
     ) -> None: ...
 
@@ -189,6 +191,10 @@ class Call(Message):
         function: str = ...,
         shared: Shared = ...,
     ) -> None: ...
+
+class Rename(Message):
+    name: str
+    def __init__(self, *, name: str = ...) -> None: ...
 
 class Cancel(Message):
     id: int

@@ -105,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         order.socket,
         order.max_payload,
         status,
+        identity=identity,
         concurrency=order.concurrency,
         allow=order.allow,
     )

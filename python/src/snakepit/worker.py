@@ -23,6 +23,7 @@ import argparse
 import os
 
 from snakepit._arguments import Arguments
+from snakepit._identity import Identity
 from snakepit._life import leave, load, prepare, read_token, serve
 from snakepit._liveness import die_with
 from snakepit._status import Status
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     if parent:
         die_with(int(parent))
     prepare()
+    identity = Identity.of_this_process()
     status = Status.inherited()
     token = read_token()
     catalogue = load(arguments.adapter, arguments.path, status)
@@ -47,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.socket,
         arguments.max_payload,
         status,
+        identity=identity,
         concurrency=arguments.concurrency,
         allow=arguments.allow,
     )

@@ -78,7 +78,7 @@ const bytes = 2
 const tag = (field: number, wireType: number): number => field << 3 | wireType
 
 const request = { batch: tag(1, varint), frames: tag(2, bytes), read: tag(3, varint) }
-const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, free: 9 } as const
+const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, rename: 9, free: 10 } as const
 const worker = { started: 2, item: 3, done: 4, pong: 6 } as const
 const response = { read: tag(1, varint), frames: tag(2, bytes), batch: tag(3, varint) }
 
@@ -174,6 +174,10 @@ export class Batch {
     this.frame(host.inputEnd, numberSize(id) + textSize(failure))
     this.number(1, id)
     this.text(2, failure)
+  }
+  rename(name: string): void {
+    this.frame(host.rename, textSize(name))
+    this.text(1, name)
   }
 
   /** The whole message. The bytes are this batch's own until it is sealed again, with what was read by then. */

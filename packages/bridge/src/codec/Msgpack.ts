@@ -1,5 +1,6 @@
 /**
  * Values as MessagePack: maps are plain objects, bytes stay bytes, integers beyond 2^53 are bigint, arrays are {@link NdArray.NdArray}.
+ * What has no form in Python throws.
  *
  * **Details**
  *
@@ -8,8 +9,19 @@
 import { NdArray, Payload, type WorkerRuntime } from "@snakepit/pool"
 import { addExtension, type Options, Packr } from "msgpackr"
 
-/** "auto" is a number where it is exact and a bigint beyond; msgpackr has it and its types leave it out. */
-const options = { useRecords: false, int64AsType: "auto" } as unknown as Options
+const refuse = (what: string) => (): never => {
+  throw new TypeError(`${what} has no form that Python can read`)
+}
+
+/** msgpackr has all of these; its types leave some out. */
+const options = {
+  useRecords: false,
+  int64AsType: "auto", // a number where it is exact and a bigint beyond
+  skipValues: [undefined], // a field that is undefined is one that is left out, as in JSON: Python has its default for it
+  encodeUndefinedAsNil: true, // elsewhere
+  writeFunction: refuse("a function"), // else undefined
+  onInvalidDate: refuse("an invalid Date") // else a timestamp that nobody can read
+} as unknown as Options
 
 const packr = new Packr(options)
 
@@ -82,7 +94,7 @@ const mapHead = (entries: number): Buffer => {
 
 const inPieces = (value: object): Payload.Pieces => {
   if (isLarge(value)) return new Payload.Pieces(partsOf(value, 0))
-  const entries = Object.entries(value)
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined)
   const parts: Array<Uint8Array> = [mapHead(entries.length)]
   let at = parts[0]!.length
   const add = (part: Uint8Array) => {
@@ -105,7 +117,22 @@ const hasLarge = (value: unknown): value is object => {
   return false
 }
 
+/** What msgpackr says in terms of its own. */
+const inWords = (error: unknown): unknown => {
+  if (!(error instanceof RangeError)) return error
+  const [, integer] = /^(-?\d+) was too large/.exec(error.message) ?? []
+  return new RangeError(
+    integer === undefined ? "it is nested too deeply, or contains itself" : `${integer} has more than 64 bits: send it as text`
+  )
+}
+
 export const Msgpack: WorkerRuntime.PayloadCodec = {
-  encode: (value) => hasLarge(value) ? inPieces(value) : packr.pack(value),
+  encode: (value) => {
+    try {
+      return hasLarge(value) ? inPieces(value) : packr.pack(value)
+    } catch (error) {
+      throw inWords(error)
+    }
+  },
   decode: (payload) => packr.unpack(payload)
 }

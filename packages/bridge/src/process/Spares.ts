@@ -102,6 +102,7 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
     discard: () => void Deferred.doneUnsafe(over, Exit.succeed("died")),
     taken: (worker, taker) => {
       launched.reaped.fill(worker)
+      session.outbox.say().rename(worker)
       owner = taker
       Deferred.doneUnsafe(over, Exit.succeed("taken"))
       return scope

@@ -6,12 +6,14 @@ import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type { Call, DispatchState, Offer, Slot, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
+import * as Pace from "./Pace.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
 export const offer = (step: Step, offer: Offer): void => {
-  const { out, state } = step
+  const { now, out, state } = step
+  Pace.offered(state.pace, offer.tenant, now)
   let error = refusal(step, offer)
   let { queue } = state
   let slot: Slot | undefined

@@ -222,7 +222,7 @@ export type Command = Data.TaggedEnum<{
 }>
 
 /** Takes commands in. */
-export interface Out {
+interface Out {
   readonly push: (command: Command) => unknown
 }
 

@@ -29,7 +29,7 @@
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, Command, DispatchState, Event, Out, Step } from "./Dispatch.ts"
+import type { Call, Command, DispatchState, Event, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Overdue from "./Overdue.ts"
 import * as Pace from "./Pace.ts"
@@ -41,13 +41,13 @@ import * as WorkerLoss from "./WorkerLoss.ts"
 /** Applies one event at `now` (milliseconds) and returns what to do, in order. Total. */
 export const transition = (state: DispatchState, event: Event, now: number): ReadonlyArray<Command> => {
   const out: Array<Command> = []
-  apply(state, event, now, out)
+  apply({ state, now, out }, event)
   return out
 }
 
-/** The same, with the commands put into `out`. */
-export const apply = (state: DispatchState, event: Event, now: number, out: Out): void => {
-  const step: Step = { state, now, out }
+/** The same, with the commands put into `step.out`; several events of one moment may share their step. */
+export const apply = (step: Step, event: Event): void => {
+  const { now, out, state } = step
   switch (event._tag) {
     case "Offer":
       return Admission.offer(step, event.offer)

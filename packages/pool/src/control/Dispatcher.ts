@@ -44,12 +44,12 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
         }
       }
       const decide = () => {
-        const at = now()
+        const step = { state, now: now(), out: outbox }
         for (let event = inbox.take(); event !== undefined; event = inbox.take()) {
           if (event._tag === "Attached" || event._tag === "Detached") carryOut()
           if (event._tag === "Attached") roster.wires.set(event.slot, event.wire)
           if (event._tag === "Detached") roster.wires.delete(event.slot)
-          DispatchMachine.apply(state, event, at, outbox)
+          DispatchMachine.apply(step, event)
           if (event._tag === "Cancel") roster.tickets.delete(event.id)
         }
       }

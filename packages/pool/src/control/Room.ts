@@ -13,7 +13,7 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   if (ahead < 0) return true
   const { prefetch } = state.config
   if (prefetch !== "auto") return ahead < prefetch
-  return ahead < Pace.mostAhead && now - movedAt <= Pace.longestMillis && work <= Pace.budget(state.pace)
+  return ahead < Pace.limit(state.pace, now) && now - movedAt <= Pace.longestMillis && work <= Pace.budget(state.pace)
 }
 
 /** Notes whether the slot has room, after it was changed. */

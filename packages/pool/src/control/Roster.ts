@@ -266,7 +266,8 @@ export const seat = (
 const close = (roster: Roster, because: string, emit: (event: Event.Event) => void): void => {
   const { clock, inbox, outbox, state } = roster
   const drain = () => {
-    for (let event = inbox.take(); event !== undefined; event = inbox.take()) DispatchMachine.apply(state, event, clock.now(), outbox)
+    const step = { state, now: clock.now(), out: outbox }
+    for (let event = inbox.take(); event !== undefined; event = inbox.take()) DispatchMachine.apply(step, event)
     for (let command = outbox.take(); command !== undefined; command = outbox.take()) settle(roster, command, emit)
   }
   roster.dispatcher = undefined // what callers do when they are told waits

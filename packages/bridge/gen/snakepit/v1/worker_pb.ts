@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIuYCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASIQoEZnJlZRgJIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIAEIHCgVmcmFtZSKQAwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSABCBwoFZnJhbWUimQEKBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIEg8KB3Nlc3Npb24YBSABKAQSDgoGcmVzdW1lGAYgASgIEhAKCHNlZ21lbnRzGAcgASgJEhUKDXNlZ21lbnRfYnl0ZXMYCCABKAQifQoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRILCgNwaWQYAiABKA0SIAoFdG9vbHMYAyADKAsyES5zbmFrZXBpdC52MS5Ub29sEhYKDmNhdGFsb2d1ZV9oYXNoGAQgASgMEhMKC2NvbmN1cnJlbmN5GAYgASgNSgQIBRAGIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAkiuwIKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCRIxCghjb250cmFjdBgMIAMoCzIfLnNuYWtlcGl0LnYxLlRvb2wuQ29udHJhY3RFbnRyeRovCg1Db250cmFjdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoGU2hhcmVkEg8KB3NlZ21lbnQYASABKAQSDgoGbGVuZ3RoGAIgASgEIhgKBEZyZWUSEAoIc2VnbWVudHMYASADKAQiuwEKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEEg8KB3Nlc3Npb24YByABKAkSDQoFdHJhY2UYCCABKAwSEAoIZnVuY3Rpb24YCSABKAkSIwoGc2hhcmVkGAogASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIkkKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiSAoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEiMKBnNoYXJlZBgDIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCJYCgREb25lEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSDgoGbWljcm9zGAMgASgNEiMKBnNoYXJlZBgEIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIo0DCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIAEIHCgVmcmFtZSKQAwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSABCBwoFZnJhbWUimQEKBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIEg8KB3Nlc3Npb24YBSABKAQSDgoGcmVzdW1lGAYgASgIEhAKCHNlZ21lbnRzGAcgASgJEhUKDXNlZ21lbnRfYnl0ZXMYCCABKAQifQoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRILCgNwaWQYAiABKA0SIAoFdG9vbHMYAyADKAsyES5zbmFrZXBpdC52MS5Ub29sEhYKDmNhdGFsb2d1ZV9oYXNoGAQgASgMEhMKC2NvbmN1cnJlbmN5GAYgASgNSgQIBRAGIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAkiuwIKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCRIxCghjb250cmFjdBgMIAMoCzIfLnNuYWtlcGl0LnYxLlRvb2wuQ29udHJhY3RFbnRyeRovCg1Db250cmFjdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoGU2hhcmVkEg8KB3NlZ21lbnQYASABKAQSDgoGbGVuZ3RoGAIgASgEIhgKBEZyZWUSEAoIc2VnbWVudHMYASADKAQiuwEKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEEg8KB3Nlc3Npb24YByABKAkSDQoFdHJhY2UYCCABKAwSEAoIZnVuY3Rpb24YCSABKAkSIwoGc2hhcmVkGAogASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIhYKBlJlbmFtZRIMCgRuYW1lGAEgASgJIkkKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiSAoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEiMKBnNoYXJlZBgDIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCJYCgREb25lEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSDgoGbWljcm9zGAMgASgNEiMKBnNoYXJlZBgEIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Everything the host has to say in one tick.
@@ -139,7 +139,13 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
     case: "inputEnd";
   } | {
     /**
-     * @generated from field: snakepit.v1.Free free = 9;
+     * @generated from field: snakepit.v1.Rename rename = 9;
+     */
+    value: Rename;
+    case: "rename";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Free free = 10;
      */
     value: Free;
     case: "free";
@@ -675,6 +681,27 @@ export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 15);
 
 /**
+ * It serves another slot than it was started for, as a spare that was taken does: what process listings call it.
+ *
+ * @generated from message snakepit.v1.Rename
+ */
+export type Rename = Message<"snakepit.v1.Rename"> & {
+  /**
+   * "default/3".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message snakepit.v1.Rename.
+ * Use `create(RenameSchema)` to create a new message.
+ */
+export const RenameSchema: GenMessage<Rename> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 16);
+
+/**
  * One element of the stream of inputs of a call, MessagePack.
  *
  * @generated from message snakepit.v1.Input
@@ -703,7 +730,7 @@ export type Input = Message<"snakepit.v1.Input"> & {
  * Use `create(InputSchema)` to create a new message.
  */
 export const InputSchema: GenMessage<Input> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * No further input comes: the stream has ended, or failed at the caller's.
@@ -729,7 +756,7 @@ export type InputEnd = Message<"snakepit.v1.InputEnd"> & {
  * Use `create(InputEndSchema)` to create a new message.
  */
 export const InputEndSchema: GenMessage<InputEnd> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * The worker has room for so many more inputs of the call.
@@ -753,7 +780,7 @@ export type Want = Message<"snakepit.v1.Want"> & {
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema: GenMessage<Want> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * After Drain: no call of this session is running any more, and what became of it was said before.
@@ -768,7 +795,7 @@ export type Drained = Message<"snakepit.v1.Drained"> & {
  * Use `create(DrainedSchema)` to create a new message.
  */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 19);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * The tool's code is about to run: from here on the call counts as executed. Left out when its end is known before this could be said.
@@ -787,7 +814,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 20);
+  messageDesc(file_snakepit_v1_worker, 21);
 
 /**
  * One element of a stream, MessagePack.
@@ -818,7 +845,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 21);
+  messageDesc(file_snakepit_v1_worker, 22);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -856,7 +883,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 22);
+  messageDesc(file_snakepit_v1_worker, 23);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -924,7 +951,7 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 23);
+  messageDesc(file_snakepit_v1_worker, 24);
 
 /**
  * @generated from message snakepit.v1.Cancelled
@@ -944,7 +971,7 @@ export type Cancelled = Message<"snakepit.v1.Cancelled"> & {
  * Use `create(CancelledSchema)` to create a new message.
  */
 export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 24);
+  messageDesc(file_snakepit_v1_worker, 25);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -1006,7 +1033,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 25);
+  messageDesc(file_snakepit_v1_worker, 26);
 
 /**
  * One entry of a traceback, outermost first.
@@ -1040,7 +1067,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 26);
+  messageDesc(file_snakepit_v1_worker, 27);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -1069,7 +1096,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 27);
+  messageDesc(file_snakepit_v1_worker, 28);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -1088,7 +1115,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 28);
+  messageDesc(file_snakepit_v1_worker, 29);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
