@@ -15,6 +15,7 @@ from snakepit import Tool
 from snakepit._execution import Executor
 from snakepit._functions import Functions
 from snakepit._job import Job
+from snakepit._pieces import Encoded
 
 PATIENCE = 10.0  # seconds for what comes in milliseconds; only a failing test waits so long
 OUTCOMES = frozenset({"done", "raised", "cancelled", "invalid", "unknown", "declined", "too_large"})
@@ -43,7 +44,7 @@ class Spoken:
 
     def later(self) -> None: ...
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
         self.micros[id] = micros
         self._say("done", id, payload)
 

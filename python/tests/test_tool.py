@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from snakepit import InvalidArguments, Tool, tool
 from snakepit._catalogue import Catalogue
+from snakepit._pieces import whole
 
 encode = msgspec.msgpack.encode
 
@@ -245,10 +246,10 @@ def test_plain_values_survive_the_way_there_and_back(value: Any) -> None:
         return value
 
     arguments = echo.payload.arguments(encode({"value": value}))
-    assert msgspec.msgpack.decode(echo.payload.encode(arguments["value"])) == value
+    assert msgspec.msgpack.decode(whole(echo.payload.encode(arguments["value"]))) == value
 
 
-@pytest.mark.parametrize("value", [object(), iter(()), np.longdouble(1), np.array([1j]), {"deep": [len]}])
+@pytest.mark.parametrize("value", [object(), iter(()), np.longdouble(1), {"deep": [len]}])
 def test_what_cannot_be_carried_names_the_tool_and_the_type(value: object) -> None:
     with pytest.raises(TypeError, match=r"tool 'add' returned a .* cannot carry"):
         add.payload.encode(value)

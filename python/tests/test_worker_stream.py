@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from snakepit import _wire
+from snakepit._ndarray import EXTENSION
 from worker_host import TOKEN, Stream, WorkerProcess, opened
 
 
@@ -165,9 +167,13 @@ def test_a_deadline_that_passed_in_the_queue_cancels(stream: Stream, fifo: str) 
     assert not stream.of("started", 52)
 
 
-def test_numpy_results_arrive_as_plain_values(stream: Stream) -> None:
+def test_numpy_scalars_arrive_as_plain_values_and_arrays_as_their_bytes(stream: Stream) -> None:
     stream.call(54, "arrays")
-    assert stream.result(54) == {"scalar": 0.5, "count": 3, "flag": True, "rows": [[1.0, 0.0], [0.0, 1.0]]}
+    result = stream.result(54)
+    rows = result.pop("rows")
+    assert result == {"scalar": 0.5, "count": 3, "flag": True}
+    assert rows.code == EXTENSION
+    assert rows.data.endswith(np.eye(2).tobytes())
 
 
 def test_a_result_that_is_too_large_says_its_size(stream: Stream) -> None:

@@ -204,6 +204,17 @@ export class Host {
     return Observer.isAlive(this.identity) || [...this.seen.values()].some(Observer.isAlive)
   }
 
+  /** The folder of its run in shared memory, when it is still there. */
+  get shared(): string | undefined {
+    const folder = `/dev/shm/snakepit-${this.runId}`
+    return existsSync(folder) ? folder : undefined
+  }
+
+  /** The next start would sweep its run. */
+  get isInJournal(): boolean {
+    return this.registry().some((line) => line["runId"] === this.runId)
+  }
+
   events(): ReadonlyArray<Event.Event> {
     return this.told.events.read(this.file("events.jsonl"), (text) => text.trimEnd().split("\n").map((line) => JSON.parse(line)))
   }
@@ -261,6 +272,7 @@ export class Host {
     )
     const { cgroup } = this
     if (cgroup !== undefined) Observer.removeCgroup(cgroup)
+    if (this.shared !== undefined) rmSync(this.shared, { recursive: true, force: true })
     if (keep) {
       writeFileSync(this.file("said.txt"), `${this.complaints.join("\n")}\n`)
       return this.folder

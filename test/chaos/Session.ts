@@ -243,6 +243,7 @@ export class Session {
     const { left } = await leftOf(host, performance.now())
     check(end.code === code, () => `the host ended with ${end.signal ?? `code ${end.code}`} and not with code ${code}${host.said}`)
     check(host.cgroup === undefined, () => `the host has ended and left its cgroup ${host.cgroup}`)
+    check(host.shared === undefined, () => `the host has ended and left its segments in ${host.shared}`)
     await this.settle(host, left)
   }
 
@@ -257,6 +258,8 @@ export class Session {
     const { cgroup } = host
     const isFound = cgroup === undefined || host.registry().some((line) => line["cgroup"] === cgroup)
     check(isFound, () => `no start would find its cgroup ${cgroup}: it is in no journal`)
+    check(host.shared === undefined || host.isInJournal, () => `no start would find its segments in ${host.shared}: it has no journal`)
+    this.add("segments", host.shared === undefined ? 0 : 1)
     await this.settle(host, left)
     return millis
   }

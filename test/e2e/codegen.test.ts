@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type CallError, Pool, Snakepit, Tool } from "snakepit"
+import { type CallError, NdArray, Pool, Snakepit, Tool } from "snakepit"
 import { blocksOf } from "../docs/Examples.ts"
 import { config, python, root } from "./fixtures/Program.ts"
 import { Zoo } from "./fixtures/Zoo.ts"
@@ -142,7 +142,8 @@ describe("a generated contract", () => {
         assert.deepStrictEqual(yield* zoo.renamed({ value: { someName: 4 } }), { someName: 4 })
         assert.deepStrictEqual(yield* zoo.pair({ value: [1] }), [1, ""])
         assert.deepStrictEqual(yield* zoo.person({ value: { name: "Ada" } }), { name: "Ada" })
-        assert.deepStrictEqual(yield* zoo.matrix({ value: [[1, 2], [3, 4]] }), [[1, 2], [3, 4]])
+        const matrix = NdArray.make("float64", [2, 2], Float64Array.of(1, 2, 3, 4))
+        assert.deepStrictEqual(yield* zoo.matrix({ value: matrix }), matrix)
         assert.deepStrictEqual(yield* zoo.scalars(), [0.5, 3, true])
         assert.deepStrictEqual(yield* zoo["any.options"]({ name: "a", colour: "red" }), { name: "a", colour: "red" })
         assert.isUndefined(yield* zoo.nothing())

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { connect as dial, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Event, EventBus, Pool, Snakepit, Tree } from "snakepit"
+import { type Event, EventBus, Payload, Pool, Snakepit, Tree } from "snakepit"
 import type { GatewayValue } from "../../packages/bridge/gen/snakepit/v1/gateway_pb.ts"
 import * as Certificates from "./fixtures/Certificates.ts"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
@@ -26,7 +26,10 @@ describe("a gateway on loopback", () => {
       Effect.gen(function*() {
         const { execute } = yield* connect
         const { codec } = yield* Pool.Pools
-        const { value } = yield* execute({ tool: "add", arguments: { case: "payload", value: codec.encode({ a: 20, b: 22 }) } })
+        const { value } = yield* execute({
+          tool: "add",
+          arguments: { case: "payload", value: Payload.whole(codec.encode({ a: 20, b: 22 })) }
+        })
         assert.strictEqual(codec.decode(value.value as Uint8Array), 42)
         const large = { tool: "add", arguments: { case: "json", value: "{\"a\":9007199254740993,\"b\":2}" } } as const
         assert.deepStrictEqual((yield* execute(large)).value, { case: "json", value: "9007199254740995" })
@@ -109,12 +112,12 @@ describe("a gateway on loopback", () => {
         for (
           const [request, named] of [
             [json("add", { a: 1, b: "two" }), "parameter 'b': Expected `int`, got `str`"],
-            [payload(codec.encode({ a: "one", b: 2 })), "parameter 'a': Expected `int`, got `str`"],
+            [payload(Payload.whole(codec.encode({ a: "one", b: 2 }))), "parameter 'a': Expected `int`, got `str`"],
             [json("add", { a: 1, c: 2 }), "missing b; unknown c"],
             [{ tool: "add", arguments: { case: "json", value: "{\"a\": 1," } }, "JSON at position"],
             [payload(Uint8Array.of(0xc1)), "MessagePack data is malformed"],
             [payload(Uint8Array.of(0x82, 0xa1)), "truncated"],
-            [payload(codec.encode([1, 2])), "Expected `object`, got `array`"]
+            [payload(Payload.whole(codec.encode([1, 2]))), "Expected `object`, got `array`"]
           ] as const
         ) {
           const refused = yield* Effect.flip(execute(request))

@@ -1,7 +1,7 @@
 /** Streams of inputs through the gateway into real Python tools. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { Pool, Snakepit } from "snakepit"
+import { Payload, Pool, Snakepit } from "snakepit"
 import * as GatewayClient from "./fixtures/GatewayClient.ts"
 import { connect, token, valueOf, withGateway } from "./fixtures/GatewayProgram.ts"
 import { journal, linesOf } from "./fixtures/Journal.ts"
@@ -24,7 +24,9 @@ describe("a tool that takes a stream of inputs, through the gateway", () => {
         const call = executeWithInputs()
         const pending = yield* Effect.forkChild(answered(call), { startImmediately: true })
         call.write(calling("total", { start: 5 }))
-        for (let n = 1; n <= 1000; n++) call.write(n % 2 === 0 ? input(n) : message({ case: "payload", value: codec.encode(n) }))
+        for (let n = 1; n <= 1000; n++) {
+          call.write(n % 2 === 0 ? input(n) : message({ case: "payload", value: Payload.whole(codec.encode(n)) }))
+        }
         call.end()
         const { refused, values } = yield* Fiber.join(pending)
         assert.isUndefined(refused)

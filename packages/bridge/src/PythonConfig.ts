@@ -40,6 +40,12 @@ export const PythonConfig = Schema.Struct({
    * `"spawn"`: each worker imports for itself; for adapters that open devices or connections when they are imported.
    */
   start: Schema.Literals(["fork", "spawn"]).pipe(Schema.withDecodingDefault(Effect.succeed("fork" as const))),
+  /**
+   * Bytes of shared memory (`/dev/shm`) for payloads from 64 KiB on, for each worker: half of them for what the host sends, half for what the worker
+   * does. 256 MiB: seven of the largest payloads either way by default. Memory that was used stays taken until the worker ends. What finds no room there
+   * travels in its frame, which is slower. 0: none.
+   */
+  sharedMemory: int(0, Number.MAX_SAFE_INTEGER).pipe(Schema.withDecodingDefault(Effect.succeed(268_435_456))),
   /** The nice level of workers, absolute. The host's own when left out; 5 to 10 keeps a host that also serves requests responsive. */
   nice: Schema.optional(int(-20, 19)),
   /**

@@ -54,7 +54,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     },
     governed: (launch) => launch
   }
-  const launched = { pid, start: "spawn", socket: "", token: "", reaped } as const
+  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, reaped } as const
   const session = new Session.Session({ process: launched, config: seat.config }, python.open)
   yield* Scope.provide(session.prepare(), yield* Effect.scope)
   const held = PythonProcess.make(seat, launched, session, python.open)
@@ -242,7 +242,10 @@ describe("a handshake", () => {
     script(python)
     const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogue } }
     const config = (yield* ScriptedReaper.make()).launcher.config
-    const session = new Session.Session({ process: { pid: process.pid, socket: "", token: "", reaped }, config }, python.open)
+    const session = new Session.Session(
+      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config },
+      python.open
+    )
     return { reaped, outcome: yield* Effect.flip(session.dial()) }
   })
 

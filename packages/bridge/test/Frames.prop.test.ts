@@ -1,8 +1,9 @@
 /** The frames that are written and read by hand are those of protobuf-es, byte for byte and value for value. */
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
+import { Payload } from "@snakepit/pool"
 import { Schema } from "effect"
-import { ConnectRequestSchema, ConnectResponseSchema } from "../gen/snakepit/v1/worker_pb.ts"
+import { ConnectRequestSchema, ConnectResponseSchema, type Done, type Item } from "../gen/snakepit/v1/worker_pb.ts"
 import * as Frames from "../src/channel/Frames.ts"
 import * as Damage from "./Damage.ts"
 
@@ -35,6 +36,9 @@ const Said = Schema.Union([
   Schema.TaggedStruct("ping", { id }),
   Schema.TaggedStruct("drain", {}),
   Schema.TaggedStruct("input", { id, payload }),
+  Schema.TaggedStruct("callShared", { id, segment: id, length: id }),
+  Schema.TaggedStruct("inputShared", { id, segment: id, length: id }),
+  Schema.TaggedStruct("free", { segment: id }),
   Schema.TaggedStruct("inputEnd", { id, failure: text }),
   Schema.TaggedStruct("rename", { name: text })
 ])
@@ -44,11 +48,14 @@ const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, 
 type HostFrame = NonNullable<NonNullable<MessageInitShape<typeof ConnectRequestSchema>["frames"]>[number]["frame"]>
 type WorkerFrame = NonNullable<NonNullable<MessageInitShape<typeof ConnectResponseSchema>["frames"]>[number]["frame"]>
 
+/** In pieces, as large ones come. */
+const inPieces = (bytes: Uint8Array) => new Payload.Pieces([bytes.subarray(0, 3), bytes.subarray(3)])
+
 const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
   switch (said._tag) {
     case "call": {
       const call = { ...said, payload: bytesOf(said.payload), trace: bytesOf(said.trace) }
-      batch.call(call)
+      batch.call(said.payload % 2 === 0 ? call : { ...call, payload: inPieces(call.payload) })
       const { deadlineMillis: deadlineMs, id, skip } = call
       return { case: "call", value: { ...call, id: BigInt(id), skip: BigInt(skip), deadlineMs } }
     }
@@ -67,6 +74,21 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
     case "input":
       batch.input(said.id, bytesOf(said.payload))
       return { case: "input", value: { id: BigInt(said.id), payload: bytesOf(said.payload) } }
+    case "callShared": {
+      const { id, length, segment } = said
+      const call = { id, tool: 1, deadlineMillis: 2, credit: 3, skip: 0, session: "", trace: new Uint8Array(), function: "" }
+      batch.call({ ...call, payload: new Frames.Shared(segment, length) })
+      const shared = { segment: BigInt(segment), length: BigInt(length) }
+      return { case: "call", value: { ...call, id: BigInt(id), skip: 0n, deadlineMs: 2, shared } }
+    }
+    case "inputShared": {
+      const { id, length, segment } = said
+      batch.input(id, new Frames.Shared(segment, length))
+      return { case: "input", value: { id: BigInt(id), shared: { segment: BigInt(segment), length: BigInt(length) } } }
+    }
+    case "free":
+      batch.free(said.segment)
+      return { case: "free", value: { segments: [BigInt(said.segment)] } }
     case "inputEnd":
       batch.inputEnd(said.id, said.failure)
       return { case: "inputEnd", value: { id: BigInt(said.id), failure: said.failure } }
@@ -85,6 +107,9 @@ const Heard = Schema.Union([
   Schema.TaggedStruct("done", { id, payload, micros: uint32 }),
   Schema.TaggedStruct("want", { id, elements: uint32 }),
   Schema.TaggedStruct("failed", { id, issue: text }),
+  Schema.TaggedStruct("itemShared", { id, segment: id, length: id }),
+  Schema.TaggedStruct("doneShared", { id, segment: id, length: id, micros: uint32 }),
+  Schema.TaggedStruct("free", { segments: Schema.Array(id) }),
   Schema.TaggedStruct("drained", {})
 ])
 
@@ -102,10 +127,26 @@ const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
       return { case: "want", value: { id: BigInt(heard.id), elements: heard.elements } }
     case "failed":
       return { case: "failed", value: { id: BigInt(heard.id), reason: { case: "invalid", value: heard.issue } } }
+    case "itemShared":
+    case "doneShared": {
+      const { id, length, segment } = heard
+      const shared = { segment: BigInt(segment), length: BigInt(length) }
+      return heard._tag === "itemShared"
+        ? { case: "item", value: { id: BigInt(id), shared } }
+        : { case: "done", value: { id: BigInt(id), shared, micros: heard.micros } }
+    }
+    case "free":
+      return { case: "free", value: { segments: heard.segments.map(BigInt) } }
     case "drained":
       return { case: "drained", value: {} }
   }
 }
+
+/** What stands for the payload that is in a segment. */
+const fetch: Frames.Fetch = (segment, length) => Buffer.from(`${segment}:${length}`)
+
+const payloadOf = ({ payload, shared }: Item | Done): Uint8Array =>
+  shared === undefined ? payload : fetch(Number(shared.segment), Number(shared.length))
 
 /** What protobuf-es reads, in our words. */
 const reference = (message: Uint8Array): Frames.Response => {
@@ -119,13 +160,15 @@ const reference = (message: Uint8Array): Frames.Response => {
         case "pong":
           return { kind: frame.case, id: Number(frame.value.id) }
         case "item":
-          return { kind: "item", id: Number(frame.value.id), payload: frame.value.payload }
+          return { kind: "item", id: Number(frame.value.id), payload: payloadOf(frame.value) }
         case "done":
-          return { kind: "done", id: Number(frame.value.id), payload: frame.value.payload, micros: frame.value.micros }
+          return { kind: "done", id: Number(frame.value.id), payload: payloadOf(frame.value), micros: frame.value.micros }
         case "want":
           return { kind: "want", id: Number(frame.value.id), elements: frame.value.elements }
         case "failed":
           return { kind: "failed", id: Number(frame.value.id), reason: frame.value.reason }
+        case "free":
+          return { kind: "free", segments: frame.value.segments.map(Number) }
         case "drained":
           return { kind: "drained" }
         case "welcome":
@@ -176,7 +219,7 @@ describe("frames", () => {
         frames: heard.map((frame) => ({ frame: frameOf(frame) }))
       })
       const encoded = Buffer.from(toBinary(ConnectResponseSchema, message))
-      assert.deepStrictEqual(plain(Frames.decode(encoded)), plain(reference(encoded)))
+      assert.deepStrictEqual(plain(Frames.decode(encoded, fetch)), plain(reference(encoded)))
     },
     { arbitrary: { runs: 500 } }
   )
@@ -193,7 +236,7 @@ describe("frames", () => {
           expected = reference(damaged)
         } catch { /* not a message */ }
         try {
-          const read = Frames.decode(damaged)
+          const read = Frames.decode(damaged, fetch)
           assert.isDefined(expected, "read what protobuf-es refuses")
           assert.deepStrictEqual(plain(read), plain(expected!))
         } catch (error) {

@@ -1,11 +1,12 @@
 /** Payloads as JSON: what is exact, and what is refused. */
 import { assert, describe, it } from "@effect/vitest"
+import { Payload } from "@snakepit/pool"
 import { Result } from "effect"
 import { Msgpack } from "../src/codec/Msgpack.ts"
 import * as Json from "../src/gateway/Json.ts"
 
 const there = (text: string) => Result.getOrThrow(Json.toArguments(Msgpack, text))
-const back = (value: unknown) => Json.fromPayload(Msgpack, Msgpack.encode(value))
+const back = (value: unknown) => Json.fromPayload(Msgpack, Payload.whole(Msgpack.encode(value)))
 const issueOf = (result: Result.Result<unknown, string>): string => Result.isFailure(result) ? result.failure : ""
 
 describe("a payload as JSON", () => {

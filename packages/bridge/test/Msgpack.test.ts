@@ -1,8 +1,9 @@
 /** What the codec makes of values that MessagePack, or Python, has no form for. */
 import { assert, describe, it } from "@effect/vitest"
+import { Payload } from "@snakepit/pool"
 import { Msgpack } from "../src/codec/Msgpack.ts"
 
-const throughout = (value: unknown) => Msgpack.decode(Msgpack.encode(value))
+const throughout = (value: unknown) => Msgpack.decode(Payload.whole(Msgpack.encode(value)))
 
 const itself: Record<string, unknown> = {}
 itself["again"] = [itself]

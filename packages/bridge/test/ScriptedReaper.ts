@@ -104,6 +104,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
       entries.delete(id)
     },
     cgroup: () => ({ why: "there is none in memory" }),
+    shared: { why: "a test" },
     journal: { why: "there is none in memory" },
     touch: () => {}
   }

@@ -3,6 +3,9 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import { PoolConfig, type WorkerError } from "@snakepit/pool"
 import { Deferred, Effect, Schema } from "effect"
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { ConnectResponseSchema, type Welcome } from "../gen/snakepit/v1/worker_pb.ts"
 import * as Session from "../src/channel/Session.ts"
 import type { ProcessExit } from "../src/process/ReapedProcess.ts"
@@ -12,13 +15,19 @@ import { ScriptedWorker } from "./ScriptedWorker.ts"
 const config = Schema.decodeUnknownSync(PoolConfig.PoolConfig)({})
 
 /** Both ends, and what the host hears. */
-const pair = () => {
+const pair = (folder?: string) => {
   const worker = new ScriptedWorker()
   worker.manual = true
   const heard: Array<number> = []
   let broken = 0
   const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper: { catalogue: undefined } }
-  const session = new Session.Session({ process: { pid: process.pid, socket: "", token: "", reaped }, config }, worker.open)
+  const session = new Session.Session(
+    {
+      process: { pid: process.pid, socket: "", token: "", segments: folder === undefined ? undefined : { folder, limit: 1 << 20 }, reaped },
+      config
+    },
+    worker.open
+  )
   session.listen({
     frame: (frame) => {
       if ("id" in frame) heard.push(frame.id)
@@ -151,8 +160,48 @@ describe("a session", () => {
     { batch: 0xffff_ffff_ffff_ffffn, frames: [{ frame: { case: "done", value: { id: 1n } } }] },
     { batch: 1n, read: 99n, frames: [{ frame: { case: "done", value: { id: 1n } } }] },
     { read: 0xffff_ffff_ffff_ffffn },
-    { batch: 1n, frames: [{ frame: { case: "done", value: { id: 0xffff_ffff_ffff_ffffn } } }] }
+    { batch: 1n, frames: [{ frame: { case: "done", value: { id: 0xffff_ffff_ffff_ffffn } } }] },
+    { batch: 1n, frames: [{ frame: { case: "done", value: { id: 1n, shared: { segment: 1n, length: 1n } } } }] },
+    { batch: 1n, frames: [{ frame: { case: "item", value: { id: 1n, shared: { segment: 1n, length: 1n << 53n } } } }] },
+    { batch: 1n, frames: [{ frame: { case: "free", value: { segments: [1n] } } }] }
   ]
+
+  it.prop(
+    "reads a payload in a segment of the worker or ends its stream, whatever the worker says of it",
+    { seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_ffff })) },
+    ({ seed }) => {
+      const folder = mkdtempSync(join(tmpdir(), "snakepit-session-"))
+      try {
+        const random = Damage.chance(seed)
+        const among = <A>(values: ReadonlyArray<A>): A => values[Math.floor(random() * values.length)]!
+        const numbers = [0n, 1n, 2n, 3n, 4n, 70_000n, 1n << 32n, (1n << 53n) - 1n, 1n << 53n, (1n << 64n) - 1n]
+        for (let round = 0; round < 100; round++) {
+          const { broken, connect, heard, session, worker } = pair(folder)
+          connect()
+          worker.deliver(worker.streams[0]!)
+          writeFileSync(join(session.segments.folder, "w1"), Buffer.alloc(70_000, 1))
+          symlinkSync("/etc/hostname", join(session.segments.folder, "w2"))
+          const shared = { segment: among(numbers), length: among(numbers) }
+          const frame = among<NonNullable<NonNullable<Hostile["frames"]>[number]["frame"]>>([
+            { case: "done", value: { id: 7n, shared } },
+            { case: "item", value: { id: 7n, shared, payload: Uint8Array.of(1) } },
+            { case: "free", value: { segments: [shared.segment] } }
+          ])
+          const good = frame.case !== "free" && shared.segment === 1n && shared.length > 0n && shared.length <= 70_000n
+          const encoded = toBinary(ConnectResponseSchema, create(ConnectResponseSchema, { batch: 1n, frames: [{ frame }] }))
+          worker.streams[0]!.listener.message(Buffer.from(encoded))
+          assert.deepStrictEqual([broken(), heard], good ? [0, [7]] : [1, []])
+          for (const damaged of Damage.variants(encoded, seed + round, 5)) worker.streams[0]!.listener.message(damaged)
+          assert.isAtMost(broken(), 1)
+          session.end("the test is over", false)
+          assert.deepStrictEqual(readdirSync(folder), [])
+        }
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    },
+    { arbitrary: { runs: 20 } } // 12,000 messages
+  )
 
   it.prop(
     "ends its stream, typed and once, when the worker says what is no message or breaks a rule; it does not throw",

@@ -12,11 +12,12 @@ import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import type { Payload } from "./Payload.ts"
 
 /** Where inputs go. */
 export interface Target {
-  readonly encode: (element: unknown, position: number) => Exit.Exit<Uint8Array, unknown>
-  readonly send: (payload: Uint8Array) => void
+  readonly encode: (element: unknown, position: number) => Exit.Exit<Payload, unknown>
+  readonly send: (payload: Payload) => void
   readonly end: (failure?: string) => void
 }
 

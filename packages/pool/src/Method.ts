@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
 import * as Roster from "./control/Roster.ts"
 import * as InputFeed from "./InputFeed.ts"
+import type { Payload } from "./Payload.ts"
 import type { CallOptions } from "./Pool.ts"
 import type { PoolEntry } from "./PoolDirectory.ts"
 import { millisOf, type Signature } from "./Signature.ts"
@@ -35,14 +36,14 @@ const cancel = ({ id, roster }: Submitted): void => {
 /** The caller of a tool that gives one result. */
 class Caller implements Roster.Ticket {
   readonly tool: string
-  readonly payload: Uint8Array
+  readonly payload: Payload
   private readonly signature: Signature
   private readonly feed: InputFeed.InputFeed | undefined
   private readonly resume: (outcome: Effect.Effect<unknown, unknown>) => void
 
   constructor(
     signature: Signature,
-    payload: Uint8Array,
+    payload: Payload,
     feed: InputFeed.InputFeed | undefined,
     resume: (outcome: Effect.Effect<unknown, unknown>) => void
   ) {
@@ -133,7 +134,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     })
 
   /** The arguments of a call as they travel, or why it cannot be made. */
-  const begin = (roster: Roster.Roster | undefined, input: unknown): Exit.Exit<Uint8Array, CallError.CallError> =>
+  const begin = (roster: Roster.Roster | undefined, input: unknown): Exit.Exit<Payload, CallError.CallError> =>
     roster === undefined ? Exit.fail(down()) : signature.encode(input)
 
   const feedOf = (input: unknown): InputFeed.InputFeed | undefined =>

@@ -52,6 +52,7 @@ import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
 import * as Method from "./Method.ts"
 import * as NearNames from "./NearNames.ts"
+import type { Payload } from "./Payload.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Signature from "./Signature.ts"
 import type * as Tool from "./Tool.ts"
@@ -226,7 +227,7 @@ export interface UntypedOptions<E = never, R = never> extends CallOptions {
  */
 export const call = <E = never, R = never>(
   tool: string,
-  payload: Uint8Array,
+  payload: Payload,
   { inputs, pool = "default", ...options }: UntypedOptions<E, R> = {}
 ): Effect.Effect<Uint8Array, CallError.CallError | PoolNotFound | E, Pools | R> =>
   Effect.flatMap(entryOf(pool), (entry) => {
@@ -238,7 +239,7 @@ export const call = <E = never, R = never>(
 /** As {@link call}, of a tool that streams: each element is MessagePack. */
 export const stream = <E = never, R = never>(
   tool: string,
-  payload: Uint8Array,
+  payload: Payload,
   { inputs, pool = "default", ...options }: UntypedOptions<E, R> = {}
 ): Stream.Stream<Uint8Array, CallError.CallError | PoolNotFound | E, Pools | R> =>
   Stream.unwrap(Effect.map(entryOf(pool), (entry) => {

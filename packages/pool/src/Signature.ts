@@ -13,6 +13,7 @@ import * as SchemaAST from "effect/SchemaAST"
 import type * as Stream from "effect/Stream"
 import { Agreement, anyInput } from "./Agreement.ts"
 import * as CallError from "./CallError.ts"
+import type { Payload } from "./Payload.ts"
 import * as Tool from "./Tool.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
@@ -35,9 +36,9 @@ export interface Signature {
   readonly hardLimitMillis: number | undefined
   readonly blocking: boolean | undefined
   /** Without the stream of inputs. */
-  readonly encode: (payload: unknown) => Exit.Exit<Uint8Array, CallError.InvalidPayload>
+  readonly encode: (payload: unknown) => Exit.Exit<Payload, CallError.InvalidPayload>
   /** One element of the stream of inputs: its `position` from 0, its bytes within `limit`. */
-  readonly encodeInput: (element: unknown, position: number, limit: number) => Exit.Exit<Uint8Array, CallError.InvalidInput>
+  readonly encodeInput: (element: unknown, position: number, limit: number) => Exit.Exit<Payload, CallError.InvalidInput>
   /** A result, or an element of a stream. */
   readonly decode: (payload: Uint8Array) => Exit.Exit<unknown, CallError.InvalidResult>
   /** The error as the contract has it. */
@@ -112,14 +113,14 @@ type InputRefusal = (position: number, issue: string) => Exit.Exit<never, CallEr
 const inputRefusal = (pool: string, tool: string): InputRefusal => (position, issue) =>
   Exit.fail(new CallError.InvalidInput({ pool, tool, executed: "unknown", position, issue }))
 
-const within = (limit: number, payload: Uint8Array, position: number, refuse: InputRefusal) =>
+const within = (limit: number, payload: Payload, position: number, refuse: InputRefusal) =>
   payload.byteLength <= limit
     ? Exit.succeed(payload)
     : refuse(position, `it takes ${payload.byteLength} bytes, and maxPayload allows ${limit}`)
 
 /** What the method of an untyped tool takes. */
 export interface Untyped {
-  readonly payload: Uint8Array
+  readonly payload: Payload
   /** Each input in bytes, where the tool takes a stream of them. */
   readonly inputs?: Stream.Stream<Uint8Array, unknown, unknown> | undefined
 }

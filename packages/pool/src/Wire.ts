@@ -4,13 +4,14 @@
 import type * as Effect from "effect/Effect"
 import type { PythonException } from "./CallError.ts"
 import type { ExitClass } from "./ExitClass.ts"
+import type { Payload } from "./Payload.ts"
 
 /** One call as the wire needs it. */
 export interface WireCall {
   readonly id: number
   readonly tool: string
   /** MessagePack of a map of keyword arguments. */
-  readonly payload: Uint8Array
+  readonly payload: Payload
   /** Milliseconds that are left to run; 0 means no limit. */
   readonly deadlineMillis: number
   /** Elements that may be sent before more credit. */
@@ -52,7 +53,7 @@ export interface Wire {
   readonly cancel: (id: number) => void
   readonly credit: (id: number, elements: number) => void
   /** One element of the call's stream of inputs: as many as the worker wants, see {@link WireSink.want}. */
-  readonly input: (id: number, payload: Uint8Array) => void
+  readonly input: (id: number, payload: Payload) => void
   /** No further input comes; `failure` says why, when the caller's stream failed. */
   readonly inputEnd: (id: number, failure?: string) => void
   /** Succeeds when the worker answers. Does not time out by itself. */

@@ -5,6 +5,7 @@
 import type { Child, SupervisorError } from "@snakepit/core"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Payload } from "./Payload.ts"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { WireSink } from "./Wire.ts"
 import type {
@@ -79,7 +80,7 @@ export interface Evidence {
 
 /** How values travel: the arguments, results and elements that a contract's schemas have encoded. */
 export interface PayloadCodec {
-  readonly encode: (value: unknown) => Uint8Array
+  readonly encode: (value: unknown) => Payload
   readonly decode: (payload: Uint8Array) => unknown
 }
 

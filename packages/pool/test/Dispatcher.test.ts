@@ -8,6 +8,7 @@ import * as Roster from "../src/control/Roster.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import type { Wire } from "../src/Wire.ts"
+import { offerOf } from "./MachineInput.ts"
 
 const ignored = () => {}
 
@@ -39,22 +40,7 @@ const open = Effect.gen(function*() {
       complete: () => said.push(`call ${id} completed`),
       fail: ({ _tag }) => said.push(`call ${id} failed: ${_tag}`)
     })
-    Roster.offer(roster, {
-      id,
-      tool: "echo",
-      bytes: 0,
-      idempotent,
-      deterministic: undefined,
-      callTimeoutMillis: undefined,
-      hardLimitMillis: undefined,
-      blocking: undefined,
-      session: undefined,
-      tenant: "",
-      deadline: undefined,
-      queueTimeoutMillis: undefined,
-      trace: undefined,
-      at: roster.clock.now()
-    })
+    Roster.offer(roster, offerOf({ id, tool: "echo", idempotent, at: roster.clock.now() }))
   }
   const { sink } = Roster.seat("p", config, name, 0)
   return { said, sink, offer, dispatch: Effect.asVoid(Dispatcher.child(name).start) }

@@ -20,6 +20,7 @@ from snakepit._errors import describe
 from snakepit._execution import Executor
 from snakepit._grpc import Call, Handler, OneRequest, Status
 from snakepit._job import Job
+from snakepit._pieces import Encoded, whole
 from snakepit._wire import ExecuteRequest, ExecuteResponse, PythonException
 
 AT_ONCE = 8  # of other clients; the session has its own bound
@@ -61,12 +62,12 @@ class Answer:
     def flush(self, timeout: float) -> None:
         pass
 
-    def item(self, id: int, payload: bytes) -> None:
+    def item(self, id: int, payload: Encoded) -> None:
         self._say(Status.INVALID_ARGUMENT, STREAMS)
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
         if self._is_first():
-            self._call.send(ExecuteResponse(payload=payload).SerializeToString())
+            self._call.send(ExecuteResponse(payload=whole(payload)).SerializeToString())
             self._call.finish(Status.OK)
 
     def raised(self, id: int, exception: BaseException) -> None:

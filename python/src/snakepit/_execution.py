@@ -115,7 +115,7 @@ class Executor:
                 if job.wake is not None:
                     job.wake()
 
-    def give_input(self, id: int, payload: bytes) -> None:
+    def give_input(self, id: int, payload: bytes | memoryview) -> None:
         """One element of the stream of inputs of a call."""
         with self._lock:
             job = self._jobs.get(id)
@@ -203,8 +203,9 @@ class Executor:
                 job, self._next_on_main = self._next_on_main, None
                 if job is None or job.outbox is not outbox:
                     outbox.push()
-        if self._lookout is not None:
-            self._lookout.give_back()
+        if (lookout := self._lookout) is not None:
+            lookout.catch_up(self._woken)  # what came while the last call ran is declined, not left unread
+            lookout.give_back()
         if job is not None:
             job.claimed = False  # it has not begun, and is declined below
         with self._lock:
@@ -280,6 +281,8 @@ class Executor:
                 self._ended, self._ended_before = set(), self._ended
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
+            if job.received is not None:
+                job.received.collect()
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
                 job.outbox.drained()
             self._let_go(job)

@@ -34,7 +34,7 @@ class Feed:
     __slots__ = ("_arrived", "_asked", "_given", "_largest", "_taken", "ended", "failure")
 
     def __init__(self) -> None:
-        self._arrived: deque[bytes] = deque()
+        self._arrived: deque[bytes | memoryview] = deque()
         self._asked = 0
         self._given = 0
         self._taken = 0
@@ -42,7 +42,7 @@ class Feed:
         self.ended = False
         self.failure = ""
 
-    def give(self, payload: bytes, max_payload: int) -> None:
+    def give(self, payload: bytes | memoryview, max_payload: int) -> None:
         if self.ended:
             return
         self._given += 1
@@ -64,7 +64,7 @@ class Feed:
     def ready(self) -> bool:
         return self.ended or bool(self._arrived)
 
-    def take(self) -> bytes | None:
+    def take(self) -> bytes | memoryview | None:
         """The next element; None when there is none yet, or `ended`."""
         if not self._arrived:
             return None
@@ -109,9 +109,13 @@ class _Elements:
             return False, None
         self._want()
         try:
-            return True, self._payload.element(data)
+            element = self._payload.element(data)
         except InvalidArguments as misfit:
             raise InputFailed(self._about(f"element {self._feed.taken}: {misfit}")) from None
+        del data
+        if self._job.received is not None:
+            self._job.received.collect()
+        return True, element
 
     def _check_end(self) -> None:
         if self._feed.failure:

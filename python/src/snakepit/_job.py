@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from snakepit._inputs import Feed
+from snakepit._pieces import Encoded
+from snakepit._segments import Received
 from snakepit._tool import Tool
 
 
@@ -15,8 +17,8 @@ class Speaker(Protocol):
     """Where what becomes of calls is said, from any thread: the outbox of a session, or a test."""
 
     def started(self, id: int) -> None: ...
-    def item(self, id: int, payload: bytes) -> None: ...
-    def done(self, id: int, payload: bytes, micros: int) -> None: ...
+    def item(self, id: int, payload: Encoded) -> None: ...
+    def done(self, id: int, payload: Encoded, micros: int) -> None: ...
     def raised(self, id: int, exception: BaseException) -> None: ...
     def cancelled(self, id: int, how: str) -> None: ...
     def invalid(self, id: int, issue: str) -> None: ...
@@ -59,7 +61,7 @@ class Job:
         *,
         id: int,
         tool: Tool[..., Any] | None,
-        arguments: bytes,
+        arguments: bytes | memoryview,
         deadline: float | None,
         credit: int,
         skip: int,
@@ -68,6 +70,7 @@ class Job:
         session: str = "",
         trace: bytes = b"",
         function: str = "",
+        received: Received | None = None,
     ) -> None:
         self.id = id
         self.tool = tool
@@ -80,6 +83,8 @@ class Job:
         self.session = session
         self.trace = trace
         self.function = function
+        self.received = received
+        """Where payloads of its host lie that did not come in frames."""
 
     @property
     def stopping(self) -> bool:

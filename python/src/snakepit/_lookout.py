@@ -117,21 +117,33 @@ class Lookout:
             if self._reads or self._over or self._source is None:
                 self._wanted = True
                 return False
-            if self._polling is None:
-                self._polling = poll()
-                self._polling.register(woken, POLLIN)
-                self._polling.register(self._source, POLLIN)
-            for fd, _ in self._polling.poll():
-                if fd == woken.fileno():
-                    woken.recv(WAKE_UPS)
-                elif not self._source.take():
-                    self._over = True
-        if self._over:
-            self._main.leave(self)
-            self.arm()  # so that its thread ends
+            self._take(woken, None)
         return True
 
+    def catch_up(self, woken: socket) -> None:
+        """Takes in what has come, and waits for nothing."""
+        with self._lease:
+            while not self._reads and not self._over and self._take(woken, 0):
+                pass
+
+    def _take(self, woken: socket, timeout: float | None) -> bool:
+        source = self._source
+        assert source is not None
+        if self._polling is None:
+            self._polling = poll()
+            self._polling.register(woken, POLLIN)
+            self._polling.register(source, POLLIN)
+        ready = self._polling.poll(timeout)
+        for fd, _ in ready:
+            if fd == woken.fileno():
+                woken.recv(WAKE_UPS)
+            elif not source.take():
+                self._over = True
+                self._main.leave(self)
+                self.arm()  # so that its thread ends
+        return bool(ready)
+
     def give_back(self) -> None:
-        """The main thread reads another connection from now on."""
+        """The main thread reads it no more."""
         self._wanted = False
         self.look()

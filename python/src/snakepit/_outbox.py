@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from snakepit._errors import describe
-from snakepit._wire import ConnectResponse, PythonException, WorkerFrame
+from snakepit._pieces import SHARED_BYTES, Encoded, whole
+from snakepit._segments import Written
+from snakepit._wire import ConnectResponse, Done, Item, PythonException, Shared, WorkerFrame
 
 RESPONSE_BYTES = (
     4 * 1024 * 1024
@@ -46,9 +48,10 @@ class Kind(enum.IntEnum):
     WANT = 4
     PONG = 5
     DRAINED = 6
+    FREE = 7
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE = Kind
 
 Said = tuple[Kind, int, Any, int]
 
@@ -70,9 +73,13 @@ class Writer:
 
 
 class Outbox:
-    """Frames for one session; methods may be called from any thread, after the end they do nothing."""
+    """Frames for one session; methods may be called from any thread, after the end they do nothing.
 
-    def __init__(self) -> None:
+    Large payloads go into `written`, where there is such.
+    """
+
+    def __init__(self, written: Written | None = None) -> None:
+        self._written = written
         self._said: deque[Said] = deque()
         # calls that began and of which nothing else was said yet: told when something is sent, unless their end is
         self._begun: dict[int, None] = {}
@@ -95,19 +102,19 @@ class Outbox:
     def started(self, id: int) -> None:
         self._begun[id] = None
 
-    def item(self, id: int, payload: bytes) -> None:
+    def item(self, id: int, payload: Encoded) -> None:
         self._tell_begun(id)
-        self._say(ITEM, id, payload)
+        self._say(ITEM, id, payload if len(payload) < SHARED_BYTES else self._placed(payload))
 
     def want(self, id: int, elements: int) -> None:
         self._tell_begun(id)
         self._say(WANT, id, elements)
         self.push()
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
         self._begun.pop(id, None)
         if not self._ended:
-            self._said.append((DONE, id, payload, micros))
+            self._said.append((DONE, id, payload if len(payload) < SHARED_BYTES else self._placed(payload), micros))
 
     def raised(self, id: int, exception: BaseException) -> None:
         described = PythonException()
@@ -138,6 +145,10 @@ class Outbox:
     def drained(self) -> None:
         self._say(DRAINED, 0)
         self._prompt = True
+
+    def free(self, segment: int) -> None:
+        """The host may write this segment again: told with whatever is pushed next."""
+        self._say(FREE, segment)
 
     def read(self, batch: int) -> None:
         """Notes the batch; it is acknowledged by whatever is said next, or by a `push`."""
@@ -250,9 +261,8 @@ class Outbox:
             if kind is DONE:
                 done = add().done
                 done.id = id
-                done.payload = value
                 done.micros = micros
-                room -= len(value)
+                room -= _put(done, value)
             elif kind is FAILED:
                 room -= _fail(add(), id, *value)
             else:
@@ -272,6 +282,13 @@ class Outbox:
         return self._first + len(self._kept) - 1
 
     # -- whoever speaks --------------------------------------------------------------------------------------------
+
+    def _placed(self, payload: Encoded) -> bytes | Shared:
+        if self._written is not None and not self._ended:
+            segment = self._written.write(payload)
+            if segment is not None:
+                return Shared(segment=segment, length=len(payload))
+        return whole(payload)
 
     def _say(self, kind: Kind, id: int, value: Any = None) -> None:
         if not self._ended:
@@ -319,17 +336,28 @@ def _with_read(read: int, response: bytes) -> bytes:
 def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
     """Returns the size of its payload."""
     if kind is ITEM:
-        frame.item.id, frame.item.payload = id, value
-        return len(value)
+        frame.item.id = id
+        return _put(frame.item, value)
     if kind is STARTED:
         frame.started.id = id
     elif kind is WANT:
         frame.want.id, frame.want.elements = id, value
     elif kind is PONG:
         frame.pong.id = id
+    elif kind is FREE:
+        frame.free.segments.append(id)
     else:
         frame.drained.SetInParent()
     return 0
+
+
+def _put(message: Done | Item, payload: bytes | Shared) -> int:
+    """Returns how much of the frame it takes."""
+    if isinstance(payload, Shared):
+        message.shared.CopyFrom(payload)
+        return 0
+    message.payload = payload
+    return len(payload)
 
 
 def _fail(frame: WorkerFrame, id: int, reason: str, value: Any) -> int:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import inspect
-import sys
+import itertools
+import struct
 import typing
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
 import msgspec
 
+from snakepit import _ndarray
 from snakepit._integers import with_integers
+from snakepit._pieces import SHARED_BYTES, Buffer, Encoded, Pieces
 from snakepit._qualified import qualified_name
 
+T = TypeVar("T")
+
 FIXMAP = 0x80  # MessagePack's first byte of a map of at most 15 entries, whose number is its low half
+MAP32, ARRAY32, BIN32 = 0xDF, 0xDD, 0xC6  # with their lengths in the four bytes that follow
 MAP16 = 0xDE  # of one with its number in the two bytes that follow: what JavaScript's codec writes, whatever the number
+
+LOOKED_THROUGH = 16  # members of a result that is a dict, list or tuple: a microsecond; those with arrays are short
 
 # what a payload that is no MessagePack, or none that Python reads, raises
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -65,7 +73,9 @@ class Payload:
         if self.input is not None:
             named = [parameter for parameter in named if parameter.name != self.input]
             self.input_type = next(iter(typing.get_args(_plain(hints[self.input]))), Any)
-            self._input_decoder = msgspec.msgpack.Decoder(self.input_type, dec_hook=_convert_argument)
+            self._input_decoder = msgspec.msgpack.Decoder(
+                self.input_type, dec_hook=_convert_argument, ext_hook=_ndarray.read
+            )
         self.parameters = [parameter.name for parameter in named]
         self._known = frozenset(self.parameters)
         self.required = frozenset(parameter.name for parameter in named if parameter.default is parameter.empty)
@@ -74,7 +84,7 @@ class Payload:
         }
         self._whole = None if self._open else self._decoder_of_all(hints)
 
-    def arguments(self, payload: bytes) -> dict[str, Any]:
+    def arguments(self, payload: bytes | memoryview) -> dict[str, Any]:
         """Keyword arguments from a MessagePack map (empty bytes are no arguments); raises InvalidArguments."""
         # all at once when they fit, which leaves out names that are unknown: then they are fewer than the map has
         if self._whole is not None and (entries := _entries(payload)) is not None:
@@ -82,7 +92,7 @@ class Payload:
                 fitting: dict[str, Any] = self._whole.decode(payload)
                 if len(fitting) == entries:
                     return fitting
-            except (*UNREADABLE, NotImplementedError):
+            except UNFIT:
                 pass  # said below, with the name of the parameter
         values = self._decode(payload) if payload else {}
         self._check_names(values)
@@ -90,32 +100,60 @@ class Payload:
             if name in values:
                 try:
                     values[name] = _convert(values[name], expected)
-                except (msgspec.ValidationError, NotImplementedError) as problem:
+                except UNFIT as problem:
                     raise InvalidArguments(f"tool {self._tool!r}, parameter {name!r}: {problem}") from None
         return values
 
-    def element(self, payload: bytes) -> Any:
+    def element(self, payload: bytes | memoryview) -> Any:
         """One element of the stream of inputs; raises InvalidArguments."""
         try:
             return self._input_decoder.decode(payload)
         except msgspec.ValidationError:
             pass  # it may be a whole number that was written as a float
-        except (*UNREADABLE, NotImplementedError) as problem:
+        except UNFIT as problem:
             raise InvalidArguments(_reason(problem)) from None
         try:
-            return _convert(msgspec.msgpack.decode(payload), self.input_type)
-        except (*UNREADABLE, NotImplementedError) as problem:
+            return _convert(msgspec.msgpack.decode(payload, ext_hook=_ndarray.read), self.input_type)
+        except UNFIT as problem:
             raise InvalidArguments(_reason(problem)) from None
 
-    def encode(self, result: object) -> bytes:
-        """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry."""
+    def encode(self, result: object) -> Encoded:
+        """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry.
+
+        What is large and the result itself, or directly in a dict, list or tuple, is not copied.
+        """
         try:
+            if _is_large(result):
+                return Pieces(self._parts(result, 0))
+            if type(result) in CONTAINERS and len(result) <= LOOKED_THROUGH:  # type: ignore[arg-type]
+                members: Any = result.values() if isinstance(result, dict) else result
+                if any(member.__class__ not in SMALL and _is_large(member) for member in members):
+                    return Pieces(self._container(result))
             return self._encoder.encode(result)
         except (OverflowError, RecursionError, UnicodeEncodeError) as problem:
             raise TypeError(
                 f"tool {self._tool!r} returned what MessagePack cannot carry: {_reason(problem)}; "
                 f"convert it to one of: {CARRIED}"
             ) from None
+
+    def _container(self, result: Any) -> list[Buffer]:
+        is_map = isinstance(result, dict)
+        parts: list[Buffer] = [struct.pack(">BI", MAP32 if is_map else ARRAY32, len(result))]
+        at = len(parts[0])
+        for value in itertools.chain.from_iterable(result.items()) if is_map else result:
+            more = self._parts(value, at)
+            parts += more
+            at += sum(map(len, more))
+        return parts
+
+    def _parts(self, value: Any, at: int) -> list[Buffer]:
+        """MessagePack of a value that will be so many bytes into the payload."""
+        if not _is_large(value):
+            return [self._encoder.encode(value)]
+        if _ndarray.is_array(value):
+            return [*self._carried(_ndarray.write, value, at)]
+        elements = memoryview(value).cast("B") if isinstance(value, memoryview) else value
+        return [struct.pack(">BI", BIN32, len(elements)), elements]
 
     def _input(self, names: list[str], hints: dict[str, Any], *, asynchronous: bool) -> str | None:
         streams = [name for name in names if _origin(hints.get(name)) in (*SYNCHRONOUS, *ASYNCHRONOUS)]
@@ -140,18 +178,22 @@ class Payload:
             for name in self.parameters
         }
         try:
-            return msgspec.msgpack.Decoder(TypedDict(self._tool, fields), dec_hook=_convert_argument)  # type: ignore[operator]
+            return msgspec.msgpack.Decoder(
+                TypedDict(self._tool, fields),  # type: ignore[operator]
+                dec_hook=_convert_argument,
+                ext_hook=_ndarray.read,
+            )
         except TypeError:
             return None  # a type that msgspec does not know: told when the parameter is given
 
-    def _decode(self, payload: bytes) -> dict[str, Any]:
+    def _decode(self, payload: bytes | memoryview) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any])
-        except UNREADABLE as problem:
+            values: dict[str, Any] = msgspec.msgpack.decode(payload, type=dict[str, Any], ext_hook=_ndarray.read)
+        except (*UNREADABLE, _ndarray.NotCarried) as problem:
             raise InvalidArguments(self._unreadable(payload, problem)) from None
         return values
 
-    def _unreadable(self, payload: bytes, problem: Exception) -> str:
+    def _unreadable(self, payload: bytes | memoryview, problem: Exception) -> str:
         """Why the arguments cannot be read, with the parameter where its name can."""
         try:
             given: dict[str, msgspec.Raw] = msgspec.msgpack.decode(payload, type=dict[str, msgspec.Raw])
@@ -159,8 +201,8 @@ class Payload:
             given = {}
         for name, value in given.items():
             try:
-                msgspec.msgpack.decode(value)
-            except UNREADABLE as why:
+                msgspec.msgpack.decode(value, ext_hook=_ndarray.read)
+            except (*UNREADABLE, _ndarray.NotCarried) as why:
                 return f"tool {self._tool!r}, parameter {name!r}: {_reason(why)}"
         if isinstance(problem, RecursionError):
             return f"tool {self._tool!r}: one of the arguments is nested too deeply, or contains itself"
@@ -178,11 +220,17 @@ class Payload:
                 f"tool {self._tool!r}: {'; '.join(problems)}; it takes ({', '.join(self.parameters)})"
             )
 
+    def _carried(self, write: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return write(*arguments)
+        except _ndarray.NotCarried as problem:
+            raise TypeError(f"tool {self._tool!r} returned {problem}") from None
+
     def _convert_result(self, value: object) -> object:
-        numpy = sys.modules.get("numpy")
+        numpy = _ndarray.module()
         if numpy is not None:
             if isinstance(value, numpy.ndarray):
-                return value.tolist()
+                return self._carried(_ndarray.extension, value)
             # the item of a longdouble is a longdouble again
             if isinstance(value, numpy.generic) and not isinstance(item := value.item(), numpy.generic):
                 return item
@@ -190,6 +238,12 @@ class Payload:
             f"tool {self._tool!r} returned a {qualified_name(type(value))}, which MessagePack cannot carry; "
             f"convert it to one of: {CARRIED}"
         )
+
+
+def _is_large(value: Any) -> bool:
+    if isinstance(value, bytes | bytearray):
+        return len(value) >= SHARED_BYTES
+    return (isinstance(value, memoryview) or _ndarray.is_array(value)) and value.nbytes >= SHARED_BYTES
 
 
 def _reason(problem: Exception) -> str:
@@ -205,7 +259,7 @@ def _reason(problem: Exception) -> str:
             return str(problem)
 
 
-def _entries(payload: bytes) -> int | None:
+def _entries(payload: bytes | memoryview) -> int | None:
     """How many entries a small map has; None of anything else."""
     if not payload:
         return None
@@ -214,6 +268,9 @@ def _entries(payload: bytes) -> int | None:
     return payload[0] & 0x0F if payload[0] & 0xF0 == FIXMAP else None
 
 
+UNFIT = (*UNREADABLE, NotImplementedError, _ndarray.NotCarried)
+CONTAINERS = frozenset((dict, list, tuple))
+SMALL = frozenset((int, float, str, bool, type(None), dict, list))  # never large by themselves
 SYNCHRONOUS = (Iterator, Iterable)
 ASYNCHRONOUS = (AsyncIterator, AsyncIterable)
 
@@ -235,9 +292,9 @@ def _convert(value: object, expected: Any) -> object:
 
 
 def _convert_argument(expected: Any, value: object) -> object:
-    numpy = sys.modules.get("numpy")
+    numpy = _ndarray.module()
     if numpy is not None and (typing.get_origin(expected) or expected) is numpy.ndarray:
-        return numpy.asarray(value)
+        return _ndarray.fit(expected, value)
     raise NotImplementedError(
         f"the annotation {expected!r} names a type that cannot arrive as MessagePack; annotate with one of: {CARRIED}"
     )

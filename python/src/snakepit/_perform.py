@@ -20,6 +20,7 @@ from snakepit._current import Cancelled, running
 from snakepit._inputs import Inputs
 from snakepit._job import Job
 from snakepit._payload import InvalidArguments
+from snakepit._pieces import Encoded, Pieces
 from snakepit._tool import Tool
 
 SLOW_SECONDS = 0.001  # a tool that takes longer can afford a message of its own for Started, about 0.05 ms
@@ -33,8 +34,10 @@ class Closed(enum.Enum):
     CLOSED = enum.auto()
 
 
+PAYLOADS = (bytes, Pieces)
+
 # the payload of Done; the size of what was too large; what was raised
-Outcome = bytes | int | BaseException | Closed
+Outcome = Encoded | int | BaseException | Closed
 
 
 class Ledger(Protocol):
@@ -76,7 +79,7 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         now = time.monotonic()
         if (now - job.began < SLOW_SECONDS) is not quick:
             note(ledger, tool, now - job.began)
-        if job.cancelled or outcome.__class__ is not bytes or (job.deadline is not None and now > job.deadline):
+        if job.cancelled or outcome.__class__ not in PAYLOADS or (job.deadline is not None and now > job.deadline):
             conclude(job, tool, outcome)
         else:
             outbox.done(job.id, outcome, ran(job, now))
@@ -105,6 +108,8 @@ def prepare(job: Job, tool: Tool[..., Any], now: float) -> dict[str, Any] | None
         job.outbox.cancelled(job.id, "queued")
         return None
     job.arguments = b""
+    if job.received is not None:
+        job.received.collect()
     return arguments
 
 
@@ -122,7 +127,7 @@ def ran(job: Job, now: float) -> int:
     return micros if micros < MOST_MICROS else MOST_MICROS
 
 
-def fitting(job: Job, payload: bytes) -> bytes | int:
+def fitting(job: Job, payload: Encoded) -> Encoded | int:
     """The payload, or its size when it is too large."""
     return payload if len(payload) <= job.max_payload else len(payload)
 
@@ -135,7 +140,7 @@ def conclude(job: Job, tool: Tool[..., Any], outcome: Outcome) -> None:
             print(f"snakepit: tool {tool.name!r} raised after call {job.id} was cancelled:", file=sys.stderr)
             traceback.print_exception(outcome)
         job.outbox.cancelled(job.id, how)
-    elif isinstance(outcome, bytes):
+    elif isinstance(outcome, PAYLOADS):
         job.outbox.done(job.id, outcome, ran(job, time.monotonic()))
     elif isinstance(outcome, BaseException):
         job.outbox.raised(job.id, outcome)

@@ -36,7 +36,8 @@ from snakepit._health import Health
 from snakepit._http2 import Connection
 from snakepit._job import Job
 from snakepit._lookout import Lookout
-from snakepit._outbox import NeverSaid
+from snakepit._outbox import NeverSaid, Outbox
+from snakepit._segments import BadSegment, Received, Written
 from snakepit._session import HOLD_SECONDS, Session
 
 SERVICE = "snakepit.v1.WorkerService"
@@ -202,6 +203,10 @@ class Server:
 
     def _begin(self, stream: Connect, hello: _wire.Hello) -> None:
         session = Session(hello.session, min(hello.max_payload or self._max_payload, self._max_payload))
+        if hello.segments:
+            session.written = Written(hello.segments, hello.segment_bytes)
+            session.outbox = Outbox(session.written)
+            session.received = Received(hello.segments, session.outbox.free)
         with self._lock:
             before, self._session = self._session, session
         if before is not None:
@@ -261,6 +266,8 @@ class Server:
         if stream is not None:
             stream.finish(because)
         self._executor.abandon(session.outbox)
+        if session.written is not None:
+            session.written.close()
 
     # -- its other requests ----------------------------------------------------------------------------------------
 
@@ -301,7 +308,9 @@ class Server:
             case "credit":
                 self._executor.give_credit(frame.credit.id, frame.credit.elements)
             case "input":
-                self._executor.give_input(frame.input.id, frame.input.payload)
+                self._executor.give_input(frame.input.id, _payload(session, frame.input))
+            case "free":
+                _free(session, frame.free)
             case "input_end":
                 self._executor.end_input(frame.input_end.id, frame.input_end.failure)
             case "cancel":
@@ -327,7 +336,7 @@ class Server:
             Job(
                 id=call.id,
                 tool=None if function else tools[tool],
-                arguments=call.payload,
+                arguments=_payload(session, call),
                 deadline=now + deadline_ms / 1000 if deadline_ms else None,
                 credit=call.credit,
                 skip=call.skip,
@@ -336,8 +345,26 @@ class Server:
                 session=call.session,
                 trace=call.trace,
                 function=function,
+                received=session.received,
             )
         )
+
+
+def _payload(session: Session, message: _wire.Call | _wire.Input) -> bytes | memoryview:
+    payload = message.payload
+    if payload or not message.HasField("shared"):
+        return payload
+    if session.received is None:
+        raise BrokenRule("a payload is said to be in a segment, and Hello named no folder of segments")
+    session.received.collect()
+    return session.received.view(message.shared.segment, message.shared.length)
+
+
+def _free(session: Session, free: _wire.Free) -> None:
+    for segment in free.segments:
+        if session.written is None:
+            raise BrokenRule("segments are free, it is said, and Hello named no folder of segments")
+        session.written.free(segment)
 
 
 class Connect:
@@ -362,7 +389,7 @@ class Connect:
             self._over = True
             self._server.end(self, "")
             self._call.finish(Status.INTERNAL, "expected a ConnectRequest; what came is none")
-        except (BrokenRule, NeverSaid) as broken:
+        except (BrokenRule, NeverSaid, BadSegment) as broken:
             self._server.end(self, str(broken))
 
     def ended(self) -> None:

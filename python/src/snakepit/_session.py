@@ -16,6 +16,7 @@ from typing import Protocol
 
 from snakepit._outbox import Outbox
 from snakepit._outbox import Stream as Sink
+from snakepit._segments import Received, Written
 
 HOLD_SECONDS = 30.0  # far longer than a living host takes to dial again, even one that was held up
 
@@ -33,6 +34,8 @@ class Session:
     id: int
     max_payload: int
     outbox: Outbox = field(default_factory=Outbox)
+    received: Received | None = None
+    written: Written | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     batch: int = 0
     stream: Stream | None = None

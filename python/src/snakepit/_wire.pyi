@@ -41,6 +41,7 @@ class HostFrame(Message):
     input: Input
     input_end: InputEnd
     rename: Rename
+    free: Free
     def __init__(
         self,
         *,
@@ -53,6 +54,7 @@ class HostFrame(Message):
         input: Input = ...,
         input_end: InputEnd = ...,
         rename: Rename = ...,
+        free: Free = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -65,6 +67,7 @@ class WorkerFrame(Message):
     refused: Refused
     drained: Drained
     want: Want
+    free: Free
     def __init__(
         self,
         *,
@@ -77,6 +80,7 @@ class WorkerFrame(Message):
         refused: Refused = ...,
         drained: Drained = ...,
         want: Want = ...,
+        free: Free = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -86,6 +90,8 @@ class Hello(Message):
     rehearse: bool
     session: int
     resume: bool
+    segments: str
+    segment_bytes: int
     def __init__(
         self,
         *,
@@ -95,6 +101,8 @@ class Hello(Message):
         rehearse: bool = ...,
         session: int = ...,
         resume: bool = ...,
+        segments: str = ...,
+        segment_bytes: int = ...,
     ) -> None: ...
 
 class Welcome(Message):
@@ -149,6 +157,15 @@ class Tool(Message):
         contract: Mapping[str, str] = ...,
     ) -> None: ...
 
+class Shared(Message):
+    segment: int
+    length: int
+    def __init__(self, *, segment: int = ..., length: int = ...) -> None: ...
+
+class Free(Message):
+    segments: RepeatedScalarFieldContainer[int]
+    def __init__(self, *, segments: Iterable[int] = ...) -> None: ...
+
 class Call(Message):
     id: int
     tool: int
@@ -159,6 +176,7 @@ class Call(Message):
     session: str
     trace: bytes
     function: str
+    shared: Shared
     def __init__(
         self,
         *,
@@ -171,6 +189,7 @@ class Call(Message):
         session: str = ...,
         trace: bytes = ...,
         function: str = ...,
+        shared: Shared = ...,
     ) -> None: ...
 
 class Rename(Message):
@@ -197,7 +216,8 @@ class Pong(Message):
 class Input(Message):
     id: int
     payload: bytes
-    def __init__(self, *, id: int = ..., payload: bytes = ...) -> None: ...
+    shared: Shared
+    def __init__(self, *, id: int = ..., payload: bytes = ..., shared: Shared = ...) -> None: ...
 
 class InputEnd(Message):
     id: int
@@ -219,13 +239,15 @@ class Started(Message):
 class Item(Message):
     id: int
     payload: bytes
-    def __init__(self, *, id: int = ..., payload: bytes = ...) -> None: ...
+    shared: Shared
+    def __init__(self, *, id: int = ..., payload: bytes = ..., shared: Shared = ...) -> None: ...
 
 class Done(Message):
     id: int
     payload: bytes
     micros: int
-    def __init__(self, *, id: int = ..., payload: bytes = ..., micros: int = ...) -> None: ...
+    shared: Shared
+    def __init__(self, *, id: int = ..., payload: bytes = ..., micros: int = ..., shared: Shared = ...) -> None: ...
 
 class Failed(Message):
     id: int

@@ -26,13 +26,14 @@ from typing import Any
 
 import msgspec
 
-from snakepit import _wire
+from snakepit import _ndarray, _wire
 from snakepit._adapter import Instances
 from snakepit._catalogue import Catalogue
 from snakepit._errors import describe
 from snakepit._execution import Executor
 from snakepit._functions import Functions
 from snakepit._job import Job
+from snakepit._pieces import Encoded, whole
 
 MAX_PAYLOAD = 16 * 1024 * 1024  # as a pool has it by default
 CREDIT = 64  # likewise
@@ -86,11 +87,11 @@ class RunningCall:
         kind, value = self._ended
         if kind != "done":
             raise _error(kind, value)
-        return msgspec.msgpack.decode(value) if value else None
+        return _decode(value) if value else None
 
     def __iter__(self) -> Iterator[Any]:
         for payload in self._elements():
-            yield msgspec.msgpack.decode(payload)
+            yield _decode(payload)
             self._executor.give_credit(self.id, 1)
         self.result()
 
@@ -109,7 +110,7 @@ class RunningCall:
             return
         try:
             for element in itertools.islice(self._inputs, wanted):
-                self._executor.give_input(self.id, msgspec.msgpack.encode(element))
+                self._executor.give_input(self.id, _encode(element))
                 wanted -= 1
         except Exception as problem:
             self._inputs = None
@@ -161,7 +162,7 @@ class Tools:
             raise TypeError(
                 f"tool {tool!r} takes no stream of inputs: none of its parameters is annotated Iterator[...]"
             )
-        payload = msgspec.msgpack.encode({**(arguments or {}), **named})
+        payload = _encode({**(arguments or {}), **named})
         id = next(self._ids)
         job = Job(
             id=id,
@@ -244,14 +245,14 @@ class _Ears:
     def started(self, id: int) -> None:
         self._hear("started", id)
 
-    def item(self, id: int, payload: bytes) -> None:
-        self._hear("item", id, payload)
+    def item(self, id: int, payload: Encoded) -> None:
+        self._hear("item", id, whole(payload))
 
     def want(self, id: int, elements: int) -> None:
         self._hear("want", id, elements)
 
-    def done(self, id: int, payload: bytes, micros: int) -> None:
-        self._hear("done", id, payload)
+    def done(self, id: int, payload: Encoded, micros: int) -> None:
+        self._hear("done", id, whole(payload))
 
     def raised(self, id: int, exception: BaseException) -> None:
         self._hear("exception", id, exception)
@@ -278,6 +279,20 @@ class _Ears:
     def push(self) -> None: ...
 
     def later(self) -> None: ...
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.msgpack.encode(value, enc_hook=_array)
+
+
+def _array(value: Any) -> object:
+    if not _ndarray.is_array(value):
+        raise NotImplementedError(f"a {type(value).__name__} cannot be sent")
+    return _ndarray.extension(value)
+
+
+def _decode(payload: bytes) -> Any:
+    return msgspec.msgpack.decode(payload, ext_hook=_ndarray.read)
 
 
 def _error(reason: str, value: Any) -> ToolError:

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import selectors
+import shutil
 import signal
 import time
 
@@ -23,6 +24,8 @@ from snakepit_reaper.turns import TURN_SECONDS, Turns
 from snakepit_reaper.worker import Worker
 
 COMMAND_BYTES = 8 * 1024 * 1024  # an environment can reach 2 MiB on Linux; JSON may escape it
+RUN_MARK = "SNAKEPIT_RUN"  # in the environment of every process of a run
+SHARED = "/dev/shm"  # noqa: S108 - where a host has the payloads that are on their way, in a folder of its run
 PARTING_SECONDS = 1.0  # for a host that still reads the last events
 PATIENCE = (0.001, 0.1)  # seconds between looks at /proc while something dies, doubling from first to last
 
@@ -94,6 +97,8 @@ class Reaper:
             # it was killed, and cannot put its folders away
             for folder in self._maker.cgroups:
                 remove_parents(folder)
+            if run := os.environ.get(RUN_MARK):
+                shutil.rmtree(f"{SHARED}/snakepit-{run}", ignore_errors=True)
         self._part()
 
     def _containment(self) -> dict[str, bool]:

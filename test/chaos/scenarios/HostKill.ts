@@ -1,4 +1,5 @@
 /** The host is killed while its workers do what makes an end hard. */
+import { check } from "../Check.ts"
 import { sleep } from "../Host.ts"
 import * as Observer from "../Observer.ts"
 import type { Scenario } from "../Session.ts"
@@ -14,8 +15,10 @@ export const hostKill: Scenario = {
   runs: 100,
   shortRuns: 2,
   sharesHost: false,
-  run: (session) =>
-    session.each(120_000, async (chance, seed) => {
+  run: (session) => {
+    session.together = () =>
+      check(session.figure("segments") === 0, () => `${session.figure("segments")} hosts left their segments to the next start`)
+    return session.each(120_000, async (chance, seed) => {
       const host = await session.start(pools)
       const call = (tool: "hold_lock_for_good" | "grandchildren") =>
         host.ask("call", tool === "grandchildren" ? { pool: "default", tool, seconds: 600 } : { pool: "default", tool })
@@ -32,4 +35,5 @@ export const hostKill: Scenario = {
       session.millis.push(took)
       return `${there} processes were gone ${Math.round(took)} ms after the host`
     })
+  }
 }

@@ -159,7 +159,7 @@ const toolsOf = (reaper: Reaper, { tools }: Welcome): Wire.Wire["tools"] => {
 /** uint32: 49 days. */
 const longestMillis = 0xffff_ffff
 
-const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, welcome }: Session.Session): Wire.Wire => {
+const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome }: Session.Session): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
   return {
     pid,
@@ -171,7 +171,7 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, welcome }: Sessio
         id,
         tool: known ?? 0,
         function: known === undefined ? tool : "",
-        payload,
+        payload: segments.place(payload),
         deadlineMillis: Math.min(longestMillis, Math.ceil(deadlineMillis)),
         credit,
         skip,
@@ -181,7 +181,7 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, welcome }: Sessio
     },
     cancel: (id) => outbox.say().cancel(id),
     credit: (id, elements) => outbox.say().credit(id, elements),
-    input: (id, payload) => outbox.say().input(id, payload),
+    input: (id, payload) => outbox.say().input(id, segments.place(payload)),
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
     probe
   }

@@ -6,13 +6,38 @@
  * A frame of any other form, and a rare one, is left to protobuf-es. Ids and numbers are plain numbers: exact up to 2^53.
  */
 import { fromBinary } from "@bufbuild/protobuf"
-import { ConnectResponseSchema, type Failed, type Welcome, type WorkerFrame, WorkerFrameSchema } from "../../gen/snakepit/v1/worker_pb.ts"
+import { Payload } from "@snakepit/pool"
+import {
+  ConnectResponseSchema,
+  type Done,
+  type Failed,
+  type Item,
+  type Welcome,
+  type WorkerFrame,
+  WorkerFrameSchema
+} from "../../gen/snakepit/v1/worker_pb.ts"
+
+/** Where a payload is that is no part of its frame. */
+export class Shared {
+  readonly segment: number
+  readonly length: number
+  constructor(segment: number, length: number) {
+    this.segment = segment
+    this.length = length
+  }
+}
+
+/** A payload, or where it is. */
+export type Carried = Payload.Payload | Shared
+
+/** Reads a payload of the worker that is no part of its frame; throws {@link Malformed} when there is none. */
+export type Fetch = (segment: number, length: number) => Uint8Array
 
 /** One call as it travels. Empty and 0: nothing. */
 export interface Call {
   readonly id: number
   readonly tool: number
-  readonly payload: Uint8Array
+  readonly payload: Carried
   readonly deadlineMillis: number
   readonly credit: number
   readonly skip: number
@@ -29,6 +54,8 @@ export type Heard =
   | { readonly kind: "want"; readonly id: number; readonly elements: number }
   | { readonly kind: "failed"; readonly id: number; readonly reason: Failed["reason"] }
   | { readonly kind: "drained" }
+  /** Nothing looks into these segments of the host any more. */
+  | { readonly kind: "free"; readonly segments: ReadonlyArray<number> }
   | { readonly kind: "welcome"; readonly welcome: Welcome }
   | { readonly kind: "refused"; readonly field: string; readonly expected: string; readonly received: string }
   /** Of a newer worker. */
@@ -51,7 +78,7 @@ const bytes = 2
 const tag = (field: number, wireType: number): number => field << 3 | wireType
 
 const request = { batch: tag(1, varint), frames: tag(2, bytes), read: tag(3, varint) }
-const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, rename: 9 } as const
+const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, rename: 9, free: 10 } as const
 const worker = { started: 2, item: 3, done: 4, pong: 6 } as const
 const response = { read: tag(1, varint), frames: tag(2, bytes), batch: tag(3, varint) }
 
@@ -80,6 +107,10 @@ const numberSize = (value: number): number => value === 0 ? 0 : 1 + lengthOf(val
 /** Of a field that is left out when it is empty. */
 const bytesSize = (length: number): number => length === 0 ? 0 : 1 + lengthOf(length) + length
 
+const sharedSize = ({ length, segment }: Shared): number => numberSize(segment) + numberSize(length)
+
+const carriedSize = (payload: Carried): number => payload instanceof Shared ? bytesSize(sharedSize(payload)) : bytesSize(payload.byteLength)
+
 const textSize = (text: string): number => text === "" ? 0 : bytesSize(Buffer.byteLength(text))
 
 /** Frames of the host on their way into one message. */
@@ -98,12 +129,12 @@ export class Batch {
   }
 
   call({ credit, deadlineMillis, function: name, id, payload, session, skip, tool, trace }: Call): void {
-    const size = numberSize(id) + numberSize(tool) + bytesSize(payload.length) + numberSize(deadlineMillis) + numberSize(credit) +
+    const size = numberSize(id) + numberSize(tool) + carriedSize(payload) + numberSize(deadlineMillis) + numberSize(credit) +
       numberSize(skip) + textSize(session) + bytesSize(trace.length) + textSize(name)
     this.frame(host.call, size)
     this.number(1, id)
     this.number(2, tool)
-    this.bytes(3, payload)
+    this.carried(3, 10, payload)
     this.number(4, deadlineMillis)
     this.number(5, credit)
     this.number(6, skip)
@@ -127,10 +158,17 @@ export class Batch {
   drain(): void {
     this.frame(host.drain, 0)
   }
-  input(id: number, payload: Uint8Array): void {
-    this.frame(host.input, numberSize(id) + bytesSize(payload.length))
+  input(id: number, payload: Carried): void {
+    this.frame(host.input, numberSize(id) + carriedSize(payload))
     this.number(1, id)
-    this.bytes(2, payload)
+    this.carried(2, 3, payload)
+  }
+  free(segment: number): void {
+    const size = lengthOf(segment)
+    this.frame(host.free, bytesSize(size))
+    this.buffer[this.end++] = tag(1, bytes) // packed
+    this.varint(size)
+    this.varint(segment)
   }
   inputEnd(id: number, failure: string): void {
     this.frame(host.inputEnd, numberSize(id) + textSize(failure))
@@ -147,8 +185,8 @@ export class Batch {
     const begin = headRoom - numberSize(batch) - numberSize(read)
     const { end } = this
     this.end = begin
-    this.put(request.batch, batch)
-    this.put(request.read, read)
+    this.field(request.batch, batch)
+    this.field(request.read, read)
     this.end = end
     return this.buffer.subarray(begin, end)
   }
@@ -168,19 +206,30 @@ export class Batch {
     this.buffer = larger
   }
   private number(field: number, value: number): void {
-    this.put(tag(field, varint), value)
+    this.field(tag(field, varint), value)
   }
-  private put(key: number, value: number): void {
+  private field(key: number, value: number): void {
     if (value === 0) return
     this.buffer[this.end++] = key
     this.varint(value)
   }
-  private bytes(field: number, value: Uint8Array): void {
-    if (value.length === 0) return
+  private bytes(field: number, value: Payload.Payload): void {
+    if (value.byteLength === 0) return
     this.buffer[this.end++] = tag(field, bytes)
-    this.varint(value.length)
+    this.varint(value.byteLength)
+    if (value instanceof Payload.Pieces) { for (const part of value.parts) this.put(part) }
+    else this.put(value)
+  }
+  private put(value: Uint8Array): void {
     this.buffer.set(value, this.end)
     this.end += value.length
+  }
+  private carried(field: number, shared: number, payload: Carried): void {
+    if (!(payload instanceof Shared)) return this.bytes(field, payload)
+    this.buffer[this.end++] = tag(shared, bytes)
+    this.varint(sharedSize(payload))
+    this.number(1, payload.segment)
+    this.number(2, payload.length)
   }
   private text(field: number, value: string): void {
     if (value === "") return
@@ -205,9 +254,13 @@ export class Batch {
 /** The message that holds nothing but how far the host has read. */
 export const acknowledgement = (read: number): Buffer => new Batch().sealed(0, read)
 
-/** Reads a message of the worker, whole or not at all: throws {@link Malformed}. */
-export const decode = (message: Buffer): Response => {
-  const reader = new Reader(message)
+const nowhere: Fetch = (segment) => {
+  throw new Malformed(`a payload is in segment w${segment}, it says, and there is no folder of segments`)
+}
+
+/** Reads a message of the worker, whole or not at all: throws {@link Malformed}. `fetch` is asked for what is no part of it. */
+export const decode = (message: Buffer, fetch: Fetch = nowhere): Response => {
+  const reader = new Reader(message, fetch)
   const frames: Array<Heard> = []
   let read = 0
   let batch = 0
@@ -223,7 +276,7 @@ export const decode = (message: Buffer): Response => {
         frames.push(reader.frame())
         break
       default: // of a newer worker
-        return general(message)
+        return general(message, fetch)
     }
   }
   return { read, batch, frames }
@@ -232,8 +285,10 @@ export const decode = (message: Buffer): Response => {
 class Reader {
   at = 0
   private readonly message: Buffer
-  constructor(message: Buffer) {
+  private readonly fetch: Fetch
+  constructor(message: Buffer, fetch: Fetch) {
     this.message = message
+    this.fetch = fetch
   }
   varint(): number {
     const { message } = this
@@ -256,7 +311,7 @@ class Reader {
     if (end > this.message.length) throw new Malformed("a frame is longer than its message")
     const quick = this.quick(end)
     this.at = end
-    return quick ?? heard(parsed(() => fromBinary(WorkerFrameSchema, this.message.subarray(begin, end))).frame)
+    return quick ?? heard(parsed(() => fromBinary(WorkerFrameSchema, this.message.subarray(begin, end))).frame, this.fetch)
   }
   /** A frame of a call in the form that Python writes; `undefined`: some other. */
   private quick(end: number): Heard | undefined {
@@ -307,9 +362,9 @@ class Reader {
   }
 }
 
-const general = (message: Buffer): Response => {
+const general = (message: Buffer, fetch: Fetch): Response => {
   const { batch, frames, read } = parsed(() => fromBinary(ConnectResponseSchema, message))
-  return { read: exact(read), batch: exact(batch), frames: frames.map(({ frame }) => heard(frame)) }
+  return { read: exact(read), batch: exact(batch), frames: frames.map(({ frame }) => heard(frame, fetch)) }
 }
 
 const exact = (value: bigint): number => {
@@ -326,21 +381,27 @@ const parsed = <A>(parse: () => A): A => {
   }
 }
 
-const heard = (frame: WorkerFrame["frame"]): Heard => {
+/** A frame with both is read as one with `shared`. */
+const fetched = ({ payload, shared }: Item | Done, fetch: Fetch): Uint8Array =>
+  shared === undefined ? payload : fetch(exact(shared.segment), exact(shared.length))
+
+const heard = (frame: WorkerFrame["frame"], fetch: Fetch): Heard => {
   switch (frame.case) {
     case "started":
     case "pong":
       return { kind: frame.case, id: exact(frame.value.id) }
     case "item":
-      return { kind: "item", id: exact(frame.value.id), payload: frame.value.payload }
+      return { kind: "item", id: exact(frame.value.id), payload: fetched(frame.value, fetch) }
     case "done":
-      return { kind: "done", id: exact(frame.value.id), payload: frame.value.payload, micros: frame.value.micros }
+      return { kind: "done", id: exact(frame.value.id), payload: fetched(frame.value, fetch), micros: frame.value.micros }
     case "want":
       return { kind: "want", id: exact(frame.value.id), elements: frame.value.elements }
     case "failed":
       return { kind: "failed", id: exact(frame.value.id), reason: frame.value.reason }
     case "drained":
       return { kind: "drained" }
+    case "free":
+      return { kind: "free", segments: frame.value.segments.map(exact) }
     case "welcome":
       return { kind: "welcome", welcome: frame.value }
     case "refused": {

@@ -34,7 +34,7 @@ export class Outbox {
   private readonly kept: Array<Frames.Batch> = []
   private first = 1
   private open = new Frames.Batch()
-  private free: Frames.Batch | undefined
+  private spare: Frames.Batch | undefined
   /** The highest batch that the present stream was given. */
   private written = 0
   private write: Write | undefined
@@ -51,6 +51,11 @@ export class Outbox {
     if (this.open.size >= batchBytes) this.seal()
     this.schedule()
     return this.open
+  }
+
+  /** Nothing of a segment of the worker is needed any more: told with the next batch, or soon after the response that was just taken. */
+  free(segment: number): void {
+    if (!this.ended) this.open.free(segment)
   }
 
   /** The worker has read all batches up to this one. Throws {@link NeverWritten}. */
@@ -137,15 +142,15 @@ export class Outbox {
 
   private seal(): void {
     this.kept.push(this.open)
-    this.open = this.free ?? new Frames.Batch()
-    this.free = undefined
+    this.open = this.spare ?? new Frames.Batch()
+    this.spare = undefined
   }
 
   private forget(read: number): void {
     while (this.first <= read) {
       this.first++
-      this.free = this.kept.shift()!
-      this.free.clear()
+      this.spare = this.kept.shift()!
+      this.spare.clear()
     }
   }
 

@@ -22,11 +22,14 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
+import { join } from "node:path"
 import { ConnectRequestSchema, type Welcome } from "../../gen/snakepit/v1/worker_pb.ts"
 import * as KernelEvidence from "../process/KernelEvidence.ts"
 import type { LaunchedProcess } from "../process/Launch.ts"
 import type { ProcessExit } from "../process/ReapedProcess.ts"
 import type { Reaper } from "../process/Reaper.ts"
+import { Segments } from "../segments/Segments.ts"
+import { sharedMemory } from "../segments/SharedMemory.ts"
 import * as Connection from "./Connection.ts"
 import * as Frames from "./Frames.ts"
 import * as Outbox from "./Outbox.ts"
@@ -53,7 +56,7 @@ export interface Stream {
 
 /** What {@link make} takes. */
 export interface Options {
-  readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token"> & {
+  readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token" | "segments"> & {
     readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogue"> }
   }
   readonly config: Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
@@ -84,6 +87,7 @@ export type Open = typeof Connection.open
 
 export class Session {
   readonly outbox = new Outbox.Outbox()
+  readonly segments: Segments
   private readonly id = randomBytes(8)
   private readonly options: Options
   private readonly open: Open
@@ -99,6 +103,14 @@ export class Session {
     this.options = options
     this.open = open
     this.id[7]! |= 1 // not 0
+    const { config, process: { segments } } = options
+    this.segments = new Segments({
+      folder: segments && join(segments.folder, this.id.toString("hex")),
+      limit: segments?.limit ?? 0,
+      maxPayload: config.maxPayload,
+      memory: segments && sharedMemory(),
+      free: (segment) => this.outbox.free(segment)
+    })
   }
 
   /** What the worker said when hands were shaken. */
@@ -133,6 +145,7 @@ export class Session {
     if (this.isEnded) return
     this.isEnded = true
     this.outbox.end()
+    this.segments.close()
     this.listener?.over(reason, ended, exit)
   }
 
@@ -245,7 +258,7 @@ export class Session {
       Deferred.doneUnsafe(shaken, Exit.succeed(welcome))
     }
     const hear = (message: Buffer): void => {
-      const { batch, frames, read } = Frames.decode(message)
+      const { batch, frames, read } = this.segments.decode(message)
       if (!attached) {
         if (batch !== 0 || frames.length !== 1) throw new Frames.Malformed("its first response holds more than Welcome")
         return shake(frames[0], read)
@@ -255,6 +268,7 @@ export class Session {
         throw new Frames.Malformed(`expected response ${outbox.lastHeard + 1} of the session, received ${batch}`)
       }
       outbox.took(batch, message.length)
+      this.segments.taken()
       outbox.read(read)
       for (const frame of frames) this.hear(frame)
     }
@@ -277,7 +291,9 @@ export class Session {
       maxPayload: config.maxPayload,
       rehearse,
       session: this.id.readBigUInt64BE(),
-      resume
+      resume,
+      segments: this.segments.folder,
+      segmentBytes: BigInt(this.segments.limit)
     }, outbox.lastHeard))
     return { broken, close }
   }
@@ -287,6 +303,8 @@ export class Session {
     switch (frame.kind) {
       case "pong":
         return this.probes.get(frame.id)?.()
+      case "free":
+        return frame.segments.forEach((segment) => this.segments.free(segment))
       case "drained":
         return void Deferred.doneUnsafe(this.drained, Exit.void)
       default:
@@ -302,6 +320,8 @@ const hello = (value: {
   readonly rehearse: boolean
   readonly session: bigint
   readonly resume: boolean
+  readonly segments: string
+  readonly segmentBytes: bigint
 }, read: number): Buffer =>
   Buffer.from(
     toBinary(

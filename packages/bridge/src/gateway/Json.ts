@@ -1,8 +1,8 @@
 /**
- * Payloads as JSON, for clients without MessagePack. Integers are exact beyond 2^53 too, bytes become base64; what JSON cannot say (NaN, infinities)
+ * Payloads as JSON, for clients without MessagePack. Integers are exact beyond 2^53 too, bytes become base64, arrays lists; what JSON cannot say (NaN, infinities)
  * is an error and not `null`.
  */
-import type { WorkerRuntime } from "@snakepit/pool"
+import { NdArray, Payload, type WorkerRuntime } from "@snakepit/pool"
 import * as Result from "effect/Result"
 
 // Node has both, and TypeScript's library not yet
@@ -28,14 +28,14 @@ export const toArguments = (codec: WorkerRuntime.PayloadCodec, text: string): Re
       if (typeof value !== "object" || value === null || Array.isArray(value)) {
         throw new TypeError("an object of keyword arguments is expected")
       }
-      return codec.encode(value)
+      return Payload.whole(codec.encode(value))
     },
     catch: detailOf
   })
 
 /** One input: any value. Fails with what is wrong with it. */
 export const toInput = (codec: WorkerRuntime.PayloadCodec, text: string): Result.Result<Uint8Array, string> =>
-  Result.try({ try: () => codec.encode(read(text)), catch: detailOf })
+  Result.try({ try: () => Payload.whole(codec.encode(read(text))), catch: detailOf })
 
 /** A result or an element. Fails with what cannot be said. */
 export const fromPayload = (codec: WorkerRuntime.PayloadCodec, payload: Uint8Array): Result.Result<string, string> =>
@@ -44,6 +44,7 @@ export const fromPayload = (codec: WorkerRuntime.PayloadCodec, payload: Uint8Arr
       JSON.stringify(codec.decode(payload), function(this: Readonly<Record<string, unknown>>, key, value: unknown) {
         const held = this[key] // before `toJSON`, which bytes have
         if (held instanceof Uint8Array) return Buffer.from(held).toString("base64")
+        if (held instanceof NdArray.NdArray) return NdArray.toLists(held)
         if (typeof value === "bigint") return rawJSON(String(value))
         if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`JSON has no ${value}: ask with MessagePack`)
         return value

@@ -5,7 +5,7 @@
 import { create } from "@bufbuild/protobuf"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as grpc from "@grpc/grpc-js"
-import { CallError, Pool, type Wire } from "@snakepit/pool"
+import { CallError, Payload, Pool, type Wire } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -57,7 +57,11 @@ const admit = (call: GatewayCall, method: MethodName): Effect.Effect<Admitted, F
   })
 
 const argumentsOf = (codec: Codec, { case: form, value }: GatewayCall["arguments"]): Result.Result<Uint8Array, string> =>
-  form === "payload" ? Result.succeed(value) : form === "json" ? Json.toArguments(codec, value) : Result.succeed(codec.encode({}))
+  form === "payload"
+    ? Result.succeed(value)
+    : form === "json"
+    ? Json.toArguments(codec, value)
+    : Result.succeed(Payload.whole(codec.encode({})))
 
 type Codec = Pool.Pools["Service"]["codec"]
 

@@ -15,6 +15,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import { rmSync } from "node:fs"
+import { basename } from "node:path"
 import { type PythonConfig, settings } from "../PythonConfig.ts"
 import type { Forkserver } from "./Forkserver.ts"
 import type { ProcessRegistry } from "./ProcessRegistry.ts"
@@ -22,6 +23,7 @@ import * as PythonProgram from "./PythonProgram.ts"
 import * as ReapedProcess from "./ReapedProcess.ts"
 import type { Reaper } from "./Reaper.ts"
 import * as RunFolder from "./RunFolder.ts"
+import * as SharedFolder from "./SharedFolder.ts"
 import * as WorkingFolder from "./WorkingFolder.ts"
 
 /** What processes of one pool are started with. */
@@ -53,6 +55,8 @@ export interface LaunchedProcess {
   readonly start: "fork" | "spawn"
   readonly socket: string
   readonly token: string
+  /** Its folder in shared memory, and how many bytes either side may use there; `undefined` where there is none. */
+  readonly segments: { readonly folder: string; readonly limit: number } | undefined
   /** What is heard of it: its exit, its output. */
   readonly reaped: ReapedProcess.ReapedProcess
 }
@@ -78,6 +82,11 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
   }
   yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(socket, { force: true })))
 
+  const shared = "folder" in registry.shared && python.sharedMemory > 0
+    ? yield* SharedFolder.ofProcess(registry.shared.folder, basename(socket))
+    : undefined
+  const segments = shared === undefined ? undefined : { folder: shared, limit: Math.floor(python.sharedMemory / 2) }
+
   let how: "fork" | "spawn" = "spawn"
   const attempt = Effect.fnUntraced(function*(start: "fork" | "spawn", command: ReapedProcess.Options["command"]) {
     how = start
@@ -86,7 +95,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
       (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, place)
     )
     const { pid } = yield* ReapedProcess.ready(begun, python.adapter)
-    const launched: LaunchedProcess = { pid, start, socket, token: secret, reaped: begun }
+    const launched: LaunchedProcess = { pid, start, socket, token: secret, segments, reaped: begun }
     return launched
   })
   const spawn = Effect.suspend(() =>

@@ -28,6 +28,7 @@ import * as JournalFile from "./JournalFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
+import * as SharedFolder from "./SharedFolder.ts"
 import * as StaleRun from "./StaleRun.ts"
 import * as StartSweep from "./StartSweep.ts"
 
@@ -60,6 +61,8 @@ export interface ProcessRegistry {
   readonly leaked: (id: string) => void
   /** The cgroup for the workers of a pool, to be handed to its Reaper. */
   readonly cgroup: (pool: string) => Present<{ readonly folder: string }>
+  /** The folder of the run in shared memory. */
+  readonly shared: Present<{ readonly folder: string }>
   /** Where the entries are kept for the next start. */
   readonly journal: Present<{ readonly path: string }>
   /** Says in the journal that the host lives. */
@@ -155,6 +158,7 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
   const cgroupPlace = placeCgroup(runId, settings.cgroup)
   journal = yield* openJournal(runId, dataFolder, folder, cgroupPlace, entries)
   const cgroup = yield* openCgroup(runId, cgroupPlace, settings.pools)
+  const shared = yield* SharedFolder.make(runId) // after the journal, which a start finds it by
   const change = (line: RunJournal.Line): void => {
     RunJournal.apply(entries, line)
     if ("append" in journal) journal.append(line)
@@ -171,6 +175,7 @@ const open = Effect.fnUntraced(function*(runId: string, settings: RegistrySettin
     taken: (id, by) => change({ taken: id, by }),
     leaked: (id) => change({ leaked: id }),
     cgroup: (pool) => "folder" in cgroup ? { folder: join(cgroup.folder, pool) } : cgroup,
+    shared,
     journal,
     touch: () => "touch" in journal ? journal.touch() : undefined
   }

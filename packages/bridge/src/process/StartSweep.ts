@@ -16,6 +16,7 @@ import { draftOf } from "./JournalFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunJournal from "./RunJournal.ts"
+import * as SharedFolder from "./SharedFolder.ts"
 import * as StaleRun from "./StaleRun.ts"
 
 /** The journal of another run, and how that run stands. */
@@ -105,7 +106,10 @@ const finish = (journal: RunJournal.RunJournal): Effect.Effect<Ended> =>
     // after those that can be named: what is still in there has hidden from everything else
     const hidden = cgroup === undefined ? 0 : yield* Cgroup.end(cgroup, runId)
     const { folder } = journal.header
-    if (folder !== undefined) yield* Effect.sync(() => RunFolder.removeOf(folder))
+    yield* Effect.sync(() => {
+      if (folder !== undefined) RunFolder.removeOf(folder)
+      SharedFolder.removeOf(runId)
+    })
     return { killed: killed.size + hidden, left }
   })
 

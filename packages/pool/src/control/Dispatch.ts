@@ -8,6 +8,7 @@ import type { Agreement } from "../Agreement.ts"
 import type * as CallError from "../CallError.ts"
 import type { RunningCall } from "../execution/Verdict.ts"
 import type { ExitClass } from "../ExitClass.ts"
+import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
@@ -162,7 +163,7 @@ export type Event = Data.TaggedEnum<{
   /** The caller has taken elements of a stream: as many more may come. */
   Credit: { readonly id: number; readonly elements: number }
   /** One element of the caller's stream of inputs. */
-  Input: { readonly id: number; readonly payload: Uint8Array }
+  Input: { readonly id: number; readonly payload: Payload }
   InputEnd: { readonly id: number; readonly failure: string | undefined }
   Attached: { readonly slot: number; readonly wire: Wire }
   Broken: { readonly slot: number }
@@ -196,7 +197,7 @@ export type Command = Data.TaggedEnum<{
   }
   CancelOnWire: { readonly slot: number; readonly id: number; readonly attempt: number }
   CreditOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly elements: number }
-  InputOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly payload: Uint8Array }
+  InputOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly payload: Payload }
   InputEndOnWire: { readonly slot: number; readonly id: number; readonly attempt: number; readonly failure: string | undefined }
   /** The caller may give so many more inputs. */
   Want: { readonly id: number; readonly elements: number }

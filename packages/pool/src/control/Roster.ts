@@ -16,6 +16,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
 import type { Watch } from "../execution/Watchdog.ts"
 import * as HostTimer from "../HostTimer.ts"
+import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { Wire } from "../Wire.ts"
@@ -29,7 +30,7 @@ import { Fifo } from "./Fifo.ts"
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
   readonly tool: string
-  readonly payload: Uint8Array
+  readonly payload: Payload
   readonly item: (payload: Uint8Array) => void
   /** The worker has room for so many more inputs: see {@link input}. */
   readonly want: (elements: number) => void
@@ -126,7 +127,7 @@ export const cancel = (roster: Roster, id: number): void => put(roster, { _tag: 
 export const credit = (roster: Roster, id: number, elements: number): void => put(roster, { _tag: "Credit", id, elements })
 
 /** Hands one element of a call's stream of inputs to its worker: no more than it has asked for by {@link Ticket.want}. */
-export const input = (roster: Roster, id: number, payload: Uint8Array): void => put(roster, { _tag: "Input", id, payload })
+export const input = (roster: Roster, id: number, payload: Payload): void => put(roster, { _tag: "Input", id, payload })
 
 /** Ends a call's stream of inputs, after its worker has asked for some; `failure` says why, when the stream failed. */
 export const inputEnd = (roster: Roster, id: number, failure?: string): void => put(roster, { _tag: "InputEnd", id, failure })

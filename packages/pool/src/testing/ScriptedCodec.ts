@@ -9,14 +9,19 @@ const { TextDecoder, TextEncoder } = globalThis as unknown as {
   readonly TextDecoder: new() => { readonly decode: (bytes: Uint8Array) => string }
 }
 
+/** One whose payloads are in one piece. */
+export interface Codec extends PayloadCodec {
+  readonly encode: (value: unknown) => Uint8Array
+}
+
 /** UTF-8 of JSON. */
-export const json: PayloadCodec = {
+export const json: Codec = {
   encode: (value) => new TextEncoder().encode(JSON.stringify(value ?? null)),
   decode: (payload) => JSON.parse(new TextDecoder().decode(payload))
 }
 
 /** Values by reference, whatever they are: bigint, bytes, dates, maps. A payload is 8 bytes long. */
-export const structured = (): PayloadCodec => {
+export const structured = (): Codec => {
   const values: Array<unknown> = []
   return {
     encode: (value) => {

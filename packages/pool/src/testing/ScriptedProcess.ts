@@ -22,6 +22,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Roster from "../control/Roster.ts"
 import * as ExitClass from "../ExitClass.ts"
+import * as Payload from "../Payload.ts"
 import type { Wire, WireFailure, WireSink } from "../Wire.ts"
 import type { PayloadCodec, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedTool from "./ScriptedTool.ts"
@@ -59,7 +60,7 @@ export interface ProcessEnd {
 interface Job {
   readonly id: number
   readonly tool: string
-  readonly payload: Uint8Array
+  readonly payload: Payload.Payload
   readonly skip: number
   readonly session: string | undefined
   readonly trace: Uint8Array | undefined
@@ -152,7 +153,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   let unsaid: Array<(sink: WireSink) => void> = []
   let unheard: Array<() => void> = []
 
-  const payloadOf = (value: unknown) => value instanceof ScriptedTool.Raw ? value.payload : codec.encode(value)
+  const payloadOf = (value: unknown) => value instanceof ScriptedTool.Raw ? value.payload : Payload.whole(codec.encode(value))
   const say = (job: Job, tell: (sink: WireSink) => void) => {
     if (job.host !== host || !attached) return
     if (channel?.open === true) tell(channel.sink)
@@ -199,7 +200,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   })
 
   const argsOf = (job: Job, input: string | undefined, execution: () => Execution) => {
-    const args = codec.decode(job.payload)
+    const args = codec.decode(Payload.whole(job.payload))
     if (input === undefined) return args
     let taken = 0
     const want = (elements: number) => say(job, (sink) => sink.want(job.id, elements))
@@ -411,7 +412,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
       input: (id, payload) =>
         hear(() => {
           const job = jobs.get(id)
-          if (job !== undefined) Queue.offerUnsafe(job.inputs, codec.decode(payload))
+          if (job !== undefined) Queue.offerUnsafe(job.inputs, codec.decode(Payload.whole(payload)))
         }),
       inputEnd: (id, failure) =>
         hear(() => {

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIuoCCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSABCBwoFZnJhbWUi7QIKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIAEIHCgVmcmFtZSJwCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEg4KBnJlc3VtZRgGIAEoCCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSK7AgoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJEjEKCGNvbnRyYWN0GAwgAygLMh8uc25ha2VwaXQudjEuVG9vbC5Db250cmFjdEVudHJ5Gi8KDUNvbnRyYWN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKWAQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCSIUCgZDYW5jZWwSCgoCaWQYASABKAQiJgoGQ3JlZGl0EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIhIKBFBpbmcSCgoCaWQYASABKAQiEgoEUG9uZxIKCgJpZBgBIAEoBCIHCgVEcmFpbiIWCgZSZW5hbWUSDAoEbmFtZRgBIAEoCSIkCgVJbnB1dBIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiIwoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMIjMKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0i0wEKBkZhaWxlZBIKCgJpZBgBIAEoBBIxCglleGNlcHRpb24YAiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb25IABIrCgljYW5jZWxsZWQYBiABKAsyFi5zbmFrZXBpdC52MS5DYW5jZWxsZWRIABITCgl0b29fbGFyZ2UYBCABKARIABISCghkZWNsaW5lZBgFIAEoCEgAEhEKB2ludmFsaWQYByABKAlIABIRCgd1bmtub3duGAggASgJSABCCAoGcmVhc29uSgQIAxAEIhgKCUNhbmNlbGxlZBILCgNob3cYASABKAki4AEKD1B5dGhvbkV4Y2VwdGlvbhIMCgR0eXBlGAEgASgJEg0KBWJhc2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSIgoGZnJhbWVzGAQgAygLMhIuc25ha2VwaXQudjEuRnJhbWUSDQoFbm90ZXMYBSADKAkSKwoFY2F1c2UYBiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEAoIaW1wbGljaXQYByABKAgSLQoHbWVtYmVycxgIIAMoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbiJFCgVGcmFtZRIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SEAoIZnVuY3Rpb24YAyABKAkSDgoGc291cmNlGAQgASgJIkAKDkV4ZWN1dGVSZXF1ZXN0EgwKBHRvb2wYASABKAkSDwoHcGF5bG9hZBgCIAEoDBIPCgdzZXNzaW9uGAMgASgJIiIKD0V4ZWN1dGVSZXNwb25zZRIPCgdwYXlsb2FkGAEgASgMMp8BCg1Xb3JrZXJTZXJ2aWNlEkgKB0Nvbm5lY3QSGy5zbmFrZXBpdC52MS5Db25uZWN0UmVxdWVzdBocLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAESRAoHRXhlY3V0ZRIbLnNuYWtlcGl0LnYxLkV4ZWN1dGVSZXF1ZXN0Ghwuc25ha2VwaXQudjEuRXhlY3V0ZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIo0DCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIAEIHCgVmcmFtZSKQAwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSABCBwoFZnJhbWUimQEKBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIEg8KB3Nlc3Npb24YBSABKAQSDgoGcmVzdW1lGAYgASgIEhAKCHNlZ21lbnRzGAcgASgJEhUKDXNlZ21lbnRfYnl0ZXMYCCABKAQifQoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRILCgNwaWQYAiABKA0SIAoFdG9vbHMYAyADKAsyES5zbmFrZXBpdC52MS5Ub29sEhYKDmNhdGFsb2d1ZV9oYXNoGAQgASgMEhMKC2NvbmN1cnJlbmN5GAYgASgNSgQIBRAGIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAkiuwIKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCRIxCghjb250cmFjdBgMIAMoCzIfLnNuYWtlcGl0LnYxLlRvb2wuQ29udHJhY3RFbnRyeRovCg1Db250cmFjdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoGU2hhcmVkEg8KB3NlZ21lbnQYASABKAQSDgoGbGVuZ3RoGAIgASgEIhgKBEZyZWUSEAoIc2VnbWVudHMYASADKAQiuwEKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEEg8KB3Nlc3Npb24YByABKAkSDQoFdHJhY2UYCCABKAwSEAoIZnVuY3Rpb24YCSABKAkSIwoGc2hhcmVkGAogASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIhYKBlJlbmFtZRIMCgRuYW1lGAEgASgJIkkKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiSAoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEiMKBnNoYXJlZBgDIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCJYCgREb25lEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSDgoGbWljcm9zGAMgASgNEiMKBnNoYXJlZBgEIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Everything the host has to say in one tick.
@@ -143,6 +143,12 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: Rename;
     case: "rename";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Free free = 10;
+     */
+    value: Free;
+    case: "free";
   } | { case: undefined; value?: undefined };
 };
 
@@ -214,6 +220,12 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: Want;
     case: "want";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Free free = 10;
+     */
+    value: Free;
+    case: "free";
   } | { case: undefined; value?: undefined };
 };
 
@@ -270,6 +282,20 @@ export type Hello = Message<"snakepit.v1.Hello"> & {
    * @generated from field: bool resume = 6;
    */
   resume: boolean;
+
+  /**
+   * The folder of the session's segments, on a file system in memory that both sides see; empty: payloads travel in frames.
+   *
+   * @generated from field: string segments = 7;
+   */
+  segments: string;
+
+  /**
+   * The most bytes that the worker's own segments may have in it together.
+   *
+   * @generated from field: uint64 segment_bytes = 8;
+   */
+  segmentBytes: bigint;
 };
 
 /**
@@ -440,6 +466,53 @@ export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 7);
 
 /**
+ * A payload that is no part of its frame: the first `length` bytes of a segment of whoever says it. That is a file of Hello.segments, named
+ * `h<segment>` when the host has written it and `w<segment>` when the worker has. It is not written again until the other side has said
+ * Free.
+ *
+ * @generated from message snakepit.v1.Shared
+ */
+export type Shared = Message<"snakepit.v1.Shared"> & {
+  /**
+   * Chosen by whoever writes it, from 1; the file may be used again, for another payload.
+   *
+   * @generated from field: uint64 segment = 1;
+   */
+  segment: bigint;
+
+  /**
+   * @generated from field: uint64 length = 2;
+   */
+  length: bigint;
+};
+
+/**
+ * Describes the message snakepit.v1.Shared.
+ * Use `create(SharedSchema)` to create a new message.
+ */
+export const SharedSchema: GenMessage<Shared> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 8);
+
+/**
+ * Nothing looks into these segments of the other side any more: it may write them again.
+ *
+ * @generated from message snakepit.v1.Free
+ */
+export type Free = Message<"snakepit.v1.Free"> & {
+  /**
+   * @generated from field: repeated uint64 segments = 1;
+   */
+  segments: bigint[];
+};
+
+/**
+ * Describes the message snakepit.v1.Free.
+ * Use `create(FreeSchema)` to create a new message.
+ */
+export const FreeSchema: GenMessage<Free> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 9);
+
+/**
  * @generated from message snakepit.v1.Call
  */
 export type Call = Message<"snakepit.v1.Call"> & {
@@ -503,6 +576,13 @@ export type Call = Message<"snakepit.v1.Call"> & {
    * @generated from field: string function = 9;
    */
   function: string;
+
+  /**
+   * Where the payload is, when it is not in `payload`.
+   *
+   * @generated from field: snakepit.v1.Shared shared = 10;
+   */
+  shared?: Shared | undefined;
 };
 
 /**
@@ -510,7 +590,7 @@ export type Call = Message<"snakepit.v1.Call"> & {
  * Use `create(CallSchema)` to create a new message.
  */
 export const CallSchema: GenMessage<Call> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 8);
+  messageDesc(file_snakepit_v1_worker, 10);
 
 /**
  * @generated from message snakepit.v1.Cancel
@@ -527,7 +607,7 @@ export type Cancel = Message<"snakepit.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 9);
+  messageDesc(file_snakepit_v1_worker, 11);
 
 /**
  * @generated from message snakepit.v1.Credit
@@ -549,7 +629,7 @@ export type Credit = Message<"snakepit.v1.Credit"> & {
  * Use `create(CreditSchema)` to create a new message.
  */
 export const CreditSchema: GenMessage<Credit> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 10);
+  messageDesc(file_snakepit_v1_worker, 12);
 
 /**
  * @generated from message snakepit.v1.Ping
@@ -566,7 +646,7 @@ export type Ping = Message<"snakepit.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 11);
+  messageDesc(file_snakepit_v1_worker, 13);
 
 /**
  * @generated from message snakepit.v1.Pong
@@ -583,7 +663,7 @@ export type Pong = Message<"snakepit.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 12);
+  messageDesc(file_snakepit_v1_worker, 14);
 
 /**
  * The worker gives back what it has not begun, and each call that comes, as Failed.declined. The running call goes on. For the rest of the session.
@@ -598,7 +678,7 @@ export type Drain = Message<"snakepit.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 13);
+  messageDesc(file_snakepit_v1_worker, 15);
 
 /**
  * It serves another slot than it was started for, as a spare that was taken does: what process listings call it.
@@ -619,7 +699,7 @@ export type Rename = Message<"snakepit.v1.Rename"> & {
  * Use `create(RenameSchema)` to create a new message.
  */
 export const RenameSchema: GenMessage<Rename> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 14);
+  messageDesc(file_snakepit_v1_worker, 16);
 
 /**
  * One element of the stream of inputs of a call, MessagePack.
@@ -636,6 +716,13 @@ export type Input = Message<"snakepit.v1.Input"> & {
    * @generated from field: bytes payload = 2;
    */
   payload: Uint8Array;
+
+  /**
+   * As Call.shared.
+   *
+   * @generated from field: snakepit.v1.Shared shared = 3;
+   */
+  shared?: Shared | undefined;
 };
 
 /**
@@ -643,7 +730,7 @@ export type Input = Message<"snakepit.v1.Input"> & {
  * Use `create(InputSchema)` to create a new message.
  */
 export const InputSchema: GenMessage<Input> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 15);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * No further input comes: the stream has ended, or failed at the caller's.
@@ -669,7 +756,7 @@ export type InputEnd = Message<"snakepit.v1.InputEnd"> & {
  * Use `create(InputEndSchema)` to create a new message.
  */
 export const InputEndSchema: GenMessage<InputEnd> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * The worker has room for so many more inputs of the call.
@@ -693,7 +780,7 @@ export type Want = Message<"snakepit.v1.Want"> & {
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema: GenMessage<Want> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * After Drain: no call of this session is running any more, and what became of it was said before.
@@ -708,7 +795,7 @@ export type Drained = Message<"snakepit.v1.Drained"> & {
  * Use `create(DrainedSchema)` to create a new message.
  */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * The tool's code is about to run: from here on the call counts as executed. Left out when its end is known before this could be said.
@@ -727,7 +814,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 19);
+  messageDesc(file_snakepit_v1_worker, 21);
 
 /**
  * One element of a stream, MessagePack.
@@ -744,6 +831,13 @@ export type Item = Message<"snakepit.v1.Item"> & {
    * @generated from field: bytes payload = 2;
    */
   payload: Uint8Array;
+
+  /**
+   * As Call.shared.
+   *
+   * @generated from field: snakepit.v1.Shared shared = 3;
+   */
+  shared?: Shared | undefined;
 };
 
 /**
@@ -751,7 +845,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 20);
+  messageDesc(file_snakepit_v1_worker, 22);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -775,6 +869,13 @@ export type Done = Message<"snakepit.v1.Done"> & {
    * @generated from field: uint32 micros = 3;
    */
   micros: number;
+
+  /**
+   * As Call.shared.
+   *
+   * @generated from field: snakepit.v1.Shared shared = 4;
+   */
+  shared?: Shared | undefined;
 };
 
 /**
@@ -782,7 +883,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 21);
+  messageDesc(file_snakepit_v1_worker, 23);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -850,7 +951,7 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 22);
+  messageDesc(file_snakepit_v1_worker, 24);
 
 /**
  * @generated from message snakepit.v1.Cancelled
@@ -870,7 +971,7 @@ export type Cancelled = Message<"snakepit.v1.Cancelled"> & {
  * Use `create(CancelledSchema)` to create a new message.
  */
 export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 23);
+  messageDesc(file_snakepit_v1_worker, 25);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -932,7 +1033,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 24);
+  messageDesc(file_snakepit_v1_worker, 26);
 
 /**
  * One entry of a traceback, outermost first.
@@ -966,7 +1067,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 25);
+  messageDesc(file_snakepit_v1_worker, 27);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -995,7 +1096,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 26);
+  messageDesc(file_snakepit_v1_worker, 28);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -1014,7 +1115,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 27);
+  messageDesc(file_snakepit_v1_worker, 29);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.

@@ -1,21 +1,10 @@
 /** The module of a contract, from the description of its adapter. The same description gives the same text. Pure. */
 import * as Definitions from "./Definitions.ts"
-import type { Description, JsonSchema, ToolDescription } from "./Description.ts"
+import type { Description, ToolDescription } from "./Description.ts"
 import * as Layout from "./Layout.ts"
 import * as Naming from "./Names.ts"
 import { fieldsSource, type Names, schemaSource } from "./SchemaSource.ts"
 import * as TypeSource from "./TypeSource.ts"
-
-/** numpy arrays as they travel: lists in lists. */
-const ndArray = `/** A numpy array: lists of numbers, as deep as it has dimensions. */
-export type NdArray = number | boolean | string | ReadonlyArray<NdArray>
-export const NdArray: Schema.Codec<NdArray> = Schema.Union([
-  Schema.Number,
-  Schema.Boolean,
-  Schema.String,
-  Schema.Array(Schema.suspend((): Schema.Codec<NdArray> => NdArray))
-])
-`
 
 const none: ReadonlySet<string> = new Set()
 
@@ -76,22 +65,18 @@ const typeOf = ({ circle, name, schema }: Definitions.Definition, names: Readonl
     : `${doc}${TypeSource.declaration(own, schema, names)}\n${Layout.render([`export const ${own}: Schema.Codec<${own}> = `, source])}\n`
 }
 
-const usesArrays = (schema: JsonSchema): boolean => JSON.stringify(schema).includes(`"format":"ndarray"`)
-
 /** `renew`: the command that makes it anew. */
 export const contractSource = (description: Description, renew: string): string => {
   const { $defs, adapter, tools } = description
   const name = Naming.ofContract(adapter)
   const names = Naming.ofTypes(Object.keys($defs), name)
   const types = Definitions.inOrder($defs).map((definition) => typeOf(definition, names))
-  const schemas = [...Object.values($defs), ...tools.flatMap((tool) => [tool.arguments, tool.result])]
   const group: Layout.List = {
     open: "RpcGroup.make(",
     items: tools.map((tool) => procedure(tool, { of: names, later: none })),
     close: ")"
   }
   const body = [
-    ...schemas.some(usesArrays) ? [ndArray] : [],
     ...types,
     `export class ${name} extends ${Layout.broken(group)} {}\n`
   ].join("\n")
@@ -101,7 +86,7 @@ export const contractSource = (description: Description, renew: string): string 
  *     ${renew}
  */
 ${body.includes("Schema.") ? "import { Schema } from \"effect\"\n" : ""}import { Rpc, RpcGroup } from "effect/rpc"
-import { Tool } from "snakepit"
+import { ${body.includes("NdArray.") ? "NdArray, " : ""}Tool } from "snakepit"
 
 ${body}`
 }

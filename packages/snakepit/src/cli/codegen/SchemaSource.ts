@@ -69,7 +69,7 @@ const string = (schema: JsonSchema): Layout.Layout => {
 }
 
 const array = (schema: JsonSchema, names: Names): Layout.Layout => {
-  if (schema.format === "ndarray") return "NdArray"
+  if (schema.format === "ndarray") return "NdArray.schema"
   if (schema.format === "stream") return call("Tool.InputStream", schemaSource(schema.items || {}, names))
   if (schema.prefixItems === undefined) {
     const items = call("Schema.Array", schemaSource(schema.items || {}, names))

@@ -20,7 +20,7 @@ const union = (members: ReadonlyArray<string>): string => [...new Set(members)].
 const string = ({ format }: JsonSchema): string => format === "bytes" ? "Uint8Array" : format === "date-time" ? "Date" : "string"
 
 const array = ({ format, items, minItems = 0, prefixItems }: JsonSchema, names: ReadonlyMap<string, string>): string => {
-  if (format === "ndarray") return "NdArray"
+  if (format === "ndarray") return "NdArray.NdArray"
   if (prefixItems === undefined) return `ReadonlyArray<${typeSource(items || {}, names)}>`
   return `readonly [${
     prefixItems.map((item, index) => {
