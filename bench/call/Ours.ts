@@ -12,6 +12,7 @@ import * as Load from "./Load.ts"
 /** The tools of python/call_tools.py. */
 class Tools extends RpcGroup.make(
   Rpc.make("echo", { payload: { data: Schema.Uint8Array }, success: Schema.Uint8Array }),
+  Rpc.make("mirror", { payload: { data: Schema.Uint8Array }, success: Schema.Uint8Array }),
   Rpc.make("hold", { payload: { seconds: Schema.Finite } }),
   Rpc.make("elements", { success: Schema.Uint8Array, stream: true }),
   Rpc.make("process", { success: Schema.Int })
@@ -60,6 +61,10 @@ export const traced = <A extends ReadonlyArray<unknown>, B, E>(
 /** Calls of `echo`, one in a hundred traced. */
 export const echoes = ({ echo }: Client, callers: number, data: Uint8Array): Effect.Effect<Load.Point> =>
   Load.fibers(callers, traced(() => Effect.orDie(echo({ data }))))
+
+/** The same for what is large: its tool takes a view of the bytes. */
+export const mirrored = ({ mirror }: Client, callers: number, data: Uint8Array): Effect.Effect<Load.Point> =>
+  Load.fibers(callers, traced(() => Effect.orDie(mirror({ data }))))
 
 /** Elements of the endless generator, until `note` says to stop. */
 export const elements = ({ elements }: Client, note: (elements: number) => boolean): Effect.Effect<void> =>

@@ -27,7 +27,7 @@ const echo = measurement({
     return (Object.entries(sizes) as Array<[Size, number]>).flatMap(([size, bytes]) => {
       const data = Buffer.alloc(bytes, 7)
       return [
-        async () => ({ [`large.${size}.ours`]: (await application.run(Ours.echoes(client, 1, data))).p50 / 1000 }),
+        async () => ({ [`large.${size}.ours`]: (await application.run(Ours.mirrored(client, 1, data))).p50 / 1000 }),
         async () => ({ [`large.${size}.unary`]: (await Load.promises(1, () => echo(data))).p50 / 1000 })
       ]
     })
@@ -48,5 +48,5 @@ export const profiled: Profiled = async (closing) => {
   const application = await Ours.open(closing, { default: { size: 1, maxPayload: 2 * sizes["16mb"] } })
   const client = await application.client()
   const data = Buffer.alloc(sizes["16mb"], 7)
-  return async () => ({ "large.16mb.ours": (await application.run(Ours.echoes(client, 1, data))).p50 / 1000 })
+  return async () => ({ "large.16mb.ours": (await application.run(Ours.mirrored(client, 1, data))).p50 / 1000 })
 }

@@ -16,6 +16,12 @@ def echo(data: bytes) -> bytes:
 
 
 @tool
+def mirror(data: memoryview) -> memoryview:
+    """The same bytes again, looked at where they are."""
+    return data
+
+
+@tool
 def hold(seconds: float) -> None:
     """Keep the worker, without its processor."""
     time.sleep(seconds)
