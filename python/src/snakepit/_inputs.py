@@ -1,6 +1,6 @@
 """The stream of inputs of a call, as its tool sees it.
 
-host ── Input ──▶ reader thread: give ──▶ arrived ──▶ the tool's thread or task: next
+host ── Input ──▶ whoever reads: give ──▶ arrived ──▶ the tool's thread or task: next
  ▲                                                        │
  └───────────── Want: room for more ◀─────────────────────┘ when half of the window is used up
 """

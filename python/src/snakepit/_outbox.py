@@ -1,6 +1,6 @@
 """What the worker has to say in one session, gathered until it is pushed and kept until the host has read it.
 
-    reader thread ──┐                        push: by whoever is done for now
+    whoever reads ──┐                        push: by whoever is done for now
     tools' threads ─┴──▶ said, without a lock ──▶ frames of one response, numbered ──▶ the stream, if there is one
                                                             └── kept until it was read
 
