@@ -818,22 +818,25 @@ def test_an_abandoned_session_leaves_nothing_waiting_and_cancels_what_runs() -> 
         host.submit(gate.hold, name="plain")
         waiting = host.submit(where)
         wait_for(lambda: gate.inside and host.said.ids("item"))
-        freed = threading.Thread(target=host.executor.wait_until_free)
-        freed.start()
+        freed = threading.Event()
+        host.executor.when_free(freed.set)
         host.executor.abandon(host.said)
         assert host.said.outcome(waiting) == ("cancelled", "queued")
-        assert freed.is_alive(), "free although a plain tool runs"
+        assert not freed.is_set(), "free although a plain tool runs"
         gate.opened.set()
-        freed.join(PATIENCE)
-        assert not freed.is_alive()
+        assert freed.wait(PATIENCE)
         assert sorted(host.said.of("cancelled")) == ["async", "finished", "generator", "queued"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_a_rehearsal_can_be_repeated_and_says_nothing(concurrency: int) -> None:
     with executing(concurrency) as host:
+        threads = threading.active_count()
         for _ in range(3):
             host.executor.rehearse()
-            host.executor.wait_until_free()
+            freed = threading.Event()
+            host.executor.when_free(freed.set)
+            assert freed.wait(PATIENCE)
+        assert threading.active_count() <= threads + concurrency - 1, "more than those that run tools"
         assert host.said.result(host.submit(add, a=1)) == 2
         assert [kind for kind, *_ in host.said.all] == ["started", "done"]

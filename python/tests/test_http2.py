@@ -36,7 +36,9 @@ class Peer:
     def __init__(self, preface: bytes = PREFACE + frame(Type.SETTINGS, 0, 0), limit: int = 1 << 20) -> None:
         self.socket, served = socket.socketpair()
         self.socket.settimeout(PATIENCE)
-        methods = {"/t/echo": echo, "/t/many": many, "/t/silent": lambda call: OneRequest(lambda *_: None, call)}
+        self.gone: list[Call] = []
+        silent = partial(OneRequest, lambda *_: None, gone=self.gone.append)
+        methods = {"/t/echo": echo, "/t/many": many, "/t/silent": silent}
         accept = partial(Services(methods, limit).accept, Lookout(Executor()))
         self.connection = Connection(served, accept)
         self.thread = threading.Thread(target=self._run, args=(served,), daemon=True)
@@ -222,6 +224,18 @@ def test_a_stream_that_the_client_lets_go_is_lost_and_the_others_go_on(peer: Pee
     peer.say(frame(Type.RST_STREAM, 0, 1, bytes(4)) + frame(Type.DATA, 1, 1, message(b"late")))
     peer.say(frame(Type.DATA, 1, 3, message(b"other")))
     assert peer.until(Type.DATA, 3)[1] == message(b"other")
+
+
+def test_a_stream_whose_window_is_widened_beyond_its_limit_is_lost_for_who_serves_it() -> None:
+    peer = Peer()
+    peer.open(1, "/t/silent")
+    peer.say(frame(Type.WINDOW_UPDATE, 0, 1, (2**31 - 1).to_bytes(4)))
+    assert peer.until(Type.RST_STREAM, 1)[1] == Code.FLOW_CONTROL_ERROR.to_bytes(4)
+    peer.say(frame(Type.PING, 0, 0, bytes(8)))
+    assert peer.until(Type.PING)[0] == 1
+    assert len(peer.gone) == 1
+    peer.close()
+    assert len(peer.gone) == 1
 
 
 def test_more_streams_than_are_served_are_refused_and_may_be_tried_again(peer: Peer) -> None:

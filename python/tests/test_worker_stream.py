@@ -153,6 +153,33 @@ def test_an_id_never_runs_twice(stream: Stream, shared_worker: WorkerProcess) ->
         assert not other.of("started")
 
 
+def test_a_ping_is_answered_among_hundreds_of_short_calls(stream: Stream) -> None:
+    stream.call(600, "add", a=1)
+    stream.result(600)
+    stream.send(*[stream.call_frame(601 + n, "pause", seconds=0.0012) for n in range(400)])
+    stream.ping(9)
+    stream.await_frame("pong", 9)
+    assert len(stream.of("done")) < 200  # it did not wait for its turn behind them
+    stream.await_frame("done", 1000)
+
+
+def test_a_second_hello_on_the_connection_of_a_session_that_works_is_welcomed_when_it_is_free(
+    shared_worker: WorkerProcess, folder: Path
+) -> None:
+    first = Stream(shared_worker.socket)
+    first.welcome()
+    first.call(1700, "wait_until", path=str(folder / "go"))
+    first.await_frame("started", 1700)
+    second = Stream(first)
+    second.hello()
+    assert first.await_end() == grpc.StatusCode.ABORTED
+    assert not second.of("welcome")
+    (folder / "go").touch()
+    second.await_frame("welcome")
+    second.close()
+    first.close()
+
+
 def test_a_deadline_that_passed_in_the_queue_cancels(stream: Stream, fifo: str) -> None:
     stream.call(51, "wait_for", path=fifo)
     stream.call(52, "add", a=1, deadline_ms=1)

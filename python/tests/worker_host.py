@@ -83,8 +83,12 @@ class WorkerProcess:
 class Stream:
     """One Connect: writes batches, keeps what came back."""
 
-    def __init__(self, socket: str) -> None:
-        self._channel = grpc.insecure_channel(f"unix:{socket}", options=[("grpc.use_local_subchannel_pool", 1)])
+    def __init__(self, over: str | Stream) -> None:
+        """`over` a socket, or the connection of another one."""
+        local = [("grpc.use_local_subchannel_pool", 1)]
+        self._channel: Any = (
+            over._channel if isinstance(over, Stream) else grpc.insecure_channel(f"unix:{over}", options=local)
+        )
         connect = self._channel.stream_stream(
             "/snakepit.v1.WorkerService/Connect",
             request_serializer=_wire.ConnectRequest.SerializeToString,

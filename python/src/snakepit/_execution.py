@@ -11,8 +11,8 @@
     threads       the other plain tools                                      concurrency
     event loop    async tools and async generators                           concurrency
 
-Readers of streams submit, cancel, and give credit and inputs from their own threads. The main thread runs what is
-thread-sensitive because libraries that touch signals work nowhere else.
+Whoever reads a connection submits, cancels, and gives credit and inputs: a lookout, or the main thread. That runs what
+is thread-sensitive because libraries that touch signals work nowhere else.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Executor:
         self._on_threads = 0
         self._for_threads: queue.SimpleQueue[tuple[Job, Tool[..., Any]] | None] = queue.SimpleQueue()
         self._watchers = 0
+        self._when_free: list[Callable[[], None]] = []
         self._draining = False
         self._held: Speaker | None = None
         self._closed = False
@@ -156,10 +157,13 @@ class Executor:
             self.quick.add(_nothing)  # nobody would take what it says
             self._accept(job)
 
-    def wait_until_free(self) -> None:
-        """Returns when no call is running: a new session must not be told that a busy worker is free."""
+    def when_free(self, then: Callable[[], None]) -> None:
+        """Calls `then` when no call is running: a new session must not be told that a busy worker is free."""
         with self._lock:
-            self._wait_until_quiet(or_closed=True)
+            if not self._closed and self._is_busy():
+                self._when_free.append(then)
+                return
+        then()
 
     def drain(self) -> None:
         """Lets the running calls finish and `run` return. Safe in a signal handler: takes no lock."""
@@ -173,6 +177,9 @@ class Executor:
         if before is not None and before is not lookout:
             before.give_back()
         self.wake()
+
+    def leads(self, lookout: Lookout) -> bool:
+        return self._lookout is lookout
 
     def leave(self, lookout: Lookout) -> None:
         if self._lookout is lookout:
@@ -211,7 +218,9 @@ class Executor:
         with self._lock:
             self._closed = True
             self._decline(list(self._jobs.values()))
-            self._wait_until_quiet(or_closed=False)
+            self._watchers += 1
+            self._quiet.wait_for(lambda: not self._is_busy())
+            self._watchers -= 1
             for _ in range(self._threads):
                 self._for_threads.put(None)
 
@@ -251,11 +260,12 @@ class Executor:
         with self._lock:
             if self._draining and not job.cancelled:
                 self._decline([job])
-            if job.cancelled:
-                self._let_go(job)
-                return False
-            job.claimed = True
-            return True
+            if not job.cancelled:
+                job.claimed = True
+                return True
+            self._let_go(job)
+        self._tell_when_free()
+        return False
 
     def wait(self, job: Job, ready: Callable[[], bool]) -> bool:
         """Returns True when `ready` holds, False when the call is to stop."""
@@ -286,6 +296,16 @@ class Executor:
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
                 job.outbox.drained()
             self._let_go(job)
+        if self._when_free:
+            self._tell_when_free()
+
+    def _tell_when_free(self) -> None:
+        with self._lock:
+            if self._is_busy():
+                return
+            waiting, self._when_free = self._when_free, []
+        for then in waiting:
+            then()
 
     # -- under the lock --------------------------------------------------------------------------------------------
 
@@ -390,10 +410,8 @@ class Executor:
             if job.wake is not None:
                 job.wake()
 
-    def _wait_until_quiet(self, *, or_closed: bool) -> None:
-        self._watchers += 1
-        self._quiet.wait_for(lambda: (or_closed and self._closed) or not any(j.claimed for j in self._jobs.values()))
-        self._watchers -= 1
+    def _is_busy(self) -> bool:
+        return any(job.claimed for job in self._jobs.values())
 
 
 def _already_started(job: Job) -> AlreadyStarted:

@@ -19,6 +19,7 @@ import enum
 import socket
 import struct
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -200,6 +201,8 @@ class Connection:
             self._go_away(failed.code, str(failed))
         except OSError:
             pass
+        except Exception:  # a fault of ours: it ends this connection, and no thread that reads
+            traceback.print_exc()
         self.close()
         for stream in list(self._streams.values()):
             self._lose(stream)
@@ -285,8 +288,7 @@ class Connection:
                 self._send(_window_update(id, stream._taken))
             stream._taken = 0
         if stream._heard_all:
-            stream.reset(Code.STREAM_CLOSED)
-            self._lose(stream)
+            self._break(stream, Code.STREAM_CLOSED)
             return
         if stream.receiver is not None:
             stream.receiver.data(_unpadded(flags, payload) if flags & PADDED else payload)
@@ -299,6 +301,11 @@ class Connection:
             stream.receiver.ended()
         with self._lock:
             self._forget_if_over(stream)
+
+    def _break(self, stream: Stream, code: Code) -> None:
+        with self._lock:
+            self._send(_reset(stream.id, code))
+        self._lose(stream)
 
     def _lose(self, stream: Stream) -> None:
         with self._lock:
@@ -403,8 +410,7 @@ class Connection:
             stream._window += more
             self._pump(stream)
         if stream._window > WINDOW:
-            stream.reset(Code.FLOW_CONTROL_ERROR)
-            self._lose(stream)
+            self._break(stream, Code.FLOW_CONTROL_ERROR)
 
     def _answer(self, frame: bytes) -> None:
         with self._lock:

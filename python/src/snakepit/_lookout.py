@@ -19,6 +19,7 @@ from typing import Protocol
 
 TICK_SECONDS = 0.002  # how long a call may run before the lookout reads: far below any heartbeat, far above short calls
 WAKE_UPS = 64  # taken at once: any number of them asks for one look
+UNREAD_TICKS = 3  # so long short calls may follow one another before somebody reads
 QUIET = 10  # so many ticks nothing ran: then the lookout sleeps until the main thread wakes it
 
 
@@ -37,6 +38,9 @@ class Main(Protocol):
     performed: int
 
     def wake(self) -> None: ...
+    def leads(self, lookout: Lookout) -> bool:
+        """Whether it would read its connection when idle."""
+
     def leave(self, lookout: Lookout) -> None:
         """Its connection is over."""
 
@@ -56,6 +60,8 @@ class Lookout:
         self.armed = True
         self._called: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._now = False
+        # how often the main thread has read, or waited for something to read
+        self._led = 0
         self._polling: poll | None = None
 
     # -- its thread ------------------------------------------------------------------------------------------------
@@ -68,32 +74,36 @@ class Lookout:
                 self._over = True
                 self._main.leave(self)
             elif self._wanted:
-                self._wanted = self._reads = False
+                with self._lease:
+                    self._wanted = self._reads = False
                 self._main.wake()
                 self._sleep()
 
     def _sleep(self) -> None:
         """Returns when it has to read."""
-        quiet, before = 0, -1
+        main = self._main
+        quiet = unread = 0
+        performed, led = -1, self._led
         while not self._over:
             if not self._now:
                 time.sleep(TICK_SECONDS)
-            main = self._main
-            if self._now:
+            unread = 0 if main.idle or self._led != led else unread + 1
+            if self._now or not main.leads(self):
                 self._now = False
-                with self._lease:
+                with self._lease:  # which the main thread gives back soon: it runs something, or was woken
                     self._reads = True
                 return
-            if not main.idle and main.performed == before and self._lease.acquire(blocking=False):
+            is_held_up = not main.idle and (main.performed == performed or unread >= UNREAD_TICKS)
+            if is_held_up and self._lease.acquire(blocking=False):
                 self._reads = True
                 self._lease.release()
                 return
-            before = main.performed
+            performed, led = main.performed, self._led
             quiet = quiet + 1 if main.idle else 0
             if quiet >= QUIET:
                 self.armed = False
                 # the main thread may have begun a call, and seen that it was armed
-                if main.idle and not self._now:
+                if main.idle and not self._now and main.leads(self):
                     self._called.get()
                 self.armed = True
                 quiet = 0
@@ -129,6 +139,7 @@ class Lookout:
     def _take(self, woken: socket, timeout: float | None) -> bool:
         source = self._source
         assert source is not None
+        self._led += 1
         if self._polling is None:
             self._polling = poll()
             self._polling.register(woken, POLLIN)

@@ -11,6 +11,7 @@ broken one is told again what the host has not read.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import queue
 import threading
@@ -237,22 +238,26 @@ class Outbox:
         writer = self._writer
         if writer is None or self._ended:
             return
+        read = self._read  # whoever reads goes on meanwhile
         while self._said or self._begun:
             self._prompt = False
             response = ConnectResponse(batch=self._last() + 1)
             self._write(response.frames.add)
-            self._kept.append(response.SerializeToString())
-        if writer.next > self._last() and self._read > writer.acknowledged:
-            writer.stream.send(_with_read(self._read, b""))
+            if response.frames:
+                self._kept.append(response.SerializeToString())
+        if writer.next > self._last() and read > writer.acknowledged:
+            writer.stream.send(_with_read(read, b""))
         while writer.next <= self._last():
-            writer.stream.send(_with_read(self._read, self._kept[writer.next - self._first]))
+            writer.stream.send(_with_read(read, self._kept[writer.next - self._first]))
             writer.next += 1
-        writer.acknowledged = self._read
+        writer.acknowledged = read
 
     def _write(self, add: Callable[[], WorkerFrame]) -> None:
         """Makes frames of what was said. That a call began is left out when its end is said first."""
-        while self._begun:
-            add().started.id = self._begun.popitem()[0]
+        with contextlib.suppress(KeyError):  # its end was said meanwhile
+            while self._begun:
+                id, _ = self._begun.popitem()
+                add().started.id = id
         said = self._said
         room = RESPONSE_BYTES
         while said and room > 0:
@@ -270,7 +275,7 @@ class Outbox:
 
     def _follow(self) -> None:
         with self._lock:
-            if self._follows or self._ended:
+            if self._follows or self._ended or self._writer is None:
                 return
             self._follows = True
             if self._asked is None:
@@ -295,8 +300,7 @@ class Outbox:
             self._said.append((kind, id, value, 0))
 
     def _tell_begun(self, id: int) -> None:
-        if self._begun and id in self._begun:
-            del self._begun[id]
+        if self._begun and self._begun.pop(id, id) is None:
             self._say(STARTED, id)
 
     def _fail(self, id: int, reason: str, value: Any) -> None:

@@ -15,7 +15,6 @@ Another session takes the place of the one before it.
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
 import socket as sockets
@@ -43,6 +42,7 @@ from snakepit._session import HOLD_SECONDS, Session
 SERVICE = "snakepit.v1.WorkerService"
 CONNECTIONS = 32  # each has a thread; a host has one, and others ask for health or a call
 BACKLOG = 32  # that wait to be accepted
+ACCEPT_AGAIN_SECONDS = 0.05  # a failure that lasts costs no processor
 SOCKET_PATH_BYTES = 107  # what sun_path holds on Linux
 BESIDE_PAYLOAD = 8 * 1024 * 1024  # a batch is 4 MiB or one larger frame: its payload, and what stands around that
 HELLO_BYTES = 64 * 1024  # of what somebody says who has not shown the token
@@ -128,12 +128,16 @@ class Server:
             while not self._stopping:
                 for key, _ in selector.select():
                     if key.fileobj is listener:
-                        with contextlib.suppress(OSError):  # it is gone already, or there is no file descriptor left
-                            self._serve(listener.accept()[0])
+                        self._accept(listener)
                     elif b"d" in self._signalled.recv(16):
                         self._health.drain()
 
-    def _serve(self, peer: sockets.socket) -> None:
+    def _accept(self, listener: sockets.socket) -> None:
+        try:
+            peer, _ = listener.accept()
+        except OSError:  # it is gone already, or there is no file descriptor left: that it may be asked again at once
+            time.sleep(ACCEPT_AGAIN_SECONDS)
+            return
         if len(self._connections) >= CONNECTIONS:
             peer.close()
             return
@@ -145,19 +149,24 @@ class Server:
         ).start()
 
     def _watch(self, lookout: Lookout, connection: Connection, peer: sockets.socket) -> None:
-        with peer:
-            connection.start()
-            lookout.watch(connection)
-        self._connections.discard(connection)
+        try:
+            with peer:
+                connection.start()
+                lookout.watch(connection)
+        finally:
+            self._connections.discard(connection)
 
     # -- one stream ------------------------------------------------------------------------------------------------
 
     def hear(self, stream: Connect, request: _wire.ConnectRequest) -> None:
         """The next message of a stream; raises BrokenRule or NeverSaid, after which it has to end."""
-        if stream.session is None:
-            self._open(stream, request)
-        else:
+        if stream.session is not None:
             self._take(stream, stream.session, request)
+        elif stream.opened:
+            raise BrokenRule("expected nothing more before the Welcome")
+        else:
+            stream.opened = True
+            self._open(stream, request)
 
     def end(self, stream: Connect, because: str) -> None:
         """The stream is over, cut or by its end; without `because` nobody is to blame."""
@@ -197,6 +206,8 @@ class Server:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
             received = "another one" if hello.token else "none"
             return _wire.Refused(field="token", expected="the token this worker was started with", received=received)
+        if hello.segments and not (os.path.isabs(hello.segments) and hello.segments.isprintable()):
+            return _wire.Refused(field="segments", expected="an absolute path", received=repr(hello.segments))
         if hello.session == 0:
             return _wire.Refused(field="session", expected="a random number", received="0")
         return None
@@ -211,12 +222,18 @@ class Server:
             before, self._session = self._session, session
         if before is not None:
             self._abandon(before, "another session has taken the place of this one")
-        self._executor.wait_until_free()
+        self._executor.when_free(partial(self._welcome, stream, session, rehearse=hello.rehearse))
+
+    def _welcome(self, stream: Connect, session: Session, *, rehearse: bool) -> None:
         with self._lock:
-            if self._session is not session:
-                raise BrokenRule("another session has taken the place of this one")
-            self._join(stream, session, 0)
-        if hello.rehearse:
+            replaced = self._session is not session
+            if not replaced:
+                self._join(stream, session, 0)
+        if replaced:
+            self.end(stream, "another session has taken the place of this one")
+        elif stream.over:  # meanwhile, when nobody could be told
+            self.end(stream, "")
+        elif rehearse:
             self._executor.rehearse()
 
     def _resume(self, stream: Connect, hello: _wire.Hello, read: int) -> _wire.Refused | None:
@@ -372,21 +389,23 @@ class Connect:
 
     def __init__(self, server: Server, call: Call) -> None:
         self.session: Session | None = None
+        self.opened = False
+        """Its Hello was heard."""
+        self.over = False
         self._server = server
         self._call = call
         self.lookout = call.lookout
         self._most = call.limit
-        self._over = False
         call.limit = HELLO_BYTES
 
     def message(self, message: bytes) -> None:
-        if self._over:
+        if self.over:
             return
         try:
             self._server.hear(self, _wire.ConnectRequest.FromString(message))
             self._call.limit = self._most
         except DecodeError:
-            self._over = True
+            self.over = True
             self._server.end(self, "")
             self._call.finish(Status.INTERNAL, "expected a ConnectRequest; what came is none")
         except (BrokenRule, NeverSaid, BadSegment) as broken:
@@ -396,7 +415,7 @@ class Connect:
         self._server.end(self, "")
 
     def lost(self) -> None:
-        self._over = True
+        self.over = True
         self._server.end(self, "")
 
     def say(self, response: _wire.ConnectResponse) -> None:
@@ -410,6 +429,6 @@ class Connect:
 
     def finish(self, because: str) -> None:
         """Ends the stream; with a reason, the worker has ended it."""
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self._call.finish(Status.ABORTED if because else Status.OK, because)

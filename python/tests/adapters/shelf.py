@@ -23,6 +23,11 @@ def add(a: int, b: int = 1) -> int:
 
 
 @tool
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@tool
 def echo(value: object) -> object:
     return value
 
