@@ -37,8 +37,7 @@ class Peer:
         self.socket, served = socket.socketpair()
         self.socket.settimeout(PATIENCE)
         self.gone: list[Call] = []
-        silent = partial(OneRequest, lambda *_: None, gone=self.gone.append)
-        methods = {"/t/echo": echo, "/t/many": many, "/t/silent": silent}
+        methods = {"/t/echo": echo, "/t/many": many, "/t/silent": self._silent}
         accept = partial(Services(methods, limit).accept, Lookout(Executor()))
         self.connection = Connection(served, accept)
         self.thread = threading.Thread(target=self._run, args=(served,), daemon=True)
@@ -52,6 +51,9 @@ class Peer:
             self.connection.start()
             while self.connection.take():
                 pass
+
+    def _silent(self, call: Call) -> OneRequest:
+        return OneRequest(lambda *_: None, call, self.gone.append)
 
     def say(self, data: bytes) -> None:
         self.socket.sendall(data)
