@@ -252,6 +252,14 @@ def test_another_session_removes_the_segments_of_the_one_before(
     second.stream.close()
 
 
+def test_the_last_results_of_a_worker_are_there_when_it_is_gone(host: Host, worker: WorkerProcess) -> None:
+    host.call(1, "echo", 1, value=b"x" * 100_000)
+    host.stream.await_frame("done", 1)
+    worker.terminate()
+    assert worker.exit_code() == 0
+    assert host.result(1) == b"x" * 100_000
+
+
 @pytest.mark.parametrize(
     ("hostile", "says"),
     [
