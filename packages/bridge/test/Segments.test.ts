@@ -99,6 +99,29 @@ describe("segments", () => {
       assert.deepStrictEqual(readdirSync(segments.folder), [])
       segments.close()
     }))
+
+  it("are not used when what is mapped cannot be looked into: nothing of the attempt is left", () =>
+    inFolder((folder) => {
+      let unmapped = 0
+      const unseen: SharedMemory = {
+        allocate: () => {},
+        map: (_, byteLength) => ({
+          byteLength,
+          view: () => {
+            throw new RangeError("Array buffer allocation failed")
+          },
+          unmap: () => unmapped++
+        })
+      }
+      const segments = of(folder, 8 * mib, unseen)
+      const open = readdirSync("/proc/self/fd").length
+      const payload = Buffer.alloc(mib)
+      assert.strictEqual(segments.place(payload), payload)
+      assert.strictEqual(unmapped, 1)
+      assert.strictEqual(readdirSync("/proc/self/fd").length, open)
+      assert.deepStrictEqual(readdirSync(segments.folder), [])
+      segments.close()
+    }))
 })
 
 describe.runIf(sharedMemory() !== undefined)("segments of the worker that are mapped", () => {
