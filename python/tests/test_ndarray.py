@@ -87,6 +87,21 @@ def test_large_bytes_of_each_kind_are_not_copied(tail: bytes, kind: int) -> None
     assert msgspec.msgpack.decode(whole(payload)) == {"small": 1, "large": large}
 
 
+@pytest.mark.parametrize("view", [memoryview(bytes(range(256)) * 1024)[::2], np.asfortranarray(np.eye(300)).data])
+def test_a_large_view_whose_elements_lie_apart_is_copied(view: memoryview) -> None:
+    assert view.nbytes >= SHARED_BYTES
+    for value in (view, [view]):
+        payload = echo.payload.encode(value)
+        assert isinstance(payload, Pieces)
+        assert msgspec.msgpack.decode(whole(payload)) in (view.tobytes(), [view.tobytes()])
+
+
+@pytest.mark.parametrize("size", [10, 2 * SHARED_BYTES])
+def test_a_view_that_msgspec_does_not_take_says_what_to_return(size: int) -> None:
+    with pytest.raises(TypeError, match=r"tool 'echo' returned .*a memoryview in it .* return its `\.tobytes\(\)`"):
+        echo.payload.encode({"deep": [memoryview(bytes(size))[::2]]})
+
+
 @pytest.mark.parametrize(
     ("array", "says"),
     [

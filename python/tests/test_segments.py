@@ -16,11 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakepit import _wire, tool
-from snakepit._pieces import Pieces
+from snakepit._inputs import Feed
+from snakepit._job import Job
+from snakepit._outbox import Outbox
+from snakepit._pieces import Pieces, whole
 from snakepit._segments import BadSegment, Received, Written, capacity_of
 from worker_host import Stream, WorkerProcess
 
 MIB = 1 << 20
+ROWS = np.arange(100_000.0)
+
+
+@tool
+def nothing() -> None: ...
 
 
 @given(st.integers(1, 1 << 34))
@@ -82,6 +90,28 @@ def test_an_array_that_a_tool_keeps_keeps_its_segment(leases: Leases) -> None:
     assert part.sum() == sum(range(10, 20))
     del part
     leases.received.collect()
+    assert leases.free == [1]
+
+
+def test_inputs_that_nobody_took_are_given_back_when_the_call_is_over(leases: Leases) -> None:
+    leases.write(1, b"one")
+    job = Job(
+        id=1,
+        tool=nothing,
+        arguments=b"",
+        deadline=None,
+        credit=0,
+        skip=0,
+        max_payload=MIB,
+        outbox=Outbox(),
+        received=leases.received,
+    )
+    job.feed = Feed()
+    assert job.feed.room(MIB) > 0
+    job.feed.give(leases.received.view(1, 3), MIB)
+    leases.received.collect()
+    assert not leases.free
+    job.release()
     assert leases.free == [1]
 
 
@@ -172,6 +202,15 @@ class Host:
         (self.folder / f"h{segment}").write_bytes(payload)
         self.send_shared(id, tool, segment, len(payload) if length is None else length)
 
+    def call_with(self, id: int, tool: str, segment: int, **arguments: object) -> None:
+        """As `call`, with arrays that look into the segment."""
+        encoded = whole(nothing.payload.encode(arguments))
+        (self.folder / f"h{segment}").write_bytes(encoded)
+        self.send_shared(id, tool, segment, len(encoded))
+
+    def await_freed(self, *segments: int) -> None:
+        self.stream.until(lambda: self.freed() == [*segments])
+
     def send_shared(self, id: int, tool: str, segment: int, length: int) -> None:
         place = _wire.Shared(segment=segment, length=length)
         self.stream.send(_wire.HostFrame(call=_wire.Call(id=id, tool=self.stream.tools[tool], shared=place)))
@@ -215,6 +254,36 @@ def test_what_finds_no_room_travels_in_its_frame(host: Host) -> None:
     assert host.stream.await_frame("done", 9).done.shared.segment == 2
 
 
+def test_an_idle_worker_keeps_no_segment_of_a_call_that_is_over(host: Host) -> None:
+    host.stream.call(1, "arrays")  # imports numpy
+    host.stream.await_frame("done", 1)
+    host.call_with(2, "echo", 1, value=ROWS)
+    host.await_freed(1)
+    assert host.stream.await_frame("done", 2).done.shared.length > ROWS.nbytes
+    host.call_with(3, "add", 2, a=ROWS)
+    host.await_freed(1, 2)
+    assert host.stream.await_frame("failed", 3).failed.WhichOneof("reason") == "invalid"
+    host.call_with(2, "echo", 1, value=ROWS)  # that has run
+    host.await_freed(1, 2, 1)
+    assert "AlreadyStarted" in host.stream.await_frame("failed", 2).failed.exception.type
+
+
+def test_a_call_that_never_runs_gives_its_segment_back(host: Host) -> None:
+    gate = host.folder / "go"
+    host.stream.call(1, "wait_until", path=str(gate))
+    host.stream.await_frame("started", 1)
+    host.call_with(2, "echo", 1, value=ROWS)
+    host.stream.cancel(2)
+    host.await_freed(1)
+    host.call_with(3, "echo", 1, value=ROWS)
+    host.stream.drain()
+    host.await_freed(1, 1)
+    host.call_with(4, "echo", 1, value=ROWS)
+    host.await_freed(1, 1, 1)
+    assert [frame.failed.id for frame in host.stream.of("failed")] == [2, 3, 4]
+    gate.touch()
+
+
 def test_small_results_travel_in_their_frames(host: Host) -> None:
     host.call(1, "echo", 1, value=b"small")
     assert host.stream.result(1) == b"small"
@@ -250,6 +319,14 @@ def test_another_session_removes_the_segments_of_the_one_before(
     second.call(2, "echo", 1, value=b"x" * 100_000)
     assert second.result(2) == b"x" * 100_000
     second.stream.close()
+
+
+def test_the_last_results_of_a_worker_are_there_when_it_is_gone(host: Host, worker: WorkerProcess) -> None:
+    host.call(1, "echo", 1, value=b"x" * 100_000)
+    host.stream.await_frame("done", 1)
+    worker.terminate()
+    assert worker.exit_code() == 0
+    assert host.result(1) == b"x" * 100_000
 
 
 @pytest.mark.parametrize(

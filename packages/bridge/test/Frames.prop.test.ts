@@ -246,4 +246,17 @@ describe("frames", () => {
     },
     { arbitrary: { runs: 200 } } // 5,000 messages; the session is given 10,000 more
   )
+
+  it("of a newer worker, which say more than is known here, have each payload fetched once", () => {
+    const frames = [1, 2].map((id) => ({ frame: frameOf({ _tag: "doneShared", id, segment: id, length: 70_000, micros: 3 }) }))
+    const [first, second] = frames.map((frame) => toBinary(ConnectResponseSchema, create(ConnectResponseSchema, { frames: [frame] })))
+    const more = Buffer.from([15 << 3, 1]) // field 15
+    const fetched: Array<number> = []
+    const read = Frames.decode(Buffer.concat([first!, more, second!]), (segment, length) => {
+      fetched.push(segment)
+      return fetch(segment, length)
+    })
+    assert.deepStrictEqual(fetched, [1, 2])
+    assert.deepStrictEqual(plain(read), plain(reference(Buffer.concat([first!, second!]))))
+  })
 })

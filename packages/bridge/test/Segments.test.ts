@@ -99,6 +99,29 @@ describe("segments", () => {
       assert.deepStrictEqual(readdirSync(segments.folder), [])
       segments.close()
     }))
+
+  it("are not used when what is mapped cannot be looked into: nothing of the attempt is left", () =>
+    inFolder((folder) => {
+      let unmapped = 0
+      const unseen: SharedMemory = {
+        allocate: () => {},
+        map: (_, byteLength) => ({
+          byteLength,
+          view: () => {
+            throw new RangeError("Array buffer allocation failed")
+          },
+          unmap: () => unmapped++
+        })
+      }
+      const segments = of(folder, 8 * mib, unseen)
+      const open = readdirSync("/proc/self/fd").length
+      const payload = Buffer.alloc(mib)
+      assert.strictEqual(segments.place(payload), payload)
+      assert.strictEqual(unmapped, 1)
+      assert.strictEqual(readdirSync("/proc/self/fd").length, open)
+      assert.deepStrictEqual(readdirSync(segments.folder), [])
+      segments.close()
+    }))
 })
 
 describe.runIf(sharedMemory() !== undefined)("segments of the worker that are mapped", () => {
@@ -112,8 +135,8 @@ describe.runIf(sharedMemory() !== undefined)("segments of the worker that are ma
       const { free, segments } = reading(folder)
       writeFileSync(join(folder, "w1"), Buffer.alloc(2 * mib, 1))
       let held: Uint8Array | undefined = (() => {
-        const { done, payload } = segments.read(1, 2 * mib)
-        done()
+        const payload = segments.read(1, 2 * mib)
+        segments.taken()
         return new Uint8Array(payload.buffer, 100, 50).subarray(10)
       })()
       await new Promise((resolve) => setTimeout(resolve, 1))
@@ -135,8 +158,8 @@ describe.runIf(sharedMemory() !== undefined)("segments of the worker that are ma
     inFolder((folder) => {
       const { free, segments } = reading(folder, 4 * mib)
       const read = (segment: number, length: number) => {
-        const { done, payload } = segments.read(segment, length)
-        done()
+        const payload = segments.read(segment, length)
+        segments.taken()
         return payload
       }
       for (const segment of [1, 2, 3]) writeFileSync(join(folder, `w${segment}`), Buffer.alloc(2 * mib, segment))
@@ -149,11 +172,28 @@ describe.runIf(sharedMemory() !== undefined)("segments of the worker that are ma
       assert.deepStrictEqual([lent, ...copied].map((bytes) => bytes[999]), [1, 2, 3])
     }))
 
+  it("that one message names are each named once, and in use until it is taken, though their files are gone meanwhile", () =>
+    inFolder((folder) => {
+      const { segments } = reading(folder)
+      for (const segment of [1, 2, 3]) writeFileSync(join(folder, `w${segment}`), Buffer.alloc(2 * mib, segment))
+      const first = segments.read(1, 2 * mib)
+      rmSync(join(folder, "w1"))
+      const second = segments.read(2, 2 * mib) // looks for segments whose files are gone
+      assert.deepStrictEqual([first[5], second[5]], [1, 2])
+      assert.throws(() => segments.read(1, 10), "it is named twice in one message")
+      segments.taken()
+      assert.strictEqual(segments.read(3, 10)[5], 3)
+      assert.strictEqual(first[2 * mib - 1], 1)
+      segments.close()
+    }))
+
   it("that were not taken are as they were", () =>
     inFolder((folder) => {
       const { free, segments } = reading(folder)
       writeFileSync(join(folder, "w1"), Buffer.alloc(2 * mib, 1))
       segments.read(1, 2 * mib)
+      segments.thrownAway()
+      segments.taken()
       segments.read(1, 2 * mib)
       assert.deepStrictEqual(free, [])
       segments.close()
@@ -163,7 +203,7 @@ describe.runIf(sharedMemory() !== undefined)("segments of the worker that are ma
     inFolder((folder) => {
       const { segments } = reading(folder)
       writeFileSync(join(folder, "w1"), Buffer.alloc(2 * mib, 1))
-      const { buffer } = segments.read(1, 2 * mib).payload
+      const { buffer } = segments.read(1, 2 * mib)
       assert.throws(() => structuredClone(buffer, { transfer: [buffer as ArrayBuffer] }))
       assert.strictEqual(new Uint8Array(structuredClone(buffer))[0], 1)
       segments.close()

@@ -96,8 +96,10 @@ class Executor:
         with self._lock:
             for job in jobs:
                 if self._closed or self._draining or job.outbox is self._held:
+                    job.release()
                     job.outbox.declined(job.id)
                 elif job.id in self._jobs or job.id in self._ended or job.id in self._ended_before:
+                    job.release()
                     job.outbox.raised(job.id, _already_started(job))
                 else:
                     self._accept(job)
@@ -291,8 +293,7 @@ class Executor:
                 self._ended, self._ended_before = set(), self._ended
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
-            if job.received is not None:
-                job.received.collect()
+            job.release()
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
                 job.outbox.drained()
             self._let_go(job)
@@ -402,6 +403,7 @@ class Executor:
 
     def _drop(self, job: Job) -> None:
         job.cancelled = True
+        job.release()
         del self._jobs[job.id]
 
     def _end_feed(self, job: Job, failure: str) -> None:

@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health` of a worker: SERVING, and NOT_SERVING from the moment it drains."""
+"""`grpc.health.v1.Health` of a worker: SERVING, and NOT_SERVING from SIGTERM on."""
 
 from __future__ import annotations
 

@@ -86,6 +86,13 @@ class Job:
         self.received = received
         """Where payloads of its host lie that did not come in frames."""
 
+    def release(self) -> None:
+        """Nothing of what came with it is needed any more."""
+        self.arguments = b""
+        self.feed = None
+        if self.received is not None:
+            self.received.collect()
+
     @property
     def stopping(self) -> bool:
         """Whether it is to stop: it was cancelled, or its time is up."""

@@ -86,6 +86,7 @@ class Loop:
                         job.stop = partial(task.get_loop().call_soon_threadsafe, task.cancel)
 
     async def _perform(self, job: Job, tool: Tool[..., Any]) -> None:
+        arguments: dict[str, Any] | None
         outcome: Outcome
         late: asyncio.TimerHandle | None = None
         try:
@@ -112,6 +113,7 @@ class Loop:
         finally:
             if late is not None:
                 late.cancel()
+            arguments, outcome = None, b""  # they may look into segments, which are free now
             self._ledger.finish(job)
             self._push_soon(job)
 

@@ -130,7 +130,7 @@ class Payload:
                 if any(member.__class__ not in SMALL and _is_large(member) for member in members):
                     return Pieces(self._container(result))
             return self._encoder.encode(result)
-        except (OverflowError, RecursionError, UnicodeEncodeError) as problem:
+        except (OverflowError, RecursionError, UnicodeEncodeError, BufferError) as problem:
             raise TypeError(
                 f"tool {self._tool!r} returned what MessagePack cannot carry: {_reason(problem)}; "
                 f"convert it to one of: {CARRIED}"
@@ -152,7 +152,9 @@ class Payload:
             return [self._encoder.encode(value)]
         if _ndarray.is_array(value):
             return [*self._carried(_ndarray.write, value, at)]
-        elements = memoryview(value).cast("B") if isinstance(value, memoryview) else value
+        elements = value
+        if isinstance(value, memoryview):
+            elements = value.cast("B") if value.c_contiguous else value.tobytes()
         return [struct.pack(">BI", BIN32, len(elements)), elements]
 
     def _input(self, names: list[str], hints: dict[str, Any], *, asynchronous: bool) -> str | None:
@@ -253,6 +255,8 @@ def _reason(problem: Exception) -> str:
             return "it is nested too deeply, or contains itself"
         case UnicodeError():
             return f"a text in it is no Unicode, as with half of a surrogate pair ({problem.reason})"  # type: ignore[attr-defined]
+        case BufferError():
+            return "the elements of a memoryview in it do not lie one after the other; return its `.tobytes()`"
         case OverflowError():
             return "an int in it has more than 64 bits; return that as text, or as float"
         case _:

@@ -54,6 +54,7 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
     """Runs a call of a plain tool, from its claim to its end."""
     if not job.claimed and not ledger.claim(job):
         return
+    arguments: dict[str, Any] | None
     outcome: Outcome
     outbox = job.outbox
     try:
@@ -87,6 +88,7 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         conclude(job, tool, raised)
     finally:
         running.set(None)
+        arguments, outcome = None, b""  # they may look into segments, which are free now
         ledger.finish(job)
 
 

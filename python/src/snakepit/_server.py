@@ -222,6 +222,7 @@ class Server:
             before, self._session = self._session, session
         if before is not None:
             self._abandon(before, "another session has taken the place of this one")
+            _remove(before)
         self._executor.when_free(partial(self._welcome, stream, session, rehearse=hello.rehearse))
 
     def _welcome(self, stream: Connect, session: Session, *, rehearse: bool) -> None:
@@ -273,6 +274,7 @@ class Server:
                 return  # a stream was quicker
             self._session = None
         self._abandon(session, "")
+        _remove(session)
 
     def _abandon(self, session: Session, because: str) -> None:
         with session.lock:
@@ -283,8 +285,6 @@ class Server:
         if stream is not None:
             stream.finish(because)
         self._executor.abandon(session.outbox)
-        if session.written is not None:
-            session.written.close()
 
     # -- its other requests ----------------------------------------------------------------------------------------
 
@@ -375,6 +375,12 @@ def _payload(session: Session, message: _wire.Call | _wire.Input) -> bytes | mem
         raise BrokenRule("a payload is said to be in a segment, and Hello named no folder of segments")
     session.received.collect()
     return session.received.view(message.shared.segment, message.shared.length)
+
+
+def _remove(session: Session) -> None:
+    """What a session that is over has written; not at the end of the worker, whose last results are yet to be read."""
+    if session.written is not None:
+        session.written.close()
 
 
 def _free(session: Session, free: _wire.Free) -> None:

@@ -276,7 +276,7 @@ export const decode = (message: Buffer, fetch: Fetch = nowhere): Response => {
         frames.push(reader.frame())
         break
       default: // of a newer worker
-        return general(message, fetch)
+        return general(message, fetch, frames)
     }
   }
   return { read, batch, frames }
@@ -362,9 +362,10 @@ class Reader {
   }
 }
 
-const general = (message: Buffer, fetch: Fetch): Response => {
+/** `known` are its first frames: nothing is fetched twice. */
+const general = (message: Buffer, fetch: Fetch, known: ReadonlyArray<Heard>): Response => {
   const { batch, frames, read } = parsed(() => fromBinary(ConnectResponseSchema, message))
-  return { read: exact(read), batch: exact(batch), frames: frames.map(({ frame }) => heard(frame, fetch)) }
+  return { read: exact(read), batch: exact(batch), frames: frames.map(({ frame }, at) => known[at] ?? heard(frame, fetch)) }
 }
 
 const exact = (value: bigint): number => {

@@ -45,6 +45,8 @@ const lent = new FinalizationRegistry<() => void>((giveBack) => giveBack())
 export class ReadSegments {
   private readonly options: Options
   private readonly segments = new Map<number, Segment>()
+  /** Those that the message in hand names, with what becomes of them when it is taken. */
+  private readonly named = new Map<number, () => void>()
   private lentBytes = 0
   private closed = false
 
@@ -52,21 +54,38 @@ export class ReadSegments {
     this.options = options
   }
 
-  /** The first bytes of a segment. The caller says `done` when the message that named it was taken whole. Throws {@link NoSegment}. */
-  read(number: number, length: number): { readonly payload: Uint8Array; readonly done: () => void } {
+  /** The first bytes of a segment, which the message in hand names. Throws {@link NoSegment}. */
+  read(number: number, length: number): Uint8Array {
     const { folder, free, limit, memory } = this.options
-    const copied = { done: () => free(number) }
-    if (memory === undefined) return { payload: readFile(join(folder, `w${number}`), length), ...copied }
+    if (this.named.has(number)) throw new NoSegment("it is named twice in one message")
+    if (memory === undefined) {
+      const payload = readFile(join(folder, `w${number}`), length)
+      this.named.set(number, () => free(number))
+      return payload
+    }
     const segment = this.segments.get(number) ?? this.map(number, length, memory)
     if (segment.lent) throw new NoSegment("it holds a payload that is still in use")
     if (length > segment.mapped.byteLength) throw new NoSegment(`there are ${segment.mapped.byteLength} bytes, and it says ${length}`)
     if (length < lentFrom || this.lentBytes + segment.mapped.byteLength > lentShare * limit) {
       const payload = Buffer.allocUnsafeSlow(length)
       payload.set(segment.bytes.subarray(0, length))
-      return { payload, ...copied }
+      this.named.set(number, () => free(number))
+      return payload
     }
     const memoryOf = segment.mapped.view(length)
-    return { payload: Buffer.from(memoryOf), done: () => this.lend(number, segment, memoryOf) }
+    this.named.set(number, () => this.lend(number, segment, memoryOf))
+    return Buffer.from(memoryOf)
+  }
+
+  /** The message in hand was taken whole: its segments are lent, or free. */
+  taken(): void {
+    for (const taken of this.named.values()) taken()
+    this.named.clear()
+  }
+
+  /** The message in hand, if there is one, was thrown away: its segments are as they were. */
+  thrownAway(): void {
+    this.named.clear()
   }
 
   /** Memory that is not lent is given back now, and the rest when it comes back. */
@@ -91,7 +110,7 @@ export class ReadSegments {
   private map(number: number, length: number, memory: SharedMemory): Segment {
     const { folder } = this.options
     for (const [known, { lent, mapped }] of this.segments) {
-      if (lent || existsSync(join(folder, `w${known}`))) continue
+      if (lent || this.named.has(known) || existsSync(join(folder, `w${known}`))) continue
       mapped.unmap() // the worker has made room
       this.segments.delete(known)
     }

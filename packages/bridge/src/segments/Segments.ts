@@ -52,7 +52,6 @@ export class Segments {
   private readonly maxPayload: number
   private readonly written: WrittenSegments
   private readonly others: ReadSegments
-  private done: Array<() => void> = []
 
   constructor({ folder, free, limit, maxPayload, memory }: Options) {
     this.folder = made(folder)
@@ -76,14 +75,13 @@ export class Segments {
 
   /** Decodes a message of the worker, with what it has put into segments. Throws {@link Frames.Malformed}; all is as before then. */
   decode(message: Buffer): Frames.Response {
-    this.done = []
+    this.others.thrownAway()
     return Frames.decode(message, this.fetch)
   }
 
   /** The message that was decoded last was taken. */
   taken(): void {
-    for (const done of this.done) done()
-    this.done = []
+    this.others.taken()
   }
 
   /** Nothing is written or read any more, and nothing of it is left but what callers look into. */
@@ -98,9 +96,7 @@ export class Segments {
     if (this.folder === "") throw bad("there is no folder of segments")
     if (length > this.maxPayload) throw bad(`it has ${length} bytes, and maxPayload allows ${this.maxPayload}`)
     try {
-      const { done, payload } = this.others.read(number, length)
-      this.done.push(done)
-      return payload
+      return this.others.read(number, length)
     } catch (cause) {
       throw cause instanceof NoSegment ? bad(cause.message) : cause
     }

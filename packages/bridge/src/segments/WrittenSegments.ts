@@ -93,15 +93,18 @@ export class WrittenSegments {
     const number = ++this.last
     const path = join(this.folder, `h${number}`)
     const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
+    let open = false
     try {
       const segment = { number, capacity, free: false, ...this.access(file, capacity) }
+      open = this.memory === undefined // a mapping needs its file no more
       this.segments.set(number, segment)
       this.total += capacity
       return segment
     } catch (cause) {
-      closeSync(file)
       rmSync(path, { force: true })
       throw cause
+    } finally {
+      if (!open) closeSync(file)
     }
   }
 
@@ -110,9 +113,13 @@ export class WrittenSegments {
     if (memory === undefined) return { write: (part, at) => writeAll(file, part, at), close: () => closeSync(file) }
     memory.allocate(file, capacity)
     const mapped = memory.map(file, capacity)
-    closeSync(file)
-    const bytes = new Uint8Array(mapped.view(capacity))
-    return { write: (part, at) => bytes.set(part, at), close: mapped.unmap }
+    try {
+      const bytes = new Uint8Array(mapped.view(capacity))
+      return { write: (part, at) => bytes.set(part, at), close: mapped.unmap }
+    } catch (cause) {
+      mapped.unmap()
+      throw cause
+    }
   }
 
   private drop({ capacity, close, number }: Segment): void {
