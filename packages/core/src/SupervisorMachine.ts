@@ -444,7 +444,7 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
     incident,
     decidedAt: now,
     origin: child,
-    from: firstVictim(before, child),
+    from: firstVictim(state, before, child),
     ask: immediate ? 0 : ++state.lastAsk,
     stage: "stopping",
     due: immediate ? now : undefined,
@@ -482,11 +482,11 @@ const victimsOf = (state: SupervisorState, recovery: Recovery): ReadonlyArray<st
   return victims
 }
 
-/** Where a recovery begins that replaces another: victims that are up again already are touched no more. */
-const firstVictim = (before: Recovery | undefined, child: ChildState): ChildState => {
+/** Where a recovery begins that replaces another: victims that are up again already are touched no more, and one that was deleted is none. */
+const firstVictim = (state: SupervisorState, before: Recovery | undefined, child: ChildState): ChildState => {
   if (before === undefined) return child
   const first = before.stage === "starting" ? before.cursor ?? child : before.from
-  return first.position < child.position ? first : child
+  return state.children.get(first.id) === first && first.position < child.position ? first : child
 }
 
 const delayKnown = (step: Step, ask: number, delayMillis: number): void => {

@@ -96,4 +96,20 @@ describe("a supervisor that is changed again and again, with generated harm", ()
     },
     { arbitrary: { runs: 1500, size: 40 } }
   )
+
+  it("restarts a child whose group was to be restarted from one that was deleted meanwhile", () => {
+    const facts = { restart: "permanent", shutdown: "brutal" } as const
+    const supervisor = (...ids: ReadonlyArray<"a" | "b" | "d">) =>
+      supervisorOf({ strategy: "rest_for_one", children: ids.map((id) => ({ id, ...facts })) })
+    const timeline = Simulation.simulate(supervisor("b", "a"), [
+      Line.FailChild({ path: path("a") }),
+      Line.TerminateChild({ path: path("a") }),
+      Line.DeleteChild({ path: path("a") }),
+      Line.Change({ path: "app", next: supervisor("a", "d") }), // b stands behind them now
+      Line.Exit({ path: path("b"), how: "normal" }),
+      Line.Wait({ millis: 100 })
+    ])
+    const b = timeline.tree!.children.find((child) => child.path === path("b"))
+    assert.strictEqual(b?.status, "running")
+  })
 })
