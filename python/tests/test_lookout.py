@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -137,17 +138,24 @@ def test_the_main_thread_reads_while_it_is_idle_and_the_lookout_before_and_after
     assert source.until_taken(taken + 2) == "lookout"
 
 
-def test_the_lookout_reads_while_the_main_thread_runs_one_thing(main: Main, source: Source) -> None:
-    taken = led(main, source)
+def occupied(main: Main, first: Callable[[], None] = lambda: None) -> threading.Event:
+    """The main thread runs one thing, which begins with `first`, until this is set."""
     over, begun = threading.Event(), threading.Event()
 
     def job() -> None:
         main.performed += 1
+        first()
         begun.set()
         over.wait(PATIENCE)
 
     main.run(job)
     assert begun.wait(PATIENCE)
+    return over
+
+
+def test_the_lookout_reads_while_the_main_thread_runs_one_thing(main: Main, source: Source) -> None:
+    taken = led(main, source)
+    over = occupied(main)
     for _ in range(5):
         source.peer.send(b"x")
         taken += 1
@@ -174,19 +182,20 @@ def test_the_lookout_reads_while_short_calls_follow_one_another(main: Main, sour
 
 def test_the_lookout_reads_at_once_when_a_call_waits(main: Main, source: Source) -> None:
     taken = led(main, source)
-    over, begun = threading.Event(), threading.Event()
-
-    def job() -> None:
-        main.performed += 1
-        main.lookout.look()
-        begun.set()
-        over.wait(PATIENCE)
-
-    main.run(job)
-    assert begun.wait(PATIENCE)
+    over = occupied(main, main.lookout.look)
     source.peer.send(b"x")
     assert source.until_taken(taken + 1) == "lookout"
     over.set()
+
+
+def test_a_lookout_that_was_called_a_thousand_times_sleeps_all_the_same(main: Main, source: Source) -> None:
+    led(main, source)
+    for _ in range(1000):
+        main.lookout.arm()
+    until = time.monotonic() + PATIENCE
+    while main.lookout.armed:
+        assert time.monotonic() < until, "each call costs it another while of looking"
+    assert main.lookout._called.empty()
 
 
 def test_a_connection_may_end_while_the_main_thread_reads(main: Main, source: Source) -> None:

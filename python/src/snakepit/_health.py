@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from snakepit._grpc import Call, OneRequest, Status
@@ -16,7 +17,7 @@ SERVICE = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"  # HealthCheckResponse, field 1
 
 
-def _request_class() -> type:
+def _request_class() -> type[Message]:
     """HealthCheckRequest: its one field is the name of a service."""
     file = FileDescriptorProto(name="health.proto", package="grpc.health.v1", syntax="proto3")
     service = file.message_type.add(name="HealthCheckRequest").field.add(name="service", number=1)
@@ -34,7 +35,7 @@ class Health:
         self._lock = threading.Lock()
         self._draining = False
         self._watching: set[Call] = set()
-        self._request: type | None = None
+        self._request: Any = None
         self.methods = {
             f"/{SERVICE}/Check": partial(OneRequest, self.check),
             f"/{SERVICE}/Watch": partial(OneRequest, self.watch, gone=self.forget),
@@ -71,6 +72,6 @@ class Health:
         if self._request is None:
             self._request = _request_class()  # when somebody asks: most workers are never asked
         try:
-            return self._request.FromString(request).service in self._services  # type: ignore[attr-defined]
+            return self._request.FromString(request).service in self._services
         except DecodeError:
             return False

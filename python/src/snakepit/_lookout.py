@@ -101,6 +101,8 @@ class Lookout:
             performed, led = main.performed, self._led
             quiet = quiet + 1 if main.idle else 0
             if quiet >= QUIET:
+                while not self._called.empty():  # by those who called it while it was awake
+                    self._called.get()
                 self.armed = False
                 # the main thread may have begun a call, and seen that it was armed
                 if main.idle and not self._now and main.leads(self):
