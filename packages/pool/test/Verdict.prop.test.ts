@@ -6,8 +6,10 @@ import type { Evidence } from "../src/WorkerRuntime.ts"
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const interval = 1000
 const timeout = 500
-/** How much CPU of each 100 ms the thread that works uses; 5 is where work begins. */
-const share = Schema.Literals([0, 0, 0, 0, 0, 4, 5, 100, 400])
+/** How much CPU of each 100 ms the thread that works uses; where work begins is between 5 and 10. */
+const share = Schema.Literals([0, 0, 0, 0, 0, 4, 5, 10, 100, 400])
+/** 5 % of the time between two looks, and a tick that the count may be off. */
+const works = (share: number, millis: number): boolean => millis * share / 100 >= 0.05 * millis + 10
 
 /** What a worker does during one beat, and what the host did meanwhile. */
 const Beat = Schema.Struct({
@@ -104,8 +106,8 @@ const did = ({ beat }: Seen, first: boolean, proc: boolean): "nothing" | "work" 
   if (beat.state === "traced") return "held"
   if (beat.state === "stopped") return "stop"
   // before the first look there is nothing to compare with: only the second half counts then
-  const works = beat.state === "running" || beat.faults > 0 || beat.second >= 5 || (!first && beat.first >= 5)
-  return works ? "work" : "nothing"
+  const computes = works(beat.second, timeout / 2) || (!first && works(beat.first, interval - timeout / 2))
+  return beat.state === "running" || beat.faults > 0 || computes ? "work" : "nothing"
 }
 
 const calm: Beat = { answers: false, first: 0, second: 0, faults: 0, state: "sleeping", host: "awake" }
@@ -124,8 +126,8 @@ describe("Verdict", () => {
     "a worker that works is never failed before its call's limit",
     generated,
     check((setting, beats) => {
-      const works = beats.map((beat) => ({ ...beat, second: beat.second < 5 ? 5 as const : beat.second, state: "sleeping" as const }))
-      for (const { failed, now } of live(works, { ...setting, proc: true })) {
+      const working = beats.map((beat) => ({ ...beat, second: beat.second < 10 ? 10 as const : beat.second, state: "sleeping" as const }))
+      for (const { failed, now } of live(working, { ...setting, proc: true })) {
         const limit = setting.call?.hardLimitMillis ?? setting.idleLimitMillis
         if (failed !== undefined) assert.isAtLeast(now, limit, failed._tag)
       }

@@ -9,7 +9,8 @@ import { plenty, replaced, stopGrace, successor, workerOf } from "./Settings.ts"
 
 const cancelGraceMillis = 500
 const foundMillis = 20_000 // far beyond any threshold: a run that takes longer has found nothing
-const bound = 3000 // what the issue demands of p99
+const bound = 3000 // of the 99th percentile
+const enough = 40 // runs: of fewer, the percentile is the one that the machine held up longest
 /** Each kind, and as what it must be found. */
 const causes = { SIGSTOP: "WorkerStopped", deadlock_holding_lock: "WorkerHung", deadlock: "CallOverran", endless: "CallOverran" } as const
 const kinds = ["SIGSTOP", "deadlock_holding_lock", "deadlock", "endless"] as const
@@ -52,12 +53,13 @@ const begin = async (host: Host, round: ReadonlyArray<typeof kinds[number]>): Pr
 export const hang: Scenario = {
   name: "hang",
   about:
-    "SIGSTOP, a deadlock holding the interpreter lock; a deadlock and an endless loop, after their limit: all found, p99 of millis ≤ 3 s",
+    "SIGSTOP, a deadlock holding the interpreter lock; a deadlock and an endless loop, after their limit: all found, and of 40 runs p99 of millis ≤ 3 s",
   runs: 40,
   shortRuns: 4,
   sharesHost: true,
   run: async (session) => {
     session.together = () => {
+      if (session.millis.length < enough) return
       const p99 = Spread.of(session.millis)?.p99 ?? 0
       check(p99 <= bound, () => `the 99th percentile of the times until found is ${p99} ms, and must be at most ${bound} ms`)
     }

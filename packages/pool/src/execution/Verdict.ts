@@ -112,6 +112,8 @@ export const initial: VerdictState = {
  * of a deadlocked worker asks for it all the time and uses 0.5 %; sixteen of them together look like one that works.
  */
 const workingShare = 0.05
+/** What a difference of two readings may be off: CPU time is counted in ticks, and a busy host charges a thread for its own delays. */
+const readingErrorMillis = 10
 
 /** Total. The clock must not go back between two observations. */
 export const transition = (state: VerdictState, seen: Observation, limits: Limits): Outcome => {
@@ -169,7 +171,8 @@ const works = ({ look }: VerdictState, evidence: Evidence | undefined, now: numb
   if (look === undefined || look.evidence.pid !== evidence.pid || now <= look.at) return false
   if (evidence.majorFaults > look.evidence.majorFaults) return true
   const { threads } = look.evidence
-  return [...evidence.threads].some(([id, millis]) => millis - (threads.get(id) ?? 0) >= workingShare * (now - look.at))
+  const atLeast = workingShare * (now - look.at) + readingErrorMillis
+  return [...evidence.threads].some(([id, millis]) => millis - (threads.get(id) ?? 0) >= atLeast)
 }
 
 const stoppedTwice = ({ look }: VerdictState, evidence: Evidence | undefined): boolean =>
