@@ -3,7 +3,7 @@
  *
  * | `executed`  | meaning                                             | errors                                                                     |
  * | ----------- | --------------------------------------------------- | -------------------------------------------------------------------------- |
- * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `SessionLost` `SessionBusy` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` |
+ * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `SessionLost` `SessionBusy` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` `CallCycle` |
  * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `ResultTooLarge` `InvalidResult`                             |
  * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `WorkerCrashed` `CallTimeout` `InvalidInput`              |
  *
@@ -337,6 +337,29 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
   }
 }
 
+/** One of the calls that wait for each other: in a host tool, or without one for a place in its pool. */
+export const CycleStep = Schema.Struct({ pool: Schema.String, tool: Schema.String, hostTool: Schema.optionalKey(Schema.String) })
+export type CycleStep = typeof CycleStep.Type
+
+/** It would have waited for ever: every place in its pool is held by a call that waits, through its host tools, for this one. */
+export class CallCycle extends Schema.TaggedError<CallCycle>()("CallCycle", {
+  ...call,
+  ...no,
+  /** Each waits for the next, and the last for the first, which is this call. */
+  cycle: Schema.Array(CycleStep)
+}) {
+  override get message(): string {
+    const steps = this.cycle.map(({ hostTool, pool, tool }) =>
+      `"${tool}" of pool "${pool}" ${hostTool === undefined ? "waits for a place" : `is in host tool "${hostTool}"`}`
+    )
+    return `"${this.tool}" was given up before it ran, because it would wait for ever: ${
+      steps.join(", held until ")
+    }, held until "${this.tool}" ` +
+      `is over. Call it in a pool of its own, or give pool "${this.pool}" more places than there are such calls at once: a larger size, or ` +
+      "async tools and a higher concurrency"
+  }
+}
+
 /** Every way a call can fail, as a Schema: a failure survives a journey to another process. */
 export const CallError = Schema.Union([
   QueueFull,
@@ -356,7 +379,8 @@ export const CallError = Schema.Union([
   CallTimeout,
   DeadlineExceeded,
   Cancelled,
-  InvalidInput
+  InvalidInput,
+  CallCycle
 ])
 
 /** Every way a call can fail. */

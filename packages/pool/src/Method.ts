@@ -14,6 +14,8 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
+import * as CallCycles from "./control/CallCycles.ts"
+import * as HostCalls from "./control/HostCalls.ts"
 import * as Roster from "./control/Roster.ts"
 import * as InputFeed from "./InputFeed.ts"
 import type { Payload } from "./Payload.ts"
@@ -103,6 +105,8 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     options: CallOptions
   ): Submitted => {
     const id = ++roster.calls
+    const fiber = Fiber.getCurrent()!
+    const hostCall = HostCalls.running === 0 ? undefined : fiber.getRef(HostCalls.Current)
     const at = roster.clock.now()
     const deadline = millisOf(options.deadline) ?? usual.deadline
     roster.tickets.set(id, ticket)
@@ -120,9 +124,11 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       tenant: options.tenant ?? defaults.tenant ?? "",
       deadline: deadline === undefined ? undefined : at + deadline,
       queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
-      trace: TraceContext.ofFiber(Fiber.getCurrent()!),
+      trace: TraceContext.ofFiber(fiber),
+      nested: hostCall && HostCalls.nest(hostCall, fiber, { roster, id }),
       at
     })
+    if (hostCall !== undefined) CallCycles.look(roster)
     return { id, roster }
   }
 

@@ -68,6 +68,18 @@ export const PoolConfig = Schema.Struct({
   credit: count(1, 65_536, 64),
   /** The largest arguments, result or element in bytes. 16 MiB. */
   maxPayload: count(1024, 1_073_741_824, 16_777_216),
+  hostTools: section({
+    /**
+     * How long one call of a host tool may run; `Tool.CallTimeout` sets another limit for one. 1 minute: longer than a look-up takes that is worth
+     * waiting for, shorter than `callTimeout`, so that the tool is told before its own caller is.
+     */
+    timeout: duration("1 minute"),
+    /**
+     * Host tools that one worker may have running at once; it is told `HostBusy` beyond that, as a queue here could deadlock. 64: what async tools
+     * gather at once, and a bound for what a worker that went wild costs the host.
+     */
+    concurrency: count(1, 65_536, 64)
+  }, {}),
   heartbeat: section({
     /** Between two questions. 1 s: a hang is found within 2.5 s, and the questions of 250 workers cost the host next to nothing. */
     interval: duration("1 second"),

@@ -3,6 +3,7 @@
  */
 import { RegisteredName } from "@snakepit/core"
 import * as Schema from "effect/Schema"
+import { HostToolRegistry } from "./control/HostToolRegistry.ts"
 import type { Roster } from "./control/Roster.ts"
 import { PoolConfig } from "./PoolConfig.ts"
 
@@ -16,6 +17,8 @@ export interface PoolEntry {
   readonly pool: string
   readonly config: () => PoolConfig
   readonly roster: RegisteredName.RegisteredName<Roster>
+  /** What its calls may call here; outlives each generation of the pool. */
+  readonly hostTools: HostToolRegistry
   readonly isUp: () => void
   /** Notes why the pool gave up, or did not start again: what callers are told until it is up. */
   readonly isDown: (because: string) => void
@@ -50,6 +53,7 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>, expect
         pool,
         config: () => (config.latest ?? expected)?.pools[pool] ?? defaults,
         roster: RegisteredName.make(`pools/${pool}/roster`),
+        hostTools: new HostToolRegistry(),
         isUp: () => {
           because = undefined
         },

@@ -128,6 +128,23 @@ export const call_fail = Event.declare({
   attributes: { ...pool, tool: Schema.String, reason: Schema.String, executed: Schema.String, cause: Schema.String }
 })
 
+export const host_call_fail = Event.declare({
+  name: "snakepit.host_call.fail",
+  layer: "control",
+  when:
+    "a call of a host tool was refused or went wrong, which Python was told: unknown, invalid, too_large, timeout, busy, failed (a defect); an error that " +
+    "its contract declares is no such failure",
+  measurements: {},
+  attributes: {
+    ...pool,
+    slot: Schema.Int,
+    tool: Schema.UndefinedOr(Schema.String),
+    hostTool: Schema.String,
+    reason: Schema.String,
+    cause: Schema.String
+  }
+})
+
 export const heartbeat_miss = Event.declare({
   name: "snakepit.heartbeat.miss",
   layer: "execution",
@@ -190,6 +207,7 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   call_retry,
   call_fail,
   call_cancel,
+  host_call_fail,
   session_lose,
   heartbeat_miss,
   heartbeat_recover,

@@ -21,6 +21,7 @@ const wire = (name: string, said: Array<string>): Wire => ({
   credit: ignored,
   input: ignored,
   inputEnd: ignored,
+  hostResult: ignored,
   probe: Effect.never
 })
 

@@ -29,6 +29,7 @@ export const wireOf = (tools: ReadonlyArray<WireTool>, concurrency = 1): Wire =>
   concurrency,
   input: used,
   inputEnd: used,
+  hostResult: used,
   submit: used,
   cancel: used,
   credit: used,

@@ -97,6 +97,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   // not run: later, or with fewer calls at once, it may be
   QueueFull: status.RESOURCE_EXHAUSTED,
   QueueTimeout: status.RESOURCE_EXHAUSTED,
+  CallCycle: status.RESOURCE_EXHAUSTED,
   SessionBusy: status.RESOURCE_EXHAUSTED,
   PoolDown: status.UNAVAILABLE,
   // not run, and never will be as it is

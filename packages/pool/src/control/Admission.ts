@@ -19,12 +19,12 @@ export const offer = (step: Step, offer: Offer): void => {
   let slot: Slot | undefined
   const binding = error === undefined ? Affinity.bindingOf(state, offer) : undefined
   if (binding === undefined) {
-    if (queue.length === 0) slot = Room.choose(step, offer.session)
+    if (queue.length === 0) slot = Room.choose(step, offer)
   } else {
     const home = state.slots[binding.slot]!
     queue = home.bound
     error = Affinity.refusal(state, offer, binding)
-    if (error === undefined && queue.length === 0 && Room.hasRoom(step, home)) slot = home
+    if (error === undefined && queue.length === 0 && Room.takes(step, home, offer)) slot = home
   }
   if (error === undefined && slot === undefined) error = full(state, queue, offer)
   if (error !== undefined) {

@@ -43,6 +43,8 @@ export interface Offer {
   readonly queueTimeoutMillis: number | undefined
   /** W3C trace context in binary, when the call is sampled. */
   readonly trace: Uint8Array | undefined
+  /** Of a call that a host tool has made: which of all these it is, in the order in which they were made. It is never sent ahead. */
+  readonly nested?: number | undefined
   /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
   readonly at: number
 }
@@ -179,6 +181,8 @@ export type Event = Data.TaggedEnum<{
   Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
   Tick: {}
+  /** A queued call waits for itself. */
+  Cycle: { readonly id: number; readonly cycle: ReadonlyArray<CallError.CycleStep> }
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
 }>

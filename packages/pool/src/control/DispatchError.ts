@@ -34,6 +34,9 @@ export const tooLarge = (state: DispatchState, offer: Offer): CallError.CallErro
 export const queueFull = (state: DispatchState, offer: Offer, capacity: number, tenant?: string): CallError.CallError =>
   new CallError.QueueFull({ ...unrun(state, offer), capacity, ...tenant !== undefined && { tenant } })
 
+export const cycle = (state: DispatchState, offer: Offer, steps: ReadonlyArray<CallError.CycleStep>): CallError.CallError =>
+  new CallError.CallCycle({ ...unrun(state, offer), cycle: steps })
+
 export const sessionBusy = (state: DispatchState, offer: Offer, slot: number): CallError.CallError =>
   new CallError.SessionBusy({ ...unrun(state, offer), session: offer.session!, worker: workerName(state, slot) })
 

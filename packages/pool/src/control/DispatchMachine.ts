@@ -26,6 +26,7 @@
  *
  * The machine owns its state and updates it in place. `DispatchRepair.violations` says what is wrong with a state; a new Dispatcher has it mended first.
  */
+import type { CycleStep } from "../CallError.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
@@ -97,6 +98,8 @@ export const apply = (step: Step, event: Event): void => {
     case "Tick":
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
       return
+    case "Cycle":
+      return cycle(step, event.id, event.cycle)
     case "Close":
       return close(step, event.because)
   }
@@ -214,6 +217,14 @@ const cancel = (step: Step, id: number): void => {
   }
   call.replaceAt = Math.min(call.replaceAt, now + state.limits.cancelGrace)
   Settlement.abandon(step, call, call.replaceAt, "caller")
+}
+
+const cycle = (step: Step, id: number, steps: ReadonlyArray<CycleStep>): void => {
+  const { state } = step
+  const call = state.calls.get(id)
+  if (call?.stage !== "Queued") return
+  Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.cycle(state, call.offer, steps))
+  Settlement.forget(step, call)
 }
 
 const close = (step: Step, because: string): void => {

@@ -112,8 +112,11 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
         trace
       })
     }
-    case "CancelOnWire":
-      return wires.get(command.slot)?.cancel(Roster.attemptId(command.id, command.attempt))
+    case "CancelOnWire": {
+      const attempt = Roster.attemptId(command.id, command.attempt)
+      Roster.endHostCalls(roster, command.slot, attempt)
+      return wires.get(command.slot)?.cancel(attempt)
+    }
     case "CreditOnWire":
       return wires.get(command.slot)?.credit(Roster.attemptId(command.id, command.attempt), command.elements)
     case "InputOnWire":

@@ -19,6 +19,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ControlSupervisor from "./ControlSupervisor.ts"
+import type { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as Roster from "./Roster.ts"
 
 const flagsOf = ({ restart }: PoolConfig) =>
@@ -46,14 +47,15 @@ export const make = <const Pool extends string, C extends Child.Any = never>(
   config: PoolConfig,
   runtime: WorkerRuntime,
   roster: RegisteredName.RegisteredName<Roster.Roster>,
-  perWorker: PerWorker.Make<C> = () => []
+  perWorker: PerWorker.Make<C> = () => [],
+  hostTools?: HostToolRegistry
 ): PoolSupervisor<Pool, C> => {
   const fleet = RegisteredName.make<FleetSupervisor.Fleet>(`pools/${pool}/fleet`)
   return Supervisor.make(pool, {
     ...flagsOf(config),
     labels: { pool },
     children: [
-      Roster.child(pool, config, roster),
+      Roster.child(pool, config, roster, hostTools),
       runtime.reaper(pool),
       FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
       ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet })

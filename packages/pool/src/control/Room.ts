@@ -1,7 +1,7 @@
 /**
  * Which slots have room for a call, and which of them a call gets.
  */
-import type { Slot, Step } from "./Dispatch.ts"
+import type { Offer, Slot, Step } from "./Dispatch.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Pace from "./Pace.ts"
 import * as Sessions from "./Sessions.ts"
@@ -15,6 +15,12 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   if (prefetch !== "auto") return ahead < prefetch
   return ahead < Pace.limit(state.pace, now) && now - movedAt <= Pace.longestMillis && work <= Pace.budget(state.pace)
 }
+
+/** Its worker begins the next call at once. */
+const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
+
+/** Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. */
+export const takes = (step: Step, slot: Slot, { nested }: Offer): boolean => nested === undefined ? hasRoom(step, slot) : hasPlace(slot)
 
 /** Notes whether the slot has room, after it was changed. */
 export const refresh = (step: Step, slot: Slot): void =>
@@ -31,13 +37,21 @@ export const freest = (step: Step): Slot | undefined => {
   return undefined
 }
 
-/** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
-export const choose = (step: Step, session: string | undefined): Slot | undefined => {
-  const { sessions, slots } = step.state
+/** The freest slot that takes this call. */
+export const freestFor = (step: Step, { nested }: Offer): Slot | undefined => {
   const free = freest(step)
+  if (nested === undefined || free === undefined || hasPlace(free)) return free
+  return step.state.slots.find(hasPlace) // of a worker that runs more at once than others do
+}
+
+/** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
+export const choose = (step: Step, offer: Offer): Slot | undefined => {
+  const { sessions, slots } = step.state
+  const { session } = offer
+  const free = freestFor(step, offer)
   if (session === undefined || free === undefined) return free
   const binding = Sessions.get(sessions, session)
   if (binding === undefined) return free
   const last = slots[binding.slot]!
-  return last.calls.length <= free.calls.length + 1 && hasRoom(step, last) ? last : free
+  return last.calls.length <= free.calls.length + 1 && takes(step, last, offer) ? last : free
 }

@@ -19,13 +19,16 @@ import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
-import type { Wire } from "../Wire.ts"
+import type { Wire, WireHostCall } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
+import * as CallCycles from "./CallCycles.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
+import { HostCalls } from "./HostCalls.ts"
+import { HostToolRegistry } from "./HostToolRegistry.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -57,6 +60,10 @@ export interface Roster {
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
+  /** Host tools that run for its workers. */
+  readonly hostCalls: HostCalls
+  /** Calls that host tools have made, of which some may be over. */
+  readonly nested: Set<number>
   /** Events that are still to be applied: those that came while there was no Dispatcher, or while it was at another. */
   readonly inbox: Fifo<Dispatch.Event>
   /** Commands that are still to be carried out: a crash of the Dispatcher loses none. */
@@ -70,10 +77,23 @@ export interface Roster {
   listening: boolean
 }
 
-export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => ({
+/** What {@link make} may be given: which host tools there are, and who hears of those that go wrong. */
+export interface Options {
+  readonly hostTools?: HostToolRegistry | undefined
+  readonly emit?: ((event: Event.Event) => void) | undefined
+}
+
+export const make = (
+  pool: string,
+  config: PoolConfig,
+  clock: Clock.Clock,
+  { emit = () => {}, hostTools = new HostToolRegistry() }: Options = {}
+): Roster => ({
   pool,
   config,
   clock: new MonotonicClock.MonotonicClock(clock),
+  hostCalls: new HostCalls({ pool, config: () => config, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
+  nested: new Set(),
   state: Dispatch.make(pool, config),
   tickets: new Map(),
   wires: new Map(),
@@ -132,7 +152,7 @@ export const input = (roster: Roster, id: number, payload: Payload): void => put
 /** Ends a call's stream of inputs, after its worker has asked for some; `failure` says why, when the stream failed. */
 export const inputEnd = (roster: Roster, id: number, failure?: string): void => put(roster, { _tag: "InputEnd", id, failure })
 
-/** How often calls that wait for a Dispatcher are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
+/** How often calls that wait for a Dispatcher, or for each other, are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
 const lookMillis = 100
 
 /** When a call that waits for a Dispatcher has waited too long. */
@@ -192,6 +212,18 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
   }
 }
 
+/** A worker asks for a host tool. */
+const hostCall = (roster: Roster, wire: Wire, slot: number, asked: WireHostCall): void => {
+  const call = roster.state.calls.get(callOf(asked.id))
+  const runs = call?.slot === slot && call.stage !== "Abandoned" && attemptId(call.id, call.attempt) === asked.id
+  roster.hostCalls.begin(wire, slot, runs ? call : undefined, asked)
+}
+
+/** An attempt at a call is over, or is to be: what runs for it is ended. */
+export const endHostCalls = ({ hostCalls }: Roster, slot: number, attempt: number): void => {
+  if (hostCalls.size > 0) hostCalls.over(slot, attempt)
+}
+
 /** Fails the tickets that neither the machine nor a waiting event knows: what a crash in the middle of a decision left behind. */
 export const settleLost = (roster: Roster, reason: string, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, pool, state, tickets } = roster
@@ -224,6 +256,7 @@ export const seat = (
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
   const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
+  let attached: Wire | undefined
   return {
     pool,
     slot,
@@ -241,6 +274,7 @@ export const seat = (
     verdict: () => verdict,
     sink: {
       attached: (wire) => {
+        attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
         say({ _tag: "Attached", slot, wire })
@@ -248,13 +282,26 @@ export const seat = (
       started: (id) => heard({ _tag: "Started", slot, id: callOf(id) }),
       item: (id, payload) => heard({ _tag: "Item", slot, id: callOf(id), payload }),
       want: (id, elements) => heard({ _tag: "Want", slot, id: callOf(id), elements }),
-      done: (id, payload, micros) => heard({ _tag: "Done", slot, id: callOf(id), payload, micros }),
-      failed: (id, failure) => heard({ _tag: "Failed", slot, id: callOf(id), failure }),
+      done: (id, payload, micros) => {
+        if (name.current !== undefined) endHostCalls(name.current, slot, id)
+        heard({ _tag: "Done", slot, id: callOf(id), payload, micros })
+      },
+      failed: (id, failure) => {
+        if (name.current !== undefined) endHostCalls(name.current, slot, id)
+        heard({ _tag: "Failed", slot, id: callOf(id), failure })
+      },
+      hostCall: (asked) => {
+        if (attached === undefined) return
+        if (name.current !== undefined) return hostCall(name.current, attached, slot, asked)
+        attached.hostResult(asked.number, { _tag: "Failed", reason: "cancelled", message: `pool "${pool}" is being started anew` })
+      },
+      hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit })
       }
     },
@@ -282,21 +329,30 @@ const close = (roster: Roster, because: string, emit: (event: Event.Event) => vo
 }
 
 /** The Roster of a pool as a supervised child, registered under `name`. */
-export const child = (pool: string, config: PoolConfig, name: RegisteredName.RegisteredName<Roster>) =>
+export const child = (
+  pool: string,
+  config: PoolConfig,
+  name: RegisteredName.RegisteredName<Roster>,
+  hostTools?: HostToolRegistry
+) =>
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
-      const roster = make(pool, config, yield* Clock.Clock)
       const sink = yield* Event.EventSink
+      const roster = make(pool, config, yield* Clock.Clock, { hostTools, emit: (event) => Event.tell(sink, event) })
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
           close(roster, "the pool is stopping", (event) => Event.tell(sink, event))
+          yield* roster.hostCalls.close
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: config.size }, { pool })
-      const look = Effect.sync(() => expire(roster, (event) => Event.tell(sink, event)))
+      const look = Effect.sync(() => {
+        expire(roster, (event) => Event.tell(sink, event))
+        if (roster.nested.size > 0) CallCycles.look(roster)
+      })
       return Effect.forever(Effect.andThen(HostTimer.punctual(roster.clock, lookMillis), look))
     })
   })

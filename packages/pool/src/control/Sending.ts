@@ -34,34 +34,41 @@ export const waitAgain = (step: Step, call: Call): void => {
 export const pump = (step: Step, slot?: Slot): void => {
   const { state } = step
   if (state.waiting === 0) return
-  if (slot !== undefined) { while (slot.bound.length > 0 && Room.hasRoom(step, slot)) serve(step, slot) }
-  while (state.queue.length > 0) {
-    const free = Room.freest(step)
-    if (free === undefined) return
-    serve(step, free)
+  if (slot !== undefined) { while (slot.bound.length > 0 && Room.hasRoom(step, slot) && serve(step, slot)); }
+  for (let next = TenantQueue.first(state.queue); next !== undefined; next = TenantQueue.first(state.queue)) {
+    const free = Room.freestFor(step, next.offer)
+    if (free === undefined || !serve(step, free)) return
   }
 }
 
-/** Takes one call for a slot with room: from its own queue and from the common one by turns. */
-const serve = (step: Step, slot: Slot): void => {
+/** Takes one call for a slot with room, from its own queue and from the common one by turns; `false`: the next is not to be sent ahead. */
+const serve = (step: Step, slot: Slot): boolean => {
   const { state } = step
   const { bound, boundIsNext } = slot
   const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0)
+  const queue = isBound ? bound : state.queue
+  const call = TenantQueue.first(queue)!
+  if (!Room.takes(step, slot, call.offer)) return false
+  TenantQueue.take(queue)
   slot.boundIsNext = !isBound
-  const call = TenantQueue.take(isBound ? bound : state.queue)!
   state.waiting--
   const binding = isBound ? undefined : Affinity.bindingOf(state, call.offer)
-  if (binding === undefined || (binding.slot === slot.slot && binding.lost === undefined)) return send(step, call, slot)
+  if (binding === undefined || (binding.slot === slot.slot && binding.lost === undefined)) {
+    send(step, call, slot)
+    return true
+  }
   // another call of its session was sent while it waited
   const home = state.slots[binding.slot]!
   const error = Affinity.refusal(state, call.offer, binding)
   if (error !== undefined) {
     Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? error)
-    return Settlement.forget(step, call)
+    Settlement.forget(step, call)
+  } else if (home.bound.length === 0 && Room.takes(step, home, call.offer)) send(step, call, home)
+  else {
+    TenantQueue.push(home.bound, call)
+    state.waiting++
   }
-  if (home.bound.length === 0 && Room.hasRoom(step, home)) return send(step, call, home)
-  TenantQueue.push(home.bound, call)
-  state.waiting++
+  return true
 }
 
 export const send = (step: Step, call: Call, slot: Slot): void => {
