@@ -1,6 +1,6 @@
 /** Python tools that call functions of this host while they run, over a real stream. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Latch, Schema } from "effect"
+import { Context, Deferred, Effect, Fiber, Latch, Layer, Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import type { Socket } from "node:net"
@@ -90,7 +90,7 @@ const host = HostTools.make(Host, {
   nested: ({ n }) => Effect.flatMap(Pool.client(Tools), ({ leaf }) => leaf({ n })).pipe(Effect.catchTag("PoolNotFound", Effect.die))
 })
 
-/** `nested` needs the pools that it is given to: served when they are there. */
+/** Served while a test runs, with what is seen in that test. */
 const serving = Effect.gen(function*() {
   const given = yield* seen
   yield* HostTools.serve(host).pipe(Effect.provideService(Seen, given), Effect.provideService(Rows, new Map([["a", "alpha"]])))
@@ -171,10 +171,15 @@ describe("a host tool of a real worker", () => {
       }))
   })
 
-  layer(settings({ size: 2 }), { excludeTestServices: true, timeout: "30 seconds" })((it) => {
-    it.effect("may call Python where there is another place", () =>
+  const given = Snakepit.layer(config({ adapter: "hosted" }, { size: 2 }), { hostTools: { default: host } }).pipe(
+    Layer.provide(Layer.succeed(Rows, new Map([["a", "alpha"]]))),
+    Layer.provide(Layer.effect(Seen, seen))
+  )
+  layer(given, { excludeTestServices: true, timeout: "30 seconds" })((it) => {
+    it.effect("is given to the application with what it needs, and may call Python where there is another place", () =>
       Effect.gen(function*() {
-        const { ask } = yield* serving
+        const { ask } = yield* Pool.client(Tools)
+        assert.strictEqual(yield* ask({ name: "row", arguments: { key: "a", where: {} } }), "alpha {}")
         assert.strictEqual(yield* ask({ name: "nested", arguments: { n: 1 } }), 2)
       }))
   })

@@ -341,6 +341,14 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
 export const CycleStep = Schema.Struct({ pool: Schema.String, tool: Schema.String, hostTool: Schema.optionalKey(Schema.String) })
 export type CycleStep = typeof CycleStep.Type
 
+/** Who waits for whom, as a sentence that ends before whom the last waits for. */
+const waits = (cycle: ReadonlyArray<CycleStep>): string =>
+  cycle.map(({ hostTool, pool, tool }, at) => {
+    const name = `"${tool}" of pool "${pool}"`
+    const subject = at === 0 ? name : cycle[at - 1]!.hostTool === undefined ? `that ${name} holds, which` : `${name}, which`
+    return `${subject} waits ${hostTool === undefined ? "for a place" : `in host tool "${hostTool}" for`}`
+  }).join(" ")
+
 /** It would have waited for ever: every place in its pool is held by a call that waits, through its host tools, for this one. */
 export class CallCycle extends Schema.TaggedError<CallCycle>()("CallCycle", {
   ...call,
@@ -349,14 +357,10 @@ export class CallCycle extends Schema.TaggedError<CallCycle>()("CallCycle", {
   cycle: Schema.Array(CycleStep)
 }) {
   override get message(): string {
-    const steps = this.cycle.map(({ hostTool, pool, tool }) =>
-      `"${tool}" of pool "${pool}" ${hostTool === undefined ? "waits for a place" : `is in host tool "${hostTool}"`}`
-    )
     return `"${this.tool}" was given up before it ran, because it would wait for ever: ${
-      steps.join(", held until ")
-    }, held until "${this.tool}" ` +
-      `is over. Call it in a pool of its own, or give pool "${this.pool}" more places than there are such calls at once: a larger size, or ` +
-      "async tools and a higher concurrency"
+      waits(this.cycle)
+    } "${this.tool}". Call it in a pool of its ` +
+      `own, or give pool "${this.pool}" more places than there are such calls at once: a larger size, or async tools and a higher concurrency`
   }
 }
 

@@ -128,7 +128,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       nested: hostCall && HostCalls.nest(hostCall, fiber, { roster, id }),
       at
     })
-    if (hostCall !== undefined) CallCycles.look(roster)
+    if (hostCall !== undefined) CallCycles.lookAt(roster, id)
     return { id, roster }
   }
 

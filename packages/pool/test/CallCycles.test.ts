@@ -78,7 +78,10 @@ describe("a call from a host tool that would wait for ever", () => {
       assert.lengthOf(given, 1)
       assert.include(given[0], { _tag: "CallCycle", executed: "no", pool: "a", tool: "work" })
       assert.deepStrictEqual(given[0]!.cycle, [{ pool: "a", tool: "work" }, { pool: "a", tool: "work", hostTool: "go" }])
-      assert.include(given[0]!.message, `"work" of pool "a" is in host tool "go"`)
+      assert.include(
+        given[0]!.message,
+        `"work" of pool "a" waits for a place that "work" of pool "a" holds, which waits in host tool "go" for "work"`
+      )
       assert.include(given[0]!.message, "Call it in a pool of its own")
     })))
 

@@ -134,7 +134,8 @@ export interface Options {
    */
   readonly perWorker?: PerWorker.PerWorker | undefined
   /**
-   * Functions that the tools of a pool may call while they run, by pool. What their handlers need is in the needs of the layer. See `HostTools`.
+   * Functions that the tools of a pool may call while they run, by pool. What their handlers need is in the needs of the layer, but for its pools: a handler
+   * may call Python. See `HostTools`.
    */
   readonly hostTools?: { readonly [pool: string]: HostTools.HostTools<any> } | undefined
 }
@@ -148,7 +149,7 @@ type PerWorkerOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { r
 type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { readonly hostTools?: infer H } ? NonNullable<H> : {}
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
 type NeedOf<O> = Exclude<
-  Supervisor.NeedOf<ChildOf<O>> | HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>,
+  Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
   EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices
 >
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
@@ -223,8 +224,10 @@ const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
     const expected = yield* Effect.option(ConfigServer.decode(application.schema, application.input)) // config_server says what is wrong with it
     const { directory, root, run, runtime } = yield* assemble(application, Option.getOrUndefined(expected))
+    const pools = { directory, codec: runtime.codec }
     for (const [pool, { tools }] of Object.entries(application.hostTools)) {
-      yield* Effect.orDie(HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool }))
+      const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
+      yield* Effect.orDie(Effect.provideService(registered, Pool.Pools, pools)) // a handler may call Python
     }
     const running = yield* Supervisor.start(root)
     let closing = false
@@ -249,7 +252,7 @@ const tree = (application: Application) =>
       leaks: ProcessRegistry.leaks(run),
       gaveUp
     }).pipe(
-      Context.add(Pool.Pools, { directory, codec: runtime.codec })
+      Context.add(Pool.Pools, pools)
     )
   }))
 

@@ -2,7 +2,7 @@
 import type { BridgeSupervisor, DataFolder, Listener, RunFolder } from "@snakepit/bridge"
 import type * as Gateway from "@snakepit/bridge/gateway/Gateway"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
-import { type ConfigServer, HostTools, type PerWorker, type Pool, type WorkerError } from "@snakepit/pool"
+import { type ConfigServer, HostTools, type PerWorker, Pool, type WorkerError } from "@snakepit/pool"
 import { Context, Data, Effect, type Layer, Schema, type Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { describe, expectTypeOf, it } from "vitest"
@@ -182,6 +182,13 @@ describe("an application with host tools", () => {
     expectTypeOf(HostTools.serve(check, { session: "s" })).toEqualTypeOf<
       Effect.Effect<void, Pool.PoolNotFound | HostTools.HostToolTaken, Pool.Pools | Scope.Scope | Licences>
     >()
+  })
+
+  it("has its pools for handlers that call Python", () => {
+    const nested = HostTools.make(Host, { check: () => Effect.as(Effect.orDie(Pool.client(Host)), true) })
+    expectTypeOf(nested).toEqualTypeOf<HostTools.HostTools<Pool.Pools>>()
+    const layer = Snakepit.layer(one, { hostTools: { default: nested } })
+    expectTypeOf<Layer.Services<typeof layer>>().toBeNever()
   })
 
   it("may have children under each worker as well", () => {

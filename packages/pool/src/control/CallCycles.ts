@@ -17,12 +17,14 @@ import * as Roster from "./Roster.ts"
 /** Ends what waits for ever among the calls from host tools that wait in this pool. */
 export const look = (roster: Roster.Roster): void => {
   for (const id of roster.nested) {
-    if (!roster.tickets.has(id)) roster.nested.delete(id)
-    else if (roster.state.calls.get(id)?.stage === "Queued") breakCycleOf(roster, id)
+    if (roster.tickets.has(id)) lookAt(roster, id)
+    else roster.nested.delete(id)
   }
 }
 
-const breakCycleOf = (roster: Roster.Roster, id: number): void => {
+/** When this call waits for ever, ends the youngest of those that it waits for and that wait for themselves: itself, unless it is older. */
+export const lookAt = (roster: Roster.Roster, id: number): void => {
+  if (roster.state.calls.get(id)?.stage !== "Queued") return
   const rosters = new Map<Call, Roster.Roster>()
   const known = (call: Call | undefined, of: Roster.Roster): ReadonlyArray<Call> | undefined => {
     if (call === undefined) return undefined
@@ -42,7 +44,7 @@ const breakCycleOf = (roster: Roster.Roster, id: number): void => {
       for (const holder of holders) rosters.set(holder, of)
       return holders
     }
-    const inner = of.hostCalls.blocking(Roster.attemptId(call.id, call.attempt))
+    const inner = hostToolOf(call, of)
     const waited = inner?.roster.state.calls.get(inner.id)
     return inner === undefined || waited === undefined || waited.delivered > 0 ? undefined : known(waited, inner.roster)
   }
@@ -50,12 +52,15 @@ const breakCycleOf = (roster: Roster.Roster, id: number): void => {
   const circle = Deadlock.find(start!, blockers, ({ offer, stage }) => stage === "Queued" ? offer.nested : undefined)
   if (circle === undefined) return
   const cycle = circle.map((call): CallError.CycleStep => {
-    const { hostCalls, pool } = rosters.get(call)!
-    const hostTool = call.stage === "Queued" ? undefined : hostCalls.blocking(Roster.attemptId(call.id, call.attempt))?.hostTool
-    return { pool, tool: call.offer.tool, ...hostTool !== undefined && { hostTool } }
+    const of = rosters.get(call)!
+    const hostTool = call.stage === "Queued" ? undefined : hostToolOf(call, of)?.hostTool
+    return { pool: of.pool, tool: call.offer.tool, ...hostTool !== undefined && { hostTool } }
   })
   Roster.put(rosters.get(circle[0]!)!, { _tag: "Cycle", id: circle[0]!.id, cycle })
 }
+
+/** The host tool that a call in a place waits for, with the call that this waits for. */
+const hostToolOf = (call: Call, { hostCalls }: Roster.Roster) => hostCalls.blocking(call.slot, Roster.attemptId(call.id, call.attempt))
 
 /** What is known of its calls is how they stand: nothing has happened that is still to be decided. */
 const isSettled = ({ dispatcher, inbox }: Roster.Roster): boolean => dispatcher !== undefined && inbox.length === 0

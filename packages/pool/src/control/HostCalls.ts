@@ -192,11 +192,9 @@ export class HostCalls {
   }
 
   /** The call that this attempt at a call waits for and does nothing else, and the host tool that has made it. */
-  blocking(attempt: number): Inner & { readonly hostTool: string } | undefined {
-    for (const ofSlot of this.slots.values()) {
-      for (const { asked, hostTool, inner } of ofSlot.values()) {
-        if (asked.id === attempt && asked.waits && inner !== undefined) return { ...inner, hostTool }
-      }
+  blocking(slot: number, attempt: number): Inner & { readonly hostTool: string } | undefined {
+    for (const { asked, hostTool, inner } of this.slots.get(slot)?.values() ?? []) {
+      if (asked.id === attempt && asked.waits && inner !== undefined) return { ...inner, hostTool }
     }
     return undefined
   }
