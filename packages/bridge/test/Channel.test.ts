@@ -28,11 +28,13 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     command: { op: "spawn", id, argv: [], env: {}, cwd: "/", secret: "", settings: {} }
   })
   const process = RegisteredName.make<PythonProcess.PythonProcess>("default/0/process")
+  const config = scripted.launcher.config as WorkerRuntime.WorkerSeat["config"]
   const seat: WorkerRuntime.WorkerSeat = {
     pool: "default",
     slot: 0,
     name: "default/0",
-    config: scripted.launcher.config as WorkerRuntime.WorkerSeat["config"],
+    config,
+    version: () => ({ snapshot: 1, config }),
     fill: () => 0,
     condemn: (imposed) => {
       verdict = imposed

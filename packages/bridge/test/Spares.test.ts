@@ -23,11 +23,13 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
   let launches = 0
   let generation = 0
   const unused = () => assert.fail("a process says nothing to the pool")
+  const config = scripted.launcher.config as WorkerRuntime.WorkerSeat["config"]
   const seat: WorkerRuntime.WorkerSeat = {
     pool: "default",
     slot: 0,
     name: "default/0",
-    config: scripted.launcher.config as WorkerRuntime.WorkerSeat["config"],
+    config,
+    version: () => ({ snapshot: 1, config }),
     fill: () => generation++,
     condemn: unused,
     verdict: () => undefined,

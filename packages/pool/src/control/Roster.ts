@@ -19,6 +19,7 @@ import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as PoolVersion from "../PoolVersion.ts"
 import type { Wire } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Dispatch from "./Dispatch.ts"
@@ -51,6 +52,7 @@ export interface Roster {
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
+  readonly versions: PoolVersion.Versions
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
@@ -79,6 +81,7 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   wires: new Map(),
   probes: new Map(),
   generations: new Map(),
+  versions: PoolVersion.versions({ snapshot: 1, config }),
   pids: new Map(),
   launches: Semaphore.makeUnsafe(config.launch.concurrency),
   watchdogs: new Map(),
@@ -229,10 +232,12 @@ export const seat = (
     slot,
     name: `${pool}/${slot}`,
     config,
+    version: () => name.current?.versions.filled.get(slot) ?? { snapshot: 1, config },
     fill: () => {
       verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
       name.current?.generations.set(slot, generation)
+      name.current?.versions.filled.set(slot, PoolVersion.next(name.current.versions, slot))
       return generation
     },
     condemn: (imposed) => {
