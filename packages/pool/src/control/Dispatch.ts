@@ -11,6 +11,7 @@ import type { ExitClass } from "../ExitClass.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
+import { ById } from "./ById.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
@@ -139,7 +140,7 @@ export interface DispatchState {
   readonly config: PoolConfig
   /** Of the config, in milliseconds. */
   readonly limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
-  readonly calls: Map<number, Call>
+  readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
   /** Calls in all queues. */
@@ -241,7 +242,7 @@ export const make = (pool: string, config: PoolConfig): DispatchState => ({
     callTimeout: Duration.toMillis(config.callTimeout),
     cancelGrace: Duration.toMillis(config.cancelGrace)
   },
-  calls: new Map(),
+  calls: new ById(),
   queue: TenantQueue.make(),
   waiting: 0,
   slots: Array.from({ length: config.size }, (_, slot) => ({

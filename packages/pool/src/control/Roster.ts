@@ -22,6 +22,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import * as PoolVersion from "../PoolVersion.ts"
 import type { Wire } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
+import { ById } from "./ById.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -46,7 +47,7 @@ export interface Roster {
   /** The time that every limit of the pool counts in. */
   readonly clock: MonotonicClock.MonotonicClock
   readonly state: Dispatch.DispatchState
-  readonly tickets: Map<number, Ticket>
+  readonly tickets: ById<Ticket>
   /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
   readonly wires: Map<number, Wire>
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
@@ -77,7 +78,7 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   config,
   clock: new MonotonicClock.MonotonicClock(clock),
   state: Dispatch.make(pool, config),
-  tickets: new Map(),
+  tickets: new ById(),
   wires: new Map(),
   probes: new Map(),
   generations: new Map(),
