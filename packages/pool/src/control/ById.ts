@@ -80,8 +80,8 @@ export class ById<A> implements Iterable<readonly [id: number, value: A]> {
 
   private clear(places: number): void {
     this.mask = places - 1
-    this.ids = new Array<number>(places).fill(nobody)
-    this.entries = new Array<A | undefined>(places).fill(undefined)
+    this.ids = Array.from({ length: places }, () => nobody)
+    this.entries = Array.from({ length: places }, () => undefined)
     this.more.clear()
     this.count = 0
   }
