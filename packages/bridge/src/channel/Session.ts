@@ -59,7 +59,8 @@ export interface Options {
   readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token" | "segments"> & {
     readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogue"> }
   }
-  readonly config: Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
+  /** Read at each use: how long it waits for a worker applies live. */
+  readonly config: () => Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
 }
 
 /** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
@@ -108,7 +109,7 @@ export class Session {
     this.segments = new Segments({
       folder: segments && join(segments.folder, this.id.toString("hex")),
       limit: segments?.limit ?? 0,
-      maxPayload: config.maxPayload,
+      maxPayload: config().maxPayload,
       memory: segments && sharedMemory(),
       free: (segment) => this.outbox.free(segment)
     })
@@ -202,7 +203,7 @@ export class Session {
         }))
       })
       const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
-      const silent = HandshakePatience.outlast({ worker, config, clock, evidence: () => KernelEvidence.of(process.pid) })
+      const silent = HandshakePatience.outlast({ worker, config: config(), clock, evidence: () => KernelEvidence.of(process.pid) })
       yield* Effect.raceFirst(
         Effect.raceFirst(Deferred.await(shaken), brokenEarly),
         Effect.flatMap(silent, Effect.fail)
@@ -216,7 +217,8 @@ export class Session {
     shaken: Deferred.Deferred<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>,
     rehearse: boolean
   ): Stream {
-    const { config, process } = this.options
+    const { process } = this.options
+    const { maxPayload } = this.options.config()
     const { worker } = process.reaped
     const { outbox } = this
     const broken = Deferred.makeUnsafe<Connection.End>()
@@ -273,7 +275,7 @@ export class Session {
       outbox.read(read)
       for (const frame of frames) this.hear(frame)
     }
-    const connection = this.open(process.socket, config.maxPayload, {
+    const connection = this.open(process.socket, maxPayload, {
       message: (message) => {
         if (!open) return
         try {
@@ -289,7 +291,7 @@ export class Session {
     connection.write(hello({
       protocol,
       token: process.token,
-      maxPayload: config.maxPayload,
+      maxPayload,
       rehearse,
       session: this.id.readBigUInt64BE(),
       resume,

@@ -67,10 +67,18 @@ const news: ReadonlySet<HostReason> = new Set(["unknown", "invalid", "too_large"
 /** What {@link HostCalls} takes. */
 export interface Options {
   readonly pool: string
-  readonly config: () => PoolConfig
   readonly registry: HostToolRegistry
   readonly emit: (event: Event.Event) => void
   readonly wallTime: () => number
+}
+
+/** What {@link HostCalls.begin} takes. */
+export interface Asking {
+  readonly wire: Wire
+  readonly slot: number
+  readonly config: PoolConfig
+  readonly call: Call | undefined
+  readonly asked: WireHostCall
 }
 
 export class HostCalls {
@@ -84,10 +92,10 @@ export class HostCalls {
     this.options = options
   }
 
-  /** A worker asks; `call` is what runs there, `undefined` when that is over. */
-  begin(wire: Wire, slot: number, call: Call | undefined, asked: WireHostCall): void {
+  /** A worker asks, whose settings are `config`; `call` is what runs there, `undefined` when that is over. */
+  begin({ asked, call, config, slot, wire }: Asking): void {
     const { pool, registry } = this.options
-    const { hostTools, maxPayload } = this.options.config()
+    const { hostTools, maxPayload } = config
     const answer = (outcome: HostOutcome) => {
       wire.hostResult(asked.number, outcome)
       if (outcome._tag === "Failed" && news.has(outcome.reason)) this.tell(slot, call, asked, outcome)
@@ -114,13 +122,16 @@ export class HostCalls {
     const served = registry.find(session, asked.name)
     if (served === undefined) return answer(failed("unknown", unknown(pool, session, asked.name, registry)))
     const calling = { pool, slot, worker: `${pool}/${slot}`, tool, call: call.id, session, tenant }
-    this.run({ slot, asked, served, trace, answer, work: served.run(asked.payload, maxPayload, calling) })
+    const limit = served.timeoutMillis ?? Duration.toMillis(hostTools.timeout)
+    this.run({ slot, asked, served, limit, trace, answer, work: served.run(asked.payload, maxPayload, calling) })
   }
 
-  private run({ answer, asked, served, slot, trace, work }: {
+  private run({ answer, asked, limit, served, slot, trace, work }: {
     readonly slot: number
     readonly asked: WireHostCall
     readonly served: Served
+    /** Milliseconds. */
+    readonly limit: number
     readonly trace: Uint8Array | undefined
     readonly answer: (outcome: HostOutcome) => void
     readonly work: Effect.Effect<HostOutcome>
@@ -149,7 +160,6 @@ export class HostCalls {
     running++
     const context = Context.add(served.services, Current, hostCall)
     const run = Effect.runForkWith(trace === undefined ? context : Context.add(context, Tracer.ParentSpan, TraceContext.spanOf(trace)))
-    const limit = served.timeoutMillis ?? Duration.toMillis(this.options.config().hostTools.timeout)
     const late = failed("timeout", `host tool "${served.name}" was not done within ${limit} ms, and was interrupted`)
     const timer = run(Effect.andThen(Effect.sleep(limit), Effect.sync(() => hostCall.stop(late))))
     const fiber = run(Effect.withFiber((fiber) => {

@@ -13,13 +13,14 @@
  */
 import { type Child, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as FleetSupervisor from "../execution/FleetSupervisor.ts"
+import * as LiveRestart from "../LiveRestart.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ControlSupervisor from "./ControlSupervisor.ts"
-import type { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as Roster from "./Roster.ts"
 
 const flagsOf = ({ restart }: PoolConfig) =>
@@ -44,21 +45,20 @@ export type PoolSupervisor<Pool extends string, C extends Child.Any> = Superviso
 
 export const make = <const Pool extends string, C extends Child.Any = never>(
   pool: Pool,
-  config: PoolConfig,
+  entry: PoolEntry,
   runtime: WorkerRuntime,
-  roster: RegisteredName.RegisteredName<Roster.Roster>,
-  perWorker: PerWorker.Make<C> = () => [],
-  hostTools?: HostToolRegistry
+  perWorker: PerWorker.Make<C> = () => []
 ): PoolSupervisor<Pool, C> => {
   const fleet = RegisteredName.make<FleetSupervisor.Fleet>(`pools/${pool}/fleet`)
-  return Supervisor.make(pool, {
-    ...flagsOf(config),
+  const supervisor = Supervisor.make(pool, {
+    ...flagsOf(entry.config()),
     labels: { pool },
     children: [
-      Roster.child(pool, config, roster, hostTools),
+      Roster.child(pool, entry.versions, entry.roster, entry.hostTools),
       runtime.reaper(pool),
-      FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
-      ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet })
+      FleetSupervisor.make({ entry, runtime, perWorker, name: fleet }),
+      ControlSupervisor.make<C>(runtime, { pool, entry, roster: entry.roster, fleet })
     ]
   })
+  return LiveRestart.following(supervisor, entry, ({ restart }) => restart.pool)
 }

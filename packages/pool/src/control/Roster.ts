@@ -19,8 +19,10 @@ import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as PoolVersion from "../PoolVersion.ts"
 import type { Wire, WireHostCall } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
+import { ById } from "./ById.ts"
 import * as CallCycles from "./CallCycles.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
@@ -44,16 +46,18 @@ export interface Ticket {
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
 export interface Roster {
   readonly pool: string
+  /** What holds for the pool as a whole now: to be read at each use. */
   readonly config: PoolConfig
   /** The time that every limit of the pool counts in. */
   readonly clock: MonotonicClock.MonotonicClock
   readonly state: Dispatch.DispatchState
-  readonly tickets: Map<number, Ticket>
+  readonly tickets: ById<Ticket>
   /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
   readonly wires: Map<number, Wire>
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
+  readonly versions: PoolVersion.Versions
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
@@ -83,39 +87,57 @@ export interface Options {
   readonly emit?: ((event: Event.Event) => void) | undefined
 }
 
+/** No place is filled yet, and none is a canary's: whatever was tried when the Roster before crashed is to be tried anew. */
 export const make = (
   pool: string,
-  config: PoolConfig,
+  versions: PoolVersion.Versions,
   clock: Clock.Clock,
   { emit = () => {}, hostTools = new HostToolRegistry() }: Options = {}
-): Roster => ({
-  pool,
-  config,
-  clock: new MonotonicClock.MonotonicClock(clock),
-  hostCalls: new HostCalls({ pool, config: () => config, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
-  nested: new Set(),
-  state: Dispatch.make(pool, config),
-  tickets: new Map(),
-  wires: new Map(),
-  probes: new Map(),
-  generations: new Map(),
-  pids: new Map(),
-  launches: Semaphore.makeUnsafe(config.launch.concurrency),
-  watchdogs: new Map(),
-  inbox: new Fifo(),
-  outbox: new Fifo(),
-  inHand: undefined,
-  dispatcher: undefined,
-  calls: 0,
-  listening: false
-})
+): Roster => {
+  versions.assigned.clear()
+  versions.filled.clear()
+  const combined = PoolVersion.combiner()
+  const config = combined(versions.proven, versions.current)
+  return {
+    pool,
+    get config() {
+      return combined(versions.proven, versions.current)
+    },
+    clock: new MonotonicClock.MonotonicClock(clock),
+    hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
+    nested: new Set(),
+    state: Dispatch.make(pool, config),
+    tickets: new ById(),
+    wires: new Map(),
+    probes: new Map(),
+    generations: new Map(),
+    versions,
+    pids: new Map(),
+    launches: Semaphore.makeUnsafe(config.launch.concurrency),
+    watchdogs: new Map(),
+    inbox: new Fifo(),
+    outbox: new Fifo(),
+    inHand: undefined,
+    dispatcher: undefined,
+    calls: 0,
+    listening: false
+  }
+}
+
+/** What holds for the pool has changed. */
+export const configured = (roster: Roster): void => {
+  const { config, launches } = roster
+  Effect.runSync(launches.resize(config.launch.concurrency))
+  put(roster, { _tag: "Configured", config })
+}
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
-  const { config, inbox, pool, state, tickets } = roster
-  if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > config.queue.capacity) {
+  const { inbox, pool, state, tickets } = roster
+  const { capacity } = state.config.queue
+  if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > capacity) {
     const { id, tool } = event.offer
-    const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity: config.queue.capacity })
+    const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity })
     state.ledger.rejected++
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
@@ -213,10 +235,10 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
 }
 
 /** A worker asks for a host tool. */
-const hostCall = (roster: Roster, wire: Wire, slot: number, asked: WireHostCall): void => {
+const hostCall = (roster: Roster, wire: Wire, { config, slot }: WorkerSeat, asked: WireHostCall): void => {
   const call = roster.state.calls.get(callOf(asked.id))
   const runs = call?.slot === slot && call.stage !== "Abandoned" && attemptId(call.id, call.attempt) === asked.id
-  roster.hostCalls.begin(wire, slot, runs ? call : undefined, asked)
+  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, asked })
 }
 
 /** An attempt at a call is over, or is to be: what runs for it is ended. */
@@ -249,23 +271,29 @@ export const governed = <A, E, R>({ launches }: Roster, launch: Effect.Effect<A,
 /** The seat of one slot. Its sink talks to the current generation of the Roster; when there is none, nobody listens any more. */
 export const seat = (
   pool: string,
-  config: PoolConfig,
+  versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
   slot: number
 ): WorkerSeat => {
+  const combined = PoolVersion.combiner()
+  const version = () => versions.filled.get(slot) ?? PoolVersion.next(versions, slot)
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
   const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
   let attached: Wire | undefined
-  return {
+  const self: WorkerSeat = {
     pool,
     slot,
     name: `${pool}/${slot}`,
-    config,
+    get config() {
+      return combined(version(), versions.current)
+    },
+    version,
     fill: () => {
       verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
       name.current?.generations.set(slot, generation)
+      versions.filled.set(slot, PoolVersion.next(versions, slot))
       return generation
     },
     condemn: (imposed) => {
@@ -292,7 +320,7 @@ export const seat = (
       },
       hostCall: (asked) => {
         if (attached === undefined) return
-        if (name.current !== undefined) return hostCall(name.current, attached, slot, asked)
+        if (name.current !== undefined) return hostCall(name.current, attached, self, asked)
         attached.hostResult(asked.number, { _tag: "Failed", reason: "cancelled", message: `pool "${pool}" is being started anew` })
       },
       hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
@@ -307,6 +335,7 @@ export const seat = (
     },
     governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))
   }
+  return self
 }
 
 /** Ends every open call, and from now on each new one at once: somebody may hold the Roster still. */
@@ -331,7 +360,7 @@ const close = (roster: Roster, because: string, emit: (event: Event.Event) => vo
 /** The Roster of a pool as a supervised child, registered under `name`. */
 export const child = (
   pool: string,
-  config: PoolConfig,
+  versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
   hostTools?: HostToolRegistry
 ) =>
@@ -339,7 +368,7 @@ export const child = (
     plane: "control",
     start: Effect.gen(function*() {
       const sink = yield* Event.EventSink
-      const roster = make(pool, config, yield* Clock.Clock, { hostTools, emit: (event) => Event.tell(sink, event) })
+      const roster = make(pool, versions, yield* Clock.Clock, { hostTools, emit: (event) => Event.tell(sink, event) })
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
           close(roster, "the pool is stopping", (event) => Event.tell(sink, event))
@@ -348,7 +377,7 @@ export const child = (
         })
       )
       yield* RegisteredName.register(name, roster)
-      yield* Event.emit(PoolEvent.pool_open, { size: config.size }, { pool })
+      yield* Event.emit(PoolEvent.pool_open, { size: roster.config.size }, { pool })
       const look = Effect.sync(() => {
         expire(roster, (event) => Event.tell(sink, event))
         if (roster.nested.size > 0) CallCycles.look(roster)
