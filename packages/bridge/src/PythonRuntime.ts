@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Schema from "effect/Schema"
 import * as Channel from "./channel/Channel.ts"
+import * as ArgumentDigest from "./codec/ArgumentDigest.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
 import * as KernelEvidence from "./process/KernelEvidence.ts"
@@ -56,6 +57,7 @@ export const make = (
     }
     return {
       codec: Msgpack,
+      digest: ArgumentDigest.of,
       reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
       forkserver: (pool) => Forkserver.child(() => launcher(pool), recent(pool)),
       spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool))),

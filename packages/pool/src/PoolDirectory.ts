@@ -4,6 +4,7 @@
 import { RegisteredName } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 import type { Roster } from "./control/Roster.ts"
+import { Guard } from "./Guard.ts"
 import { PoolConfig } from "./PoolConfig.ts"
 
 /** What the pools need of the application's configuration. */
@@ -16,6 +17,8 @@ export interface PoolEntry {
   readonly pool: string
   readonly config: () => PoolConfig
   readonly roster: RegisteredName.RegisteredName<Roster>
+  /** Its circuit breakers and rate limits. */
+  readonly guard: Guard
   readonly isUp: () => void
   /** Notes why the pool gave up, or did not start again: what callers are told until it is up. */
   readonly isDown: (because: string) => void
@@ -46,10 +49,15 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>, expect
       const present = entries.get(pool)
       if (present !== undefined) return present
       let because: string | undefined
+      let guard: Guard | undefined
+      const roster = RegisteredName.make<Roster>(`pools/${pool}/roster`)
       const entry: PoolEntry = {
         pool,
         config: () => (config.latest ?? expected)?.pools[pool] ?? defaults,
-        roster: RegisteredName.make(`pools/${pool}/roster`),
+        roster,
+        get guard() {
+          return guard ??= new Guard(pool, (event) => roster.current?.emit(event))
+        },
         isUp: () => {
           because = undefined
         },

@@ -6,7 +6,7 @@ import { TestClock } from "effect/testing"
 import * as Dispatcher from "../src/control/Dispatcher.ts"
 import * as Roster from "../src/control/Roster.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
-import { ScriptedTool } from "../src/testing/index.ts"
+import { ScriptedCodec, ScriptedTool } from "../src/testing/index.ts"
 import type { Wire } from "../src/Wire.ts"
 import { offerOf } from "./MachineInput.ts"
 
@@ -29,12 +29,13 @@ const open = Effect.gen(function*() {
   const said: Array<string> = []
   const config = Schema.decodeUnknownSync(PoolConfig)({ size: 1 })
   const name = RegisteredName.make<Roster.Roster>("roster")
-  const roster = Roster.make("p", config, yield* Clock.Clock)
+  const roster = Roster.make("p", config, yield* Clock.Clock, ScriptedCodec.digest)
   yield* RegisteredName.register(name, roster)
   const offer = (id: number, idempotent: boolean) => {
     roster.tickets.set(id, {
       tool: "echo",
       payload: new Uint8Array(),
+      retry: undefined,
       item: ignored,
       want: ignored,
       complete: () => said.push(`call ${id} completed`),

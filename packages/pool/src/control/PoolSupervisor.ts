@@ -53,7 +53,7 @@ export const make = <const Pool extends string, C extends Child.Any = never>(
     ...flagsOf(config),
     labels: { pool },
     children: [
-      Roster.child(pool, config, roster),
+      Roster.child(pool, config, roster, runtime.digest),
       runtime.reaper(pool),
       FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
       ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet })

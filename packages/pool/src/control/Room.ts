@@ -1,7 +1,7 @@
 /**
  * Which slots have room for a call, and which of them a call gets.
  */
-import type { Slot, Step } from "./Dispatch.ts"
+import type { Call, Slot, Step } from "./Dispatch.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Pace from "./Pace.ts"
 import * as Sessions from "./Sessions.ts"
@@ -16,9 +16,23 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   return ahead < Pace.limit(state.pace, now) && now - movedAt <= Pace.longestMillis && work <= Pace.budget(state.pace)
 }
 
+/** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open. */
+export const isChosen = ({ state }: Step, { clean }: Slot): boolean => clean || state.barrier.clean === 0
+
 /** Notes whether the slot has room, after it was changed. */
-export const refresh = (step: Step, slot: Slot): void =>
-  LeastBusy.set(step.state.busy, slot.slot, hasRoom(step, slot) ? slot.calls.length : -1)
+export const refresh = (step: Step, slot: Slot): void => {
+  const clean = slot.open && !slot.avoided
+  if (clean !== slot.clean) countClean(step, slot, clean)
+  LeastBusy.set(step.state.busy, slot.slot, isChosen(step, slot) && hasRoom(step, slot) ? slot.calls.length : -1)
+}
+
+const countClean = (step: Step, slot: Slot, clean: boolean): void => {
+  const { barrier, slots } = step.state
+  slot.clean = clean
+  barrier.clean += clean ? 1 : -1
+  if (barrier.clean > 1 || (barrier.clean === 1 && !clean)) return
+  for (const other of slots) if (other !== slot && other.avoided) refresh(step, other) // from none to one, or back
+}
 
 /** The slot with room that has the fewest calls. */
 export const freest = (step: Step): Slot | undefined => {
@@ -39,5 +53,15 @@ export const choose = (step: Step, session: string | undefined): Slot | undefine
   const binding = Sessions.get(sessions, session)
   if (binding === undefined) return free
   const last = slots[binding.slot]!
-  return last.calls.length <= free.calls.length + 1 && hasRoom(step, last) ? last : free
+  return last.calls.length <= free.calls.length + 1 && isChosen(step, last) && hasRoom(step, last) ? last : free
+}
+
+/** The slot with room that has the fewest calls, of those whose workers the call has not crashed. For calls that are tried again: it looks at all. */
+export const elsewhere = (step: Step, { crashed }: Call): Slot | undefined => {
+  let found: Slot | undefined
+  for (const slot of step.state.slots) {
+    if (crashed!.includes(slot.slot) || !isChosen(step, slot) || !hasRoom(step, slot)) continue
+    if (found === undefined || slot.calls.length < found.calls.length) found = slot
+  }
+  return found
 }
