@@ -34,7 +34,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     slot: 0,
     name: "default/0",
     config,
-    version: () => ({ snapshot: 1, config }),
+    version: () => ({ snapshot: 1, roll: 0, config }),
     fill: () => 0,
     condemn: (imposed) => {
       verdict = imposed
@@ -57,7 +57,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     governed: (launch) => launch
   }
   const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, reaped } as const
-  const session = new Session.Session({ process: launched, config: seat.config }, python.open)
+  const session = new Session.Session({ process: launched, config: () => seat.config }, python.open)
   yield* Scope.provide(session.prepare(), yield* Effect.scope)
   const held = PythonProcess.make(seat, launched, session, python.open)
   yield* RegisteredName.register(process, held)
@@ -245,7 +245,7 @@ describe("a handshake", () => {
     const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogue } }
     const config = (yield* ScriptedReaper.make()).launcher.config
     const session = new Session.Session(
-      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config },
+      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config: () => config },
       python.open
     )
     return { reaped, outcome: yield* Effect.flip(session.dial()) }

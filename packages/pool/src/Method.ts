@@ -151,8 +151,11 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
   const hasGuards = signature.breaker !== undefined || signature.rateLimit !== undefined
 
   /** Whether calls meet a breaker or a rate limit now. */
-  const isGuarded = (roster: Roster.Roster): boolean =>
-    hasGuards || roster.config.breaker !== undefined || roster.config.rateLimit !== undefined
+  const isGuarded = (roster: Roster.Roster): boolean => {
+    if (hasGuards) return true
+    const { breaker, rateLimit } = roster.config
+    return breaker !== undefined || rateLimit !== undefined
+  }
 
   const guardsOf = ({ config, state }: Roster.Roster, options: CallOptions): Guard.Settings => ({
     tool,
@@ -179,7 +182,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
   }
 
   /** A breaker sees the error as the pool has it, callers as their contract has it. */
-  const unmapped: Signature = { ...signature, errorOf: (error) => error }
+  const unmapped = (): Signature => ({ ...signature, errorOf: (error) => error })
 
   const guarded = (
     roster: Roster.Roster,
@@ -195,7 +198,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     Effect.callback((resume) => {
       const roster = entry.roster.current
       if (roster === undefined || !isGuarded(roster)) return begun(signature, input, options, undefined, ignored, resume)
-      const once = (left: CallOptions) => outcome(unmapped, input, left, undefined, ignored)
+      const once = (left: CallOptions) => outcome(unmapped(), input, left, undefined, ignored)
       return resume(guarded(roster, options, once) as Effect.Effect<unknown, unknown>)
     })
 
@@ -205,7 +208,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       const roster = entry.roster.current
       return roster === undefined || !isGuarded(roster)
         ? feeding(signature, input, options)
-        : guarded(roster, options, (left) => feeding(unmapped, input, left))
+        : guarded(roster, options, (left) => feeding(unmapped(), input, left))
     })
 
   const feeding = (by: Signature, input: unknown, options: CallOptions): Effect.Effect<unknown, unknown, unknown> => {

@@ -11,6 +11,7 @@ import type { ExitClass } from "../ExitClass.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
+import { ById } from "./ById.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
@@ -162,10 +163,11 @@ export interface Ledger {
  */
 export interface DispatchState {
   readonly pool: string
-  readonly config: PoolConfig
+  /** This and `limits` change with `Configured`: to be read at each use. */
+  config: PoolConfig
   /** Of the config, in milliseconds. */
-  readonly limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
-  readonly calls: Map<number, Call>
+  limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
+  readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
   readonly resting: Line.Line<Call>
@@ -212,6 +214,8 @@ export type Event = Data.TaggedEnum<{
   DelayKnown: { readonly asked: AskDelay; readonly delayMillis: number | undefined }
   /** An operator takes calls out of quarantine. */
   Release: { readonly tool: string; readonly digest: string }
+  /** The settings have changed: they hold for what comes, and for what waits where it is next looked at. */
+  Configured: { readonly config: PoolConfig }
   Tick: {}
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
@@ -303,16 +307,18 @@ export interface Step {
   readonly out: Out
 }
 
+export const limitsOf = ({ callTimeout, cancelGrace, queue }: PoolConfig): DispatchState["limits"] => ({
+  queueTimeout: Duration.toMillis(queue.timeout),
+  callTimeout: Duration.toMillis(callTimeout),
+  cancelGrace: Duration.toMillis(cancelGrace)
+})
+
 export const make = (pool: string, config: PoolConfig, digest: DispatchState["digest"]): DispatchState => ({
   pool,
   config,
   digest,
-  limits: {
-    queueTimeout: Duration.toMillis(config.queue.timeout),
-    callTimeout: Duration.toMillis(config.callTimeout),
-    cancelGrace: Duration.toMillis(config.cancelGrace)
-  },
-  calls: new Map(),
+  limits: limitsOf(config),
+  calls: new ById(),
   queue: TenantQueue.make(),
   resting: Line.make(),
   waiting: 0,

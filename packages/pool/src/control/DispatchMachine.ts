@@ -21,19 +21,21 @@
  * `prefetch`). Of the slots with room the one with the fewest calls gets the next call, or the one that serves the call's session, as `affinity`
  * says. What finds no room waits: tenants take turns, each first in, first out, and a call that is tried again goes before its tenant's others.
  * Calls whose session is bound to a worker wait in that worker's own queue, which takes turns with the common one. While calls wait in the common
- * queue no slot has room. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
+ * queue no slot that is open to them has room: those that are tainted or ejected are so only when there is no other (`Avoidance.ts`). An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
  * free before.
  *
  * **Gotchas**
  *
  * The machine owns its state and updates it in place. `DispatchRepair.violations` says what is wrong with a state; a new Dispatcher has it mended first.
  */
+import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
 import * as Avoidance from "./Avoidance.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type { Call, Command, DispatchState, Event, Step } from "./Dispatch.ts"
+import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Outlier from "./Outlier.ts"
 import * as Overdue from "./Overdue.ts"
@@ -111,6 +113,8 @@ export const apply = (step: Step, event: Event): void => {
     }
     case "Release":
       return Quarantine.release(step, event.tool, event.digest)
+    case "Configured":
+      return configured(step, event.config)
     case "Tick":
       CrashBarrier.expire(step)
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
@@ -159,6 +163,17 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire): void
   Room.refresh(step, slot)
   step.out.push({ _tag: "WorkerUp", slot: index, tools: tools.size })
   Sending.pump(step, slot)
+}
+
+/** A greater prefetch may have made room. */
+const configured = (step: Step, config: PoolConfig): void => {
+  const { state } = step
+  state.config = config
+  state.limits = Dispatch.limitsOf(config)
+  for (const slot of state.slots) {
+    Room.refresh(step, slot)
+    Sending.pump(step, slot)
+  }
 }
 
 const started = ({ state }: Step, slot: number, id: number): void => {
