@@ -96,6 +96,24 @@ const paths: { readonly [T in CallError.CallError["_tag"]]: Effect.Effect<CallEr
       return yield* errorOf(call)
     })
   ),
+  CallPoisoned: by(({ client, scripted }) =>
+    Effect.gen(function*() {
+      const call = yield* begin(client.slow())
+      yield* after("100 millis")
+      yield* scripted.worker("default/0").crash("SIGSEGV")
+      return yield* errorOf(call)
+    }), { barrier: { poisonAfter: 1 } }),
+  CircuitOpen: by(({ client, scripted }) =>
+    Effect.gen(function*() {
+      const call = yield* begin(client.slow())
+      yield* after("100 millis")
+      yield* scripted.worker("default/0").crash("SIGSEGV")
+      yield* errorOf(call)
+      return yield* Effect.flip(client.slow())
+    }), { breaker: { after: 1 } }),
+  RateLimited: by(({ client }) => Effect.andThen(client.echo({ text: "" }), Effect.flip(client.echo({ text: "" }))), {
+    rateLimit: { calls: 1, per: "1 minute", beyond: "fail" }
+  }),
   ResultTooLarge: by(({ client }) => Effect.flip(client.large())),
   InvalidResult: by(({ client }) => Effect.flip(client.wrong())),
   OutcomeUnknown: by(({ client, scripted }) =>

@@ -6,6 +6,7 @@ import type { ExitClass } from "../ExitClass.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import { type Call, type DispatchState, isFunction, type Offer, type Step } from "./Dispatch.ts"
+import * as Quarantine from "./Quarantine.ts"
 
 const workerName = (state: DispatchState, slot: number): string => `${state.pool}/${slot}`
 
@@ -60,6 +61,21 @@ export const crashed = (state: DispatchState, call: Call, reason: string, exit: 
     ...(exit !== undefined && { exit }),
     delivered: call.delivered,
     attempts: call.attempt
+  })
+
+export const poisoned = (
+  state: DispatchState,
+  offer: Offer,
+  suspect: Quarantine.Suspect,
+  executed: "no" | "unknown"
+): CallError.CallError =>
+  new CallError.CallPoisoned({
+    ...about(state, offer),
+    executed,
+    digest: suspect.digest,
+    crashes: suspect.crashes.length,
+    ...Quarantine.facts(suspect),
+    until: suspect.until
   })
 
 /** `ended`: the worker's process was seen to end. */

@@ -20,8 +20,9 @@ import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as PoolVersion from "../PoolVersion.ts"
+import type * as RetryDelay from "../RetryDelay.ts"
 import type { Wire, WireHostCall } from "../Wire.ts"
-import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
+import type { Imposed, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import { ById } from "./ById.ts"
 import * as CallCycles from "./CallCycles.ts"
 import * as Dispatch from "./Dispatch.ts"
@@ -31,16 +32,33 @@ import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
 import { HostCalls } from "./HostCalls.ts"
 import { HostToolRegistry } from "./HostToolRegistry.ts"
+import * as Quarantine from "./Quarantine.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
   readonly tool: string
+  /** When it is tried again after a crash; `undefined`: as the pool says. */
+  readonly retry: RetryDelay.RetryDelay | undefined
   readonly payload: Payload
   readonly item: (payload: Uint8Array) => void
   /** The worker has room for so many more inputs: see {@link input}. */
   readonly want: (elements: number) => void
   readonly complete: (payload: Uint8Array) => void
   readonly fail: (error: CallError.CallError) => void
+}
+
+/** Calls that are refused because calls like them have crashed workers. */
+export interface Quarantined {
+  readonly tool: string
+  /** Of their arguments: the first 16 bytes of their SHA-256, in hex. */
+  readonly digest: string
+  /** Within `barrier.poisonWindow`. */
+  readonly crashes: number
+  readonly workers: ReadonlyArray<string>
+  /** The classes of the exits. */
+  readonly exits: ReadonlyArray<string>
+  /** When it ends, in Unix milliseconds. */
+  readonly until: number
 }
 
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
@@ -52,6 +70,8 @@ export interface Roster {
   readonly clock: MonotonicClock.MonotonicClock
   readonly state: Dispatch.DispatchState
   readonly tickets: ById<Ticket>
+  /** Where the callers that had a crash are in their schedules. */
+  readonly retries: WeakMap<Ticket, RetryDelay.Stepper>
   /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
   readonly wires: Map<number, Wire>
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
@@ -74,6 +94,8 @@ export interface Roster {
   readonly outbox: Fifo<Dispatch.Command>
   /** The command that is being carried out; after a crash, the one that caused it. */
   inHand: Dispatch.Command | undefined
+  /** Where events go. */
+  readonly emit: (event: Event.Event) => void
   /** Works off inbox and outbox. */
   dispatcher: (() => void) | undefined
   calls: number
@@ -83,6 +105,7 @@ export interface Roster {
 
 /** What {@link make} may be given: which host tools there are, and who hears of those that go wrong. */
 export interface Options {
+  readonly digest: WorkerRuntime["digest"]
   readonly hostTools?: HostToolRegistry | undefined
   readonly emit?: ((event: Event.Event) => void) | undefined
 }
@@ -92,7 +115,7 @@ export const make = (
   pool: string,
   versions: PoolVersion.Versions,
   clock: Clock.Clock,
-  { emit = () => {}, hostTools = new HostToolRegistry() }: Options = {}
+  { digest, emit = () => {}, hostTools = new HostToolRegistry() }: Options
 ): Roster => {
   versions.assigned.clear()
   versions.filled.clear()
@@ -106,8 +129,9 @@ export const make = (
     clock: new MonotonicClock.MonotonicClock(clock),
     hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
     nested: new Set(),
-    state: Dispatch.make(pool, config),
+    state: Dispatch.make(pool, config, digest),
     tickets: new ById(),
+    retries: new WeakMap(),
     wires: new Map(),
     probes: new Map(),
     generations: new Map(),
@@ -118,6 +142,7 @@ export const make = (
     inbox: new Fifo(),
     outbox: new Fifo(),
     inHand: undefined,
+    emit,
     dispatcher: undefined,
     calls: 0,
     listening: false
@@ -162,6 +187,12 @@ const dispatchHeard = (roster: Roster): void => {
 /** Offers a call, whose ticket is in its place. */
 export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
 
+/** A call was refused before it was offered. */
+export const refused = ({ clock, emit, pool, state }: Roster, { _tag, executed, message, tool }: CallError.CallError): void => {
+  state.ledger.rejected++
+  emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: _tag, executed, cause: message }))
+}
+
 /** The caller is gone. */
 export const cancel = (roster: Roster, id: number): void => put(roster, { _tag: "Cancel", id })
 
@@ -173,6 +204,16 @@ export const input = (roster: Roster, id: number, payload: Payload): void => put
 
 /** Ends a call's stream of inputs, after its worker has asked for some; `failure` says why, when the stream failed. */
 export const inputEnd = (roster: Roster, id: number, failure?: string): void => put(roster, { _tag: "InputEnd", id, failure })
+
+/** What is in quarantine: which tool, with which arguments, for what. */
+export const quarantined = ({ state }: Roster): ReadonlyArray<Quarantined> =>
+  [...state.barrier.quarantine.suspects.values()].flatMap((suspect) => {
+    const { crashes, digest, tool, until } = suspect
+    return until === 0 ? [] : [{ tool, digest, crashes: crashes.length, ...Quarantine.facts(suspect), until }]
+  })
+
+/** Takes calls of a tool with these arguments out of quarantine. */
+export const release = (roster: Roster, tool: string, digest: string): void => put(roster, { _tag: "Release", tool, digest })
 
 /** How often calls that wait for a Dispatcher, or for each other, are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
 const lookMillis = 100
@@ -362,16 +403,16 @@ export const child = (
   pool: string,
   versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
-  hostTools?: HostToolRegistry
+  options: Omit<Options, "emit">
 ) =>
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
       const sink = yield* Event.EventSink
-      const roster = make(pool, versions, yield* Clock.Clock, { hostTools, emit: (event) => Event.tell(sink, event) })
+      const roster = make(pool, versions, yield* Clock.Clock, { ...options, emit: (event) => Event.tell(sink, event) })
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
-          close(roster, "the pool is stopping", (event) => Event.tell(sink, event))
+          close(roster, "the pool is stopping", roster.emit)
           yield* roster.hostCalls.close
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
@@ -379,7 +420,7 @@ export const child = (
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: roster.config.size }, { pool })
       const look = Effect.sync(() => {
-        expire(roster, (event) => Event.tell(sink, event))
+        expire(roster, roster.emit)
         if (roster.nested.size > 0) CallCycles.look(roster)
       })
       return Effect.forever(Effect.andThen(HostTimer.punctual(roster.clock, lookMillis), look))

@@ -108,7 +108,8 @@ export interface ScriptedProcess {
   readonly drain: (channel?: Channel) => Effect.Effect<void>
   /** Of the grace of its stop. */
   drainTook: Duration.Duration
-  readonly end: (end: ProcessEnd) => void
+  /** `byUs`: the host has ended it. */
+  readonly end: (end: ProcessEnd, byUs?: boolean) => void
   /** Opens a stream, at `now`: of the session before it, while the process knows that. */
   readonly connect: (now: number) => Channel
   readonly disconnect: (channel: Channel, detail: string, now: number) => void
@@ -331,13 +332,13 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           return idle.await
         })
       ),
-    end: (end) => {
+    end: (end, byUs = false) => {
       if (self.over) return
       self.over = true
       for (const execution of running) execution.outcome = "lost"
       const connected = channel
       close(connected, howItEnded(end))
-      leave(howItEnded(end), ExitClass.ofEnd(end))
+      leave(howItEnded(end), byUs && end.signal !== null ? { _tag: "KilledByUs", signal: end.signal } : ExitClass.ofEnd(end))
       Deferred.doneUnsafe(ended, Exit.succeed(end))
     },
     connect: (now) => {
