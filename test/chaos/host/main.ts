@@ -1,11 +1,12 @@
 /** A program as a user writes it, under load, that does to its own tree what the runner asks it to. Its one argument is a `Plan`. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Data, Deferred, Effect, Fiber, Scope } from "effect"
+import { Clock, Data, Deferred, Effect, Fiber, Scope } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
 import { EventBus, EventLog, Snakepit, type Tree } from "snakepit"
 import * as Chance from "../Chance.ts"
 import * as Calls from "./Calls.ts"
+import { JumpingClock } from "./JumpingClock.ts"
 import { firstStep, lastStep, type Plan, type Request, type Requests, type Said, stepOf } from "./Protocol.ts"
 import * as Shutdown from "./Shutdown.ts"
 
@@ -13,6 +14,7 @@ class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
 
 const { config, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
 const pools = Object.keys(config.pools)
+const clock = new JumpingClock(Effect.runSync(Clock.clockWith(Effect.succeed)))
 const eventFile = openSync(events, "a", 0o600)
 
 const say = (said: Said): void => void process.stdout.write(`${JSON.stringify(said)}\n`)
@@ -118,6 +120,10 @@ const program = Effect.gen(function*() {
         )
       case "spend":
         return spend(request)
+      case "setClock":
+        return Effect.sync(() => clock.ahead += request.millis).pipe(Effect.asVoid)
+      case "collect":
+        return Effect.sync(() => globalThis.gc!())
       case "end":
         return Effect.sync(() => {
           beginEnd()
@@ -153,5 +159,6 @@ Effect.scoped(program).pipe(
     writeSync(eventFile, `${JSON.stringify({ name: lastStep, at: Date.now(), measurements: {}, attributes: {} })}\n`)
     step(lastStep)
   })),
+  Effect.provideService(Clock.Clock, clock),
   NodeRuntime.runMain
 )

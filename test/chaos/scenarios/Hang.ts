@@ -54,6 +54,26 @@ export const hang: Scenario = {
   name: "hang",
   about:
     "SIGSTOP, a deadlock holding the interpreter lock; a deadlock and an endless loop, after their limit: all found, and of 40 runs p99 of millis ≤ 3 s",
+  mustSee: {
+    events: [
+      "snakepit.watchdog.verdict",
+      "snakepit.watchdog.bite",
+      "snakepit.worker_supervisor.restart",
+      "snakepit.worker_supervisor.recover"
+    ],
+    holds: [
+      "each kind is found as what it is: `WorkerStopped`, `WorkerHung`, `CallOverran`",
+      "the 99th percentile of 40 `millis` is at most 3 s"
+    ]
+  },
+  byHand: [
+    "Call a tool that takes a `threading.Lock` twice, with `Tool.CallTimeout` in its contract; or `kill -STOP` its worker.",
+    "`snakepit.watchdog.bite` says what it was found to be and by which evidence."
+  ],
+  touches: {
+    ends: ["snakepit/pools/<key>/fleet/<key>/process"],
+    tries: ["snakepit/pools/<key>/fleet/<key>/heartbeat", "snakepit/pools/<key>/fleet/<key>/watchdog"]
+  },
   runs: 40,
   shortRuns: 4,
   sharesHost: true,

@@ -12,6 +12,18 @@ const pools = { default: { size, restart: plenty, stopGrace, heartbeat: { interv
 export const workerFreeze: Scenario = {
   name: "worker-freeze",
   about: "SIGSTOP to a worker under load: it is found to be stopped, ended and replaced; millis is the time until it was found",
+  mustSee: {
+    events: ["snakepit.heartbeat.miss", "snakepit.watchdog.verdict", "snakepit.watchdog.bite", "snakepit.process.exit"],
+    holds: ["each is found to be `WorkerStopped` and no other", "`lost`, `twice` and `survivors` are 0"]
+  },
+  byHand: [
+    "`kill -STOP <pid>` to a worker while calls run.",
+    "Within `heartbeat.interval` × 2.5 another process is in its place. The stopped one is gone: `ps -o pid,stat,args -p <pid>` is empty."
+  ],
+  touches: {
+    ends: ["snakepit/pools/<key>/fleet/<key>/process"],
+    tries: ["snakepit/pools/<key>/fleet/<key>/heartbeat", "snakepit/pools/<key>/fleet/<key>/watchdog"]
+  },
   runs: 20,
   shortRuns: 2,
   sharesHost: true,
