@@ -1,4 +1,6 @@
 /** Every scenario, in the order in which they are run, recorded and told. */
+import { clockJump } from "./scenarios/ClockJump.ts"
+import { diskFull } from "./scenarios/DiskFull.ts"
 import { foundationKill } from "./scenarios/FoundationKill.ts"
 import { gilHog } from "./scenarios/GilHog.ts"
 import { grandchildren } from "./scenarios/Grandchildren.ts"
@@ -11,6 +13,7 @@ import { outOfMemory } from "./scenarios/OutOfMemory.ts"
 import { poison } from "./scenarios/Poison.ts"
 import { segfault } from "./scenarios/Segfault.ts"
 import { slowStart } from "./scenarios/SlowStart.ts"
+import { soak } from "./scenarios/Soak.ts"
 import { socketCut } from "./scenarios/SocketCut.ts"
 import { storm } from "./scenarios/Storm.ts"
 import { supervisorKill } from "./scenarios/SupervisorKill.ts"
@@ -35,5 +38,8 @@ export const all: ReadonlyArray<Scenario> = [
   poison,
   slowStart,
   importError,
-  storm
+  storm,
+  diskFull,
+  clockJump,
+  soak
 ]

@@ -41,7 +41,7 @@ export interface Requests {
     readonly ask: { readonly callersPerPool: number; readonly seed: number; readonly pools?: ReadonlyArray<string> }
     readonly answer: null
   }
-  /** No further call of `keepBusy`; answers when all calls are over. */
+  /** No further call of `keepBusy` until that is asked for again; answers when all calls are over. */
   readonly rest: { readonly ask: object; readonly answer: null }
   /** One call; answers at once with its id. */
   readonly call: { readonly ask: Asked; readonly answer: number }
@@ -60,8 +60,8 @@ export interface Requests {
   }
   /** Sets its wall clock, as its `Clock` has it, ahead by so much, or back. */
   readonly setClock: { readonly ask: { readonly millis: number }; readonly answer: null }
-  /** Collects its garbage, which takes `--expose-gc`. */
-  readonly collect: { readonly ask: object; readonly answer: null }
+  /** Collects its garbage, which takes `--expose-gc`; answers with the bytes that its objects take then. */
+  readonly collect: { readonly ask: object; readonly answer: number }
   /** Ends the program as its user would. With `stopAt`, it stops itself so long after that step of its shutdown. */
   readonly end: { readonly ask: { readonly stopAt?: string; readonly afterMillis?: number }; readonly answer: null }
 }

@@ -58,6 +58,8 @@ const program = Effect.gen(function*() {
   const ended = yield* Deferred.make<void>()
   const context = yield* Effect.context<never>()
   let ending = false
+  let resting = false
+  const goesOn = () => !ending && !resting
   const busy = new Set<Fiber.Fiber<unknown>>()
   let chance = Chance.make(0)
   const beginEnd = () => {
@@ -89,22 +91,26 @@ const program = Effect.gen(function*() {
         let left = request.calls
         const drawn = Chance.make(request.seed)
         const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!, drawn, request.mostMillis))
-        return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && !ending, body: () => one, step: () => {} }))
+        return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && goesOn(), body: () => one, step: () => {} }))
       }
       case "keepBusy":
         return Effect.sync(() => {
           chance = Chance.make(request.seed)
+          resting = false
           if (busy.size > 0) return
           for (const pool of request.pools ?? pools) {
-            const forever = Effect.whileLoop({ while: () => !ending, body: () => calls.mixed(pool, chance), step: () => {} })
+            const forever = Effect.whileLoop({ while: goesOn, body: () => calls.mixed(pool, chance), step: () => {} })
             const work = callers(request.callersPerPool, forever)
             busy.add(Effect.runForkWith(context)(work))
           }
         })
       case "rest":
-        return Effect.sync(() => {
-          ending = true
-        }).pipe(Effect.andThen(Fiber.awaitAll(busy)), Effect.andThen(calls.allOver))
+        return Effect.gen(function*() {
+          resting = true
+          yield* Fiber.awaitAll(busy)
+          busy.clear()
+          yield* calls.allOver
+        })
       case "call":
         return calls.begin(request)
       case "outcome":
@@ -121,9 +127,12 @@ const program = Effect.gen(function*() {
       case "spend":
         return spend(request)
       case "setClock":
-        return Effect.sync(() => clock.ahead += request.millis).pipe(Effect.asVoid)
+        return Effect.sync(() => void (clock.ahead += request.millis))
       case "collect":
-        return Effect.sync(() => globalThis.gc!())
+        return Effect.sync(() => {
+          globalThis.gc!()
+          return process.memoryUsage().heapUsed
+        })
       case "end":
         return Effect.sync(() => {
           beginEnd()

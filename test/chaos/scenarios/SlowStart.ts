@@ -7,15 +7,15 @@ import type { Scenario } from "../Session.ts"
 import { allUp, notCompleted, plenty, replaced, successor } from "./Settings.ts"
 
 const size = 3
-const startSeconds = 8 // ten times what a start takes on a busy machine
+const startSeconds = 6 // some times what a start takes on a busy machine
 const pools = { default: { size, restart: plenty, startTimeout: `${startSeconds} seconds` }, other: { size: 1 } } as const
-const slowSeconds = 2
+const slowSeconds = 1
 const forEverSeconds = 600
 
 export const slowStart: Scenario = {
   name: "slow-start",
   about:
-    "a worker is killed, and its successor takes 2 s to start, or never comes up: the pool works on meanwhile, a start beyond startTimeout is" +
+    "a worker is killed, and its successor takes 1 s longer to start, or never comes up: the pool works on meanwhile, a start beyond startTimeout is" +
     " ended and tried again, and nothing escalates",
   mustSee: {
     events: ["snakepit.worker_supervisor.restart", "snakepit.process.start", "snakepit.worker_supervisor.recover"],
