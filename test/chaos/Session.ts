@@ -15,6 +15,8 @@ export interface Options {
   readonly short: boolean
   /** How long the one thing takes that a scenario is about, where it is about one. `undefined`: its own number. */
   readonly seconds: number | undefined
+  /** Events that some host must have told by the end. */
+  readonly events: ReadonlyArray<string>
   readonly say: (line: string) => void
 }
 
@@ -120,6 +122,9 @@ export class Session {
   /** The times that the scenario measures. */
   readonly millis: Array<number> = []
   private readonly name: string
+  /** Events that some host must have told by the end. */
+  mustBeTold: ReadonlyArray<string>
+  private readonly told = new Set<string>()
   private readonly figures = new Map<string, number>()
   private readonly facts = new Map<string, string>()
   private skipped: string | undefined
@@ -137,6 +142,7 @@ export class Session {
     this.name = name
     this.options = options
     this.planned = options.runs ?? 1
+    this.mustBeTold = options.events
   }
 
   /** No further run makes sense. */
@@ -270,7 +276,10 @@ export class Session {
     if (this.skipped !== undefined) return
     await this.attempt(undefined, this.options.seed, closeMillis, async () => {
       await this.closeShared()
-      if (this.failures.length === 0) this.together()
+      if (this.failures.length > 0) return "every host has ended"
+      this.together()
+      const missing = this.mustBeTold.filter((name) => !this.told.has(name))
+      check(missing.length === 0, () => `no host has told of ${missing.join(", ")}`)
       return "every host has ended"
     })
     await this.dispose()
@@ -328,6 +337,7 @@ export class Session {
     if (this.accounted.has(host)) return []
     this.accounted.add(host)
     const { problems, ...account } = host.account()
+    for (const { name } of host.events()) this.told.add(name)
     const escalations = host.events().filter(({ name }) => name.endsWith("_supervisor.give_up")).length
     const all = { ...account, survivors: left.length, escalations }
     this.counts = Object.fromEntries(columns.map((column) => [column, this.counts[column] + all[column]])) as Counts

@@ -145,7 +145,15 @@ const failures: Array<Failure & { readonly scenario: Scenario }> = []
 for (const scenario of chosen) {
   const began = performance.now()
   say(`\n${scenario.name}: ${scenario.about}`)
-  const session = new Session(scenario.name, { runs: runs ?? (short ? scenario.shortRuns : scenario.runs), seed, short, seconds, say })
+  const isWhole = !short && (runs === undefined || runs >= (scenario.runs ?? Number.POSITIVE_INFINITY))
+  const session = new Session(scenario.name, {
+    runs: runs ?? (short ? scenario.shortRuns : scenario.runs),
+    seed,
+    short,
+    seconds,
+    events: isWhole ? scenario.mustSee.events : [], // fewer runs may not come to all of them
+    say
+  })
   current = session
   try {
     await scenario.run(session)

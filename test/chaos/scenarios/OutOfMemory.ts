@@ -43,7 +43,8 @@ export const outOfMemory: Scenario = {
   run: async (session) => {
     const group = MemoryGroup.make(limit)
     session.fact("by", group === undefined ? "limit on the address space" : `kill in a memory ${group.kind}`)
-    if (group !== undefined) session.atEnd(group.remove)
+    if (group === undefined) session.mustBeTold = [] // nobody ends
+    else session.atEnd(group.remove)
     const python = group === undefined ? { limits: { addressSpace: limit } } : {}
     const pools = { default: { size, restart: plenty, python }, other: { size: 1, restart: plenty, python } }
     await session.each(60_000, async (chance, seed) => {
