@@ -39,7 +39,7 @@ export type PoolSettings = Omit<PoolInput, "python"> & {
 export interface Place {
   /** A host that was killed: this is the next start in its folders. */
   readonly after?: Host
-  /** The command, if any, that the program's own words are put behind, for the folder that the host writes into. It must become the program. */
+  /** The command, if any, that the program's own words are put behind, by the folder that the host writes into. It becomes the program. */
   readonly through?: (folder: string) => ReadonlyArray<string>
   /** It has mounts of its own: what it writes is looked at through them. */
   readonly ownMounts?: boolean
@@ -199,7 +199,7 @@ export class Host {
     return this.fromOutside(join(this.runtime, "data"))
   }
 
-  /** Tells the workers of a pool how to behave, from their next start or call on; `undefined`: as usual. What they know is in `chaos_tools.py`. */
+  /** Tells the workers of a pool how to behave, from their next start on; `undefined`: as usual. */
   turn(pool: string, toggle: Toggle, value: number | undefined): void {
     const file = this.file(`${pool}.${toggle}`)
     if (value === undefined) rmSync(file, { force: true })
@@ -366,7 +366,7 @@ class Tail<A> {
       const fresh = Buffer.alloc(Math.max(0, fstatSync(opened).size - this.offset))
       const end = fresh.subarray(0, readSync(opened, fresh, 0, fresh.length, this.offset)).lastIndexOf("\n") + 1
       this.offset += end
-      if (end > 0) this.all.push(...parse(fresh.toString("utf8", 0, end)))
+      if (end > 0) { for (const line of parse(fresh.toString("utf8", 0, end))) this.all.push(line) }
       return this.all
     } finally {
       closeSync(opened)

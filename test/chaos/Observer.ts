@@ -149,7 +149,7 @@ export const listening = (): ReadonlySet<string> =>
 
 const acceptsConnections = 0x10000 // __SO_ACCEPTCON of the kernel
 
-/** The workers that have begun to start and do not listen yet: a worker listens at `<run folder>/<pool>.<slot>.<number>` when it is ready. */
+/** The workers that have begun to start and do not listen yet: one that is ready does, at `<run folder>/<pool>.<slot>.<number>`. */
 export const starting = (workers: ReadonlyArray<Worker>, listening: ReadonlySet<string>): ReadonlyArray<Worker> => {
   const ready = new Set([...listening].map((path) => path.slice(path.lastIndexOf("/") + 1)))
   return workers.filter(({ worker }) => !ready.has(worker!.replace(/[/#]/g, ".")))

@@ -304,7 +304,7 @@ export class Session {
     await this.settle(host, left)
   }
 
-  /** Kills it. Returns how long it took until nothing of it was left, by the observer. `then` may look at what it left, before that goes. */
+  /** Kills it. Returns how long it took until nothing of it was left, by the observer. `then` may look at its files before they go. */
   async kill(host: Host, then: () => Promise<void> = async () => {}): Promise<number> {
     host.look()
     const began = performance.now()

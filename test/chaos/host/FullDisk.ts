@@ -1,6 +1,6 @@
 /**
- * Stands before `node:fs` where no small disk can be mounted: while the file `<data folder>.full` is there, nothing more can be written in the data
- * folder. Loaded with `--import`, before the program.
+ * Stands before `node:fs` where no small disk can be mounted: while the file `<data folder>.full` is there, nothing more can be written in the
+ * data folder. Loaded with `--import`, before the program.
  */
 import fs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"

@@ -130,7 +130,7 @@ const program = Effect.gen(function*() {
         return Effect.sync(() => void (clock.ahead += request.millis))
       case "collect":
         return Effect.sync(() => {
-          globalThis.gc!()
+          globalThis.gc!({ type: "major", execution: "sync", flavor: "last-resort" }) // gives back what it can
           return process.memoryUsage().heapUsed
         })
       case "end":

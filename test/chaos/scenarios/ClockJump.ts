@@ -32,8 +32,8 @@ const dies = async (host: Host, ahead: number): Promise<void> => {
 
 export const clockJump: Scenario = {
   name: "clock-jump",
-  about:
-    "the host's wall clock is set an hour ahead or back, or the host is stopped for longer than a worker may be silent and goes on: no call fails, no" +
+  about: "the host's wall clock is set an hour ahead or back, or the host is stopped for longer than a worker may be silent and goes on:" +
+    " no call fails, no" +
     " worker is taken for lost, and one that dies then is replaced",
   mustSee: {
     events: [],

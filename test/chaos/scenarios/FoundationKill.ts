@@ -48,7 +48,8 @@ export const foundationKill: Scenario = {
     holds: ["`failed`, `unknown` and `refused` are 0", "no worker is another process than before", "the registry's file goes on"]
   },
   byHand: [
-    "In the program: `const handle = yield* root.at(\"snakepit/foundation\")`, then `yield* handle.failChild(\"process_registry\", reason)`.",
+    "In the program: `const handle = yield* root.at(\"snakepit/foundation\")`, then `yield* handle.failChild(\"process_registry\"," +
+    " reason)`.",
     "`pgrep -af snakepit.worker` shows the same pids as before."
   ],
   touches: {

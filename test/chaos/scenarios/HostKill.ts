@@ -31,13 +31,14 @@ const leftAfterNextStart = async (session: Session, killed: Host): Promise<numbe
 
 export const hostKill: Scenario = {
   name: "host-kill",
-  about:
-    "SIGKILL to a host of 8 workers, 2 holding the interpreter lock, 2 with grandchildren, 1 stopped: nothing is left within 2 s, nor after the next start",
+  about: "SIGKILL to a host of 8 workers, 2 holding the interpreter lock, 2 with grandchildren, 1 stopped: nothing is left within 2 s," +
+    " nor after the next start",
   mustSee: {
     events: ["snakepit.process_registry.sweep"],
     holds: [
       "`survivors` is 0 after 2 s",
-      "`segments` and `left` are 0: after the next start no folder of sockets, no segment in `/dev/shm` and no journal of the killed host is there"
+      "`segments` and `left` are 0: after the next start no folder of sockets, no segment in `/dev/shm` and no journal of the killed" +
+      " host is there"
     ]
   },
   byHand: [

@@ -13,8 +13,8 @@ const backMillis = 60_000 // the next attempt comes within 5 s, and imports anew
 
 export const importError: Scenario = {
   name: "import-error",
-  about:
-    "the adapter of a pool does not import any more and a worker of it is killed: the pool goes down with the reason, is not restarted in a loop, and" +
+  about: "the adapter of a pool does not import any more and a worker of it is killed: the pool goes down with the reason, is not" +
+    " restarted in a loop, and" +
     " is up again by itself when the adapter is mended; the other pool notices nothing",
   mustSee: {
     events: [
@@ -31,7 +31,8 @@ export const importError: Scenario = {
     ]
   },
   byHand: [
-    "Write `raise ImportError(\"broken\")` into the adapter of a pool with `python.start: \"spawn\"`, and `kill -KILL <pid>` one of its workers.",
+    "Write `raise ImportError(\"broken\")` into the adapter of a pool with `python.start: \"spawn\"`, and `kill -KILL <pid>` one of" +
+    " its workers.",
     "`snakepit.pool_supervisor.give_up` names the exception. Take the line out: within seconds the pool is up."
   ],
   touches: {

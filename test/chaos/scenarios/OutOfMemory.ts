@@ -1,8 +1,8 @@
 /**
  * A tool takes more memory than there is.
  *
- * Where this process may make a memory cgroup, the host and all that it starts have 768 MiB together, as in a container, and the kernel kills. Elsewhere
- * each worker has a limit on its address space (`python.limits.addressSpace`), and the allocation fails.
+ * Where this process may make a memory cgroup, the host and all that it starts have 768 MiB together, as in a container, and the kernel kills.
+ * Elsewhere each worker has a limit on its address space (`python.limits.addressSpace`), and the allocation fails.
  */
 import { check } from "../Check.ts"
 import { sleep } from "../Host.ts"
@@ -17,19 +17,21 @@ const size = 2
 
 export const outOfMemory: Scenario = {
   name: "oom",
-  about:
-    "a tool takes more memory than there is, by a kill of the kernel in a memory cgroup or by a limit on its address space: it is told as what it is," +
+  about: "a tool takes more memory than there is, by a kill of the kernel in a memory cgroup or by a limit on its address space: it is" +
+    " told as what it is," +
     " and nobody else goes",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.fail", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
     holds: [
       "`by` says which of the two it was",
-      "in a cgroup: the exit has the class `OutOfMemory`, by the cgroup's own counter, and host, Reaper and all other workers are the same processes",
+      "in a cgroup: the exit has the class `OutOfMemory`, by the cgroup's own counter, and host, Reaper and all other workers are" +
+      " the same processes",
       "by a limit: the caller is told `MemoryError`, and its worker goes on"
     ]
   },
   byHand: [
-    "`systemd-run --user --scope -p MemoryMax=1G -p MemorySwapMax=0 node main.ts`, and call a tool that does `[bytearray(b\"x\" * 2**24) for _ in range(128)]`.",
+    "`systemd-run --user --scope -p MemoryMax=1G -p MemorySwapMax=0 node main.ts`, and call a tool that does `[bytearray(b\"x\" *" +
+    " 2**24) for _ in range(128)]`.",
     "Or, without a cgroup, set `python.limits.addressSpace` to 1073741824.",
     "`snakepit.process.exit` has `exitClass` OutOfMemory; `grep oom_kill` in the cgroup's `memory.events` has risen by one."
   ],

@@ -12,8 +12,8 @@ const kinds = Object.keys(crashes) as ReadonlyArray<Crash>
 
 export const poison: Scenario = {
   name: "poison",
-  about:
-    "an idempotent call that ends every worker that runs it: it is tried `attempts` times and no more, then its caller is told; executions is" +
+  about: "an idempotent call that ends every worker that runs it: it is tried `attempts` times and no more, then its caller is told;" +
+    " executions is" +
     " how often it ran",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.retry", "snakepit.call.fail"],
@@ -25,7 +25,8 @@ export const poison: Scenario = {
   },
   byHand: [
     "Declare a tool `Tool.Idempotent` that does `ctypes.string_at(0)`, and call it.",
-    "`snakepit.call.retry` is told twice, then the caller is told `WorkerCrashed`; `pgrep -af snakepit.worker` shows as many workers as before."
+    "`snakepit.call.retry` is told twice, then the caller is told `WorkerCrashed`; `pgrep -af snakepit.worker` shows as many workers" +
+    " as before."
   ],
   touches: { ends: ["snakepit/pools/<key>/fleet/<key>/process"], tries: ["snakepit/pools/<key>/control/dispatcher"] },
   runs: 20,

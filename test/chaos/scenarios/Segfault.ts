@@ -11,8 +11,8 @@ const kinds = Object.keys(crashes) as ReadonlyArray<Crash>
 
 export const segfault: Scenario = {
   name: "segfault",
-  about:
-    "a tool that is not idempotent crashes in native code, by a null pointer, an illegal instruction or abort(3), beside other calls: its caller" +
+  about: "a tool that is not idempotent crashes in native code, by a null pointer, an illegal instruction or abort(3), beside other" +
+    " calls: its caller" +
     " is told which, it ran once, and its worker alone is replaced",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.fail", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
@@ -24,7 +24,8 @@ export const segfault: Scenario = {
   },
   byHand: [
     "`kill -SEGV <pid>` to a worker while calls run; or call a tool that does `ctypes.string_at(0)`.",
-    "The error of the call names the signal and the next step; the worker's last words (faulthandler's stack) stand in `snakepit.process.exit`."
+    "The error of the call names the signal and the next step; the worker's last words (faulthandler's stack) stand in" +
+    " `snakepit.process.exit`."
   ],
   touches: { ends: ["snakepit/pools/<key>/fleet/<key>/process"], tries: [] },
   runs: 30,

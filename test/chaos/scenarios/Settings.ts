@@ -51,11 +51,17 @@ export const exitOf = async (host: Host, { pid, worker }: Observer.Worker): Prom
   return event.attributes
 }
 
-/** Every worker there, up to the number that there must be, within half a minute. */
+/** The workers of a pool, when all of them are ready: one that is stopped while it starts is found by its startTimeout alone. */
 export const allUp = async (host: Host, pool: string, size: number): Promise<ReadonlyArray<Observer.Worker>> => {
-  const look = () => host.workers().filter((worker) => worker.pool === pool)
-  const workers = await until(look, (workers) => workers.length === size, 30_000, 20)
-  check(workers.length === size, () => `pool ${pool} has ${workers.length} workers after 30 s, of ${size}`)
+  const look = () => {
+    const workers = host.workers().filter((worker) => worker.pool === pool)
+    return { workers, starting: Observer.starting(workers, Observer.listening()) }
+  }
+  const { starting, workers } = await until(look, (now) => now.workers.length === size && now.starting.length === 0, 30_000, 20)
+  check(
+    workers.length === size && starting.length === 0,
+    () => `after 30 s pool ${pool} has ${workers.length} workers of ${size}, and ${starting.length} of them are starting`
+  )
   return workers
 }
 

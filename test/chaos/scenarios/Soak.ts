@@ -1,8 +1,8 @@
 /**
  * Everything, again and again, on one host that must not grow.
  *
- * Memory, open files and zombies are looked at twice, after the warm-up and at the end: at rest, with workers that have just been started, so that no
- * segment of theirs counts, and after the garbage was collected.
+ * Memory, open files and zombies are looked at twice, after the warm-up and at the end: at rest, with workers that have just been started, so
+ * that no segment of theirs counts, and after the garbage was collected.
  */
 import type * as Chance from "../Chance.ts"
 import { check } from "../Check.ts"
@@ -154,8 +154,8 @@ const megabytes = (bytes: number): number => Math.round(bytes / 2 ** 20)
 
 export const soak: Scenario = {
   name: "soak",
-  about:
-    "for 15 minutes (--seconds) everything that the other scenarios do, in random order under load: the host's memory grows by at most 5 % after its" +
+  about: "for 15 minutes (--seconds) everything that the other scenarios do, in random order under load: the host's memory grows by at" +
+    " most 5 % after its" +
     " warm-up, its open files are as many as before, no zombie is left",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
@@ -168,7 +168,8 @@ export const soak: Scenario = {
   },
   byHand: [
     "`npm run chaos -- --scenario soak --seconds 7200`",
-    "Of an application of your own, before and after a day: `grep VmRSS /proc/<pid>/status`, `ls /proc/<pid>/fd | wc -l`, `ps --ppid <pid> -o stat= | grep -c Z`."
+    "Of an application of your own, before and after a day: `grep VmRSS /proc/<pid>/status`, `ls /proc/<pid>/fd | wc -l`, `ps --ppid" +
+    " <pid> -o stat= | grep -c Z`."
   ],
   touches: {
     ends: [

@@ -1,8 +1,8 @@
 /**
  * The connection to a worker that lives is cut under load.
  *
- * A thread of the worker's own process shuts down the socket that it has accepted, with shutdown(2): both ends see end of file, and what is in the
- * buffers is gone. Nothing else takes no privilege everywhere: pidfd_getfd(2) is refused by Yama and in containers.
+ * A thread of the worker's own process shuts down the socket that it has accepted, with shutdown(2): both ends see end of file at any moment of
+ * what they do. From outside it takes a privilege: pidfd_getfd(2) is refused by Yama and in containers.
  */
 import { check } from "../Check.ts"
 import { sleep, until } from "../Host.ts"
@@ -16,8 +16,8 @@ const mostMillis = 60 // after the answer: some ten calls later
 
 export const socketCut: Scenario = {
   name: "socket-cut",
-  about:
-    "shutdown(2) of a worker's accepted socket at a random moment of calls and streams: known, the calls whose outcome a living worker knew and" +
+  about: "shutdown(2) of a worker's accepted socket at a random moment of calls and streams: known, the calls whose outcome a living" +
+    " worker knew and" +
     " the caller did not get, is 0, and no worker is replaced",
   mustSee: {
     events: ["snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],

@@ -1,8 +1,8 @@
 /**
  * All workers of a pool die at once.
  *
- * With the limits that pools have by default: storm after storm spends the budgets of the workers, then of the fleet, then of the pool, which is
- * then down until its next attempt. Nothing of it may reach what stands above, or beside.
+ * With the limits that pools have by default: storm after storm spends the budgets of the workers, then of the fleet, then of the pool, which
+ * is then down until its next attempt. Nothing of it may reach what stands above, or beside.
  */
 import { check } from "../Check.ts"
 import { type Host, sleep } from "../Host.ts"
@@ -46,8 +46,8 @@ const isAbove = ({ attributes, name }: ReturnType<Host["events"]>[number]): bool
 
 export const storm: Scenario = {
   name: "storm",
-  about:
-    "SIGKILL to all 16 workers of a pool at once, under load, again and again: nothing escalates above the pool, the other pool fails no call, and" +
+  about: "SIGKILL to all 16 workers of a pool at once, under load, again and again: nothing escalates above the pool, the other pool" +
+    " fails no call, and" +
     " atOnce, the processes that start at a time, is at most launch.concurrency",
   mustSee: {
     events: [
@@ -61,7 +61,8 @@ export const storm: Scenario = {
   },
   byHand: [
     "`pkill -KILL -f 'snakepit.worker default/'`, some times within half a minute.",
-    "`watch -n 0.1 \"pgrep -fc 'snakepit.worker default/'\"`: they come back, `launch.concurrency` at a time; calls to other pools complete.",
+    "`watch -n 0.1 \"pgrep -fc 'snakepit.worker default/'\"`: they come back, `launch.concurrency` at a time; calls to other pools" +
+    " complete.",
     "When the pool has given up its callers are told `PoolDown`, and within seconds it is up again by itself."
   ],
   touches: {

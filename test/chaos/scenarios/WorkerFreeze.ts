@@ -1,9 +1,9 @@
 /** Workers are stopped by a signal under load. */
 import { check } from "../Check.ts"
-import { sleep, until } from "../Host.ts"
+import { sleep } from "../Host.ts"
 import * as Observer from "../Observer.ts"
 import type { Scenario } from "../Session.ts"
-import { plenty, replaced, stopGrace, successor } from "./Settings.ts"
+import { allUp, plenty, replaced, stopGrace, successor } from "./Settings.ts"
 
 const foundMillis = 15_000 // far beyond any threshold: a run that takes longer has found nothing
 const size = 4
@@ -32,9 +32,7 @@ export const workerFreeze: Scenario = {
       const host = await session.shared(pools)
       await host.ask("keepBusy", { callersPerPool: size, seed })
       await sleep(chance.between(0, 300))
-      const workers = await until(() => host.workers(), (workers) => workers.length === size, 30_000)
-      check(workers.length === size, () => `${workers.length} workers were there, of ${size}`)
-      const victim = chance.of(workers)
+      const victim = chance.of(await allUp(host, "default", size))
       const began = Date.now()
       Observer.signal(victim, "SIGSTOP")
       const restart = await replaced(host, victim, began, foundMillis)
