@@ -33,8 +33,7 @@ const dies = async (host: Host, ahead: number): Promise<void> => {
 export const clockJump: Scenario = {
   name: "clock-jump",
   about: "the host's wall clock is set an hour ahead or back, or the host is stopped for longer than a worker may be silent and goes on:" +
-    " no call fails, no" +
-    " worker is taken for lost, and one that dies then is replaced",
+    " no call fails, no worker is taken for lost, and one that dies then is replaced",
   mustSee: {
     events: [],
     holds: ["`restarts` is 0, and no worker is another process", "every call completes", "calls go on after it"]

@@ -31,8 +31,7 @@ const isInRegistry = (host: Host, { pid, started }: Observer.Worker): boolean =>
 export const diskFull: Scenario = {
   name: "disk-full",
   about: "the disk of the registry and /dev/shm are full while workers die and large payloads travel: calls complete, workers are" +
-    " replaced, it is told" +
-    " once; with room again the registry is whole",
+    " replaced, it is told once; with room again the registry is whole",
   mustSee: {
     events: ["snakepit.process_registry.write_failed", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
     holds: [

@@ -40,9 +40,8 @@ const shortRuns = 7
 
 export const foundationKill: Scenario = {
   name: "foundation-kill",
-  about:
-    "each part of Foundation, and each of the root's other children that are not pools, dies: no worker is touched, no call fails; after" +
-    " the registry's death its file goes on",
+  about: "each part of Foundation, and each of the root's other children that are not pools, dies: no worker is touched, no call fails;" +
+    " after the registry's death its file goes on",
   mustSee: {
     events: ["snakepit.foundation_supervisor.restart", "snakepit.foundation_supervisor.recover", "snakepit.root_supervisor.restart"],
     holds: ["`failed`, `unknown` and `refused` are 0", "no worker is another process than before", "the registry's file goes on"]

@@ -14,8 +14,7 @@ const backMillis = 60_000 // the next attempt comes within 5 s, and imports anew
 export const importError: Scenario = {
   name: "import-error",
   about: "the adapter of a pool does not import any more and a worker of it is killed: the pool goes down with the reason, is not" +
-    " restarted in a loop, and" +
-    " is up again by itself when the adapter is mended; the other pool notices nothing",
+    " restarted in a loop, and is up again by itself when the adapter is mended; the other pool notices nothing",
   mustSee: {
     events: [
       "snakepit.worker_supervisor.give_up",

@@ -18,8 +18,7 @@ const size = 2
 export const outOfMemory: Scenario = {
   name: "oom",
   about: "a tool takes more memory than there is, by a kill of the kernel in a memory cgroup or by a limit on its address space: it is" +
-    " told as what it is," +
-    " and nobody else goes",
+    " told as what it is, and nobody else goes",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.fail", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
     holds: [

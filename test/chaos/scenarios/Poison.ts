@@ -13,8 +13,7 @@ const kinds = Object.keys(crashes) as ReadonlyArray<Crash>
 export const poison: Scenario = {
   name: "poison",
   about: "an idempotent call that ends every worker that runs it: it is tried `attempts` times and no more, then its caller is told;" +
-    " executions is" +
-    " how often it ran",
+    " executions is how often it ran",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.retry", "snakepit.call.fail"],
     holds: [

@@ -12,8 +12,7 @@ const kinds = Object.keys(crashes) as ReadonlyArray<Crash>
 export const segfault: Scenario = {
   name: "segfault",
   about: "a tool that is not idempotent crashes in native code, by a null pointer, an illegal instruction or abort(3), beside other" +
-    " calls: its caller" +
-    " is told which, it ran once, and its worker alone is replaced",
+    " calls: its caller is told which, it ran once, and its worker alone is replaced",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.fail", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
     holds: [

@@ -15,8 +15,7 @@ const forEverSeconds = 600
 export const slowStart: Scenario = {
   name: "slow-start",
   about: "a worker is killed, and its successor takes 1 s longer to start, or never comes up: the pool works on meanwhile, a start beyond" +
-    " startTimeout is" +
-    " ended and tried again, and nothing escalates",
+    " startTimeout is ended and tried again, and nothing escalates",
   mustSee: {
     events: ["snakepit.worker_supervisor.restart", "snakepit.process.start", "snakepit.worker_supervisor.recover"],
     holds: [

@@ -15,7 +15,7 @@ import { allUp, plenty, stopGrace, successor } from "./Settings.ts"
 const settings = { restart: plenty, stopGrace, cancelGrace: "500 millis", heartbeat: { interval: "1 second" } } as const
 const pools = { default: { size: 4, ...settings }, other: { size: 2, ...settings } }
 const usualSeconds = 15 * 60 // the issue's own
-const shortSeconds = 15
+const shortSeconds = 10
 const warmUpShare = 1 / 4
 const enoughSeconds = 10 * 60 // of less, what a program takes in its first minutes is most
 const mostGrowth = 0.05 // the issue's own
@@ -155,8 +155,7 @@ const megabytes = (bytes: number): number => Math.round(bytes / 2 ** 20)
 export const soak: Scenario = {
   name: "soak",
   about: "for 15 minutes (--seconds) everything that the other scenarios do, in random order under load: the host's memory grows by at" +
-    " most 5 % after its" +
-    " warm-up, its open files are as many as before, no zombie is left",
+    " most 5 % after its warm-up, its open files are as many as before, no zombie is left",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
     holds: [

@@ -17,8 +17,7 @@ const mostMillis = 60 // after the answer: some ten calls later
 export const socketCut: Scenario = {
   name: "socket-cut",
   about: "shutdown(2) of a worker's accepted socket at a random moment of calls and streams: known, the calls whose outcome a living" +
-    " worker knew and" +
-    " the caller did not get, is 0, and no worker is replaced",
+    " worker knew and the caller did not get, is 0, and no worker is replaced",
   mustSee: {
     events: ["snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover"],
     holds: [
@@ -29,8 +28,8 @@ export const socketCut: Scenario = {
   },
   byHand: [
     "In a tool: `threading.Timer(0.1, shut_accepted).start()`, with `shut_accepted` of `test/chaos/python/chaos_tools.py`.",
-    "Or from outside, where ptrace is allowed: `gdb -p <pid> -batch -ex 'call (int)shutdown(<fd>, 2)'`, with the descriptor from" +
-    " `ss -xp | grep snakepit-`."
+    "Or from outside, where ptrace is allowed: `gdb -p <pid> -batch -ex 'call (int)shutdown(<fd>, 2)'`, with the descriptor from `ss" +
+    " -xp | grep snakepit-`."
   ],
   touches: { ends: ["snakepit/pools/<key>/fleet/<key>/channel"], tries: [] },
   runs: 100,

@@ -47,8 +47,7 @@ const isAbove = ({ attributes, name }: ReturnType<Host["events"]>[number]): bool
 export const storm: Scenario = {
   name: "storm",
   about: "SIGKILL to all 16 workers of a pool at once, under load, again and again: nothing escalates above the pool, the other pool" +
-    " fails no call, and" +
-    " atOnce, the processes that start at a time, is at most launch.concurrency",
+    " fails no call, and atOnce, the processes that start at a time, is at most launch.concurrency",
   mustSee: {
     events: [
       "snakepit.process.exit",
@@ -75,7 +74,7 @@ export const storm: Scenario = {
     tries: ["snakepit/pools", "snakepit/pools/<key>/control/launcher"]
   },
   runs: 50,
-  shortRuns: 4,
+  shortRuns: 3,
   sharesHost: true,
   run: async (session) => {
     session.together = () => {
