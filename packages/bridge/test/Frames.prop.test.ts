@@ -40,7 +40,9 @@ const Said = Schema.Union([
   Schema.TaggedStruct("inputShared", { id, segment: id, length: id }),
   Schema.TaggedStruct("free", { segment: id }),
   Schema.TaggedStruct("inputEnd", { id, failure: text }),
-  Schema.TaggedStruct("rename", { name: text })
+  Schema.TaggedStruct("rename", { name: text }),
+  Schema.TaggedStruct("sessionStart", { session: text, data: payload }),
+  Schema.TaggedStruct("sessionEnd", { number: id, session: text, limitMs: uint32 })
 ])
 
 const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index * 7)
@@ -95,6 +97,16 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
     case "rename":
       batch.rename(said.name)
       return { case: "rename", value: { name: said.name } }
+    case "sessionStart": {
+      const { data, session } = said
+      batch.sessionStart(session, bytesOf(data))
+      return { case: "sessionStart", value: { session, data: bytesOf(data) } }
+    }
+    case "sessionEnd": {
+      const { limitMs, number, session } = said
+      batch.sessionEnd(number, session, limitMs)
+      return { case: "sessionEnd", value: { number: BigInt(number), session, limitMs } }
+    }
   }
 }
 
@@ -110,7 +122,8 @@ const Heard = Schema.Union([
   Schema.TaggedStruct("itemShared", { id, segment: id, length: id }),
   Schema.TaggedStruct("doneShared", { id, segment: id, length: id, micros: uint32 }),
   Schema.TaggedStruct("free", { segments: Schema.Array(id) }),
-  Schema.TaggedStruct("drained", {})
+  Schema.TaggedStruct("drained", {}),
+  Schema.TaggedStruct("sessionEnded", { number: id, failure: text, overran: Schema.Boolean })
 ])
 
 const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
@@ -139,6 +152,8 @@ const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
       return { case: "free", value: { segments: heard.segments.map(BigInt) } }
     case "drained":
       return { case: "drained", value: {} }
+    case "sessionEnded":
+      return { case: "sessionEnded", value: { number: BigInt(heard.number), failure: heard.failure, overran: heard.overran } }
   }
 }
 
@@ -171,6 +186,10 @@ const reference = (message: Uint8Array): Frames.Response => {
           return { kind: "free", segments: frame.value.segments.map(Number) }
         case "drained":
           return { kind: "drained" }
+        case "sessionEnded": {
+          const { failure, number, overran } = frame.value
+          return { kind: "sessionEnded", number: Number(number), failure, overran }
+        }
         case "welcome":
           return { kind: "welcome", welcome: frame.value }
         case "refused":

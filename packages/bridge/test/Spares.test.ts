@@ -36,6 +36,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
       started: unused,
       item: unused,
       want: unused,
+      sessionEnded: unused,
       resumed: unused,
       done: unused,
       failed: unused,

@@ -56,6 +56,13 @@ export interface Wire {
   readonly input: (id: number, payload: Payload) => void
   /** No further input comes; `failure` says why, when the caller's stream failed. */
   readonly inputEnd: (id: number, failure?: string) => void
+  /** What a session begins with, before its first call. */
+  readonly sessionStart: (session: string, data: Uint8Array) => void
+  /**
+   * The session is over once its calls that were submitted before are: see {@link WireSink.sessionEnded}. `number` is the host's own, `limitMillis` how
+   * long its hooks may take.
+   */
+  readonly sessionEnd: (number: number, session: string, limitMillis: number) => void
   /** Succeeds when the worker answers. Does not time out by itself. */
   readonly probe: Effect.Effect<void>
 }
@@ -83,6 +90,8 @@ export interface WireSink {
   /** `micros`: how long the tool's code ran; 0: not told. */
   readonly done: (id: number, payload: Uint8Array, micros: number) => void
   readonly failed: (id: number, failure: WireFailure) => void
+  /** Nothing is left of a session that was ended; `failure`: what a hook raised, or empty; `overran`: one goes on beyond its limit. */
+  readonly sessionEnded: (number: number, failure: string, overran: boolean) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
   /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, type Scope, Stream } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { CallError, type PoolConfig, Tool } from "../src/index.ts"
+import { CallError, type PoolConfig, Session, Tool } from "../src/index.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, errorOf } from "./OpenPools.ts"
 import { openTools } from "./OpenTools.ts"
@@ -71,6 +71,19 @@ const paths: { readonly [T in CallError.CallError["_tag"]]: Effect.Effect<CallEr
       yield* begin(client.slow(undefined, { session: "s" }))
       return yield* Effect.flip(client.slow(undefined, { session: "s" }))
     }), { affinity: "strict_fail_fast" }),
+  SessionEnded: by(({ client, provided }) =>
+    Effect.gen(function*() {
+      yield* begin(client.slow(undefined, { session: "s" }))
+      const call = yield* begin(client.slow(undefined, { session: "s" }))
+      yield* begin(provided(Session.end("default", "s")))
+      return yield* errorOf(call)
+    })
+  ),
+  SessionsFull: by(({ client }) =>
+    Effect.andThen(
+      client.echo({ text: "" }, { session: "s" }),
+      Effect.flip(client.echo({ text: "" }, { session: "t" }))
+    ), { sessions: { maxSessions: 1 } }),
   ToolNotFound: by(({ client }) => Effect.flip(client.nowhere())),
   ContractMismatch: by(({ client }) => Effect.flip(Stream.runDrain(client.stream()))),
   PayloadTooLarge: by(({ client }) => Effect.flip(client.echo({ text: "x".repeat(2000) }))),

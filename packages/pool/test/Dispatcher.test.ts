@@ -21,6 +21,8 @@ const wire = (name: string, said: Array<string>): Wire => ({
   credit: ignored,
   input: ignored,
   inputEnd: ignored,
+  sessionStart: ignored,
+  sessionEnd: ignored,
   probe: Effect.never
 })
 

@@ -32,6 +32,7 @@ describe("the tree of an application", () => {
         | At<"snakepit/foundation", SupervisorError.Defect>
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
         | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
+        | At<"snakepit/foundation/session_store", Always>
       >
     >()
   })

@@ -42,6 +42,8 @@ class HostFrame(Message):
     input_end: InputEnd
     rename: Rename
     free: Free
+    session_start: SessionStart
+    session_end: SessionEnd
     def __init__(
         self,
         *,
@@ -55,6 +57,8 @@ class HostFrame(Message):
         input_end: InputEnd = ...,
         rename: Rename = ...,
         free: Free = ...,
+        session_start: SessionStart = ...,
+        session_end: SessionEnd = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -68,6 +72,7 @@ class WorkerFrame(Message):
     drained: Drained
     want: Want
     free: Free
+    session_ended: SessionEnded
     def __init__(
         self,
         *,
@@ -81,6 +86,7 @@ class WorkerFrame(Message):
         drained: Drained = ...,
         want: Want = ...,
         free: Free = ...,
+        session_ended: SessionEnded = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -195,6 +201,23 @@ class Call(Message):
 class Rename(Message):
     name: str
     def __init__(self, *, name: str = ...) -> None: ...
+
+class SessionStart(Message):
+    session: str
+    data: bytes
+    def __init__(self, *, session: str = ..., data: bytes = ...) -> None: ...
+
+class SessionEnd(Message):
+    number: int
+    session: str
+    limit_ms: int
+    def __init__(self, *, number: int = ..., session: str = ..., limit_ms: int = ...) -> None: ...
+
+class SessionEnded(Message):
+    number: int
+    failure: str
+    overran: bool
+    def __init__(self, *, number: int = ..., failure: str = ..., overran: bool = ...) -> None: ...
 
 class Cancel(Message):
     id: int

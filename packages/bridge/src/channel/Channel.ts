@@ -105,6 +105,8 @@ const hear = (sink: Wire.WireSink, frame: Frames.Heard): void => {
       const failure = failureOf(frame.reason)
       return failure === undefined ? undefined : sink.failed(frame.id, failure)
     }
+    case "sessionEnded":
+      return sink.sessionEnded(frame.number, frame.failure, frame.overran)
     default:
       return // a second handshake, which this host has not asked for, or a frame of a newer worker
   }
@@ -183,6 +185,8 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome
     credit: (id, elements) => outbox.say().credit(id, elements),
     input: (id, payload) => outbox.say().input(id, segments.place(payload)),
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
+    sessionStart: (session, data) => outbox.say().sessionStart(session, data),
+    sessionEnd: (number, session, limitMillis) => outbox.say().sessionEnd(number, session, Math.min(longestMillis, Math.ceil(limitMillis))),
     probe
   }
 }

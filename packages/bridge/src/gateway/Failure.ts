@@ -98,6 +98,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   QueueFull: status.RESOURCE_EXHAUSTED,
   QueueTimeout: status.RESOURCE_EXHAUSTED,
   SessionBusy: status.RESOURCE_EXHAUSTED,
+  SessionsFull: status.RESOURCE_EXHAUSTED,
   PoolDown: status.UNAVAILABLE,
   // not run, and never will be as it is
   PoolNotFound: status.NOT_FOUND,
@@ -108,6 +109,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   WrongMethod: status.INVALID_ARGUMENT,
   InvalidMessage: status.INVALID_ARGUMENT,
   SessionLost: status.FAILED_PRECONDITION,
+  SessionEnded: status.FAILED_PRECONDITION,
   Unauthenticated: status.UNAUTHENTICATED,
   // ran and failed
   PythonError: status.UNKNOWN, // as gRPC's own servers in Python say of an exception

@@ -15,6 +15,7 @@ import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
+import type * as SessionLife from "./SessionLife.ts"
 import * as Sessions from "./Sessions.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
@@ -62,6 +63,8 @@ export interface Call extends Line.Linked<Call> {
   readonly tenant: string
   readonly offer: Offer
   readonly timer: DeadlineWheel.Timer
+  /** The session that it is a call of. */
+  readonly session: Sessions.Session | undefined
   stage: Stage
   /** -1 while it waits. */
   slot: number
@@ -138,7 +141,13 @@ export interface DispatchState {
   readonly pool: string
   readonly config: PoolConfig
   /** Of the config, in milliseconds. */
-  readonly limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
+  readonly limits: {
+    readonly queueTimeout: number
+    readonly callTimeout: number
+    readonly cancelGrace: number
+    readonly sessionTtl: number
+    readonly sessionEnd: number
+  }
   readonly calls: Map<number, Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
@@ -149,6 +158,7 @@ export interface DispatchState {
   readonly wheel: DeadlineWheel.DeadlineWheel
   readonly ledger: Ledger
   readonly pace: Pace.Pace
+  /** They outlive this state. */
   readonly sessions: Sessions.Sessions
   /** The tools that workers have announced; `undefined` before the first worker. */
   tools: Wire["tools"] | undefined
@@ -179,6 +189,19 @@ export type Event = Data.TaggedEnum<{
   Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
   Tick: {}
+  /** Somebody begins a session that stays until it is ended; `told` hears why it cannot. */
+  OpenSession: {
+    readonly session: Pick<Sessions.Begin, "id" | "data" | "ttlMillis">
+    readonly told: (outcome: Sessions.Session | SessionLife.Refused) => void
+  }
+  /** `told` hears when nothing of it is left. */
+  EndSession: { readonly session: Sessions.Session; readonly told: () => void }
+  /** Ends sessions that nobody uses. */
+  SweepSessions: {}
+  /** The worker in the slot is about to be drained: its sessions are served there no more. */
+  Vacate: { readonly slot: number; readonly reason: string }
+  /** The worker has ended a session, by the number that it was told. */
+  SessionEnded: { readonly slot: number; readonly number: number; readonly failure: string; readonly overran: boolean }
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
 }>
@@ -216,10 +239,28 @@ export type Command = Data.TaggedEnum<{
     readonly because: Because
     readonly afterMillis: number
   }
-  SessionsLost: { readonly slot: number; readonly sessions: number; readonly reason: string }
+  /** What the session begins with, before its first call there. */
+  StartSessionOnWire: { readonly slot: number; readonly session: string; readonly data: Uint8Array }
+  EndSessionOnWire: { readonly slot: number; readonly number: number; readonly session: string }
+  SessionStarted: { readonly slot: number; readonly session: string; readonly why: "new" | "moved" | "again" }
+  SessionEnded: { readonly session: string; readonly reason: SessionEnd; readonly starts: number; readonly livedMillis: number }
+  SessionEndFailed: { readonly slot: number; readonly session: string; readonly reason: string }
+  SessionsMany: { readonly sessions: number; readonly limit: number }
+  /** `then`: what becomes of their next calls. */
+  SessionsLost: {
+    readonly slot: number
+    readonly sessions: number
+    readonly reason: string
+    readonly then: "told" | "replayed" | "elsewhere"
+  }
+  /** Somebody waits for this. */
+  Tell: { readonly told: () => void }
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
 }>
+
+/** Why a session has ended. `lost`, `pool_down`: its worker is gone, or all of the pool, and its next call is told so. */
+export type SessionEnd = "explicit" | "ttl" | "lost" | "pool_down"
 
 /** Takes commands in. */
 interface Out {
@@ -233,13 +274,15 @@ export interface Step {
   readonly out: Out
 }
 
-export const make = (pool: string, config: PoolConfig): DispatchState => ({
+export const make = (pool: string, config: PoolConfig, sessions = Sessions.make()): DispatchState => ({
   pool,
   config,
   limits: {
     queueTimeout: Duration.toMillis(config.queue.timeout),
     callTimeout: Duration.toMillis(config.callTimeout),
-    cancelGrace: Duration.toMillis(config.cancelGrace)
+    cancelGrace: Duration.toMillis(config.cancelGrace),
+    sessionTtl: Duration.toMillis(config.sessions.ttl),
+    sessionEnd: Duration.toMillis(config.sessions.endTimeout)
   },
   calls: new Map(),
   queue: TenantQueue.make(),
@@ -260,7 +303,7 @@ export const make = (pool: string, config: PoolConfig): DispatchState => ({
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
   pace: Pace.make(),
-  sessions: Sessions.make(),
+  sessions,
   tools: undefined,
   closed: undefined
 })

@@ -26,6 +26,7 @@ import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
+import type * as Sessions from "./Sessions.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -70,11 +71,11 @@ export interface Roster {
   listening: boolean
 }
 
-export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => ({
+export const make = (pool: string, config: PoolConfig, clock: Clock.Clock, sessions?: Sessions.Sessions): Roster => ({
   pool,
   config,
   clock: new MonotonicClock.MonotonicClock(clock),
-  state: Dispatch.make(pool, config),
+  state: Dispatch.make(pool, config, sessions),
   tickets: new Map(),
   wires: new Map(),
   probes: new Map(),
@@ -189,6 +190,28 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       const { afterMillis, because, how, slot, tool } = command
       return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { pool, slot, tool, because, how }))
     }
+    case "SessionStarted": {
+      const { session, slot, why } = command
+      return emit(Event.make(PoolEvent.session_start, clock.wallTime, {}, { pool, slot, session, why }))
+    }
+    case "SessionEnded": {
+      const { livedMillis, reason, session, starts } = command
+      return emit(Event.make(PoolEvent.session_end, clock.wallTime, { starts, livedMillis }, { pool, session, reason }))
+    }
+    case "SessionEndFailed": {
+      const { reason, session, slot } = command
+      return emit(Event.make(PoolEvent.session_end_fail, clock.wallTime, {}, { pool, slot, session, cause: reason }))
+    }
+    case "SessionsMany": {
+      const { limit, sessions } = command
+      return emit(Event.make(PoolEvent.session_many, clock.wallTime, { sessions, limit }, { pool }))
+    }
+    case "SessionsLost": {
+      const { reason, sessions, slot, then } = command
+      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then }))
+    }
+    case "Tell":
+      return command.told()
   }
 }
 
@@ -250,6 +273,7 @@ export const seat = (
       want: (id, elements) => heard({ _tag: "Want", slot, id: callOf(id), elements }),
       done: (id, payload, micros) => heard({ _tag: "Done", slot, id: callOf(id), payload, micros }),
       failed: (id, failure) => heard({ _tag: "Failed", slot, id: callOf(id), failure }),
+      sessionEnded: (number, failure, overran) => heard({ _tag: "SessionEnded", slot, number, failure, overran }),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
@@ -286,7 +310,7 @@ export const child = (pool: string, config: PoolConfig, name: RegisteredName.Reg
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
-      const roster = make(pool, config, yield* Clock.Clock)
+      const roster = make(pool, config, yield* Clock.Clock, name.latest?.state.sessions)
       const sink = yield* Event.EventSink
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {

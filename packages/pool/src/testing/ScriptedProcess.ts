@@ -25,6 +25,7 @@ import * as ExitClass from "../ExitClass.ts"
 import * as Payload from "../Payload.ts"
 import type { Wire, WireFailure, WireSink } from "../Wire.ts"
 import type { PayloadCodec, WorkerSeat } from "../WorkerRuntime.ts"
+import { type Hooks, ScriptedSessions, type SessionStart, type Visit } from "./ScriptedSession.ts"
 import * as ScriptedTool from "./ScriptedTool.ts"
 
 /** One start of a tool. */
@@ -74,6 +75,7 @@ interface Job {
   credit: number
   cancelled: boolean
   running: Execution | undefined
+  readonly visit: Visit | undefined
 }
 
 /** One stream to the process. */
@@ -124,6 +126,8 @@ export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool.ScriptedTool }
   readonly codec: PayloadCodec
   readonly journal: Array<Execution>
+  readonly hooks: Hooks
+  readonly sessionJournal: Array<SessionStart>
 }
 
 /** 30 s, as in Python: a host that comes back does so within moments. */
@@ -135,7 +139,8 @@ const inputWindow = 16
 export const howItEnded = ({ code, signal }: ProcessEnd): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
-export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess => {
+export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Options): ScriptedProcess => {
+  const sessions = new ScriptedSessions({ codec, hooks, journal: sessionJournal })
   const jobs = new Map<number, Job>()
   const started = new Set<number>()
   const queue = Effect.runSync(Queue.unbounded<Job>())
@@ -154,15 +159,20 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   let unheard: Array<() => void> = []
 
   const payloadOf = (value: unknown) => value instanceof ScriptedTool.Raw ? value.payload : Payload.whole(codec.encode(value))
-  const say = (job: Job, tell: (sink: WireSink) => void) => {
-    if (job.host !== host || !attached) return
+  const sayTo = (listener: number, tell: (sink: WireSink) => void) => {
+    if (listener !== host || !attached) return
     if (channel?.open === true) tell(channel.sink)
     else unsaid.push(tell)
   }
+  const say = (job: Job, tell: (sink: WireSink) => void) => sayTo(job.host, tell)
+  const over = (job: Job) => {
+    jobs.delete(job.id)
+    if (job.visit !== undefined) sessions.leave(job.visit)
+  }
   const drop = (job: Job, failure: WireFailure) => {
     job.cancelled = true
-    jobs.delete(job.id)
     say(job, (sink) => sink.failed(job.id, failure))
+    over(job)
   }
   const cancel = (job: Job | undefined) => {
     if (job === undefined) return
@@ -222,10 +232,12 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   /** Runs the tool; gives its result, or how it was cancelled. */
   const runTool = Effect.fnUntraced(function*(job: Job, tool: ScriptedTool.Timed, execution: Execution) {
     const { cooperative = false, takes } = tool
+    const { visit } = job
+    if (visit !== undefined) yield* sessions.enter(visit, execution.worker, execution.generation)
     if (takes !== undefined) yield* cooperative ? Effect.raceFirst(Effect.sleep(takes), job.stop.await) : Effect.sleep(takes)
     if (cooperative && job.cancelled) return { how: "cooperative" }
     const { deadlineMillis, session, trace } = job
-    const result = tool.run(execution.args, { worker: execution.worker, session, trace, deadlineMillis })
+    const result = tool.run(execution.args, { worker: execution.worker, session, state: visit?.hook.state, trace, deadlineMillis })
     const untilStopped = <E>(effect: Effect.Effect<unknown, E>) => Effect.raceFirst(effect, Effect.as(job.stop.await, undefined))
     if (isIterator(result)) {
       yield* iterate(job, tool, result, execution)
@@ -273,13 +285,13 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     const ranMillis = (yield* Clock.currentTimeMillis) - execution.at
     const micros = 1000 * ranMillis + 1 // rounded up, as Python does
     computedMillis += ranMillis
-    jobs.delete(job.id)
     running.delete(execution)
     const said = spoken(exit)
     if ("payload" in said) execution.outcome = "done"
     else if (said.failure._tag !== "Cancelled") execution.outcome = "raised"
     else Object.assign(execution, { outcome: "cancelled", how: said.failure.how })
     say(job, (sink) => "payload" in said ? sink.done(job.id, said.payload, micros) : sink.failed(job.id, said.failure))
+    over(job)
     if (running.size === 0) idle.openUnsafe() // when that is said: a drain waits for both
   })
 
@@ -307,7 +319,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           if (on === undefined) draining = true
           else on.draining = true
           for (const job of [...jobs.values()]) if (job.running === undefined) drop(job, { _tag: "Declined" })
-          return idle.await
+          return Effect.map(idle.await, () => sessions.endAll("drained"))
         })
       ),
     end: (end) => {
@@ -361,7 +373,11 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     attached = false
     unsaid = []
     unheard = []
-    if (!self.over) { for (const job of [...jobs.values()]) cancel(job) }
+    if (self.over) sessions.lose()
+    else {
+      for (const job of [...jobs.values()]) cancel(job)
+      sessions.endAll("abandoned")
+    }
     place!.seat.sink.detached(reason, self.over, exit)
   }
 
@@ -395,7 +411,8 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
             stop: Latch.makeUnsafe(false),
             inputs: Effect.runSync(Queue.unbounded<unknown, ScriptedTool.InputFailed | Cause.Done>()),
             cancelled: false,
-            running: undefined
+            running: undefined,
+            visit: call.session === undefined ? undefined : sessions.join(call.session)
           }
           jobs.set(id, job)
           Queue.offerUnsafe(queue, job)
@@ -421,6 +438,9 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           if (failure === undefined) Queue.endUnsafe(job.inputs)
           else Queue.failCauseUnsafe(job.inputs, Cause.fail(new ScriptedTool.InputFailed({ failure })))
         }),
+      sessionStart: (session, data) => hear(() => sessions.announce(session, data)),
+      sessionEnd: (number, id) =>
+        hear(() => sessions.end(id, (failure) => sayTo(session, (sink) => sink.sessionEnded(number, failure, false)))),
       probe: thawed.await
     }
   }

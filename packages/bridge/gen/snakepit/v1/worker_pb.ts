@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIo0DCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIAEIHCgVmcmFtZSKQAwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSABCBwoFZnJhbWUimQEKBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIEg8KB3Nlc3Npb24YBSABKAQSDgoGcmVzdW1lGAYgASgIEhAKCHNlZ21lbnRzGAcgASgJEhUKDXNlZ21lbnRfYnl0ZXMYCCABKAQifQoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRILCgNwaWQYAiABKA0SIAoFdG9vbHMYAyADKAsyES5zbmFrZXBpdC52MS5Ub29sEhYKDmNhdGFsb2d1ZV9oYXNoGAQgASgMEhMKC2NvbmN1cnJlbmN5GAYgASgNSgQIBRAGIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAkiuwIKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCRIxCghjb250cmFjdBgMIAMoCzIfLnNuYWtlcGl0LnYxLlRvb2wuQ29udHJhY3RFbnRyeRovCg1Db250cmFjdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoGU2hhcmVkEg8KB3NlZ21lbnQYASABKAQSDgoGbGVuZ3RoGAIgASgEIhgKBEZyZWUSEAoIc2VnbWVudHMYASADKAQiuwEKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEEg8KB3Nlc3Npb24YByABKAkSDQoFdHJhY2UYCCABKAwSEAoIZnVuY3Rpb24YCSABKAkSIwoGc2hhcmVkGAogASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIhYKBlJlbmFtZRIMCgRuYW1lGAEgASgJIkkKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiSAoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEiMKBnNoYXJlZBgDIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCJYCgREb25lEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSDgoGbWljcm9zGAMgASgNEiMKBnNoYXJlZBgEIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIvEDCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIABIyCg1zZXNzaW9uX3N0YXJ0GAwgASgLMhkuc25ha2VwaXQudjEuU2Vzc2lvblN0YXJ0SAASLgoLc2Vzc2lvbl9lbmQYDSABKAsyFy5zbmFrZXBpdC52MS5TZXNzaW9uRW5kSABCBwoFZnJhbWUixAMKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIABIhCgRmcmVlGAogASgLMhEuc25ha2VwaXQudjEuRnJlZUgAEjIKDXNlc3Npb25fZW5kZWQYDSABKAsyGS5zbmFrZXBpdC52MS5TZXNzaW9uRW5kZWRIAEIHCgVmcmFtZSKZAQoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SDQoFdG9rZW4YAiABKAkSEwoLbWF4X3BheWxvYWQYAyABKA0SEAoIcmVoZWFyc2UYBCABKAgSDwoHc2Vzc2lvbhgFIAEoBBIOCgZyZXN1bWUYBiABKAgSEAoIc2VnbWVudHMYByABKAkSFQoNc2VnbWVudF9ieXRlcxgIIAEoBCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSK7AgoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJEjEKCGNvbnRyYWN0GAwgAygLMh8uc25ha2VwaXQudjEuVG9vbC5Db250cmFjdEVudHJ5Gi8KDUNvbnRyYWN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIpCgZTaGFyZWQSDwoHc2VnbWVudBgBIAEoBBIOCgZsZW5ndGgYAiABKAQiGAoERnJlZRIQCghzZWdtZW50cxgBIAMoBCK7AQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCRIjCgZzaGFyZWQYCiABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiLQoMU2Vzc2lvblN0YXJ0Eg8KB3Nlc3Npb24YASABKAkSDAoEZGF0YRgCIAEoDCI/CgpTZXNzaW9uRW5kEg4KBm51bWJlchgBIAEoBBIPCgdzZXNzaW9uGAIgASgJEhAKCGxpbWl0X21zGAMgASgNIkAKDFNlc3Npb25FbmRlZBIOCgZudW1iZXIYASABKAQSDwoHZmFpbHVyZRgCIAEoCRIPCgdvdmVycmFuGAMgASgIIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIhYKBlJlbmFtZRIMCgRuYW1lGAEgASgJIkkKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiSAoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEiMKBnNoYXJlZBgDIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCJYCgREb25lEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSDgoGbWljcm9zGAMgASgNEiMKBnNoYXJlZBgEIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Everything the host has to say in one tick.
@@ -149,6 +149,18 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: Free;
     case: "free";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.SessionStart session_start = 12;
+     */
+    value: SessionStart;
+    case: "sessionStart";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.SessionEnd session_end = 13;
+     */
+    value: SessionEnd;
+    case: "sessionEnd";
   } | { case: undefined; value?: undefined };
 };
 
@@ -226,6 +238,12 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: Free;
     case: "free";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.SessionEnded session_ended = 13;
+     */
+    value: SessionEnded;
+    case: "sessionEnded";
   } | { case: undefined; value?: undefined };
 };
 
@@ -593,6 +611,98 @@ export const CallSchema: GenMessage<Call> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 10);
 
 /**
+ * A caller's session, which Call.session names, begins with data here: said before its first call. Without data its first call begins it.
+ *
+ * @generated from message snakepit.v1.SessionStart
+ */
+export type SessionStart = Message<"snakepit.v1.SessionStart"> & {
+  /**
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * MessagePack of any value.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message snakepit.v1.SessionStart.
+ * Use `create(SessionStartSchema)` to create a new message.
+ */
+export const SessionStartSchema: GenMessage<SessionStart> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 11);
+
+/**
+ * The caller's session is over once the calls of it that came before are: what the worker has of it goes.
+ *
+ * @generated from message snakepit.v1.SessionEnd
+ */
+export type SessionEnd = Message<"snakepit.v1.SessionEnd"> & {
+  /**
+   * Chosen by the host, above 0, unique within a pool for its life.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: string session = 2;
+   */
+  session: string;
+
+  /**
+   * How long the adapter's hook may take once it runs; 0: no limit.
+   *
+   * @generated from field: uint32 limit_ms = 3;
+   */
+  limitMs: number;
+};
+
+/**
+ * Describes the message snakepit.v1.SessionEnd.
+ * Use `create(SessionEndSchema)` to create a new message.
+ */
+export const SessionEndSchema: GenMessage<SessionEnd> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 12);
+
+/**
+ * The worker has nothing of the session any more that SessionEnd had this number.
+ *
+ * @generated from message snakepit.v1.SessionEnded
+ */
+export type SessionEnded = Message<"snakepit.v1.SessionEnded"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * What a hook of the adapter raised; empty: nothing.
+   *
+   * @generated from field: string failure = 2;
+   */
+  failure: string;
+
+  /**
+   * It goes on beyond its limit: said at the limit, and not again when it returns.
+   *
+   * @generated from field: bool overran = 3;
+   */
+  overran: boolean;
+};
+
+/**
+ * Describes the message snakepit.v1.SessionEnded.
+ * Use `create(SessionEndedSchema)` to create a new message.
+ */
+export const SessionEndedSchema: GenMessage<SessionEnded> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 13);
+
+/**
  * @generated from message snakepit.v1.Cancel
  */
 export type Cancel = Message<"snakepit.v1.Cancel"> & {
@@ -607,7 +717,7 @@ export type Cancel = Message<"snakepit.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 11);
+  messageDesc(file_snakepit_v1_worker, 14);
 
 /**
  * @generated from message snakepit.v1.Credit
@@ -629,7 +739,7 @@ export type Credit = Message<"snakepit.v1.Credit"> & {
  * Use `create(CreditSchema)` to create a new message.
  */
 export const CreditSchema: GenMessage<Credit> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 12);
+  messageDesc(file_snakepit_v1_worker, 15);
 
 /**
  * @generated from message snakepit.v1.Ping
@@ -646,7 +756,7 @@ export type Ping = Message<"snakepit.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 13);
+  messageDesc(file_snakepit_v1_worker, 16);
 
 /**
  * @generated from message snakepit.v1.Pong
@@ -663,7 +773,7 @@ export type Pong = Message<"snakepit.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 14);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * The worker gives back what it has not begun, and each call that comes, as Failed.declined. The running call goes on. For the rest of the session.
@@ -678,7 +788,7 @@ export type Drain = Message<"snakepit.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 15);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * It serves another slot than it was started for, as a spare that was taken does: what process listings call it.
@@ -699,7 +809,7 @@ export type Rename = Message<"snakepit.v1.Rename"> & {
  * Use `create(RenameSchema)` to create a new message.
  */
 export const RenameSchema: GenMessage<Rename> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * One element of the stream of inputs of a call, MessagePack.
@@ -730,7 +840,7 @@ export type Input = Message<"snakepit.v1.Input"> & {
  * Use `create(InputSchema)` to create a new message.
  */
 export const InputSchema: GenMessage<Input> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * No further input comes: the stream has ended, or failed at the caller's.
@@ -756,7 +866,7 @@ export type InputEnd = Message<"snakepit.v1.InputEnd"> & {
  * Use `create(InputEndSchema)` to create a new message.
  */
 export const InputEndSchema: GenMessage<InputEnd> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 21);
 
 /**
  * The worker has room for so many more inputs of the call.
@@ -780,7 +890,7 @@ export type Want = Message<"snakepit.v1.Want"> & {
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema: GenMessage<Want> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 19);
+  messageDesc(file_snakepit_v1_worker, 22);
 
 /**
  * After Drain: no call of this session is running any more, and what became of it was said before.
@@ -795,7 +905,7 @@ export type Drained = Message<"snakepit.v1.Drained"> & {
  * Use `create(DrainedSchema)` to create a new message.
  */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 20);
+  messageDesc(file_snakepit_v1_worker, 23);
 
 /**
  * The tool's code is about to run: from here on the call counts as executed. Left out when its end is known before this could be said.
@@ -814,7 +924,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 21);
+  messageDesc(file_snakepit_v1_worker, 24);
 
 /**
  * One element of a stream, MessagePack.
@@ -845,7 +955,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 22);
+  messageDesc(file_snakepit_v1_worker, 25);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -883,7 +993,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 23);
+  messageDesc(file_snakepit_v1_worker, 26);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -951,7 +1061,7 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 24);
+  messageDesc(file_snakepit_v1_worker, 27);
 
 /**
  * @generated from message snakepit.v1.Cancelled
@@ -971,7 +1081,7 @@ export type Cancelled = Message<"snakepit.v1.Cancelled"> & {
  * Use `create(CancelledSchema)` to create a new message.
  */
 export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 25);
+  messageDesc(file_snakepit_v1_worker, 28);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -1033,7 +1143,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 26);
+  messageDesc(file_snakepit_v1_worker, 29);
 
 /**
  * One entry of a traceback, outermost first.
@@ -1067,7 +1177,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 27);
+  messageDesc(file_snakepit_v1_worker, 30);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -1096,7 +1206,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 28);
+  messageDesc(file_snakepit_v1_worker, 31);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -1115,7 +1225,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 29);
+  messageDesc(file_snakepit_v1_worker, 32);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
