@@ -20,7 +20,8 @@ A function answers once, a generator function streams; both may be async. A para
 or AsyncIterator, gets the caller's stream. Arguments arrive by name and are checked against the annotations; results
 leave as MessagePack. Whatever a tool raises reaches the caller as a typed error, and the worker lives on.
 
-`current` tells of the running call, `adapter` makes a class with a beginning and an end of its methods, and
+`current` tells of the running call and holds the state of its session, `on_session_start` and `on_session_end` are
+called when sessions begin and end, `adapter` makes a class with a beginning and an end of its methods, and
 `snakepit.testing` calls tools without a host. The README beside this package has an example of each.
 """
 
@@ -29,5 +30,18 @@ from snakepit._current import Call, Cancelled, current
 from snakepit._inputs import InputFailed
 from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool, tool
+from snakepit._visit import Session, on_session_end, on_session_start
 
-__all__ = ["Call", "Cancelled", "InputFailed", "InvalidArguments", "Tool", "adapter", "current", "tool"]
+__all__ = [
+    "Call",
+    "Cancelled",
+    "InputFailed",
+    "InvalidArguments",
+    "Session",
+    "Tool",
+    "adapter",
+    "current",
+    "on_session_end",
+    "on_session_start",
+    "tool",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snakepit._job import Job
@@ -47,6 +47,20 @@ class Call:
     def session(self) -> str | None:
         """The caller's session, None when it named none."""
         return self._job.session or None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the calls of its session on this worker share, from `on_session_start` until `on_session_end`.
+
+        Raises LookupError when the call names no session.
+        """
+        visit = self._job.visit
+        if visit is None:
+            raise LookupError(
+                f"call {self.id} of {self.tool!r} names no session, so it has no state: name one in the call's "
+                "options, or keep what all calls share in the adapter"
+            )
+        return visit.state
 
     @property
     def trace(self) -> bytes:

@@ -50,9 +50,10 @@ class Kind(enum.IntEnum):
     PONG = 5
     DRAINED = 6
     FREE = 7
+    SESSION_ENDED = 8
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, SESSION_ENDED = Kind
 
 Said = tuple[Kind, int, Any, int]
 
@@ -145,6 +146,10 @@ class Outbox:
 
     def drained(self) -> None:
         self._say(DRAINED, 0)
+        self._prompt = True
+
+    def session_ended(self, number: int, failure: str, overran: bool) -> None:
+        self._say(SESSION_ENDED, number, (failure, overran))
         self._prompt = True
 
     def free(self, segment: int) -> None:
@@ -348,6 +353,11 @@ def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
         frame.want.id, frame.want.elements = id, value
     elif kind is PONG:
         frame.pong.id = id
+    elif kind is SESSION_ENDED:
+        ended = frame.session_ended
+        ended.number = id
+        ended.failure, ended.overran = value
+        return len(ended.failure)
     elif kind is FREE:
         frame.free.segments.append(id)
     else:
