@@ -28,6 +28,7 @@ def test_every_feature_has_an_example() -> None:
         "cancel()",
         "timeout=",
         "on_start",
+        "on_session_start",
     ):
         assert any(feature in source for _, source in EXAMPLES), feature
 

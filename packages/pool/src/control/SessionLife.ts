@@ -151,8 +151,8 @@ export const confirmed = (step: Step, slot: number, number: number, failure: str
   const ending = endings.get(number)
   if (ending?.slot !== slot) return
   endings.delete(number)
-  if (ending.told !== undefined) out.push({ _tag: "Tell", told: ending.told })
   if (failure !== "") out.push({ _tag: "SessionEndFailed", slot, session: ending.session, reason: failure })
+  if (ending.told !== undefined) out.push({ _tag: "Tell", told: ending.told })
   if (!overran) return calm(state)
   const { sessionEnd } = state.limits
   state.slots[slot]!.condemned = true
