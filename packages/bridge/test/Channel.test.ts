@@ -28,11 +28,13 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     command: { op: "spawn", id, argv: [], env: {}, cwd: "/", secret: "", settings: {} }
   })
   const process = RegisteredName.make<PythonProcess.PythonProcess>("default/0/process")
+  const config = scripted.launcher.config as WorkerRuntime.WorkerSeat["config"]
   const seat: WorkerRuntime.WorkerSeat = {
     pool: "default",
     slot: 0,
     name: "default/0",
-    config: scripted.launcher.config as WorkerRuntime.WorkerSeat["config"],
+    config,
+    version: () => ({ snapshot: 1, roll: 0, config }),
     fill: () => 0,
     condemn: (imposed) => {
       verdict = imposed
@@ -56,7 +58,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     governed: (launch) => launch
   }
   const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, reaped } as const
-  const session = new Session.Session({ process: launched, config: seat.config }, python.open)
+  const session = new Session.Session({ process: launched, config: () => seat.config }, python.open)
   yield* Scope.provide(session.prepare(), yield* Effect.scope)
   const held = PythonProcess.make(seat, launched, session, python.open)
   yield* RegisteredName.register(process, held)
@@ -244,7 +246,7 @@ describe("a handshake", () => {
     const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogue } }
     const config = (yield* ScriptedReaper.make()).launcher.config
     const session = new Session.Session(
-      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config },
+      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config: () => config },
       python.open
     )
     return { reaped, outcome: yield* Effect.flip(session.dial()) }

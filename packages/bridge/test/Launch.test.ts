@@ -30,7 +30,7 @@ const launching = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedR
 })
 
 const withForkserver = (scripted: ScriptedReaper.ScriptedReaper) =>
-  RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", reaper: scripted.name.current! })
+  RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", reaper: scripted.name.current!, roll: 0 })
 
 const refusal = (fiber: Fiber.Fiber<unknown, WorkerError.BootFailed>) => Effect.flip(Fiber.join(fiber))
 
@@ -105,7 +105,19 @@ describe("a launch", () => {
   it.effect("spawns when the forkserver belongs to another Reaper", () =>
     Effect.gen(function*() {
       const scripted = yield* ScriptedReaper.make()
-      yield* RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", reaper: { ...scripted.name.current!, pid: 2 } })
+      yield* RegisteredName.register(scripted.forkserver, {
+        id: "default/forkserver#0",
+        reaper: { ...scripted.name.current!, pid: 2 },
+        roll: 0
+      })
+      const { fiber } = yield* launching(scripted)
+      assert.strictEqual((yield* Fiber.join(fiber)).start, "spawn")
+    }))
+
+  it.effect("spawns when the forkserver has imported the code of another version", () =>
+    Effect.gen(function*() {
+      const scripted = yield* ScriptedReaper.make()
+      yield* RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", reaper: scripted.name.current!, roll: 1 })
       const { fiber } = yield* launching(scripted)
       assert.strictEqual((yield* Fiber.join(fiber)).start, "spawn")
     }))

@@ -116,6 +116,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
   yield* RegisteredName.register(registered, registry)
   const launcher: Launcher = {
     pool: "default",
+    roll: 0,
     python: yield* Schema.decodeUnknownEffect(PythonConfig)({ adapter: "tools", executable: "python", ...python }),
     config: yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)(config),
     reaper: name,

@@ -24,7 +24,7 @@ const pair = (folder?: string) => {
   const session = new Session.Session(
     {
       process: { pid: process.pid, socket: "", token: "", segments: folder === undefined ? undefined : { folder, limit: 1 << 20 }, reaped },
-      config
+      config: () => config
     },
     worker.open
   )

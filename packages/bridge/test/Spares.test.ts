@@ -23,11 +23,13 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
   let launches = 0
   let generation = 0
   const unused = () => assert.fail("a process says nothing to the pool")
+  const config = scripted.launcher.config as WorkerRuntime.WorkerSeat["config"]
   const seat: WorkerRuntime.WorkerSeat = {
     pool: "default",
     slot: 0,
     name: "default/0",
-    config: scripted.launcher.config as WorkerRuntime.WorkerSeat["config"],
+    config,
+    version: () => ({ snapshot: 1, roll: 0, config }),
     fill: () => generation++,
     condemn: unused,
     verdict: () => undefined,
@@ -164,9 +166,18 @@ describe("a spare", () => {
       const { spare, spares } = yield* opening()
       const pids = [(yield* spare()).pid, (yield* spare()).pid]
       const takes = [0, 1, 2].map(() =>
-        Spares.take(spares, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
+        Spares.take(spares, 0, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
       )
       assert.deepStrictEqual(takes, [...pids, undefined])
+    }))
+
+  it.effect("is for a slot of its version", () =>
+    Effect.gen(function*() {
+      const { spare, spares } = yield* opening()
+      const { pid } = yield* spare()
+      const take = (roll: number) =>
+        Spares.take(spares, roll, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
+      assert.deepStrictEqual([take(1), take(0)], [undefined, pid])
     }))
 
   it.effect("that nobody took is stopped when its scope closes, and is not on the shelf while it stops", () =>

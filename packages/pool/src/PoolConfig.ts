@@ -19,7 +19,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as ReloadClass from "./config/ReloadClass.ts"
 
+const { live, roll, scale } = ReloadClass
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const duration = (value: string) => Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed(value)))
 const count = (minimum: number, maximum: number, value: number) =>
@@ -29,8 +31,8 @@ const section = <F extends Schema.Struct.Fields>(fields: F, defaults: Schema.Str
 
 export const PoolConfig = Schema.Struct({
   /** Workers, one process each. 2: the smallest number that survives the loss of one. */
-  size: count(1, 1024, 2),
-  queue: section({
+  size: scale(count(1, 1024, 2)),
+  queue: live(section({
     /** Calls that may wait; the next is refused with `QueueFull`. 1000: seconds of work, not minutes, for calls of a few milliseconds. */
     capacity: count(0, 1_000_000, 1000),
     /**
@@ -40,32 +42,36 @@ export const PoolConfig = Schema.Struct({
     perTenant: Schema.optionalKey(int(0, 1_000_000)),
     /** How long a call may wait. 30 s: longer than a restart, shorter than a user's patience. */
     timeout: duration("30 seconds")
-  }, {}),
+  }, {})),
   /** How long one attempt may run once it was sent. 5 minutes: a model's worst case, not its mean. */
-  callTimeout: duration("5 minutes"),
+  callTimeout: live(duration("5 minutes")),
   /** How long a cancelled tool may go on before its worker is replaced. `Tool.HardLimit` sets another time for one that timed out. */
-  cancelGrace: duration("5 seconds"),
+  cancelGrace: live(duration("5 seconds")),
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
-  attempts: count(1, 100, 3),
+  attempts: live(count(1, 100, 3)),
   /**
    * Calls that one worker runs at once: plain tools in threads, async ones on its event loop. 1: a tool need not be safe for threads, and the
    * workers are the parallelism.
    */
-  concurrency: count(1, 256, 1),
+  concurrency: roll(count(1, 256, 1)),
   /**
    * Calls sent to a worker beyond `concurrency`, so that it need not wait for the next. `"auto"`: as much work as covers the way back and forth,
    * by measurement, and none behind a tool that is slow or not known yet. A number: always so many; 0 leaves each waiting call free to go to
    * whichever worker is free first.
    */
-  prefetch: Schema.Union([Schema.Literal("auto"), int(0, 1024)]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
+  prefetch: live(
+    Schema.Union([Schema.Literal("auto"), int(0, 1024)]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const)))
+  ),
   /**
    * Where calls of a session go. `"hint"`: to the worker that served it last, unless that one has more than one call more than another: a warm
    * cache is worth one call, not a queue. `"strict_queue"`: to that worker alone; they wait for it, and end as `SessionLost` when it is
    * replaced. `"strict_fail_fast"`: to that worker alone and at once, else `SessionBusy`.
    */
-  affinity: Schema.Literals(["hint", "strict_queue", "strict_fail_fast"]).pipe(Schema.withDecodingDefault(Effect.succeed("hint" as const))),
+  affinity: live(
+    Schema.Literals(["hint", "strict_queue", "strict_fail_fast"]).pipe(Schema.withDecodingDefault(Effect.succeed("hint" as const)))
+  ),
   /** Sessions: what a call names in its options, or somebody opens. */
-  sessions: section({
+  sessions: live(section({
     /** How long a session that has no call stays. 30 minutes: a person's pause, after which nobody counts on what a worker still knows. */
     ttl: duration("30 minutes"),
     /** Sessions at a time; a call that would begin one more fails with `SessionsFull`. 10,000: some 3 MB of the host, and far more than one pool serves. */
@@ -81,12 +87,12 @@ export const PoolConfig = Schema.Struct({
     onLoss: Schema.Literals(["fail", "replay"]).pipe(Schema.withDecodingDefault(Effect.succeed("fail" as const))),
     /** How long `on_session_end` may take before its worker is replaced. 5 s: as a cancelled tool. */
     endTimeout: duration("5 seconds")
-  }, {}),
+  }, {})),
   /** Elements of a stream on the way to a slow consumer before Python waits. */
-  credit: count(1, 65_536, 64),
+  credit: live(count(1, 65_536, 64)),
   /** The largest arguments, result or element in bytes. 16 MiB. */
-  maxPayload: count(1024, 1_073_741_824, 16_777_216),
-  heartbeat: section({
+  maxPayload: roll(count(1024, 1_073_741_824, 16_777_216)),
+  heartbeat: live(section({
     /** Between two questions. 1 s: a hang is found within 2.5 s, and the questions of 250 workers cost the host next to nothing. */
     interval: duration("1 second"),
     /** How long one answer may take. 500 ms: a thousand times what it takes, and half the interval, so that two looks fit into it. */
@@ -97,28 +103,28 @@ export const PoolConfig = Schema.Struct({
      * holds the interpreter lock.
      */
     maxMissed: count(1, 1000, 2)
-  }, {}),
+  }, {})),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
-  startTimeout: duration("60 seconds"),
-  launch: section({
+  startTimeout: live(duration("60 seconds")),
+  launch: live(section({
     /** Processes that may be starting at a time, warm spares included. 8: a storm of restarts must leave the living workers their cores. */
     concurrency: count(1, 1024, 8),
     /**
      * Warm processes kept ready to fill a slot whose worker has died. 0: each holds its memory all the time, and a fork takes only some ten
      * milliseconds; one makes a restart all but free.
      */
-    spares: count(0, 64, 0)
-  }, {}),
-  /** Between SIGTERM and SIGKILL. */
-  stopGrace: duration("3 seconds"),
-  restart: section({
+    spares: scale(count(0, 64, 0))
+  }, {})),
+  /** Between SIGTERM and SIGKILL. A running worker keeps its own: how long its supervisor waits for it was settled when it was started. */
+  stopGrace: roll(duration("3 seconds")),
+  restart: live(section({
     /** Restarts that a worker may need within `within` before its whole subtree is replaced. */
     worker: section({ maxRestarts: count(0, 1000, 3), within: duration("30 seconds") }, {}),
     /** Restarts that all slots together may need before the pool gives up. Twice the default size in half a minute. */
     fleet: section({ maxRestarts: count(0, 100_000, 4), within: duration("30 seconds") }, {}),
     /** Restarts of the pool's own parts before the pool gives up and is down until its next attempt. */
     pool: section({ maxRestarts: count(0, 1000, 3), within: duration("1 minute") }, {})
-  }, {})
+  }, {}))
 })
 
 /** The settings of one pool, decoded. */

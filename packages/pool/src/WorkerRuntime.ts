@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Payload } from "./Payload.ts"
 import type { PoolConfig } from "./PoolConfig.ts"
+import type { PoolVersion } from "./PoolVersion.ts"
 import type { WireSink } from "./Wire.ts"
 import type {
   BootFailed,
@@ -38,7 +39,13 @@ export interface WorkerSeat {
   readonly slot: number
   /** `default/3`. */
   readonly name: string
+  /**
+   * To be read at each use: what applies live is as the configuration says now, the rest as {@link version} says, so that all that belongs to
+   * one process is of one version.
+   */
   readonly config: PoolConfig
+  /** Of the process that fills the slot, from its {@link fill} on; before the first, of the one that is to. */
+  readonly version: () => PoolVersion
   /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
   readonly fill: () => number
   /** The present process is not to be waited for: said by whoever ends it through its supervisor, right before. Until the next {@link fill}. */

@@ -29,6 +29,8 @@ import * as WorkingFolder from "./WorkingFolder.ts"
 /** What processes of one pool are started with. */
 export interface Launcher {
   readonly pool: string
+  /** Of the version that the settings are of: a forkserver and spares of another are of no use. */
+  readonly roll: number
   readonly python: PythonConfig
   readonly config: Pick<
     PoolConfig.PoolConfig,
@@ -118,7 +120,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
     })
 
   const server = forkserver.current
-  const started = server?.reaper !== reaper ? spawn : Effect.catchTag(
+  const started = server?.reaper !== reaper || server.roll !== launcher.roll ? spawn : Effect.catchTag(
     fork(server.id),
     "SpawnRefused",
     (refused) => refused.forkserverGone ? spawn : Effect.fail(refused)

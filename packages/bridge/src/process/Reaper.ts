@@ -52,7 +52,8 @@ export interface Reaper {
 export interface Options {
   readonly pool: string
   readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
-  readonly config: PythonConfig
+  /** Read at each start. */
+  readonly config: () => PythonConfig
   readonly name: RegisteredName.RegisteredName<Reaper>
   readonly spawner: ChildProcessSpawner["Service"]
 }
@@ -64,7 +65,7 @@ const errorLines = 8
 const sweepWait = Duration.seconds(4)
 
 /** The Reaper as the supervised child that all workers of the pool come after. */
-export const child = ({ config, name, pool, registry: registryName, spawner }: Options) =>
+export const child = ({ config: configured, name, pool, registry: registryName, spawner }: Options) =>
   Child.make("reaper", {
     plane: "control",
     shutdown: "10 seconds", // its sweep, then SIGKILL after 5
@@ -72,6 +73,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       // its last value too: the entries belong to the run, and a registry that is being replaced is no reason not to start
       const registry = registryName.latest
       if (registry === undefined) return yield* new WorkerError.ReaperLost({ pool, detail: "its application has not started its registry" })
+      const config = configured()
       const isolated = config.containment === "namespace"
       if (isolated) yield* PidNamespace.demand(pool)
       const id = `${pool}/reaper`

@@ -11,6 +11,7 @@ import type { ExitClass } from "../ExitClass.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
+import { ById } from "./ById.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
@@ -139,16 +140,17 @@ export interface Ledger {
 /** `calls`, and of each slot `tools`, are the truth; queues, lines, `waiting`, `busy` and the wheel follow from them. */
 export interface DispatchState {
   readonly pool: string
-  readonly config: PoolConfig
+  /** This and `limits` change with `Configured`: to be read at each use. */
+  config: PoolConfig
   /** Of the config, in milliseconds. */
-  readonly limits: {
+  limits: {
     readonly queueTimeout: number
     readonly callTimeout: number
     readonly cancelGrace: number
     readonly sessionTtl: number
     readonly sessionEnd: number
   }
-  readonly calls: Map<number, Call>
+  readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
   /** Calls in all queues. */
@@ -188,6 +190,8 @@ export type Event = Data.TaggedEnum<{
   /** `micros`: how long the tool's code ran; 0: not told. */
   Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
+  /** The settings have changed: they hold for what comes, and for what waits where it is next looked at. */
+  Configured: { readonly config: PoolConfig }
   Tick: {}
   /** Somebody begins a session that stays until it is ended; `told` hears why it cannot. */
   OpenSession: {
@@ -274,17 +278,19 @@ export interface Step {
   readonly out: Out
 }
 
+export const limitsOf = ({ callTimeout, cancelGrace, queue, sessions }: PoolConfig): DispatchState["limits"] => ({
+  queueTimeout: Duration.toMillis(queue.timeout),
+  callTimeout: Duration.toMillis(callTimeout),
+  cancelGrace: Duration.toMillis(cancelGrace),
+  sessionTtl: Duration.toMillis(sessions.ttl),
+  sessionEnd: Duration.toMillis(sessions.endTimeout)
+})
+
 export const make = (pool: string, config: PoolConfig, sessions = Sessions.make()): DispatchState => ({
   pool,
   config,
-  limits: {
-    queueTimeout: Duration.toMillis(config.queue.timeout),
-    callTimeout: Duration.toMillis(config.callTimeout),
-    cancelGrace: Duration.toMillis(config.cancelGrace),
-    sessionTtl: Duration.toMillis(config.sessions.ttl),
-    sessionEnd: Duration.toMillis(config.sessions.endTimeout)
-  },
-  calls: new Map(),
+  limits: limitsOf(config),
+  calls: new ById(),
   queue: TenantQueue.make(),
   waiting: 0,
   slots: Array.from({ length: config.size }, (_, slot) => ({

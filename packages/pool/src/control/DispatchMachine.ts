@@ -26,10 +26,12 @@
  *
  * The machine owns its state and updates it in place. `DispatchRepair.violations` says what is wrong with a state; a new Dispatcher has it mended first.
  */
+import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type { Call, Command, DispatchState, Event, Step } from "./Dispatch.ts"
+import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Overdue from "./Overdue.ts"
 import * as Pace from "./Pace.ts"
@@ -95,6 +97,8 @@ export const apply = (step: Step, event: Event): void => {
     case "Detached":
       WorkerLoss.detached(step, event.slot, event.reason, event.ended, event.exit)
       return Sending.pump(step)
+    case "Configured":
+      return configured(step, event.config)
     case "Tick":
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
       return
@@ -152,6 +156,17 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire): void
   Room.refresh(step, slot)
   step.out.push({ _tag: "WorkerUp", slot: index, tools: tools.size })
   Sending.pump(step, slot)
+}
+
+/** A greater prefetch may have made room. */
+const configured = (step: Step, config: PoolConfig): void => {
+  const { state } = step
+  state.config = config
+  state.limits = Dispatch.limitsOf(config)
+  for (const slot of state.slots) {
+    Room.refresh(step, slot)
+    Sending.pump(step, slot)
+  }
 }
 
 const started = ({ state }: Step, slot: number, id: number): void => {

@@ -94,7 +94,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   slot.work += call.cost
   Line.push(slot.calls, call)
   Room.refresh(step, slot)
-  if (session !== undefined && session.slot !== slot.slot) SessionLife.bind(step, session, slot)
+  if (session !== undefined && (session.slot !== slot.slot || session.lost !== undefined)) SessionLife.bind(step, session, slot)
   DeadlineWheel.set(state.wheel, call.timer, call.limitAt)
   const { attempt, delivered, granted, id } = call
   out.push({
