@@ -151,6 +151,6 @@ describe("sessions", () => {
     "begin before their calls and end once where their worker lives, and are never used after their end",
     { settings: Settings, script: Schema.Array(Step).check(Schema.isMaxLength(40)) },
     ({ script, settings }) => scoped(play(settings, script)),
-    { arbitrary: { runs: 60 }, timeout: 120_000 }
+    { arbitrary: { runs: 60, size: 40 }, timeout: 120_000 }
   )
 })
