@@ -329,6 +329,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
       const connected = channel
       close(connected, howItEnded(end))
       leave(howItEnded(end), ExitClass.ofEnd(end))
+      sessions.lose() // also those that it was about to end for a host that it forgot
       Deferred.doneUnsafe(ended, Exit.succeed(end))
     },
     connect: (now) => {
@@ -373,8 +374,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
     attached = false
     unsaid = []
     unheard = []
-    if (self.over) sessions.lose()
-    else {
+    if (!self.over) {
       for (const job of [...jobs.values()]) cancel(job)
       sessions.endAll("abandoned")
     }

@@ -58,6 +58,8 @@ export class ScriptedSessions {
   private readonly options: Options
   /** The latest of each id, until it is over. */
   private readonly visits = new Map<string, Visit>()
+  /** Those that are not over, also those that others of the same id wait for. */
+  private readonly left = new Set<Visit>()
 
   constructor(options: Options) {
     this.options = options
@@ -115,8 +117,9 @@ export class ScriptedSessions {
 
   /** The process is gone. */
   lose(): void {
-    for (const { entry } of this.visits.values()) if (entry?.how === "open") entry.how = "lost"
+    for (const { entry } of this.left) if (entry?.how === "open") entry.how = "lost"
     this.visits.clear()
+    this.left.clear()
   }
 
   private make(id: string, data: unknown): Visit {
@@ -124,6 +127,7 @@ export class ScriptedSessions {
     const before = this.visits.get(id)
     const visit: Visit = { hook, before, over: Latch.makeUnsafe(false), calls: 0, entry: undefined, ending: undefined }
     this.visits.set(id, visit)
+    this.left.add(visit)
     return visit
   }
 
@@ -131,6 +135,7 @@ export class ScriptedSessions {
     const { ending, entry, hook, over } = visit
     if (ending === undefined || visit.calls > 0 || over.isOpen()) return
     if (this.visits.get(hook.id) === visit) this.visits.delete(hook.id)
+    this.left.delete(visit)
     over.openUnsafe()
     let failure = ""
     if (entry !== undefined) {
