@@ -240,6 +240,7 @@ describe("workers are adopted", () => {
       "control",
       "config_server",
       "process_registry",
+      "session_store",
       "foundation",
       "event_log",
       "telemetry",

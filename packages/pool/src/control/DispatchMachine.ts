@@ -44,6 +44,7 @@ import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
+import * as SessionLife from "./SessionLife.ts"
 import * as Settlement from "./Settlement.ts"
 import * as WorkerLoss from "./WorkerLoss.ts"
 
@@ -122,6 +123,18 @@ export const apply = (step: Step, event: Event): void => {
       return
     case "Cycle":
       return cycle(step, event.id, event.cycle)
+    case "OpenSession":
+      return SessionLife.open(step, event.session, event.told)
+    case "EndSession":
+      if (event.session.over) return void out.push({ _tag: "Tell", told: event.told })
+      return SessionLife.end(step, event.session, "explicit", event.told)
+    case "SweepSessions":
+      return SessionLife.sweep(step)
+    case "Vacate":
+      WorkerLoss.vacated(step, event.slot, event.reason)
+      return Sending.pump(step)
+    case "SessionEnded":
+      return SessionLife.confirmed(step, event.slot, event.number, event.failure, event.overran)
     case "Close":
       return close(step, event.because)
   }
@@ -219,6 +232,11 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
     slot.open = false
     Settlement.leaveSlot(step, call)
     call.attempt--
+    if (call.session?.over === true) {
+      Settlement.fail(step, call, DispatchError.sessionEnded(state, call))
+      call.slot = -1
+      return Settlement.forget(step, call)
+    }
     Sending.waitAgain(step, call)
     return Sending.pump(step)
   } else Settlement.fail(step, call, DispatchError.failed(step, call, failure))
@@ -278,5 +296,8 @@ const close = (step: Step, because: string): void => {
     else Settlement.fail(step, call, DispatchError.unknown(state, call, because))
     Settlement.forget(step, call)
   }
-  for (const slot of state.slots) Room.refresh(step, slot)
+  for (const slot of state.slots) {
+    SessionLife.vacate(step, slot, because, "pool_down")
+    Room.refresh(step, slot)
+  }
 }

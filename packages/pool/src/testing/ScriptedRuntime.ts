@@ -61,19 +61,24 @@ import * as PoolDirectory from "../PoolDirectory.ts"
 import type * as WorkerError from "../WorkerError.ts"
 import type { PayloadCodec, WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
+import * as ScriptedFoundation from "./ScriptedFoundation.ts"
 import type { Script } from "./ScriptedLaunch.ts"
 import { ScriptedPool, type ScriptedSpares } from "./ScriptedPool.ts"
 import type * as ScriptedProcess from "./ScriptedProcess.ts"
+import type { Hooks, SessionStart } from "./ScriptedSession.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
 import { Bench, type ScriptedWorker } from "./ScriptedWorker.ts"
 
 export type { ScriptedSpares } from "./ScriptedPool.ts"
 export type { Execution } from "./ScriptedProcess.ts"
+export type { Hooks, HookSession, SessionStart } from "./ScriptedSession.ts"
 export type { ScriptedWorker } from "./ScriptedWorker.ts"
 
 /** What {@link make} takes. */
 export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool }
+  /** What the adapter does when a session begins and ends on a worker. */
+  readonly sessions?: Hooks | undefined
   /** `ScriptedCodec.json` by default. */
   readonly codec?: PayloadCodec | undefined
   /** From a process's start to its ready line, of workers and spares alike; no time by default. */
@@ -89,6 +94,8 @@ export interface ScriptedRuntime {
   readonly runtime: WorkerRuntime
   /** Every start of a tool, oldest first. */
   readonly journal: ReadonlyArray<ScriptedProcess.Execution>
+  /** Every start of a session on a worker, oldest first. */
+  readonly sessions: ReadonlyArray<SessionStart>
   readonly worker: (name: string) => ScriptedWorker
   readonly spares: (pool: string) => ScriptedSpares
   /** The Reaper of the pool ends, and all its workers with it. */
@@ -105,10 +112,20 @@ export interface ScriptedRuntime {
 
 /** A runtime whose workers serve `tools`. */
 export const make = (
-  { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, tools }: Options
+  { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, sessions: hooks = {}, tools }: Options
 ): ScriptedRuntime => {
   let pids = 1000 // as if others had been started before
-  const script: Script = { tools, codec, journal: [], nextPid: () => ++pids, bootTakes, failedBootTakes, redialTakes }
+  const script: Script = {
+    tools,
+    codec,
+    journal: [],
+    hooks,
+    sessionJournal: [],
+    nextPid: () => ++pids,
+    bootTakes,
+    failedBootTakes,
+    redialTakes
+  }
   const benches = new Map<string, Bench>()
   const pools = new Map<string, ScriptedPool>()
 
@@ -132,6 +149,7 @@ export const make = (
       evidence: (seat) => bench(seat.name).evidence()
     },
     journal: script.journal,
+    sessions: script.sessionJournal,
     worker: (name) => bench(name).worker,
     spares: (name) => pool(name).spares,
     endReaper: (name, detail = "as scripted") => pool(name).endReaper(detail),
@@ -160,6 +178,7 @@ export const layer = (
       const config = RegisteredName.make<PoolDirectory.PoolSettings>("config")
       yield* RegisteredName.register(config, { pools: yield* Schema.decodeUnknownEffect(Pools)(pools) })
       const directory = PoolDirectory.make(config)
+      yield* ScriptedFoundation.start(directory)
       yield* DynamicSupervisor.start(PoolsSupervisor.make(directory, runtime))
       return { directory, codec: runtime.codec }
     }).pipe(Effect.orDie)
