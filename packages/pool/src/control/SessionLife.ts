@@ -98,7 +98,7 @@ export const end = (step: Step, session: Sessions.Session, reason: SessionEnd, t
   if (isNews) ended(step, session, reason)
   if (session.calls === 0) return
   for (const call of [...state.calls.values()]) {
-    if (call.session !== session || call.stage !== "Queued") continue
+    if (call.session !== session || (call.stage !== "Queued" && call.stage !== "Resting")) continue
     Settlement.fail(step, call, DispatchError.sessionEnded(state, call))
     Settlement.forget(step, call)
   }
