@@ -2,7 +2,7 @@
 import type { BridgeSupervisor, DataFolder, Listener, RunFolder } from "@snakepit/bridge"
 import type * as Gateway from "@snakepit/bridge/gateway/Gateway"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
-import type { ConfigServer, PerWorker, WorkerError } from "@snakepit/pool"
+import type { ConfigInvalid, PerWorker, WorkerError } from "@snakepit/pool"
 import { Context, Data, Effect, type Layer } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
 import type * as RootSupervisor from "../src/RootSupervisor.ts"
@@ -16,7 +16,7 @@ type At<Path extends string, E> = SupervisorError.Origin<Path, E>
 type Starter = `snakepit/pools/${string}/control/launcher/worker_starter`
 type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
 type Refusal<More = never> =
-  | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
+  | At<"snakepit/foundation/config_server", ConfigInvalid.ConfigInvalid>
   | At<"snakepit/foundation/process_registry", RegistryFailed>
   | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
   | At<`snakepit/pools/${string}/control/launcher/forkserver`, WorkerError.BootFailed>
@@ -30,7 +30,7 @@ describe("the tree of an application", () => {
       SupervisorError.GaveUp<
         "snakepit",
         | At<"snakepit/foundation", SupervisorError.Defect>
-        | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
+        | At<"snakepit/foundation/config_server", ConfigInvalid.ConfigInvalid | Always>
         | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
       >
     >()
