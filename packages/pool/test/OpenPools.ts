@@ -106,6 +106,7 @@ export const openPools = Effect.fnUntraced(function*<C extends Child.Any = never
     scripted,
     recorded,
     running,
+    config,
     directory,
     client,
     provided,

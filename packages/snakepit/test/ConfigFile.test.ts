@@ -17,7 +17,8 @@ const temporary = Effect.acquireRelease(
 const texts = {
   "snakepit.yaml": "pools:\n  default:\n    size: 4\n    python:\n      adapter: tools\n      env: { MODE: fast }\n",
   "snakepit.toml": "[pools.default]\nsize = 4\n[pools.default.python]\nadapter = \"tools\"\nenv = { MODE = \"fast\" }\n",
-  "snakepit.json": "{\n\t\"pools\": {\n\t\t\"default\": {\n\t\t\t\"size\": 4,\n\t\t\t\"python\": { \"adapter\": \"tools\", \"env\": { \"MODE\": \"fast\" } }\n\t\t}\n\t}\n}\n"
+  "snakepit.json":
+    "{\n\t\"pools\": {\n\t\t\"default\": {\n\t\t\t\"size\": 4,\n\t\t\t\"python\": { \"adapter\": \"tools\", \"env\": { \"MODE\": \"fast\" } }\n\t\t}\n\t}\n}\n"
 }
 
 const decoded = (file: string, text: string) =>
@@ -26,12 +27,15 @@ const decoded = (file: string, text: string) =>
 const complaint = (file: string, text: string) => Effect.map(Effect.flip(decoded(file, text)), ({ message }) => message)
 
 describe("a configuration file", () => {
-  it.effect.each(Object.entries(texts).map(([file, text]) => ({ file, text })))("$file says the same as code", ({ file, text }) =>
-    Effect.gen(function*() {
-      const { pools } = yield* decoded(file, text)
-      assert.strictEqual(pools["default"]?.size, 4)
-      assert.deepStrictEqual(pools["default"]?.python.env, { MODE: "fast" })
-    }))
+  it.effect.each(Object.entries(texts).map(([file, text]) => ({ file, text })))(
+    "$file says the same as code",
+    ({ file, text }) =>
+      Effect.gen(function*() {
+        const { pools } = yield* decoded(file, text)
+        assert.strictEqual(pools["default"]?.size, 4)
+        assert.deepStrictEqual(pools["default"]?.python.env, { MODE: "fast" })
+      })
+  )
 
   it.effect("tells the line of a key where its format does", () =>
     Effect.gen(function*() {
@@ -48,7 +52,11 @@ describe("a configuration file", () => {
     { file: "a.yaml", text: "- one\n- two\n", says: ["it is no list of keys"] },
     { file: "a.yaml", text: "--- {}\n--- {}\n", says: ["a.yaml, line 2", "multiple documents"] },
     { file: "a.json", text: "{ \"pools\": { ", says: ["a.json", "it is no JSON"] },
-    { file: "a.json", text: "{\n \"cgroup\": \"off\",\n \"cgroup\": \"auto\"\n}", says: ["a.json, line 3", "\"cgroup\" stands there twice"] },
+    {
+      file: "a.json",
+      text: "{\n \"cgroup\": \"off\",\n \"cgroup\": \"auto\"\n}",
+      says: ["a.json, line 3", "\"cgroup\" stands there twice"]
+    },
     { file: "a.toml", text: "cgroup = \"off\"\ncgroup = \"auto\"\n", says: ["a.toml, line 2", "\"cgroup\" stands there twice"] },
     { file: "a.toml", text: "[pools\n", says: ["a.toml, line 1", "it is no TOML"] },
     { file: "a.ini", text: "", says: ["ends in .yaml, .yml, .toml, .json"] },
@@ -69,8 +77,10 @@ describe("a configuration file", () => {
     { file: "a.yaml", text: "gateway:\n  token: \"abcdef-secret\" oops\n" },
     { file: "a.yaml", text: "gateway:\n  listen: \"unix:x\"\n  token: abcdef-secret\n" },
     { file: "a.yaml", text: "pools:\n  a:\n    python:\n      adapter: x\n      env:\n        TOKEN: [abcdef-secret]\n" }
-  ])("what is wrong in $text is told without what stands there", ({ file, text }) =>
-    Effect.map(complaint(file, text), (message) => assert.notInclude(message, "abcdef-secret")))
+  ])(
+    "what is wrong in $text is told without what stands there",
+    ({ file, text }) => Effect.map(complaint(file, text), (message) => assert.notInclude(message, "abcdef-secret"))
+  )
 
   it.effect("that is a folder, too large, of another encoding or not there is refused with its name", () =>
     Effect.gen(function*() {
@@ -88,7 +98,10 @@ describe("a configuration file", () => {
 })
 
 describe("the environment", () => {
-  const layers = (environment: { readonly [name: string]: string }, code: unknown = { pools: { "my-pool": { python: { adapter: "tools" } } } }) =>
+  const layers = (
+    environment: { readonly [name: string]: string },
+    code: unknown = { pools: { "my-pool": { python: { adapter: "tools" } } } }
+  ) =>
     Effect.flatMap(ConfigSources.make({ schema: SnakepitConfig, code, file: undefined, environment }), ({ read }) => read).pipe(
       Effect.provide(NodeServices.layer)
     )
