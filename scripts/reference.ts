@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url"
 import { Catalogue, SnakepitEvent } from "snakepit"
 import * as AnyPool from "./AnyPool.ts"
 import * as ChaosScenarios from "./ChaosScenarios.ts"
+import { configurationPage } from "./ConfigurationPage.ts"
 import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
@@ -25,6 +26,7 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
   (root) => ({
     "docs/architecture/supervision.md": supervisionPage(note, root),
     "docs/failures.md": failuresPage(note, root, recovery(), ChaosScenarios.names, chaos()),
+    "docs/reference/configuration.md": configurationPage(note, at),
     "docs/reference/events.md": [
       note,
       "",

@@ -31,6 +31,12 @@ const python = process.env["SNAKEPIT_PYTHON"] ?? join(root, ".venv", "bin", "pyt
 /** The settings of one pool of the chaos tools, but for its Python side. */
 export type PoolSettings = Omit<SnakepitConfig.SnakepitConfigInput["pools"][string], "python">
 
+/** A configuration file that a host is started with. */
+export interface ConfigFile {
+  readonly name: string
+  readonly text: string
+}
+
 /** How a host ended. */
 export interface Ended {
   readonly code: number | null
@@ -74,6 +80,8 @@ export class Host {
   readonly identity: Observer.Identity
   readonly ready: Promise<string>
   readonly ended: Promise<Ended>
+  /** The path of its configuration file, if it has one. */
+  readonly configFile: string | undefined
   private readonly folder: string
   private readonly child: ChildProcess
   private readonly answers = new Map<number, { readonly resolve: (value: never) => void; readonly reject: (error: Error) => void }>()
@@ -88,15 +96,18 @@ export class Host {
   private over: Error | undefined
 
   /** `permit` throws when whoever asks for something must not any more. */
-  constructor(pools: Readonly<Record<string, PoolSettings>>, permit: () => void) {
+  constructor(pools: Readonly<Record<string, PoolSettings>>, permit: () => void, configFile?: ConfigFile) {
     this.permit = permit
     this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
+    this.configFile = configFile === undefined ? undefined : this.file(configFile.name)
+    if (configFile !== undefined) writeFileSync(this.file(configFile.name), configFile.text)
     const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_JOURNAL: this.file("journal.txt") } }
     const plan: Plan = {
       config: {
         gateway: { listen: `unix:${this.file("gateway")}` },
         pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: side }]))
       },
+      configFile: this.configFile,
       ledger: this.file("ledger.jsonl"),
       events: this.file("events.jsonl")
     }

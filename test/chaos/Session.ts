@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import * as Chance from "./Chance.ts"
 import { check, Unexpected } from "./Check.ts"
-import { Host, type PoolSettings, until, within } from "./Host.ts"
+import { type ConfigFile, Host, type PoolSettings, until, within } from "./Host.ts"
 import type * as Observer from "./Observer.ts"
 import * as Spread from "./Spread.ts"
 
@@ -196,9 +196,9 @@ export class Session {
   }
 
   /** A host of its own for this run, with every worker up. */
-  async start(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
+  async start(pools: Readonly<Record<string, PoolSettings>>, configFile?: ConfigFile): Promise<Host> {
     this.permit()
-    const host = new Host(pools, this.permit)
+    const host = new Host(pools, this.permit, configFile)
     this.hosts.add(host)
     const ready = await within(startMillis, host.ready)
     check(ready !== undefined, () => `the host was not ready within ${startMillis / 1000} s${host.said}`)

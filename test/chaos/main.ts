@@ -20,6 +20,7 @@ import { parseArgs } from "node:util"
 import * as Chance from "./Chance.ts"
 import * as Observer from "./Observer.ts"
 import * as Record from "./Record.ts"
+import { badConfig } from "./scenarios/BadConfig.ts"
 import { foundationKill } from "./scenarios/FoundationKill.ts"
 import { gilHog } from "./scenarios/GilHog.ts"
 import { grandchildren } from "./scenarios/Grandchildren.ts"
@@ -42,7 +43,8 @@ const scenarios: ReadonlyArray<Scenario> = [
   hostKillDuringShutdown,
   supervisorKill,
   foundationKill,
-  hang
+  hang,
+  badConfig
 ]
 
 const exitUsage = 64 // EX_USAGE

@@ -39,7 +39,7 @@ describe("a configuration file of an application that runs", () => {
         assert.strictEqual((yield* configuration.current).version, 1)
         writeFileSync(file, fast)
         yield* Stream.runHead(Stream.filter(configuration.changes, ({ version }) => version === 2)).pipe(Effect.timeout("20 seconds"))
-        assert.deepInclude(yield* configuration.why("pools.default.heartbeat.interval"), { value: "200ms", source: `${file}, line 1` })
+        assert.deepInclude(yield* configuration.why("pools.default.heartbeat.interval"), { value: "200 millis", source: `${file}, line 1` })
         assert.strictEqual(yield* tools.add({ a: 1, b: 2 }), 3)
         assert.strictEqual(yield* pidOf(0), pid)
         process.kill(pid, "SIGSTOP")

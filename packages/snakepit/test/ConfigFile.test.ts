@@ -22,7 +22,7 @@ const texts = {
 }
 
 const decoded = (file: string, text: string) =>
-  Effect.flatMap(ConfigFile.parse(file, text), (layer) => ConfigServer.decode(SnakepitConfig, [layer]))
+  Effect.flatMap(ConfigFile.parse(file, Buffer.from(text)), (layer) => ConfigServer.decode(SnakepitConfig, [layer]))
 
 const complaint = (file: string, text: string) => Effect.map(Effect.flip(decoded(file, text)), ({ message }) => message)
 
@@ -40,7 +40,7 @@ describe("a configuration file", () => {
   it.effect("tells the line of a key where its format does", () =>
     Effect.gen(function*() {
       for (const [file, line] of [["snakepit.yaml", 3], ["snakepit.json", 4], ["snakepit.toml", undefined]] as const) {
-        const layer = yield* ConfigFile.parse(file, texts[file])
+        const layer = yield* ConfigFile.parse(file, Buffer.from(texts[file]))
         assert.deepStrictEqual(layer.sourceOf(["pools", "default", "size"]), { _tag: "File", file, line })
       }
     }))
@@ -90,7 +90,7 @@ describe("a configuration file", () => {
       writeFileSync(join(folder, "latin.yaml"), Buffer.from("# caf\xe9", "latin1"))
       for (const [name, says] of [["folder", "directory"], ["large", "1048577 bytes"], ["latin", "UTF-8"], ["absent", "no such file"]]) {
         const file = join(folder, `${name}.yaml`)
-        const { message } = yield* Effect.flip(ConfigFile.read(file))
+        const { message } = yield* Effect.flip(Effect.flatMap(ConfigFile.read(file), (bytes) => ConfigFile.parse(file, bytes)))
         assert.include(message, file)
         assert.include(message, says!)
       }

@@ -90,7 +90,15 @@ const differences = (shape: ConfigShape.ConfigShape, from: unknown, to: unknown)
 }
 
 /** A value as people write it in a configuration. */
-export const render = (value: unknown): string => Duration.isDuration(value) ? Duration.format(value) : JSON.stringify(value)
+export const render = (value: unknown): string => Duration.isDuration(value) ? renderDuration(value) : JSON.stringify(value)
+
+const units = [["hour", 3_600_000], ["minute", 60_000], ["second", 1000], ["milli", 1]] as const
+
+const renderDuration = (duration: Duration.Duration): string => {
+  const millis = Duration.toMillis(duration)
+  const [unit, size] = units.find(([, size]) => millis !== 0 && millis % size === 0) ?? ["milli", 1]
+  return counted(millis / size, unit)
+}
 
 /** Whether nothing is to be done. */
 export const isEmpty = ({ changes, pools }: ConfigPlan): boolean => changes.length === 0 && pools.length === 0

@@ -107,8 +107,8 @@ const formats: { readonly [ending: string]: { readonly name: string; readonly pa
   ".json": { name: "JSON", parse: json }
 }
 
-/** The text of a file, or why there is none. */
-export const read = (file: string): Effect.Effect<string, ConfigInvalid.ConfigInvalid, FileSystem.FileSystem> =>
+/** What stands in a file, or why that cannot be read. */
+export const read = (file: string): Effect.Effect<Uint8Array, ConfigInvalid.ConfigInvalid, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const files = yield* FileSystem.FileSystem
     const refused = (why: string) => ConfigInvalid.whole(file, why)
@@ -119,16 +119,22 @@ export const read = (file: string): Effect.Effect<string, ConfigInvalid.ConfigIn
     const { size, type } = yield* Effect.mapError(files.stat(file), unreadable)
     if (type !== "File") return yield* refused(`it is no file but a ${type.toLowerCase()}`)
     if (size > mostBytes) return yield* refused(`it has ${size} bytes, and at most ${mostBytes} are read: is it the right one?`)
-    const bytes = yield* Effect.mapError(files.readFile(file), unreadable)
-    return yield* Effect.try({
-      try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-      catch: () => refused("it is not written in UTF-8: save it in that encoding")
-    })
+    return yield* Effect.mapError(files.readFile(file), unreadable)
   })
 
-/** What a text says, as the layer of `file`. */
-export const parse = (file: string, text: string): Effect.Effect<ConfigLayer.ConfigLayer, ConfigInvalid.ConfigInvalid> =>
+const textOf = (bytes: Uint8Array): string | undefined => {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** What is said there, as the layer of `file`. */
+export const parse = (file: string, bytes: Uint8Array): Effect.Effect<ConfigLayer.ConfigLayer, ConfigInvalid.ConfigInvalid> =>
   Effect.suspend(() => {
+    const text = textOf(bytes)
+    if (text === undefined) return Effect.fail(ConfigInvalid.whole(file, "it is not written in UTF-8: save it in that encoding"))
     const format = formats[extname(file).toLowerCase()]
     if (format === undefined) {
       return Effect.fail(ConfigInvalid.whole(file, `a configuration file ends in ${Object.keys(formats).join(", ")}`))
