@@ -10,6 +10,7 @@ import type { PoolConfig, PoolDirectory, PoolVersion, WorkerRuntime } from "@sna
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Channel from "./channel/Channel.ts"
+import * as ArgumentDigest from "./codec/ArgumentDigest.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
 import * as KernelEvidence from "./process/KernelEvidence.ts"
@@ -57,6 +58,7 @@ export const make = (
     const forPool = (pool: string) => launcher(pool, proven(pool), directory.entry(pool).config())
     return {
       codec: Msgpack,
+      digest: ArgumentDigest.of,
       reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: () => pythonOf(proven(pool)), name: reapers(pool), spawner }),
       forkserver: (pool) => Forkserver.child(() => forPool(pool), recent(pool)),
       spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), forPool(pool))),

@@ -166,6 +166,18 @@ describe("a ConfigServer", () => {
       assert.deepStrictEqual(current().pending, [])
     }).pipe(Effect.scoped))
 
+  it.effect("finds what is wrong in a file beneath a patch of the same key", () =>
+    Effect.gen(function*() {
+      const { changed, current, server, source, told } = yield* open
+      yield* (yield* server).apply({ pools: { a: { size: 3 } } })
+      const before = current()
+      source.file = { pools: { a: { size: "many" } } }
+      yield* Queue.offer(changed, "file")
+      yield* after("1 millis")
+      assert.include(String(told().at(-1)?.attributes["cause"]), "pools.a.size")
+      assert.deepStrictEqual(current(), before)
+    }).pipe(Effect.scoped))
+
   it.effect("names the source of each key, and what takes its place when a patch is taken back", () =>
     Effect.gen(function*() {
       const { changed, current, server, source } = yield* open

@@ -46,7 +46,7 @@ import {
   type Tree,
   Why
 } from "@snakepit/core"
-import { type ConfigInvalid, ConfigServer, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
+import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -140,6 +140,11 @@ export interface Options {
    * again when it changes and at each SIGHUP; what is wrong in it changes nothing. Relative to the working folder of the host.
    */
   readonly configFile?: string | undefined
+  /**
+   * Functions that the tools of a pool may call while they run, by pool. What their handlers need is in the needs of the layer, but for its pools: a handler
+   * may call Python. See `HostTools`.
+   */
+  readonly hostTools?: { readonly [pool: string]: HostTools.HostTools<any> } | undefined
 }
 
 /** What the options are taken for when there are none: nothing else has its key. */
@@ -148,8 +153,12 @@ interface NoOptions extends Options {
 }
 
 type PerWorkerOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { readonly perWorker?: infer P } ? NonNullable<P> : {}
+type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { readonly hostTools?: infer H } ? NonNullable<H> : {}
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
-type NeedOf<O> = Exclude<Supervisor.NeedOf<ChildOf<O>>, EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices>
+type NeedOf<O> = Exclude<
+  Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
+  EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices
+>
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
 
@@ -159,11 +168,14 @@ interface Application {
   readonly configFile: string | undefined
   readonly schema: typeof SnakepitConfig.SnakepitConfig
   readonly perWorker: PerWorker.PerWorker
+  readonly hostTools: NonNullable<Options["hostTools"]>
 }
 
 const applicationOf = (input: SnakepitConfigInput, options: Options | undefined): Application => {
   const perWorker = options?.perWorker ?? {}
-  return { input, configFile: options?.configFile, schema: SnakepitConfig.naming(Object.keys(perWorker)), perWorker }
+  const hostTools = options?.hostTools ?? {}
+  const schema = SnakepitConfig.naming({ perWorker: Object.keys(perWorker), hostTools: Object.keys(hostTools) })
+  return { input, configFile: options?.configFile, schema, perWorker, hostTools }
 }
 
 /** The parts of an application, put together and not yet started. */
@@ -228,6 +240,11 @@ export const contract: {
 const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
     const { configuration, directory, root, run, runtime } = yield* assemble(application, true)
+    const pools = { directory, codec: runtime.codec }
+    for (const [pool, { tools }] of Object.entries(application.hostTools)) {
+      const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
+      yield* Effect.orDie(Effect.provideService(registered, Pool.Pools, pools)) // a handler may call Python
+    }
     const running = yield* Supervisor.start(root)
     let closing = false
     yield* Effect.addFinalizer(() =>
@@ -251,7 +268,7 @@ const tree = (application: Application) =>
       leaks: ProcessRegistry.leaks(run),
       gaveUp
     }).pipe(
-      Context.add(Pool.Pools, { directory, codec: runtime.codec }),
+      Context.add(Pool.Pools, pools),
       Context.add(Configuration.Configuration, configuration)
     )
   }))

@@ -144,6 +144,22 @@ export const badConfig: Scenario = {
   about:
     "a configuration file under load is broken in every way there is: applied: changes that took effect, named: messages that name the key, or the file" +
     " where there is none; the host and each worker live",
+  mustSee: {
+    events: ["snakepit.config.reject", "snakepit.config.apply"],
+    holds: [
+      "`applied` is 0",
+      "`named` is the number of runs",
+      "the host lives, and so does each worker",
+      "a good file is applied after all that"
+    ]
+  },
+  byHand: [
+    "Start an application with `configFile`, and follow its event log.",
+    "Break the file: misspell a key, take a `}` away, put a folder in its place.",
+    "`snakepit.config.reject` names the file with its line, the key, and what may stand there; calls and workers go on.",
+    "Mend the file: `snakepit.config.apply` tells what changes."
+  ],
+  touches: { ends: [], tries: ["snakepit/foundation/config_server"] },
   runs: 200,
   shortRuns: 14,
   sharesHost: true,
@@ -154,7 +170,9 @@ export const badConfig: Scenario = {
       const kind = kinds[seed % kinds.length]!
       const ending = endings[Math.floor(seed / kinds.length) % endings.length]!
       const found = hosts.get(ending)
-      const host = found?.hasEnded === false ? found : await session.start(pools, { name: `snakepit.${ending}`, text: good(ending) })
+      const host = found?.hasEnded === false
+        ? found
+        : await session.start(pools, { configFile: { name: `snakepit.${ending}`, text: good(ending) } })
       hosts.set(ending, host)
       await host.ask("keepBusy", { callersPerPool: 2, seed })
       const workers = host.workers().map(({ pid }) => pid)

@@ -227,7 +227,8 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
           ),
         reload: (by) =>
           told(
-            Effect.flatMap(sources.read, (layers) => plan(layers, store.patch)).pipe(
+            // without the patch too: it must not hide what is wrong below it, and it may be taken back
+            Effect.flatMap(load(schema, sources), ({ layers }) => plan(layers, store.patch)).pipe(
               Effect.flatMap((next) => commit(by, next)),
               Effect.tapError(rejected(by))
             )

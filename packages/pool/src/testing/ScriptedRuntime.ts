@@ -123,6 +123,7 @@ export const make = (
   return {
     runtime: {
       codec,
+      digest: ScriptedCodec.digest,
       reaper: (name) => pool(name).reaper(),
       forkserver: (name) => pool(name).forkserver(),
       spare: (name) => pool(name).spare(),
