@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url"
 import { Catalogue, SnakepitEvent } from "snakepit"
 import * as Scenarios from "../test/chaos/Scenarios.ts"
 import * as AnyPool from "./AnyPool.ts"
+import { configurationPage } from "./ConfigurationPage.ts"
 import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
 import { playbookPage } from "./PlaybookPage.ts"
@@ -33,6 +34,7 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       Scenarios.all,
       new Set(SnakepitEvent.catalogue.keys())
     ),
+    "docs/reference/configuration.md": configurationPage(note, at),
     "docs/reference/events.md": [
       note,
       "",

@@ -45,10 +45,18 @@ export interface Place {
   readonly ownMounts?: boolean
   /** Arguments of Node, before the program. */
   readonly flags?: ReadonlyArray<string>
+  /** A file with more of its configuration. */
+  readonly configFile?: ConfigFile
 }
 
 /** `slow`: seconds that a start takes longer. `broken`: the adapter raises when it is imported. */
 export type Toggle = "slow" | "broken"
+
+/** A configuration file that a host is started with. */
+export interface ConfigFile {
+  readonly name: string
+  readonly text: string
+}
 
 /** How a host ended. */
 export interface Ended {
@@ -93,6 +101,8 @@ export class Host {
   readonly identity: Observer.Identity
   readonly ready: Promise<string>
   readonly ended: Promise<Ended>
+  /** The path of its configuration file, if it has one. */
+  readonly configFile: string | undefined
   private readonly folder: string
   private readonly child: ChildProcess
   private readonly answers = new Map<number, { readonly resolve: (value: never) => void; readonly reject: (error: Error) => void }>()
@@ -117,12 +127,15 @@ export class Host {
     this.permit = permit
     this.place = place
     this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
+    this.configFile = place.configFile === undefined ? undefined : this.file(place.configFile.name)
+    if (place.configFile !== undefined) writeFileSync(this.file(place.configFile.name), place.configFile.text)
     const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_FOLDER: this.folder } }
     const plan: Plan = {
       config: {
         gateway: { listen: `unix:${this.file("gateway")}` },
         pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: { ...pool.python, ...side } }]))
       },
+      configFile: this.configFile,
       ledger: this.file("ledger.jsonl"),
       events: this.file("events.jsonl")
     }

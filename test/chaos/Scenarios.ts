@@ -1,4 +1,5 @@
 /** Every scenario, in the order in which they are run, recorded and told. */
+import { badConfig } from "./scenarios/BadConfig.ts"
 import { clockJump } from "./scenarios/ClockJump.ts"
 import { diskFull } from "./scenarios/DiskFull.ts"
 import { foundationKill } from "./scenarios/FoundationKill.ts"
@@ -32,6 +33,7 @@ export const all: ReadonlyArray<Scenario> = [
   supervisorKill,
   foundationKill,
   hang,
+  badConfig,
   segfault,
   outOfMemory,
   socketCut,

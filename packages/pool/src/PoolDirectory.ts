@@ -39,6 +39,8 @@ export interface PoolEntry {
   readonly isUp: () => void
   /** Notes why the pool gave up, or did not start again: what callers are told until it is up. */
   readonly isDown: (because: string) => void
+  /** The configuration names it no more. */
+  readonly isRemoved: () => void
   /** Why there is no Roster now. */
   readonly because: () => string
 }
@@ -113,6 +115,9 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     },
     isDown: (message) => {
       because = `it gave up and will be tried again: ${message}`
+    },
+    isRemoved: () => {
+      because = "the configuration does not name it any more"
     },
     because: () => because ?? "it is starting, or its application is stopping",
     configure: (snapshot, config) => {

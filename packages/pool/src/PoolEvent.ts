@@ -15,6 +15,31 @@ export const launcher_supervisor = SupervisorEvent.of("launcher_supervisor", "co
 export const fleet_supervisor = SupervisorEvent.of("fleet_supervisor", "execution")
 export const worker_supervisor = SupervisorEvent.of("worker_supervisor", "execution")
 
+export const config_apply = Event.declare({
+  name: "snakepit.config.apply",
+  layer: "foundation",
+  when:
+    "a configuration has taken effect: the first one, or a change; what the plan said, and how many keys wait for the next start of the program",
+  measurements: { version: Schema.Int, changes: Schema.Int, pending: Schema.Int },
+  attributes: { by: Schema.String, plan: Schema.String }
+})
+
+export const config_reject = Event.declare({
+  name: "snakepit.config.reject",
+  layer: "foundation",
+  when: "a change of the configuration was refused: the file cannot be read, a key is wrong, or one takes a restart. Version still holds",
+  measurements: { version: Schema.Int },
+  attributes: { by: Schema.String, cause: Schema.String }
+})
+
+export const config_restore = Event.declare({
+  name: "snakepit.config.restore",
+  layer: "foundation",
+  when: "the ConfigServer was restarted and serves the last good configuration again",
+  measurements: { version: Schema.Int },
+  attributes: {}
+})
+
 export const pool_open = Event.declare({
   name: "snakepit.pool.open",
   layer: "control",
@@ -304,6 +329,9 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   ...[pools_supervisor, pool_supervisor, control_supervisor, launcher_supervisor, fleet_supervisor, worker_supervisor].flatMap((events) =>
     Object.values(events)
   ),
+  config_apply,
+  config_reject,
+  config_restore,
   pool_open,
   pool_close,
   worker_starter_fill,

@@ -1,5 +1,8 @@
 /** Pools of workers: calls, queues, dispatch, the tree of a pool. */
 export * as CallError from "./CallError.ts"
+export * as ConfigInvalid from "./config/ConfigInvalid.ts"
+export * as ConfigLayer from "./config/ConfigLayer.ts"
+export * as ConfigPlan from "./config/ConfigPlan.ts"
 export * as ConfigShape from "./config/ConfigShape.ts"
 export * as ReloadClass from "./config/ReloadClass.ts"
 export * as ConfigServer from "./control/ConfigServer.ts"

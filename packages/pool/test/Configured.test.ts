@@ -7,8 +7,12 @@ import { after, begin, errorOf, openPools, scoped } from "./OpenPools.ts"
 type Open = Effect.Success<ReturnType<typeof openPools<never>>>
 
 let snapshots = 1
-const change = ({ directory }: Open, input: PoolConfig.PoolConfigInput, pool = "default") =>
-  directory.configure(++snapshots, { pools: { [pool]: Schema.decodeUnknownSync(PoolConfig.PoolConfig)(input) } })
+const configure = ({ config, directory }: Open, pools: { readonly [pool: string]: PoolConfig.PoolConfigInput }) => {
+  const decoded = { pools: Schema.decodeUnknownSync(Schema.Record(Schema.String, PoolConfig.PoolConfig))(pools) }
+  config.latest = decoded
+  directory.configure(++snapshots, decoded)
+}
+const change = (pools: Open, input: PoolConfig.PoolConfigInput) => configure(pools, { default: input })
 
 const intensityOf = ({ running }: Open, path: string) =>
   Effect.flatMap(running.at(path), ({ tree }) => Effect.map(tree, ({ intensity }) => intensity))
@@ -22,7 +26,7 @@ describe("without a restart of anything", () => {
       const before = pids(pools)
       yield* after("30 seconds")
       change(pools, { size: 1, heartbeat: { interval: "1 second", maxMissed: 1 } })
-      yield* after("31 seconds") // the beat that was due already
+      yield* after("1 second")
       assert.deepStrictEqual(pids(pools), before)
       yield* pools.scripted.worker("default/0").freeze
       yield* after("2500 millis")
@@ -134,4 +138,114 @@ describe("what takes a new process", () => {
       yield* after("5 seconds")
       assert.deepStrictEqual([...entry.versions.filled.values()], [second, second], "what has proved itself outlives the Roster")
     })))
+})
+
+describe("pools come and go", () => {
+  it.effect("one that has come to be named starts, and one that is named no more ends after its calls", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 }, other: { size: 1 } } })
+      const call = yield* begin((yield* pools.client("other")).record({ n: 1 }))
+      configure(pools, { default: { size: 1 }, third: { size: 2 } })
+      yield* after("500 millis")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "other/0", "third/0", "third/1"])
+      assert.strictEqual(yield* (yield* pools.client("third")).add({ a: 1, b: 2 }), 3)
+      yield* after("600 millis")
+      assert.strictEqual(yield* Fiber.join(call), 1)
+      yield* after("5 seconds")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "third/0", "third/1"])
+      configure(pools, { default: { size: 1 }, other: { size: 1 } })
+      yield* after("5 seconds")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "other/0"])
+    })))
+
+  it.effect("one that does not come up is down with its reason, and tried again while it is named", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 } } })
+      const before = pids(pools)
+      yield* pools.scripted.worker("third/0").refuseBoots(3, "exit")
+      configure(pools, { default: { size: 1 }, third: { size: 1 } })
+      yield* after("20 millis")
+      const error = yield* Effect.flip((yield* pools.client("third")).add({ a: 1, b: 2 }))
+      assert.strictEqual(error._tag, "PoolDown")
+      yield* after("20 seconds")
+      assert.strictEqual(yield* (yield* pools.client("third")).add({ a: 1, b: 2 }), 3)
+      assert.deepStrictEqual(pids(pools).slice(0, 1), before)
+    })))
+})
+
+const Harm = Schema.Union([
+  Schema.TaggedStruct("Configure", { concurrency: Schema.Literals([1, 2, 3]), attempts: Schema.Literals([1, 2, 3]) }),
+  Schema.TaggedStruct("Assign", { slot: Schema.Literals([0, 1]) }),
+  Schema.TaggedStruct("Prove", {}),
+  Schema.TaggedStruct("Reload", {}),
+  Schema.TaggedStruct("Crash", { slot: Schema.Literals([0, 1]) }),
+  Schema.TaggedStruct("LoseChannel", { slot: Schema.Literals([0, 1]) }),
+  Schema.TaggedStruct("Kill", { path: Schema.Literals(["control/dispatcher", "fleet/0/heartbeat", "fleet/1/watchdog", "control/spares"]) }),
+  Schema.TaggedStruct("Wait", { ms: Schema.Literals([10, 300, 2000]) })
+])
+
+describe("whatever happens in the middle of a change", () => {
+  it.effect.prop(
+    "a worker is of one version from its process on, and the place keeps the one that it was assigned",
+    { script: Schema.Array(Harm).check(Schema.isMaxLength(15)) },
+    ({ script }) =>
+      scoped(Effect.gen(function*() {
+        const generous = { worker: { maxRestarts: 100 }, fleet: { maxRestarts: 100 }, pool: { maxRestarts: 100 } }
+        const settings = (concurrency: number, attempts: number) => ({
+          size: 2,
+          concurrency,
+          attempts,
+          restart: generous,
+          launch: { spares: 1 }
+        })
+        const pools = yield* openPools({ pools: { default: settings(1, 1) } })
+        const { versions, ...entry } = pools.directory.entry("default")
+        const seats = new Map<number, { readonly pid: number; readonly version: unknown }>()
+        for (const step of [...script, { _tag: "Wait", ms: 6000 } as const]) {
+          switch (step._tag) {
+            case "Configure":
+              change(pools, settings(step.concurrency, step.attempts))
+              break
+            case "Assign":
+              versions.assigned.set(step.slot, versions.current)
+              break
+            case "Prove":
+              versions.assigned.clear()
+              entry.prove(versions.current)
+              break
+            case "Reload":
+              entry.reload()
+              break
+            case "Crash":
+            case "LoseChannel": {
+              const worker = pools.scripted.worker(`default/${step.slot}`)
+              if (worker.pid() === undefined) break
+              yield* Effect.exit(step._tag === "Crash" ? worker.crash() : worker.loseChannel()) // there may be no channel now
+              break
+            }
+            case "Kill":
+              yield* Effect.ignore(pools.kill(`default/${step.path}`))
+              break
+            case "Wait":
+              yield* after(step.ms)
+          }
+          const roster = pools.roster()
+          for (const slot of [0, 1]) {
+            const pid = roster.pids.get(slot)
+            const version = versions.filled.get(slot)!
+            const before = seats.get(slot)
+            if (pid === undefined) continue
+            if (before?.pid === pid) {
+              assert.strictEqual(version, before.version, "its process is the same, and it has become of another version")
+            }
+            assert.strictEqual(roster.state.slots[slot]!.concurrency, version.config.concurrency, "its channel is of another version")
+            seats.set(slot, { pid, version })
+          }
+          assert.strictEqual(roster.config.attempts, versions.current.config.attempts)
+          assert.strictEqual(roster.config.concurrency, versions.proven.config.concurrency)
+        }
+        assert.strictEqual(pools.roster().state.config, pools.roster().config)
+      })),
+    { arbitrary: { runs: 40 } } // some 300 ms each
+  )
 })

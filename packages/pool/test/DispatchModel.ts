@@ -79,6 +79,11 @@ export const Step = Schema.Union([
   Schema.TaggedStruct("GiveBack", { slot }),
   Schema.TaggedStruct("Overdue", { slot }),
   Schema.TaggedStruct("Stray", { slot, nth }),
+  Schema.TaggedStruct("Configure", {
+    capacity: int(0, 8),
+    prefetch: Schema.Union([Schema.Literal("auto"), int(0, 2)]),
+    attempts: int(1, 3)
+  }),
   Schema.TaggedStruct("Tick", { ms: Schema.Literals([1, 5, 10, 10, 40, 110, 300]) }),
   /** Time passes, and no tick comes yet. */
   Schema.TaggedStruct("Pass", { ms: int(1, 50) })
@@ -217,7 +222,7 @@ export class Model {
   private readonly asks: Array<Dispatch.AskDelay> = []
   now = 1_000_000
   private ids = 0
-  private readonly settings: Settings
+  private settings: Settings
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -302,6 +307,13 @@ export class Model {
         this.say({ _tag: "Started", slot: step.slot, id: caller.id })
         this.say({ _tag: "Item", slot: step.slot, id: caller.id, payload: Uint8Array.of(255) })
         return this.say({ _tag: "Done", slot: step.slot, id: caller.id, payload: Uint8Array.of(255), micros: 0 })
+      }
+      case "Configure": {
+        const { capacity, prefetch } = step
+        const attempts = Math.max(step.attempts, this.settings.attempts) // what was sent stays sent
+        this.settings = { ...this.settings, attempts, capacity, prefetch }
+        const { config } = this.state
+        return this.say({ _tag: "Configured", config: { ...config, attempts, prefetch, queue: { ...config.queue, capacity } } })
       }
       case "Pass":
         this.now += step.ms

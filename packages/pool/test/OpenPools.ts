@@ -109,6 +109,7 @@ export const openPools = Effect.fnUntraced(function*<C extends Child.Any = never
     recorded,
     running,
     foundation,
+    config,
     directory,
     client,
     provided,

@@ -11,22 +11,19 @@
  * Escalates to Root. Stopped by: Root.
  */
 import { ProcessRegistry } from "@snakepit/bridge"
-import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
+import { RestartPolicy, Supervisor } from "@snakepit/core"
 import { ConfigServer, type PoolDirectory, SessionStore } from "@snakepit/pool"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
 
 /** What {@link make} takes. */
 export interface Options {
-  readonly schema: typeof SnakepitConfig
-  /** The configuration as the user wrote it. */
-  readonly input: unknown
-  readonly config: RegisteredName.RegisteredName<SnakepitConfig>
+  readonly configuration: ConfigServer.Options<typeof SnakepitConfig>
   readonly run: ProcessRegistry.Run
   readonly directory: PoolDirectory.PoolDirectory
 }
 
-export const make = ({ config, directory, input, run, schema }: Options) =>
+export const make = ({ configuration, directory, run }: Options) =>
   Supervisor.make("foundation", {
     plane: "control",
     strategy: "rest_for_one",
@@ -35,8 +32,8 @@ export const make = ({ config, directory, input, run, schema }: Options) =>
     limitBecause: "its children hold little and touch little: a fourth crash in a minute is a fault of theirs, no bad luck",
     events: SnakepitEvent.foundation_supervisor,
     children: [
-      ConfigServer.child({ schema, input, name: config }),
-      ProcessRegistry.child(run, config),
+      ConfigServer.child(configuration),
+      ProcessRegistry.child(run, configuration.name),
       SessionStore.child(directory)
     ]
   })

@@ -10,8 +10,8 @@
  * ```
  */
 import { BridgeSupervisor, type GatewayConfig, type ProcessRegistry } from "@snakepit/bridge"
-import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
-import { type PerWorker, type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
+import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
+import { type ConfigServer, type PerWorker, type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
 import { TelemetrySupervisor } from "@snakepit/telemetry"
 import * as FoundationSupervisor from "./FoundationSupervisor.ts"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
@@ -19,10 +19,8 @@ import * as SnakepitEvent from "./SnakepitEvent.ts"
 
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
-  readonly schema: typeof SnakepitConfig
-  readonly input: unknown
+  readonly configuration: ConfigServer.Options<typeof SnakepitConfig>
   readonly eventLog: string | undefined
-  readonly config: RegisteredName.RegisteredName<SnakepitConfig>
   readonly run: ProcessRegistry.Run
   readonly directory: PoolDirectory.PoolDirectory
   readonly runtime: WorkerRuntime.WorkerRuntime
@@ -56,12 +54,12 @@ export type RootSupervisor<C extends Child.Any, G extends GatewayConfig.OnGiveUp
 >
 
 export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C, GatewayConfig.OnGiveUp> => {
-  const { config, directory, eventLog, gateway, gatewayRestart, input, onGiveUp, perWorker, run, runtime, schema } = options
+  const { configuration, directory, eventLog, gateway, gatewayRestart, onGiveUp, perWorker, run, runtime } = options
   const pools = { directory, codec: runtime.codec }
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
-      FoundationSupervisor.make({ schema, input, config, run, directory }),
+      FoundationSupervisor.make({ configuration, directory, run }),
       TelemetrySupervisor.make({ eventLog }),
       BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)

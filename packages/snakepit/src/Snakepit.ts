@@ -46,13 +46,15 @@ import {
   type Tree,
   Why
 } from "@snakepit/core"
-import { ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
+import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
+import * as ConfigSources from "./config/ConfigSources.ts"
+import * as Configuration from "./Configuration.ts"
 import * as RootSupervisor from "./RootSupervisor.ts"
 import type { SnakepitConfigInput } from "./SnakepitConfig.ts"
 import * as SnakepitConfig from "./SnakepitConfig.ts"
@@ -124,7 +126,7 @@ export class Snakepit extends Context.Service<Snakepit, {
 }>()("snakepit/Snakepit") {}
 
 /** What the layer provides. */
-export type Services = Snakepit | Pool.Pools | EventLog.EventLog | EventBus.EventBus
+export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus
 
 /** What {@link layer} and {@link contract} take beside the configuration, because it is code. */
 export interface Options {
@@ -133,6 +135,11 @@ export interface Options {
    * another, does not compile. See `PerWorker`.
    */
   readonly perWorker?: PerWorker.PerWorker | undefined
+  /**
+   * A file with more of the configuration, in YAML, TOML or JSON by its ending: over what stands in code, and under the environment. It is read
+   * again when it changes and at each SIGHUP; what is wrong in it changes nothing. Relative to the working folder of the host.
+   */
+  readonly configFile?: string | undefined
   /**
    * Functions that the tools of a pool may call while they run, by pool. What their handlers need is in the needs of the layer, but for its pools: a handler
    * may call Python. See `HostTools`.
@@ -158,6 +165,7 @@ type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unk
 /** What an application is made of. */
 interface Application {
   readonly input: SnakepitConfigInput
+  readonly configFile: string | undefined
   readonly schema: typeof SnakepitConfig.SnakepitConfig
   readonly perWorker: PerWorker.PerWorker
   readonly hostTools: NonNullable<Options["hostTools"]>
@@ -167,21 +175,30 @@ const applicationOf = (input: SnakepitConfigInput, options: Options | undefined)
   const perWorker = options?.perWorker ?? {}
   const hostTools = options?.hostTools ?? {}
   const schema = SnakepitConfig.naming({ perWorker: Object.keys(perWorker), hostTools: Object.keys(hostTools) })
-  return { input, schema, perWorker, hostTools }
+  return { input, configFile: options?.configFile, schema, perWorker, hostTools }
 }
 
-/** The parts of an application, put together and not yet started. `expected` is its configuration, if that is valid: for the contract. */
-const assemble = Effect.fnUntraced(function*(application: Application, expected: SnakepitConfig.SnakepitConfig | undefined) {
+/** The parts of an application, put together and not yet started. */
+const assemble = Effect.fnUntraced(function*({ configFile, input, perWorker, schema }: Application, shown: boolean) {
   const run = yield* ProcessRegistry.makeRun
-  const config = RegisteredName.make<SnakepitConfig.SnakepitConfig>("config_server")
+  const config = RegisteredName.make<SnakepitConfig.SnakepitConfig>("configuration")
+  const server = RegisteredName.make<ConfigServer.ConfigServer>("config_server")
+  const store = yield* ConfigServer.makeStore<SnakepitConfig.SnakepitConfig>()
+  const sources = yield* ConfigSources.make({ schema, code: input, file: configFile })
+  const primed = yield* Effect.result(shown ? ConfigServer.prime({ schema, sources, store }) : Effect.succeed(undefined))
+  const expected = Result.getOrUndefined(primed) // config_server says what is wrong with it
   const directory = PoolDirectory.make(config, expected)
+  const configuration = {
+    ...{ schema, sources, store, name: config, server },
+    publish: ({ config, version }: ConfigServer.ConfigSnapshot<SnakepitConfig.SnakepitConfig>) => directory.configure(version, config)
+  }
   const runtime = yield* PythonRuntime.make(run, directory)
-  const eventLog = application.input.telemetry?.eventLog
+  const eventLog = expected?.telemetry.eventLog
   const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
   const gateway = served ? () => config.latest!.gateway! : undefined
   const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
-  const root = RootSupervisor.make({ ...application, config, directory, run, runtime, eventLog, gateway, onGiveUp, gatewayRestart })
-  return { run, directory, runtime, root }
+  const root = RootSupervisor.make({ perWorker, configuration, directory, run, runtime, eventLog, gateway, onGiveUp, gatewayRestart })
+  return { run, directory, runtime, root, primed, configuration: Configuration.make(store, server) }
 })
 
 /**
@@ -209,12 +226,12 @@ export const contract: {
   <const O extends NoOptions>(
     config: SnakepitConfigInput,
     options?: O & CheckOptions<O>
-  ): Effect.Effect<Contract.Contract, ConfigServer.ConfigInvalid>
+  ): Effect.Effect<Contract.Contract, ConfigInvalid.ConfigInvalid>
 } = (config?: SnakepitConfigInput, options?: Options): Effect.Effect<Contract.Contract, never> => {
   const application = applicationOf(config ?? { pools: {} }, options)
   const made = Effect.gen(function*() {
-    const expected = config === undefined ? undefined : yield* ConfigServer.decode(application.schema, config)
-    const { root } = yield* assemble(application, expected)
+    const { primed, root } = yield* assemble(application, config !== undefined)
+    yield* Effect.fromResult(primed)
     return root.contract
   })
   return Effect.provide(Effect.scoped(made), NodeServices.layer) as Effect.Effect<Contract.Contract> // none is invalid where there is none
@@ -222,8 +239,7 @@ export const contract: {
 
 const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
-    const expected = yield* Effect.option(ConfigServer.decode(application.schema, application.input)) // config_server says what is wrong with it
-    const { directory, root, run, runtime } = yield* assemble(application, Option.getOrUndefined(expected))
+    const { configuration, directory, root, run, runtime } = yield* assemble(application, true)
     const pools = { directory, codec: runtime.codec }
     for (const [pool, { tools }] of Object.entries(application.hostTools)) {
       const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
@@ -252,7 +268,8 @@ const tree = (application: Application) =>
       leaks: ProcessRegistry.leaks(run),
       gaveUp
     }).pipe(
-      Context.add(Pool.Pools, pools)
+      Context.add(Pool.Pools, pools),
+      Context.add(Configuration.Configuration, configuration)
     )
   }))
 

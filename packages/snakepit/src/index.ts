@@ -1,8 +1,22 @@
 /** Snakepit: Python from Effect, under supervision. */
 export { GatewayConfig, Survivors } from "@snakepit/bridge"
 export { Child, Contract, Event, ExitReason, SupervisorError, Tree } from "@snakepit/core"
-export { CallError, HostTools, NdArray, Payload, PerWorker, Pool, PoolConfig, Session, Tool, WorkerError } from "@snakepit/pool"
+export {
+  CallError,
+  ConfigInvalid,
+  ConfigPlan,
+  HostTools,
+  NdArray,
+  Payload,
+  PerWorker,
+  Pool,
+  PoolConfig,
+  Session,
+  Tool,
+  WorkerError
+} from "@snakepit/pool"
 export { Catalogue, EventBus, EventLog } from "@snakepit/telemetry"
+export * as Configuration from "./Configuration.ts"
 export * as Snakepit from "./Snakepit.ts"
 export * as SnakepitConfig from "./SnakepitConfig.ts"
 export * as SnakepitEvent from "./SnakepitEvent.ts"

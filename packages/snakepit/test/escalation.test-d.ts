@@ -2,7 +2,7 @@
 import type { BridgeSupervisor, DataFolder, Listener, RunFolder } from "@snakepit/bridge"
 import type * as Gateway from "@snakepit/bridge/gateway/Gateway"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
-import { type ConfigServer, HostTools, type PerWorker, Pool, type WorkerError } from "@snakepit/pool"
+import { type ConfigInvalid, HostTools, type PerWorker, Pool, type WorkerError } from "@snakepit/pool"
 import { Context, Data, Effect, type Layer, Schema, type Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { describe, expectTypeOf, it } from "vitest"
@@ -17,7 +17,7 @@ type At<Path extends string, E> = SupervisorError.Origin<Path, E>
 type Starter = `snakepit/pools/${string}/control/launcher/worker_starter`
 type NotUp = WorkerError.BootFailed | WorkerError.HandshakeFailed | WorkerError.ChannelLost | WorkerError.FleetLost
 type Refusal<More = never> =
-  | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid>
+  | At<"snakepit/foundation/config_server", ConfigInvalid.ConfigInvalid>
   | At<"snakepit/foundation/process_registry", RegistryFailed>
   | At<`snakepit/pools/${string}/reaper`, WorkerError.ReaperLost | WorkerError.ContainmentUnavailable>
   | At<`snakepit/pools/${string}/control/launcher/forkserver`, WorkerError.BootFailed>
@@ -31,7 +31,7 @@ describe("the tree of an application", () => {
       SupervisorError.GaveUp<
         "snakepit",
         | At<"snakepit/foundation", SupervisorError.Defect>
-        | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
+        | At<"snakepit/foundation/config_server", ConfigInvalid.ConfigInvalid | Always>
         | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
         | At<"snakepit/foundation/session_store", Always>
       >

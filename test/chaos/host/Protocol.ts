@@ -24,6 +24,8 @@ export const lastStep = "after everything"
 /** What a host is started with, as its one argument. */
 export interface Plan {
   readonly config: SnakepitConfig.SnakepitConfigInput
+  /** A file with more of the configuration. */
+  readonly configFile?: string | undefined
   readonly ledger: string
   /** Every event, one JSON object a line, written when it is emitted. */
   readonly events: string

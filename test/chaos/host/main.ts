@@ -12,7 +12,7 @@ import * as Shutdown from "./Shutdown.ts"
 
 class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
 
-const { config, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
+const { config, configFile, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
 const pools = Object.keys(config.pools)
 const clock = new JumpingClock(Effect.runSync(Clock.clockWith(Effect.succeed)))
 const eventFile = openSync(events, "a", 0o600)
@@ -163,7 +163,7 @@ const program = Effect.gen(function*() {
 
 Effect.scoped(program).pipe(
   Snakepit.supervised,
-  Effect.provide(Snakepit.layer(config)),
+  Effect.provide(Snakepit.layer(config, { configFile })),
   Effect.ensuring(Effect.sync(() => {
     writeSync(eventFile, `${JSON.stringify({ name: lastStep, at: Date.now(), measurements: {}, attributes: {} })}\n`)
     step(lastStep)

@@ -112,3 +112,7 @@ export const isSame = (one: unknown, other: unknown): boolean => Equal.equals(on
 
 /** A path as people write it: `pools.default.python.env."A.B"`. */
 export const render = (path: Path): string => path.map((name) => /^[\w*-]+$/.test(name) ? name : JSON.stringify(name)).join(".")
+
+/** The path that {@link render} writes so. */
+export const parse = (text: string): Path =>
+  [...text.matchAll(/"(?:[^"\\]|\\.)*"|[^.]+/g)].map(([name]) => name.startsWith("\"") ? JSON.parse(name) as string : name)

@@ -16,6 +16,7 @@ import type * as PerWorker from "../PerWorker.ts"
 import type { PoolDirectory } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
+import * as PoolsFollower from "./PoolsFollower.ts"
 import * as PoolSupervisor from "./PoolSupervisor.ts"
 
 const flags = {
@@ -39,16 +40,19 @@ export const make = <C extends Child.Any = never>(
   runtime: WorkerRuntime,
   perWorker: PerWorker.PerWorker<C> = {}
 ): PoolsSupervisor<C> =>
-  DynamicSupervisor.make("pools", {
-    ...flags,
-    initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
-    shown: directory.expected,
-    child: (pool) => {
-      const entry = directory.entry(pool)
-      const supervisor = PoolSupervisor.make(pool, entry, runtime, perWorker[pool])
-      return Supervisor.watched(supervisor, {
-        up: Effect.sync(entry.isUp),
-        down: (error) => Effect.sync(() => entry.isDown(error.message))
-      })
-    }
-  })
+  Supervisor.steered(
+    DynamicSupervisor.make("pools", {
+      ...flags,
+      initial: Effect.map(Effect.orDie(RegisteredName.whereis(directory.config)), ({ pools }) => Object.keys(pools)),
+      shown: directory.expected,
+      child: (pool) => {
+        const entry = directory.entry(pool)
+        const supervisor = PoolSupervisor.make(pool, entry, runtime, perWorker[pool])
+        return Supervisor.watched(supervisor, {
+          up: Effect.sync(entry.isUp),
+          down: (error) => Effect.sync(() => entry.isDown(error.message))
+        })
+      }
+    }),
+    (running) => PoolsFollower.follow(directory, running)
+  )

@@ -19,6 +19,9 @@ import type { WorkerSeat } from "../WorkerRuntime.ts"
 /** A quarter of the timeout: a beat whose timer came later than that measures the host, not the worker. */
 export const lateShare = 0.25
 
+/** 1 s: an interval of minutes that is made shorter applies about at once, and one of a second takes one timer. */
+const lookMillis = 1000
+
 /** The heartbeat of one worker. It is started after the channel, so there is a wire to ask. */
 export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Roster>) =>
   Child.make("heartbeat", {
@@ -46,7 +49,14 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
         return first === "late" || second === "late" ? "late" : "miss"
       }).pipe(Effect.scoped)
 
-      const interval = () => Duration.toMillis(seat.config.heartbeat.interval)
+      /** Waits until the interval since `from` is over; one that was made shorter meanwhile, within a look. */
+      const pause = Effect.fnUntraced(function*(from: number) {
+        while (true) {
+          const left = Duration.toMillis(seat.config.heartbeat.interval) - (clock.now() - from)
+          if (left <= 0) return
+          yield* Effect.sleep(Math.min(left, lookMillis))
+        }
+      })
 
       /** One beat; `missed` in a row before it, and after it. */
       const beat = Effect.fnUntraced(function*(missed: number) {
@@ -57,13 +67,13 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
         if (outcome === "beat" && missed > 0) yield* Event.emit(PoolEvent.heartbeat_recover, { missed }, about)
         watchdogs.get(seat.slot)?.heard(outcome === "beat" ? "answered" : "missed", outcome === "late")
         if (outcome === "late") return missed // asked again at once: what a late host missed must not cost a frozen worker's calls a second more
-        yield* Effect.sleep(Math.max(0, interval() - (clock.now() - asked))) // waiting for an answer is part of the interval
+        yield* pause(asked) // waiting for an answer is part of the interval
         return outcome === "beat" ? 0 : missed + 1
       })
 
       return Effect.gen(function*() {
         let missed = 0
-        yield* Effect.sleep(interval())
+        yield* pause(clock.now())
         while (true) missed = yield* beat(missed)
       })
     })

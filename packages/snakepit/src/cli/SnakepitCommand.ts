@@ -1,11 +1,12 @@
-/** The command line: `snakepit doctor`, `snakepit codegen`. */
-import { Command, Flag } from "effect/cli"
+/** The command line: `snakepit doctor`, `snakepit codegen`, `snakepit config`. */
+import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import { readFileSync } from "node:fs"
 import * as Codegen from "./codegen/Codegen.ts"
+import * as ConfigCommand from "./ConfigCommand.ts"
 import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
 
@@ -69,10 +70,33 @@ const codegen = Command.make("codegen", {
     )
   )
 
+const told = <R>(text: Effect.Effect<string, { readonly message: string }, R>) =>
+  Effect.matchEffect(text, {
+    onFailure: (error) => Effect.andThen(Console.error(error.message), Effect.fail(new FoundErrors())),
+    onSuccess: (text) => Console.log(text)
+  })
+
+const configFile = Argument.String("file").pipe(Argument.withDescription("A configuration file: YAML, TOML or JSON by its ending"))
+
+const config = Command.make("config").pipe(
+  Command.withDescription("What a configuration file comes to, with the environment, without starting anything. Exits with 1 at an error."),
+  Command.withSubcommands([
+    Command.make("check", { file: configFile }, ({ file }) => told(ConfigCommand.check(file))).pipe(
+      Command.withDescription("Is the file valid? What is wrong is told with its key and line.")
+    ),
+    Command.make("explain", {
+      key: Argument.String("key").pipe(Argument.withDescription("A key by its path, as pools.default.callTimeout")),
+      file: Flag.String("file").pipe(Flag.withMetavar("FILE"), Flag.withDescription("The configuration file"))
+    }, ({ file, key }) => told(ConfigCommand.explain(file, key))).pipe(
+      Command.withDescription("Tell a key's value, who says it, and when a change of it takes effect.")
+    )
+  ])
+)
+
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen])
+  Command.withSubcommands([doctor, codegen, config])
 )
 
 const packageFile = new URL("../../package.json", import.meta.url)
