@@ -6,7 +6,7 @@
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
 import { RegisteredName } from "@snakepit/core"
-import { PoolConfig, type WorkerRuntime } from "@snakepit/pool"
+import { PoolConfig, type PoolVersion, type WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Schema from "effect/Schema"
@@ -14,6 +14,7 @@ import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
 import * as KernelEvidence from "./process/KernelEvidence.ts"
+import * as KernelMemory from "./process/KernelMemory.ts"
 import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
@@ -50,19 +51,19 @@ export const make = (
       starts.set(worker, counted + 1)
       return counted
     }
-    const launcher = (pool: string): Launcher => {
-      const { python, ...config } = settings(pool)
-      return { pool, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool), count }
+    const launcher = (pool: string, version: PoolVersion.PoolVersion): Launcher => {
+      const { python, ...config } = version.config as typeof nowhere // the pool's settings are those that it was configured with here
+      return { pool, version, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool), count }
     }
     return {
       codec: Msgpack,
       reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
-      forkserver: (pool) => Forkserver.child(() => launcher(pool), recent(pool)),
-      spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool))),
+      forkserver: (pool, version) => Forkserver.child(() => launcher(pool, version()), recent(pool)),
+      spare: (pool, version) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool, version))),
       process: (seat) =>
         PythonProcess.child({
           seat,
-          launcher: () => launcher(seat.pool),
+          launcher: () => launcher(seat.pool, seat.version()),
           spares: spares(seat.pool),
           name: processes(seat.name)
         }),
@@ -70,7 +71,8 @@ export const make = (
       evidence: (seat) => {
         const process = processes(seat.name).current
         return process === undefined ? undefined : KernelEvidence.of(process.pid)
-      }
+      },
+      memory: KernelMemory.of
     }
   })
 

@@ -34,7 +34,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     slot: 0,
     name: "default/0",
     config,
-    version: () => ({ snapshot: 1, config }),
+    version: () => ({ snapshot: 1, reload: 0, config }),
     fill: () => 0,
     condemn: (imposed) => {
       verdict = imposed
@@ -56,7 +56,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     },
     governed: (launch) => launch
   }
-  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, reaped } as const
+  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, version: seat.version(), reaped } as const
   const session = new Session.Session({ process: launched, config: seat.config }, python.open)
   yield* Scope.provide(session.prepare(), yield* Effect.scope)
   const held = PythonProcess.make(seat, launched, session, python.open)
@@ -240,12 +240,13 @@ describe("a channel whose stream breaks", () => {
 
 describe("a handshake", () => {
   const shake = Effect.fnUntraced(function*(script: (python: ScriptedWorker) => void, catalogue?: string) {
+    const { config, version } = (yield* ScriptedReaper.make()).launcher
     const python = new ScriptedWorker()
     script(python)
-    const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogue } }
-    const config = (yield* ScriptedReaper.make()).launcher.config
+    const catalogues = new WeakMap(catalogue === undefined ? [] : [[version, catalogue]])
+    const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogues } }
     const session = new Session.Session(
-      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config },
+      { process: { pid: process.pid, version, socket: "", token: "", segments: undefined, reaped }, config },
       python.open
     )
     return { reaped, outcome: yield* Effect.flip(session.dial()) }
@@ -275,7 +276,7 @@ describe("a handshake", () => {
       assert.deepInclude(outcome, { _tag: "HandshakeFailed", field: "protocol", expected: "1", received: "2" })
     }))
 
-  it.effect("is refused by the host when the worker serves another catalogue than the others of its pool", () =>
+  it.effect("is refused by the host when the worker serves another catalogue than the others of its version", () =>
     Effect.gen(function*() {
       const { outcome } = yield* shake(() => {}, "ff".repeat(32))
       assert.deepInclude(outcome, {

@@ -30,7 +30,11 @@ const launching = Effect.fnUntraced(function*(scripted: ScriptedReaper.ScriptedR
 })
 
 const withForkserver = (scripted: ScriptedReaper.ScriptedReaper) =>
-  RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", reaper: scripted.name.current! })
+  RegisteredName.register(scripted.forkserver, {
+    id: "default/forkserver#0",
+    reaper: scripted.name.current!,
+    version: scripted.launcher.version
+  })
 
 const refusal = (fiber: Fiber.Fiber<unknown, WorkerError.BootFailed>) => Effect.flip(Fiber.join(fiber))
 
@@ -102,12 +106,15 @@ describe("a launch", () => {
       }])
     }))
 
-  it.effect("spawns when the forkserver belongs to another Reaper", () =>
+  it.effect("spawns when the forkserver belongs to another Reaper, or has imported another version", () =>
     Effect.gen(function*() {
       const scripted = yield* ScriptedReaper.make()
-      yield* RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", reaper: { ...scripted.name.current!, pid: 2 } })
-      const { fiber } = yield* launching(scripted)
-      assert.strictEqual((yield* Fiber.join(fiber)).start, "spawn")
+      const { launcher: { version }, name: { current } } = scripted
+      for (const other of [{ reaper: { ...current!, pid: 2 }, version }, { reaper: current!, version: { ...version, reload: 1 } }]) {
+        yield* RegisteredName.register(scripted.forkserver, { id: "default/forkserver#0", ...other })
+        const { fiber } = yield* launching(scripted)
+        assert.strictEqual((yield* Fiber.join(fiber)).start, "spawn")
+      }
     }))
 
   it.effect("spawns once when the forkserver dies before it answers", () =>

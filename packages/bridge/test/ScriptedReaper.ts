@@ -75,7 +75,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
     subreaper,
     listeners,
     scope: yield* Effect.scope,
-    catalogue: undefined,
+    catalogues: new WeakMap(),
     send: (command) => {
       commands.push(command)
       note(`${command.op === "signal" ? command.signal : command.op} ${command.id}`)
@@ -114,10 +114,12 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
   const forkserver = RegisteredName.make<Forkserver>("default/forkserver")
   yield* RegisteredName.register(name, reaper)
   yield* RegisteredName.register(registered, registry)
+  const decoded = yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)(config)
   const launcher: Launcher = {
     pool: "default",
+    version: { snapshot: 1, reload: 0, config: decoded },
     python: yield* Schema.decodeUnknownEffect(PythonConfig)({ adapter: "tools", executable: "python", ...python }),
-    config: yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)(config),
+    config: decoded,
     reaper: name,
     registry: registered,
     forkserver,

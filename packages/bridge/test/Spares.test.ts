@@ -29,7 +29,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     slot: 0,
     name: "default/0",
     config,
-    version: () => ({ snapshot: 1, config }),
+    version: () => scripted.launcher.version,
     fill: () => generation++,
     condemn: unused,
     verdict: () => undefined,
@@ -162,10 +162,12 @@ describe("a spare", () => {
 
   it.effect("goes to one slot only, oldest first", () =>
     Effect.gen(function*() {
-      const { spare, spares } = yield* opening()
+      const { scripted: { launcher: { version } }, spare, spares } = yield* opening()
       const pids = [(yield* spare()).pid, (yield* spare()).pid]
+      const another = Spares.take(spares, { ...version, reload: 1 }, "default/0", { told: () => Effect.void, verdict: () => undefined })
+      assert.isUndefined(another, "a spare fills no place of another version")
       const takes = [0, 1, 2].map(() =>
-        Spares.take(spares, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
+        Spares.take(spares, version, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
       )
       assert.deepStrictEqual(takes, [...pids, undefined])
     }))

@@ -268,7 +268,8 @@ export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, Pool
     return entry.roster.current === undefined ? undefined : { ...entry.roster.current.state.ledger }
   })
 
-const entryOf = (pool: string): Effect.Effect<PoolEntry, PoolNotFound, Pools> =>
+/** @internal */
+export const entryOf = (pool: string): Effect.Effect<PoolEntry, PoolNotFound, Pools> =>
   Effect.flatMap(Pools, ({ directory }) => find(directory, pool))
 
 const find = (directory: PoolDirectory, pool: string): Effect.Effect<PoolEntry, PoolNotFound> =>

@@ -153,9 +153,10 @@ describe("a worker that crashes", () => {
         "call.retry",
         "worker_supervisor.restart",
         "worker.attach",
+        "lifecycle.fill",
         "worker_supervisor.recover"
       ])
-      const [detach, retry, restart, attach, recover] = recorded.events.filter(({ attributes }) => attributes["slot"] === 0)
+      const [detach, retry, restart, attach, , recover] = recorded.events.filter(({ attributes }) => attributes["slot"] === 0)
       assert.deepInclude(detach, { measurements: { calls: 1 } })
       assert.deepInclude(detach!.attributes, { pool: "default", generation: 0, cause: "its process was ended by SIGSEGV" })
       assert.deepInclude(retry!.attributes, { pool: "default", tool: "again" })
@@ -307,6 +308,7 @@ describe("a worker that hangs", () => {
         "call.retry",
         "worker_supervisor.restart",
         "worker.attach",
+        "lifecycle.fill",
         "worker_supervisor.recover"
       ])
       const incidents = new Set(recorded.events.flatMap(({ attributes }) => attributes["incident"] ?? []))

@@ -99,6 +99,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   QueueTimeout: status.RESOURCE_EXHAUSTED,
   SessionBusy: status.RESOURCE_EXHAUSTED,
   PoolDown: status.UNAVAILABLE,
+  PoolDraining: status.UNAVAILABLE,
   // not run, and never will be as it is
   PoolNotFound: status.NOT_FOUND,
   ToolNotFound: status.NOT_FOUND,

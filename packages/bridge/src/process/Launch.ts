@@ -3,14 +3,14 @@
  *
  * ```text
  *  reserve ─▶ fork by the forkserver, if it is up ─▶ wait for its status line ─▶ ready to be dialled
- *                 │ it died meanwhile                    ▲
+ *                 │ it died meanwhile; another version   ▲
  *                 └─▶ spawn through the Reaper ──────────┘
  *  scope closes: SIGTERM to its group ─ stopGrace ─ SIGKILL to all that is its ─ gone, verified in /proc by the Reaper
  *                a verdict over it ──────────────────┘
  * ```
  */
 import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig } from "@snakepit/pool"
+import type { PoolConfig, PoolVersion } from "@snakepit/pool"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
@@ -29,6 +29,8 @@ import * as WorkingFolder from "./WorkingFolder.ts"
 /** What processes of one pool are started with. */
 export interface Launcher {
   readonly pool: string
+  /** What the process is of. */
+  readonly version: PoolVersion.PoolVersion
   readonly python: PythonConfig
   readonly config: Pick<
     PoolConfig.PoolConfig,
@@ -52,6 +54,7 @@ export interface Place extends ReapedProcess.Owner {
 /** A process that is ready to be dialled. */
 export interface LaunchedProcess {
   readonly pid: number
+  readonly version: PoolVersion.PoolVersion
   readonly start: "fork" | "spawn"
   readonly socket: string
   readonly token: string
@@ -95,7 +98,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
       (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, place)
     )
     const { pid } = yield* ReapedProcess.ready(begun, python.adapter)
-    const launched: LaunchedProcess = { pid, start, socket, token: secret, segments, reaped: begun }
+    const launched: LaunchedProcess = { pid, version: launcher.version, start, socket, token: secret, segments, reaped: begun }
     return launched
   })
   const spawn = Effect.suspend(() =>
@@ -118,7 +121,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
     })
 
   const server = forkserver.current
-  const started = server?.reaper !== reaper ? spawn : Effect.catchTag(
+  const started = server?.reaper !== reaper || server.version !== launcher.version ? spawn : Effect.catchTag(
     fork(server.id),
     "SpawnRefused",
     (refused) => refused.forkserverGone ? spawn : Effect.fail(refused)

@@ -87,7 +87,7 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       let process: PythonProcess | undefined
       yield* Effect.addFinalizer(() => Effect.sync(() => process?.end())) // what no channel has ended before
       const spare = yield* Effect.acquireRelease(
-        Effect.sync(() => Spares.take(spares, seat.name, owner)),
+        Effect.sync(() => Spares.take(spares, seat.version(), seat.name, owner)),
         (spare) => spare === undefined ? Effect.void : Scope.close(spare.scope, Exit.void)
       )
       const launched = spare?.launched ??

@@ -9,7 +9,7 @@
  * hears them.
  */
 import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
-import { WorkerError } from "@snakepit/pool"
+import { type PoolVersion, WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -44,8 +44,8 @@ export interface Reaper {
   readonly subreaper: boolean
   /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
   readonly scope: Scope.Scope
-  /** The hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
-  catalogue: string | undefined
+  /** By version, the hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
+  readonly catalogues: WeakMap<PoolVersion.PoolVersion, string>
 }
 
 /** What {@link child} takes. */
@@ -189,7 +189,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         pid,
         subreaper: abilities.subreaper,
         scope: yield* Effect.scope,
-        catalogue: undefined,
+        catalogues: new WeakMap(),
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })

@@ -8,7 +8,7 @@
  * ```
  */
 import { Event } from "@snakepit/core"
-import type { WorkerError, WorkerRuntime } from "@snakepit/pool"
+import type { PoolVersion, WorkerError, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -56,16 +56,17 @@ const isGood = ({ launched, session }: Waiting, state: Spares["state"]): boolean
 }
 
 /**
- * Takes one that lives, oldest first, for a worker. Synchronous: two slots never get the same. It is `owner`'s from now on. One that was
- * stopped is no use: it is ended.
+ * Takes one of the version that lives, oldest first, for a worker. Synchronous: two slots never get the same. It is `owner`'s from now on. One that
+ * was stopped is no use: it is ended. One of another version stays: its caller ends it when the pool does not run that any more.
  */
-export const take = ({ shelf, state }: Spares, worker: string, owner: Owner): Taken | undefined => {
-  while (shelf.length > 0) {
-    const spare = shelf.shift()!
+export const take = ({ shelf, state }: Spares, version: PoolVersion.PoolVersion, worker: string, owner: Owner): Taken | undefined => {
+  while (true) {
+    const at = shelf.findIndex(({ launched }) => launched.version === version)
+    if (at < 0) return undefined
+    const [spare] = shelf.splice(at, 1) as [Waiting]
     if (isGood(spare, state)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, owner) }
     spare.discard()
   }
-  return undefined
 }
 
 /** Starts one and puts it on the shelf. */

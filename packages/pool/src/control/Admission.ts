@@ -13,6 +13,7 @@ import * as TenantQueue from "./TenantQueue.ts"
 
 export const offer = (step: Step, offer: Offer): void => {
   const { now, out, state } = step
+  if (offer.slot !== undefined) return probe(step, offer, state.slots[offer.slot])
   Pace.offered(state.pace, offer.tenant, now)
   let error = refusal(step, offer)
   let { queue } = state
@@ -38,11 +39,23 @@ export const offer = (step: Step, offer: Offer): void => {
   Sending.wait(step, call, offer.at)
 }
 
+/** To that worker alone, which nobody else may use yet. */
+const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {
+  const { out, state } = step
+  if (slot?.open !== true) {
+    state.ledger.rejected++
+    return void out.push({ _tag: "Fail", id: offer.id, error: DispatchError.poolDown(state, offer, "the worker to probe is gone") })
+  }
+  state.ledger.accepted++
+  Sending.send(step, accept(state, offer), slot)
+}
+
 /** Why it cannot be served at all. */
 const refusal = ({ now, state }: Step, offer: Offer): CallError | undefined => {
   const { bytes, deadline } = offer
-  const { closed, config, tools } = state
+  const { closed, config, draining, tools } = state
   if (closed !== undefined) return DispatchError.poolDown(state, offer, closed)
+  if (draining) return DispatchError.poolDraining(state, offer)
   const unfit = tools === undefined ? undefined : DispatchError.unfit(state, offer, tools)
   if (unfit !== undefined) return unfit
   if (bytes > config.maxPayload) return DispatchError.tooLarge(state, offer)

@@ -5,10 +5,12 @@
  * control        one_for_one
  * ├─ dispatcher  which call goes to which worker       crash ⇒ calls wait in the Roster, no worker is touched
  * ├─ launcher    forkserver and worker_starter         crash ⇒ no worker is touched, and no spare
+ * ├─ lifecycle   which workers there should be         crash ⇒ the next one goes on where it was
  * └─ spares      warm processes                        crash ⇒ new ones are started
  * ```
  *
- * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool.
+ * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool. The lifecycle replaces the spares, as planned,
+ * with those of a new version.
  */
 import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { PoolConfig } from "../PoolConfig.ts"
@@ -16,6 +18,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as LauncherSupervisor from "./LauncherSupervisor.ts"
+import * as Lifecycle from "./Lifecycle.ts"
 import * as Spares from "./Spares.ts"
 import type * as WorkerStarter from "./WorkerStarter.ts"
 
@@ -32,7 +35,10 @@ const flagsOf = ({ restart }: PoolConfig) =>
 /** The control plane of a pool whose workers have the children `C` beside their own. */
 export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
   "control",
-  ReturnType<typeof Dispatcher.child> | LauncherSupervisor.LauncherSupervisor<C> | ReturnType<typeof Spares.child>,
+  | ReturnType<typeof Dispatcher.child>
+  | LauncherSupervisor.LauncherSupervisor<C>
+  | ReturnType<typeof Lifecycle.child>
+  | ReturnType<typeof Spares.child>,
   ReturnType<typeof flagsOf>
 >
 
@@ -42,5 +48,10 @@ export type Options = WorkerStarter.Options & Spares.Options
 export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: Options): ControlSupervisor<C> =>
   Supervisor.make("control", {
     ...flagsOf(options.config),
-    children: [Dispatcher.child(options.roster), LauncherSupervisor.make<C>(runtime, options), Spares.child(runtime.spare, options)]
+    children: [
+      Dispatcher.child(options.roster),
+      LauncherSupervisor.make<C>(runtime, options),
+      Lifecycle.child(runtime, options),
+      Spares.child(runtime.spare, options)
+    ]
   })

@@ -19,7 +19,7 @@
  * `prefetch`). Of the slots with room the one with the fewest calls gets the next call, or the one that serves the call's session, as `affinity`
  * says. What finds no room waits: tenants take turns, each first in, first out, and a call that is tried again goes before its tenant's others.
  * Calls whose session is bound to a worker wait in that worker's own queue, which takes turns with the common one. While calls wait in the common
- * queue no slot has room. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
+ * queue no slot has room. A slot that is cordoned serves what waits in its worker's own queue and nothing else. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
  * free before.
  *
  * **Gotchas**
@@ -29,12 +29,13 @@
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, Command, DispatchState, Event, Step } from "./Dispatch.ts"
+import { type Call, type Command, type DispatchState, type Event, slotAt, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Overdue from "./Overdue.ts"
 import * as Pace from "./Pace.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
+import * as Sessions from "./Sessions.ts"
 import * as Settlement from "./Settlement.ts"
 import * as WorkerLoss from "./WorkerLoss.ts"
 
@@ -77,7 +78,7 @@ export const apply = (step: Step, event: Event): void => {
     case "InputEnd":
       return input(step, event)
     case "Attached":
-      return attached(step, event.slot, event.wire)
+      return attached(step, event.slot, event.wire, event.isTrial === true)
     case "Broken": {
       const slot = state.slots[event.slot]
       if (slot === undefined) return
@@ -94,6 +95,21 @@ export const apply = (step: Step, event: Event): void => {
     case "Detached":
       WorkerLoss.detached(step, event.slot, event.reason, event.ended, event.exit)
       return Sending.pump(step)
+    case "Cordon":
+    case "Drain":
+    case "Uncordon":
+      return cordon(step, event)
+    case "Promote": {
+      state.tools = state.slots[event.slot]?.tools ?? state.tools
+      return
+    }
+    case "Pause":
+    case "Resume":
+      return pause(step, event._tag === "Pause")
+    case "Refuse":
+    case "Accept":
+      state.draining = event._tag === "Refuse"
+      return
     case "Tick":
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
       return
@@ -127,18 +143,38 @@ const input = ({ out, state }: Step, event: Extract<Event, { readonly _tag: "Inp
   )
 }
 
-const attached = (step: Step, index: number, { concurrency, tools }: Wire): void => {
-  const slot = step.state.slots[index]
-  if (slot === undefined || step.state.closed !== undefined) return
+const attached = (step: Step, index: number, { concurrency, tools }: Wire, isTrial: boolean): void => {
+  if (step.state.closed !== undefined) return
+  const slot = slotAt(step.state, index)
   WorkerLoss.detached(step, index, "another connection took its place", false)
   slot.tools = tools
   slot.open = true
   slot.concurrency = Math.max(1, concurrency)
   slot.condemned = false
-  step.state.tools = tools
+  if (!isTrial) step.state.tools = tools
   Room.refresh(step, slot)
   step.out.push({ _tag: "WorkerUp", slot: index, tools: tools.size })
   Sending.pump(step, slot)
+}
+
+const cordon = (step: Step, { _tag, slot: index }: Extract<Event, { readonly _tag: "Cordon" | "Drain" | "Uncordon" }>): void => {
+  const { out, state } = step
+  const slot = slotAt(state, index)
+  slot.cordoned = _tag !== "Uncordon"
+  slot.draining = _tag === "Drain"
+  Room.refresh(step, slot)
+  if (_tag === "Uncordon") return Sending.pump(step, slot)
+  if (_tag === "Cordon") return
+  const reason = "its worker is being replaced or taken away, as planned"
+  const sessions = Sessions.lose(state.sessions, index, reason, state.config.affinity !== "hint")
+  if (sessions > 0) out.push({ _tag: "SessionsLost", slot: index, sessions, reason })
+}
+
+const pause = (step: Step, paused: boolean): void => {
+  const { state } = step
+  state.paused = paused
+  for (const slot of state.slots) Room.refresh(step, slot)
+  if (!paused) { for (const slot of state.slots) Sending.pump(step, slot) }
 }
 
 const started = ({ state }: Step, slot: number, id: number): void => {

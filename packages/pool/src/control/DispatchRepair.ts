@@ -33,8 +33,10 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
     }
     if ((open || calls.length > 0 || bound.length > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
     const level = state.busy.at[slot.slot]!
+    if (level >= 0 && (slot.cordoned || state.paused)) out.push(`slot ${slot.slot} is cordoned, or its pool paused, and gets calls`)
     if (level >= 0 && (!open || level !== calls.length)) out.push(`slot ${slot.slot} with ${calls.length} calls is taken to have ${level}`)
-    if (level < 0 && open && calls.length < slot.concurrency) out.push(`slot ${slot.slot} has room and gets no calls`)
+    const isHeld = slot.cordoned || state.paused
+    if (level < 0 && open && !isHeld && calls.length < slot.concurrency) out.push(`slot ${slot.slot} has room and gets no calls`)
   }
   for (const call of state.calls.values()) {
     if (!placed.delete(call)) out.push(`call ${call.id} is ${call.stage} and neither in a queue nor on a slot`)

@@ -8,7 +8,7 @@ import * as Sessions from "./Sessions.ts"
 
 export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   const { calls, concurrency, movedAt, open, work } = slot
-  if (!open) return false
+  if (!open || state.paused) return false
   const ahead = calls.length - concurrency
   if (ahead < 0) return true
   const { prefetch } = state.config
@@ -18,7 +18,7 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
 
 /** Notes whether the slot has room, after it was changed. */
 export const refresh = (step: Step, slot: Slot): void =>
-  LeastBusy.set(step.state.busy, slot.slot, hasRoom(step, slot) ? slot.calls.length : -1)
+  LeastBusy.set(step.state.busy, slot.slot, !slot.cordoned && hasRoom(step, slot) ? slot.calls.length : -1)
 
 /** The slot with room that has the fewest calls. */
 export const freest = (step: Step): Slot | undefined => {
@@ -39,5 +39,5 @@ export const choose = (step: Step, session: string | undefined): Slot | undefine
   const binding = Sessions.get(sessions, session)
   if (binding === undefined) return free
   const last = slots[binding.slot]!
-  return last.calls.length <= free.calls.length + 1 && hasRoom(step, last) ? last : free
+  return last.calls.length <= free.calls.length + 1 && !last.cordoned && hasRoom(step, last) ? last : free
 }

@@ -27,6 +27,7 @@ import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
+import * as LifecycleState from "./LifecycleState.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -53,6 +54,14 @@ export interface Roster {
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
   readonly versions: PoolVersion.Versions
+  /** Places, size, rollout: what a new Lifecycle goes on with. */
+  readonly lifecycle: LifecycleState.LifecycleState
+  /** What the Lifecycle has still to decide on. */
+  readonly orders: Fifo<LifecycleState.Event>
+  /** Has the Lifecycle look, if there is one. */
+  wake: () => void
+  /** Those who are told whenever the lifecycle's state may have changed, and when the Roster goes. */
+  readonly watchers: Set<() => void>
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
@@ -72,7 +81,12 @@ export interface Roster {
   listening: boolean
 }
 
-export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => ({
+export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => {
+  const versions = PoolVersion.versions({ snapshot: 1, reload: 0, config })
+  return { ...parts(pool, config, clock), versions, lifecycle: LifecycleState.make(pool, versions) }
+}
+
+const parts = (pool: string, config: PoolConfig, clock: Clock.Clock): Omit<Roster, "versions" | "lifecycle"> => ({
   pool,
   config,
   clock: new MonotonicClock.MonotonicClock(clock),
@@ -81,7 +95,6 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   wires: new Map(),
   probes: new Map(),
   generations: new Map(),
-  versions: PoolVersion.versions({ snapshot: 1, config }),
   pids: new Map(),
   launches: Semaphore.makeUnsafe(config.launch.concurrency),
   watchdogs: new Map(),
@@ -90,8 +103,21 @@ export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Rost
   inHand: undefined,
   dispatcher: undefined,
   calls: 0,
-  listening: false
+  listening: false,
+  orders: new Fifo(),
+  wake: () => {},
+  watchers: new Set()
 })
+
+/** Hands something to the Lifecycle, or keeps it for the next one. */
+export const order = (roster: Roster, event: LifecycleState.Event): void => {
+  roster.orders.push(event)
+  roster.wake()
+}
+
+/** The worker in the slot is of a version that has not proved itself. */
+const isTrial = ({ versions }: Roster, slot: number): boolean =>
+  versions.assigned.has(slot) && versions.filled.get(slot) !== versions.proven
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
@@ -232,7 +258,7 @@ export const seat = (
     slot,
     name: `${pool}/${slot}`,
     config,
-    version: () => name.current?.versions.filled.get(slot) ?? { snapshot: 1, config },
+    version: () => name.current?.versions.filled.get(slot) ?? { snapshot: 1, reload: 0, config },
     fill: () => {
       verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
@@ -248,7 +274,8 @@ export const seat = (
       attached: (wire) => {
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
-        say({ _tag: "Attached", slot, wire })
+        say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
+        name.current?.wake()
       },
       started: (id) => heard({ _tag: "Started", slot, id: callOf(id) }),
       item: (id, payload) => heard({ _tag: "Item", slot, id: callOf(id), payload }),
@@ -261,6 +288,7 @@ export const seat = (
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
         say({ _tag: "Detached", slot, reason, ended, exit })
+        name.current?.wake()
       }
     },
     governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))
@@ -296,11 +324,12 @@ export const child = (pool: string, config: PoolConfig, name: RegisteredName.Reg
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
           close(roster, "the pool is stopping", (event) => Event.tell(sink, event))
+          for (const told of roster.watchers) told()
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
       yield* RegisteredName.register(name, roster)
-      yield* Event.emit(PoolEvent.pool_open, { size: config.size }, { pool })
+      yield* Event.emit(PoolEvent.pool_open, { size: roster.lifecycle.size }, { pool })
       const look = Effect.sync(() => expire(roster, (event) => Event.tell(sink, event)))
       return Effect.forever(Effect.andThen(HostTimer.punctual(roster.clock, lookMillis), look))
     })

@@ -46,7 +46,7 @@ export const pump = (step: Step, slot?: Slot): void => {
 const serve = (step: Step, slot: Slot): void => {
   const { state } = step
   const { bound, boundIsNext } = slot
-  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0)
+  const isBound = bound.length > 0 && (boundIsNext || slot.cordoned || state.queue.length === 0)
   slot.boundIsNext = !isBound
   const call = TenantQueue.take(isBound ? bound : state.queue)!
   state.waiting--
@@ -93,7 +93,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   slot.work += call.cost
   Line.push(slot.calls, call)
   Room.refresh(step, slot)
-  if (session !== undefined) Sessions.bind(state.sessions, session, slot.slot)
+  if (session !== undefined && !slot.draining) Sessions.bind(state.sessions, session, slot.slot)
   DeadlineWheel.set(state.wheel, call.timer, call.limitAt)
   const { attempt, delivered, granted, id } = call
   out.push({

@@ -10,6 +10,7 @@
  *
  * A child of its own beside the launcher, because a spare needs nothing there once it is ready: when the forkserver dies, with which a burst of
  * crashes often begins, those that wait are what fills the slots. It starts after the launcher, so the first workers are launched before any spare.
+ * A spare is of one version and fills no place of another: with a new version the lifecycle has this child replaced.
  */
 import { Child, Event, ExitReason, MonotonicClock, RegisteredName, RestartPolicy } from "@snakepit/core"
 import * as Clock from "effect/Clock"
@@ -34,7 +35,7 @@ export const child = (spare: WorkerRuntime["spare"], { config, pool, roster: ros
     shutdown: Duration.sum(config.stopGrace, Duration.seconds(6)), // as a worker's process: the grace, SIGKILL, 5 s, and 1 s more
     start: Effect.gen(function*() {
       const roster = yield* Effect.orDie(RegisteredName.whereis(rosterName))
-      const lane = keepSpare(pool, Roster.governed(roster, spare(pool)))
+      const lane = keepSpare(pool, Roster.governed(roster, Effect.suspend(() => spare(pool, roster.versions.proven))))
       return Effect.andThen(
         Effect.forEach(Array.from({ length: config.launch.spares }), () => lane, { concurrency: "unbounded", discard: true }),
         Effect.never

@@ -61,7 +61,7 @@ import * as PoolDirectory from "../PoolDirectory.ts"
 import type * as WorkerError from "../WorkerError.ts"
 import type { PayloadCodec, WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
-import type { Script } from "./ScriptedLaunch.ts"
+import type * as ScriptedLaunch from "./ScriptedLaunch.ts"
 import { ScriptedPool, type ScriptedSpares } from "./ScriptedPool.ts"
 import type * as ScriptedProcess from "./ScriptedProcess.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
@@ -87,6 +87,11 @@ export interface Options {
 /** A runtime that obeys. */
 export interface ScriptedRuntime {
   readonly runtime: WorkerRuntime
+  /**
+   * What is in the adapter's file from now on: processes that import for themselves get it, those that are forked what their forkserver has
+   * imported.
+   */
+  readonly deploy: (code: ScriptedLaunch.Code) => Effect.Effect<void>
   /** Every start of a tool, oldest first. */
   readonly journal: ReadonlyArray<ScriptedProcess.Execution>
   readonly worker: (name: string) => ScriptedWorker
@@ -108,7 +113,16 @@ export const make = (
   { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, tools }: Options
 ): ScriptedRuntime => {
   let pids = 1000 // as if others had been started before
-  const script: Script = { tools, codec, journal: [], nextPid: () => ++pids, bootTakes, failedBootTakes, redialTakes }
+  const script: ScriptedLaunch.Script = {
+    code: { tools },
+    memory: new Map(),
+    codec,
+    journal: [],
+    nextPid: () => ++pids,
+    bootTakes,
+    failedBootTakes,
+    redialTakes
+  }
   const benches = new Map<string, Bench>()
   const pools = new Map<string, ScriptedPool>()
 
@@ -124,12 +138,17 @@ export const make = (
     runtime: {
       codec,
       reaper: (name) => pool(name).reaper(),
-      forkserver: (name) => pool(name).forkserver(),
-      spare: (name) => pool(name).spare(),
+      forkserver: (name, version) => pool(name).forkserver(version),
+      spare: (name, version) => pool(name).spare(version),
       process: (seat) => bench(seat.name).processChild(seat),
       channel: (seat) => bench(seat.name).channelChild(seat),
-      evidence: (seat) => bench(seat.name).evidence()
+      evidence: (seat) => bench(seat.name).evidence(),
+      memory: (pid) => Effect.sync(() => script.memory.get(pid))
     },
+    deploy: (code) =>
+      Effect.sync(() => {
+        script.code = code
+      }),
     journal: script.journal,
     worker: (name) => bench(name).worker,
     spares: (name) => pool(name).spares,
