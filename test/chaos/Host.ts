@@ -29,7 +29,10 @@ const pythonFolder = fileURLToPath(new URL("python", import.meta.url))
 const python = process.env["SNAKEPIT_PYTHON"] ?? join(root, ".venv", "bin", "python")
 
 /** The settings of one pool of the chaos tools, but for its Python side. */
-export type PoolSettings = Omit<SnakepitConfig.SnakepitConfigInput["pools"][string], "python">
+export type PoolSettings = Omit<SnakepitConfig.SnakepitConfigInput["pools"][string], "python"> & {
+  /** The code of an adapter of its own, in a file that {@link Host.deploy} writes anew. */
+  readonly code?: string
+}
 
 /** How a host ended. */
 export interface Ended {
@@ -66,7 +69,7 @@ export const until = async <A>(look: () => A | Promise<A>, done: (value: A) => b
 const complaintLines = 30
 
 /** What takes as long as calls and restarts do. */
-const slow: ReadonlySet<Op> = new Set(["load", "rest", "outcome", "spend"])
+const slow: ReadonlySet<Op> = new Set(["load", "rest", "outcome", "spend", "reload"])
 /** The rest is answered at once, but by a program that may have no core to run on. */
 const answerMillis = 15_000
 
@@ -92,10 +95,15 @@ export class Host {
     this.permit = permit
     this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
     const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_JOURNAL: this.file("journal.txt") } }
+    const poolOf = (name: string, { code, ...pool }: PoolSettings) => {
+      if (code === undefined) return [name, { ...pool, python: side }] as const
+      this.deploy(name, code)
+      return [name, { ...pool, python: { ...side, adapter: `adapter_of_${name}`, path: [this.folder, pythonFolder] } }] as const
+    }
     const plan: Plan = {
       config: {
         gateway: { listen: `unix:${this.file("gateway")}` },
-        pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: side }]))
+        pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => poolOf(name, pool)))
       },
       ledger: this.file("ledger.jsonl"),
       events: this.file("events.jsonl")
@@ -147,6 +155,11 @@ export class Host {
 
   private file(name: string): string {
     return join(this.folder, name)
+  }
+
+  /** Writes the adapter of a pool that has one of its own. */
+  deploy(pool: string, code: string): void {
+    writeFileSync(this.file(`adapter_of_${pool}.py`), code)
   }
 
   /** What it complained of. */

@@ -27,6 +27,8 @@ import { hang } from "./scenarios/Hang.ts"
 import { hostKill } from "./scenarios/HostKill.ts"
 import { hostKillDuringShutdown } from "./scenarios/HostKillDuringShutdown.ts"
 import { ignoreSigterm } from "./scenarios/IgnoreSigterm.ts"
+import { leak } from "./scenarios/Leak.ts"
+import { reloadUnderLoad } from "./scenarios/ReloadUnderLoad.ts"
 import { supervisorKill } from "./scenarios/SupervisorKill.ts"
 import { workerFreeze } from "./scenarios/WorkerFreeze.ts"
 import { workerKill } from "./scenarios/WorkerKill.ts"
@@ -42,7 +44,9 @@ const scenarios: ReadonlyArray<Scenario> = [
   hostKillDuringShutdown,
   supervisorKill,
   foundationKill,
-  hang
+  hang,
+  reloadUnderLoad,
+  leak
 ]
 
 const exitUsage = 64 // EX_USAGE

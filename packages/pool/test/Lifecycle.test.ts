@@ -244,3 +244,24 @@ describe("what was under way", () => {
       assert.deepStrictEqual(restarts().map(({ attributes }) => attributes["child"]), ["lifecycle", "lifecycle", "lifecycle"])
     })))
 })
+
+describe("autoscale", () => {
+  it.effect("adds workers while calls wait too long, and takes them away when the others can do what runs", () =>
+    scoped(Effect.gen(function*() {
+      const { control, restarts, said, scripted, tools } = yield* open({
+        size: 1,
+        queue: { timeout: "2 minutes" },
+        autoscale: { min: 1, max: 3, targetDelay: "200 millis", cooldown: "2 seconds" }
+      })
+      const calls = yield* Effect.forEach(Array.from({ length: 40 }, (_, n) => n), (n) => begin(tools.record({ n })))
+      yield* after("6 seconds")
+      assert.strictEqual((yield* control.status).size, 3)
+      assert.strictEqual(scripted.alive().length, 3)
+      yield* after("30 seconds")
+      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), Array.from({ length: 40 }, (_, n) => n))
+      assert.strictEqual((yield* control.status).size, 1)
+      assert.strictEqual(scripted.alive().length, 1)
+      assert.deepStrictEqual(said("pool.scale").map(({ measurements }) => measurements["size"]), [2, 3, 2, 1])
+      assert.deepStrictEqual(restarts(), [])
+    })))
+})

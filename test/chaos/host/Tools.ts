@@ -23,6 +23,7 @@ export class Tools extends RpcGroup.make(
   Rpc.make("hold_lock_for_good", { payload: { id }, success: Schema.Int }),
   Rpc.make("grandchildren", { payload: { id, seconds }, success: Schema.Int }),
   Rpc.make("ignore_sigterm", { payload: { id, seconds }, success: Schema.Int }),
+  Rpc.make("leak", { payload: { id }, success: Schema.Int }),
   Rpc.make("deadlock_holding_lock", { payload: { id }, success: Schema.Int }),
   Rpc.make("deadlock", { payload: { id }, success: Schema.Int }).annotate(Tool.CallTimeout, limitMillis),
   Rpc.make("endless", { payload: { id }, success: Schema.Int }).annotate(Tool.CallTimeout, limitMillis)
@@ -33,4 +34,4 @@ export const mix = ["once", "once", "once", "once_stream", "again", "again", "ag
 
 /** A tool that can be called by name with an id, and how long it shall take. */
 export type Single = "nap" | "hold_lock" | "grandchildren" | "ignore_sigterm"
-export type Endless = "hold_lock_for_good" | "deadlock_holding_lock" | "deadlock" | "endless"
+export type Endless = "hold_lock_for_good" | "deadlock_holding_lock" | "deadlock" | "endless" | "leak"

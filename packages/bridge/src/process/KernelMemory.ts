@@ -1,8 +1,8 @@
 /**
  * What memory a process holds with everything below it, as `/proc` says.
  *
- * Resident memory is a counter that the kernel keeps; the proportional share has to be summed over all pages, which takes a millisecond for each 100 MB
- * or so. Both are read by the thread pool, so that the event loop does not wait for it.
+ * Resident memory is a counter that the kernel keeps; the proportional share has to be summed over all pages (measured: some
+ * milliseconds for each 100 MB). Both are read by the thread pool, so that the event loop does not wait for it.
  */
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"

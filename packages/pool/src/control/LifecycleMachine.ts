@@ -179,10 +179,11 @@ const uncordon = (step: Step, place: Places.Place): void => {
 }
 
 const scale = (step: Step, size: number, because: "operator" | "config" | "delay"): void => {
-  const { state } = step
+  const { now, state } = step
   const was = state.size
   if (size === was) return
   state.size = size
+  state.autoscale = { changedAt: now, calmSince: undefined } // whoever changed it
   LifecycleState.tell(step, PoolEvent.pool_scale, { size, was }, { because })
 }
 

@@ -1,0 +1,93 @@
+/** New code is rolled out under load, good and bad by turns. */
+import type { Event } from "snakepit"
+import { check } from "../Check.ts"
+import { type Host, sleep, until } from "../Host.ts"
+import * as Observer from "../Observer.ts"
+import type { Scenario, Session } from "../Session.ts"
+import { plenty } from "./Settings.ts"
+
+const size = 3
+const healthy = "\n\n@tool\ndef healthy() -> bool:\n    return True\n"
+
+/** The adapter, told apart by its version, with what may be wrong with it. */
+const code = (version: number, more: string) => `from chaos_tools import *\n\nVERSION = ${version}${more}`
+
+/** What is wrong with a bad version, and where it must be found. */
+const faults = [
+  { more: "\n\nraise RuntimeError('a bad version')\n", stage: "boot" },
+  { more: `${healthy}\n\ndel nap\n`, stage: "catalogue" },
+  { more: "\n\n@tool\ndef healthy() -> bool:\n    raise RuntimeError('a bad version')\n", stage: "probe" }
+] as const
+
+const pools = {
+  default: {
+    size,
+    restart: plenty,
+    code: code(0, healthy),
+    reload: { probe: { tool: "healthy" }, hold: "300 millis" } // so that twenty of them take two minutes
+  }
+} as const
+
+/** How many workers served at least, by what the host tells, once all had come up. */
+const leastServing = (events: ReadonlyArray<Event.Event>): number => {
+  const serving = new Set<unknown>()
+  const tried = new Set<unknown>()
+  let least = Number.POSITIVE_INFINITY
+  for (const { attributes: { slot }, name } of events) {
+    if (name === "snakepit.rollout.try") tried.add(slot)
+    if (name === "snakepit.lifecycle.stop") tried.delete(slot)
+    if (name === "snakepit.lifecycle.ready" || (name === "snakepit.worker.attach" && !tried.has(slot))) serving.add(slot)
+    if (name === "snakepit.lifecycle.ready") tried.delete(slot)
+    if (name === "snakepit.lifecycle.drain" || name === "snakepit.worker.detach") serving.delete(slot)
+    if (Number.isFinite(least) || serving.size === size) least = Math.min(least, serving.size)
+  }
+  return least
+}
+
+const who = (host: Host) => host.workers().map(Observer.key).toSorted().join()
+
+const together = (session: Session) => {
+  const bad = session.count("failed") + session.count("unknown") + session.count("refused")
+  // a probe that fails is no call of the ledger
+  check(bad === 0, () => `${bad} calls did not complete`)
+}
+
+export const reloadUnderLoad: Scenario = {
+  name: "reload-under-load",
+  about:
+    "a bad version of the adapter (it does not import, lacks a tool, or fails its probe), then a good one, under load: no call fails, never" +
+    " fewer than all workers serve; rolledBack, rolledOut: versions",
+  runs: 20,
+  shortRuns: faults.length,
+  sharesHost: true,
+  run: async (session) => {
+    session.together = () => together(session)
+    await session.each(90_000, async (chance, seed, index) => {
+      const host = await session.shared(pools)
+      await host.ask("keepBusy", { callersPerPool: 2 * size, seed })
+      await sleep(chance.between(0, 200))
+      const before = who(host)
+      const { more, stage } = faults[seed % faults.length]! // seeds follow each other: each fault has its turn
+      host.deploy("default", code(2 * index + 1, more))
+      const failed = await host.ask("reload", { pool: "default" })
+      check("stage" in failed && failed.stage === stage, () => `a version that is bad at its ${stage} came to ${JSON.stringify(failed)}`)
+      session.add("rolledBack", 1)
+      await until(() => host.workers().length, (there) => there === size, 10_000)
+      check(who(host) === before, () => `after a roll-back the workers were ${before} and are ${who(host)}`)
+
+      host.deploy("default", code(2 * index + 2, healthy))
+      const done = await host.ask("reload", { pool: "default" })
+      check("version" in done, () => `a good version was rolled back: ${JSON.stringify(done)}`)
+      session.add("rolledOut", 1)
+      await until(() => host.workers().length, (there) => there === size, 10_000)
+      const old = new Set(before.split(","))
+      check(host.workers().length === size, () => `${host.workers().length} workers were there, of ${size}`)
+      check(host.workers().every((worker) => !old.has(Observer.key(worker))), () => "a worker of the version before is still there")
+      const least = leastServing(host.events())
+      check(least === size, () => `at one time ${least} workers served, of ${size}`)
+      const restarts = host.events().filter(({ name }) => name.endsWith("_supervisor.restart"))
+      check(restarts.length === 0, () => `restarts were spent: ${JSON.stringify(restarts)}`)
+      return `rolled back at its ${stage}; then ${"version" in done ? done.version : ""} on all ${size} workers, ${least} serving at least`
+    })
+  }
+}
