@@ -158,18 +158,19 @@ describe("a gateway on loopback", () => {
     it.effect("cancels the tool when its client goes, or its client's deadline passes", () =>
       Effect.gen(function*() {
         const { execute } = yield* connect
-        const cancelled = Effect.map(Pool.ledger(), (ledger) => ledger!.cancelled)
-        const before = yield* cancelled
-        const call = yield* Effect.forkChild(execute(json("nap", { seconds: 0.3 })), { startImmediately: true })
-        yield* Effect.sleep("100 millis")
-        yield* Fiber.interrupt(call)
-        const late = yield* Effect.flip(execute(json("nap", { seconds: 0.5 }), 150))
-        assert.strictEqual(late.status, "DEADLINE_EXCEEDED")
         const services = yield* Effect.context<Pool.Pools>()
-        const after = yield* Effect.promise(() =>
-          until(() => Effect.runPromise(Effect.provide(cancelled, services)), (n) => n >= before + 2)
-        )
-        assert.strictEqual(after, before + 2)
+        const counts = Effect.map(Pool.ledger(), (ledger) => ledger!)
+        const reaches = (count: "accepted" | "cancelled", bound: number) =>
+          Effect.promise(() =>
+            until(() => Effect.runPromise(Effect.provide(Effect.map(counts, (ledger) => ledger[count]), services)), (n) => n >= bound)
+          )
+        const { accepted, cancelled } = yield* counts
+        const call = yield* Effect.forkChild(execute(json("nap", { seconds: 0.3 })), { startImmediately: true })
+        yield* reaches("accepted", accepted + 1)
+        yield* Fiber.interrupt(call)
+        const late = yield* Effect.flip(execute(json("nap", { seconds: 1 }), 500))
+        assert.strictEqual(late.status, "DEADLINE_EXCEEDED")
+        assert.strictEqual(yield* reaches("cancelled", cancelled + 2), cancelled + 2)
       }))
 
     it.effect("answers nobody without its token, but says whether it is well", () =>

@@ -1,4 +1,5 @@
 /** The settings of the Python side of one pool: a Schema that holds every default and its reason. */
+import { ReloadClass } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { delimiter, resolve } from "node:path"
@@ -27,8 +28,10 @@ export const PythonConfig = Schema.Struct({
   inheritEnv: Schema.Union([Schema.Boolean, Schema.Array(Schema.NonEmptyString)]).pipe(
     Schema.withDecodingDefault(Effect.succeed(true as const))
   ),
-  /** Environment variables, over those of the host. `null` takes one away. */
-  env: Schema.Record(Schema.String, Schema.NullOr(Schema.String)).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  /** Environment variables, over those of the host. `null` takes one away. Values are shown in no message, event or plan. */
+  env: ReloadClass.secret(
+    Schema.Record(Schema.String, Schema.NullOr(Schema.String)).pipe(Schema.withDecodingDefault(Effect.succeed({})))
+  ),
   /**
    * Threads that numeric libraries may use in each worker (`OMP_NUM_THREADS` and its kind). 1: the pool is the parallelism; with the
    * libraries' own defaults every worker would start one thread a core.
@@ -68,7 +71,9 @@ export const PythonConfig = Schema.Struct({
    * What holds the pool's processes beyond Reaper, process groups and parent-death signals. `"namespace"`: a pid namespace (Linux), which nothing
    * can leave; the pool does not start where none can be made.
    */
-  containment: Schema.Literals(["process", "namespace"]).pipe(Schema.withDecodingDefault(Effect.succeed("process" as const)))
+  containment: ReloadClass.restart("the pool's Reaper holds it, and all workers would end with that")(
+    Schema.Literals(["process", "namespace"]).pipe(Schema.withDecodingDefault(Effect.succeed("process" as const)))
+  )
 })
 
 /** The settings of the Python side of one pool, decoded. */

@@ -6,10 +6,9 @@
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
 import { RegisteredName } from "@snakepit/core"
-import { PoolConfig, type PoolVersion, type WorkerRuntime } from "@snakepit/pool"
+import type { PoolConfig, PoolDirectory, PoolVersion, WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
-import * as Schema from "effect/Schema"
 import * as Channel from "./channel/Channel.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
@@ -20,26 +19,20 @@ import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
 import * as Reaper from "./process/Reaper.ts"
 import * as Spares from "./process/Spares.ts"
-import { PythonConfig } from "./PythonConfig.ts"
+import type { PythonConfig } from "./PythonConfig.ts"
 
-/** What the runtime needs of the application's configuration. */
+/** What the settings of each pool have beside the pool's own. */
 export interface PythonSettings {
-  readonly pools: { readonly [pool: string]: PoolConfig.PoolConfig & { readonly python: PythonConfig } }
+  readonly python: PythonConfig
 }
 
-/** Stands in for the settings of a pool before there is a configuration, when only the shape of the tree is asked for. */
-const nowhere = {
-  ...Schema.decodeUnknownSync(PoolConfig.PoolConfig)({}),
-  python: Schema.decodeUnknownSync(PythonConfig)({ adapter: "?" })
-}
-
-/** The runtime of one run. */
+/** The runtime of one run. The settings of the pools in the directory have {@link PythonSettings}. */
 export const make = (
   run: Run,
-  config: RegisteredName.RegisteredName<PythonSettings>
+  directory: PoolDirectory.PoolDirectory
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
-    const settings = (pool: string) => config.latest?.pools[pool] ?? nowhere
+    const pythonOf = (version: PoolVersion.PoolVersion) => (version.config as PoolConfig.PoolConfig & PythonSettings).python
     const reapers = named<Reaper.Reaper>("reaper")
     const forkservers = named<Forkserver.Forkserver>("forkserver")
     const processes = named<PythonProcess.PythonProcess>("process")
@@ -51,19 +44,29 @@ export const make = (
       starts.set(worker, counted + 1)
       return counted
     }
-    const launcher = (pool: string, version: PoolVersion.PoolVersion): Launcher => {
-      const { python, ...config } = version.config as typeof nowhere // the pool's settings are those that it was configured with here
-      return { pool, version, python, config, reaper: reapers(pool), registry: run.registry, forkserver: forkservers(pool), count }
-    }
+    const launcher = (pool: string, version: PoolVersion.PoolVersion, config: PoolConfig.PoolConfig): Launcher => ({
+      pool,
+      roll: version.roll,
+      python: pythonOf(version),
+      config,
+      reaper: reapers(pool),
+      registry: run.registry,
+      forkserver: forkservers(pool),
+      count
+    })
+    const forPool = (pool: string, version: PoolVersion.PoolVersion) => launcher(pool, version, directory.entry(pool).config())
     return {
       codec: Msgpack,
-      reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: settings(pool).python, name: reapers(pool), spawner }),
-      forkserver: (pool, version) => Forkserver.child(() => launcher(pool, version()), recent(pool)),
-      spare: (pool, version) => Effect.suspend(() => Spares.start(spares(pool), launcher(pool, version))),
+      reaper: (pool) => {
+        const { versions } = directory.entry(pool)
+        return Reaper.child({ pool, registry: run.registry, config: () => pythonOf(versions.proven), name: reapers(pool), spawner })
+      },
+      forkserver: (pool, version) => Forkserver.child(() => forPool(pool, version()), recent(pool)),
+      spare: (pool, version) => Effect.suspend(() => Spares.start(spares(pool), forPool(pool, version))),
       process: (seat) =>
         PythonProcess.child({
           seat,
-          launcher: () => launcher(seat.pool, seat.version()),
+          launcher: () => launcher(seat.pool, seat.version(), seat.config),
           spares: spares(seat.pool),
           name: processes(seat.name)
         }),

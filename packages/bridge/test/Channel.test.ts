@@ -34,7 +34,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     slot: 0,
     name: "default/0",
     config,
-    version: () => ({ snapshot: 1, reload: 0, config }),
+    version: () => ({ snapshot: 1, roll: 0, config }),
     fill: () => 0,
     condemn: (imposed) => {
       verdict = imposed
@@ -56,8 +56,8 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     },
     governed: (launch) => launch
   }
-  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, version: seat.version(), reaped } as const
-  const session = new Session.Session({ process: launched, config: seat.config }, python.open)
+  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, roll: 0, reaped } as const
+  const session = new Session.Session({ process: launched, config: () => seat.config }, python.open)
   yield* Scope.provide(session.prepare(), yield* Effect.scope)
   const held = PythonProcess.make(seat, launched, session, python.open)
   yield* RegisteredName.register(process, held)
@@ -240,13 +240,13 @@ describe("a channel whose stream breaks", () => {
 
 describe("a handshake", () => {
   const shake = Effect.fnUntraced(function*(script: (python: ScriptedWorker) => void, catalogue?: string) {
-    const { config, version } = (yield* ScriptedReaper.make()).launcher
     const python = new ScriptedWorker()
     script(python)
-    const catalogues = new WeakMap(catalogue === undefined ? [] : [[version, catalogue]])
+    const catalogues = new Map(catalogue === undefined ? [] : [[0, catalogue]])
     const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogues } }
+    const config = (yield* ScriptedReaper.make()).launcher.config
     const session = new Session.Session(
-      { process: { pid: process.pid, version, socket: "", token: "", segments: undefined, reaped }, config },
+      { process: { pid: process.pid, roll: 0, socket: "", token: "", segments: undefined, reaped }, config: () => config },
       python.open
     )
     return { reaped, outcome: yield* Effect.flip(session.dial()) }

@@ -51,7 +51,7 @@ describe("a forkserver", () => {
       assert.isUndefined(registered(scripted))
       scripted.say({ event: "status", id, status: { status: "ready", pid: 4711, tools: ["add"], threads: 1 } })
       yield* Fiber.join(started)
-      assert.deepStrictEqual(registered(scripted), { id, reaper: scripted.name.current!, version: scripted.launcher.version })
+      assert.deepStrictEqual(registered(scripted), { id, reaper: scripted.name.current!, roll: 0 })
       assert.deepInclude(told("forkserver.start")[0], { pool: "default", mode: "fork", pid: 4711 })
       yield* Fiber.join(yield* stop)
       assert.isUndefined(registered(scripted))

@@ -41,6 +41,7 @@ const reported = Effect.fnUntraced(function*(cgroup: ReturnType<ProcessRegistry[
   yield* RegisteredName.register(registry, { ...launcher.registry.current!, cgroup: () => cgroup })
   const name = RegisteredName.make<Reaper.Reaper>("reaper")
   const recorded = RecordedEvents.make()
+  const config = yield* Schema.decodeUnknownEffect(PythonConfig)({ adapter: "tools", executable })
   yield* Supervisor.start(Supervisor.make("control", {
     plane: "control",
     strategy: "one_for_one",
@@ -50,7 +51,7 @@ const reported = Effect.fnUntraced(function*(cgroup: ReturnType<ProcessRegistry[
     events: SupervisorEvent.of("control_supervisor", "control"),
     children: [Reaper.child({
       pool: "default",
-      config: yield* Schema.decodeUnknownEffect(PythonConfig)({ adapter: "tools", executable }),
+      config: () => config,
       name,
       registry,
       spawner: yield* ChildProcessSpawner

@@ -75,7 +75,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
     subreaper,
     listeners,
     scope: yield* Effect.scope,
-    catalogues: new WeakMap(),
+    catalogues: new Map(),
     send: (command) => {
       commands.push(command)
       note(`${command.op === "signal" ? command.signal : command.op} ${command.id}`)
@@ -114,12 +114,11 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
   const forkserver = RegisteredName.make<Forkserver>("default/forkserver")
   yield* RegisteredName.register(name, reaper)
   yield* RegisteredName.register(registered, registry)
-  const decoded = yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)(config)
   const launcher: Launcher = {
     pool: "default",
-    version: { snapshot: 1, reload: 0, config: decoded },
+    roll: 0,
     python: yield* Schema.decodeUnknownEffect(PythonConfig)({ adapter: "tools", executable: "python", ...python }),
-    config: decoded,
+    config: yield* Schema.decodeUnknownEffect(PoolConfig.PoolConfig)(config),
     reaper: name,
     registry: registered,
     forkserver,

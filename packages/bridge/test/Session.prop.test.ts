@@ -1,7 +1,7 @@
 /** A session over streams that are cut at any message, and against a worker that says anything at all. */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
-import { PoolConfig, type PoolVersion, type WorkerError } from "@snakepit/pool"
+import { PoolConfig, type WorkerError } from "@snakepit/pool"
 import { Deferred, Effect, Schema } from "effect"
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -20,22 +20,18 @@ const pair = (folder?: string) => {
   worker.manual = true
   const heard: Array<number> = []
   let broken = 0
-  const reaped = {
-    worker: "default/0",
-    exited: Deferred.makeUnsafe<ProcessExit>(),
-    reaper: { catalogues: new WeakMap<PoolVersion.PoolVersion, string>() }
-  }
+  const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper: { catalogues: new Map<number, string>() } }
   const session = new Session.Session(
     {
       process: {
         pid: process.pid,
-        version: { snapshot: 1, reload: 0, config },
+        roll: 0,
         socket: "",
         token: "",
         segments: folder === undefined ? undefined : { folder, limit: 1 << 20 },
         reaped
       },
-      config
+      config: () => config
     },
     worker.open
   )

@@ -29,7 +29,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     slot: 0,
     name: "default/0",
     config,
-    version: () => scripted.launcher.version,
+    version: () => ({ snapshot: 1, roll: 0, config }),
     fill: () => generation++,
     condemn: unused,
     verdict: () => undefined,
@@ -162,14 +162,21 @@ describe("a spare", () => {
 
   it.effect("goes to one slot only, oldest first", () =>
     Effect.gen(function*() {
-      const { scripted: { launcher: { version } }, spare, spares } = yield* opening()
+      const { spare, spares } = yield* opening()
       const pids = [(yield* spare()).pid, (yield* spare()).pid]
-      const another = Spares.take(spares, { ...version, reload: 1 }, "default/0", { told: () => Effect.void, verdict: () => undefined })
-      assert.isUndefined(another, "a spare fills no place of another version")
       const takes = [0, 1, 2].map(() =>
-        Spares.take(spares, version, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
+        Spares.take(spares, 0, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
       )
       assert.deepStrictEqual(takes, [...pids, undefined])
+    }))
+
+  it.effect("is for a slot of its version", () =>
+    Effect.gen(function*() {
+      const { spare, spares } = yield* opening()
+      const { pid } = yield* spare()
+      const take = (roll: number) =>
+        Spares.take(spares, roll, "default/0", { told: () => Effect.void, verdict: () => undefined })?.launched.pid
+      assert.deepStrictEqual([take(1), take(0)], [undefined, pid])
     }))
 
   it.effect("that nobody took is stopped when its scope closes, and is not on the shelf while it stops", () =>

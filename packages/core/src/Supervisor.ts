@@ -81,6 +81,7 @@
  * })
  * ```
  */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -91,7 +92,7 @@ import type { Clauses, Contract, FailedBy, Plane } from "./Contract.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { checkSupervisor } from "./internal/specification.ts"
 import * as RegisteredName from "./RegisteredName.ts"
-import type * as RestartPolicy from "./RestartPolicy.ts"
+import * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
 import type { ChangeRefused, Defect, Ended, GaveUp, Origin, StartFailed, SupervisorStopping } from "./SupervisorError.ts"
@@ -451,6 +452,64 @@ export const registered = <T extends Any>(supervisor: T, name: RegisteredName.Re
     RegisteredName.register<unknown>(name as RegisteredName.RegisteredName<unknown>, runningOf(interpreter))
   const spec: Interpreter.Spec = { ...supervisor["~snakepit/core/Supervisor"], announce }
   return { ...supervisor, start: Interpreter.start(spec), "~snakepit/core/Supervisor": spec }
+}
+
+/**
+ * The same supervisor, steered by an effect that runs beside it while it stands, and is interrupted when it stops: for those who change it, or give
+ * it children, as something outside changes. A restart runs it anew, with the new generation. What it fails with is logged, and ends it alone.
+ * A simulation runs none.
+ *
+ * **Example** (Limits that follow the load)
+ *
+ * ```ts
+ * import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * declare const limits: Stream.Stream<number>
+ *
+ * const tree = Supervisor.make("app", {
+ *   plane: "control",
+ *   strategy: "one_for_one",
+ *   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "10 seconds" } }),
+ *   because: "its children do not depend on each other",
+ *   limitBecause: "three restarts outlast a hiccup; a fourth within ten seconds is a cause that no restart cures",
+ *   events: SupervisorEvent.of("app_supervisor", "root"),
+ *   children: [Child.make("db", { start: Effect.succeed(Effect.never) })]
+ * })
+ *
+ * const main = Supervisor.run(Supervisor.steered(tree, (running) =>
+ *   Stream.runForEach(limits, (maxRestarts) =>
+ *     running.change(Supervisor.withIntensity(tree, { maxRestarts, within: "10 seconds" })))))
+ * ```
+ */
+export const steered = <T extends Any>(
+  supervisor: T,
+  steer: (running: RunningOf<T>) => Effect.Effect<unknown, { readonly message: string }>
+): T => {
+  const before = supervisor["~snakepit/core/Supervisor"].announce
+  const announce = (interpreter: Interpreter.Interpreter) => {
+    const run = Effect.catchCause(
+      steer(runningOf(interpreter) as unknown as RunningOf<T>), // as `start` gives it
+      (cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError(`what steers ${interpreter.path} has failed`, cause)
+    )
+    return Effect.andThen(before === undefined ? Effect.void : before(interpreter), Effect.forkScoped(run)).pipe(Effect.asVoid)
+  }
+  const spec: Interpreter.Spec = { ...supervisor["~snakepit/core/Supervisor"], announce }
+  return { ...supervisor, start: Interpreter.start(spec), "~snakepit/core/Supervisor": spec }
+}
+
+/** The same supervisor with another budget, to `change` a running one to; a supervisor without a limit gets none this way. Delays stay as they are. */
+export const withIntensity = <T extends Any>(supervisor: T, intensity: RestartPolicy.IntensityInput): T => {
+  const before = supervisor["~snakepit/core/Supervisor"]
+  if (before.restart.limit === "unlimited") return supervisor
+  const { limit } = RestartPolicy.make({ intensity })
+  const spec: Interpreter.Spec = { ...before, restart: { ...before.restart, limit } }
+  return {
+    ...supervisor,
+    start: Interpreter.start(spec),
+    contract: { ...supervisor.contract, intensity: limit },
+    "~snakepit/core/Supervisor": spec
+  }
 }
 
 /**

@@ -19,7 +19,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as ReloadClass from "./config/ReloadClass.ts"
 
+const { live, roll, scale } = ReloadClass
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 const duration = (value: string) => Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed(value)))
 const count = (minimum: number, maximum: number, value: number) =>
@@ -29,8 +31,8 @@ const section = <F extends Schema.Struct.Fields>(fields: F, defaults: Schema.Str
 
 export const PoolConfig = Schema.Struct({
   /** Workers, one process each. 2: the smallest number that survives the loss of one. */
-  size: count(1, 1024, 2),
-  queue: section({
+  size: scale(count(1, 1024, 2)),
+  queue: live(section({
     /** Calls that may wait; the next is refused with `QueueFull`. 1000: seconds of work, not minutes, for calls of a few milliseconds. */
     capacity: count(0, 1_000_000, 1000),
     /**
@@ -40,35 +42,39 @@ export const PoolConfig = Schema.Struct({
     perTenant: Schema.optionalKey(int(0, 1_000_000)),
     /** How long a call may wait. 30 s: longer than a restart, shorter than a user's patience. */
     timeout: duration("30 seconds")
-  }, {}),
+  }, {})),
   /** How long one attempt may run once it was sent. 5 minutes: a model's worst case, not its mean. */
-  callTimeout: duration("5 minutes"),
+  callTimeout: live(duration("5 minutes")),
   /** How long a cancelled tool may go on before its worker is replaced. `Tool.HardLimit` sets another time for one that timed out. */
-  cancelGrace: duration("5 seconds"),
+  cancelGrace: live(duration("5 seconds")),
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
-  attempts: count(1, 100, 3),
+  attempts: live(count(1, 100, 3)),
   /**
    * Calls that one worker runs at once: plain tools in threads, async ones on its event loop. 1: a tool need not be safe for threads, and the
    * workers are the parallelism.
    */
-  concurrency: count(1, 256, 1),
+  concurrency: roll(count(1, 256, 1)),
   /**
    * Calls sent to a worker beyond `concurrency`, so that it need not wait for the next. `"auto"`: as much work as covers the way back and forth,
    * by measurement, and none behind a tool that is slow or not known yet. A number: always so many; 0 leaves each waiting call free to go to
    * whichever worker is free first.
    */
-  prefetch: Schema.Union([Schema.Literal("auto"), int(0, 1024)]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
+  prefetch: live(
+    Schema.Union([Schema.Literal("auto"), int(0, 1024)]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const)))
+  ),
   /**
    * Where calls of a session go. `"hint"`: to the worker that served it last, unless that one has more than one call more than another: a warm
    * cache is worth one call, not a queue. `"strict_queue"`: to that worker alone; they wait for it, and end as `SessionLost` when it is
    * replaced. `"strict_fail_fast"`: to that worker alone and at once, else `SessionBusy`.
    */
-  affinity: Schema.Literals(["hint", "strict_queue", "strict_fail_fast"]).pipe(Schema.withDecodingDefault(Effect.succeed("hint" as const))),
+  affinity: live(
+    Schema.Literals(["hint", "strict_queue", "strict_fail_fast"]).pipe(Schema.withDecodingDefault(Effect.succeed("hint" as const)))
+  ),
   /** Elements of a stream on the way to a slow consumer before Python waits. */
-  credit: count(1, 65_536, 64),
+  credit: live(count(1, 65_536, 64)),
   /** The largest arguments, result or element in bytes. 16 MiB. */
-  maxPayload: count(1024, 1_073_741_824, 16_777_216),
-  heartbeat: section({
+  maxPayload: roll(count(1024, 1_073_741_824, 16_777_216)),
+  heartbeat: live(section({
     /** Between two questions. 1 s: a hang is found within 2.5 s, and the questions of 250 workers cost the host next to nothing. */
     interval: duration("1 second"),
     /** How long one answer may take. 500 ms: a thousand times what it takes, and half the interval, so that two looks fit into it. */
@@ -79,12 +85,12 @@ export const PoolConfig = Schema.Struct({
      * holds the interpreter lock.
      */
     maxMissed: count(1, 1000, 2)
-  }, {}),
+  }, {})),
   /**
    * When a worker is replaced although nothing is wrong with it: its replacement is up before it gets no more calls, those it has come to their end,
    * and no restart is spent. None by default: only the adapter's author knows what it needs. One at a time, the worst first.
    */
-  recycle: section({
+  recycle: live(section({
     /** After so many calls. */
     calls: Schema.optionalKey(int(1, Number.MAX_SAFE_INTEGER)),
     /** So long after its start. */
@@ -100,12 +106,12 @@ export const PoolConfig = Schema.Struct({
     jitter: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })).pipe(Schema.withDecodingDefault(Effect.succeed(0.1))),
     /** How often that is looked at. 1 s: what a worker can leak meanwhile is what it may be above its limit. */
     every: duration("1 second")
-  }, {}),
+  }, {})),
   /**
    * The number of workers follows the time that calls wait: one more when the longest wait is above `targetDelay`, one fewer when the others could do
    * what runs, never two changes within `cooldown`. `size` is where it begins. When left out the pool has `size` workers.
    */
-  autoscale: Schema.optionalKey(
+  autoscale: live(Schema.optionalKey(
     Schema.Struct({
       min: int(1, 1024),
       max: int(1, 1024),
@@ -114,9 +120,9 @@ export const PoolConfig = Schema.Struct({
       /** 10 s: what a new worker changes is seen by then. */
       cooldown: duration("10 seconds")
     }).check(Schema.makeFilter(({ max, min }) => min <= max || `autoscale.min is ${min} and max ${max}: min must not be above max`))
-  ),
+  )),
   /** How a new version, of the code or of settings that need new processes, proves itself: on one worker, the canary, before the rest gets it. */
-  reload: section({
+  reload: live(section({
     /** A tool that must succeed on the canary before it gets other calls. When left out it is enough that it comes up. */
     probe: Schema.optionalKey(Schema.Struct({
       tool: Schema.NonEmptyString,
@@ -128,28 +134,28 @@ export const PoolConfig = Schema.Struct({
     hold: duration("5 seconds"),
     /** `"keep"`: a version that lacks a tool which the one before has is bad. `"any"`: tools may be taken away. */
     tools: Schema.Literals(["keep", "any"]).pipe(Schema.withDecodingDefault(Effect.succeed("keep" as const)))
-  }, {}),
+  }, {})),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
-  startTimeout: duration("60 seconds"),
-  launch: section({
+  startTimeout: live(duration("60 seconds")),
+  launch: live(section({
     /** Processes that may be starting at a time, warm spares included. 8: a storm of restarts must leave the living workers their cores. */
     concurrency: count(1, 1024, 8),
     /**
      * Warm processes kept ready to fill a slot whose worker has died. 0: each holds its memory all the time, and a fork takes only some ten
      * milliseconds; one makes a restart all but free.
      */
-    spares: count(0, 64, 0)
-  }, {}),
-  /** Between SIGTERM and SIGKILL. */
-  stopGrace: duration("3 seconds"),
-  restart: section({
+    spares: scale(count(0, 64, 0))
+  }, {})),
+  /** Between SIGTERM and SIGKILL. A running worker keeps its own: how long its supervisor waits for it was settled when it was started. */
+  stopGrace: roll(duration("3 seconds")),
+  restart: live(section({
     /** Restarts that a worker may need within `within` before its whole subtree is replaced. */
     worker: section({ maxRestarts: count(0, 1000, 3), within: duration("30 seconds") }, {}),
     /** Restarts that all slots together may need before the pool gives up. Twice the default size in half a minute. */
     fleet: section({ maxRestarts: count(0, 100_000, 4), within: duration("30 seconds") }, {}),
     /** Restarts of the pool's own parts before the pool gives up and is down until its next attempt. */
     pool: section({ maxRestarts: count(0, 1000, 3), within: duration("1 minute") }, {})
-  }, {})
+  }, {}))
 })
 
 /** The settings of one pool, decoded. */

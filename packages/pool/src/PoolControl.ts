@@ -252,7 +252,7 @@ const make = (entry: PoolEntry): PoolControl => {
         const { max, min } = lifecycle.versions.current.config.autoscale ?? { min: 1, max: 1024 } // as in PoolConfig
         if (!Number.isInteger(size) || size < min || size > max) return Effect.fail(new SizeInvalid({ pool, size, min, max }))
         let accepted = false
-        return order(roster, { _tag: "Scale", size, because: "operator" }, () => {
+        return order(roster, { _tag: "Scale", size }, () => {
           if (accepted && lifecycle.size !== size) return true // somebody has asked for another since
           accepted ||= lifecycle.size === size
           const { places } = lifecycle
@@ -260,17 +260,13 @@ const make = (entry: PoolEntry): PoolControl => {
         })
       }),
     reload: Effect.flatMap(roster, (roster) => {
-      const { lifecycle } = roster
-      const { current } = lifecycle.versions
-      const { results, rollout } = lifecycle
-      // one that has not begun will import what is there when it does
-      const version = rollout?.stage === "waiting" && rollout.version.config === current.config
-        ? rollout.version
-        : { ...current, reload: (rollout?.version ?? current).reload + 1 }
-      lifecycle.versions.current = version
-      if (version !== rollout?.version) Roster.order(roster, { _tag: "Roll", version })
+      const { results, rollout, tried } = roster.lifecycle
+      const { versions } = entry
+      const hasBegun = rollout?.stage !== "waiting" && versions.current.roll <= tried
+      if (hasBegun) entry.reload() // else it will import what is there when it begins
+      const version = versions.current
       return Effect.flatMap(
-        until(roster, () => results.get(version)),
+        until(roster, () => results.get(version.roll)),
         (result) => result === "done" ? Effect.succeed({ version: PoolVersion.name(version) }) : Effect.fail(result)
       )
     })

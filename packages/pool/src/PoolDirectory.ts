@@ -2,9 +2,12 @@
  * Where the pools of an application are found by name: their settings, the current generation of their Roster, and why one is down.
  */
 import { RegisteredName } from "@snakepit/core"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
-import type { Roster } from "./control/Roster.ts"
+import * as Roster from "./control/Roster.ts"
 import { PoolConfig } from "./PoolConfig.ts"
+import * as PoolVersion from "./PoolVersion.ts"
 
 /** What the pools need of the application's configuration. */
 export interface PoolSettings {
@@ -14,8 +17,19 @@ export interface PoolSettings {
 /** One pool. */
 export interface PoolEntry {
   readonly pool: string
+  /** What holds for the pool as a whole now. */
   readonly config: () => PoolConfig
-  readonly roster: RegisteredName.RegisteredName<Roster>
+  /** They outlive every part of the pool: what has proved itself is not forgotten in a crash. */
+  readonly versions: PoolVersion.Versions
+  /** Takes in what a snapshot says of the pool. */
+  readonly configure: (snapshot: number, config: PoolConfig) => void
+  /** The version of the next process of any place that was assigned none has proved itself. */
+  readonly prove: (version: PoolVersion.PoolVersion) => void
+  /** Asks for new workers although no key has changed. */
+  readonly reload: () => void
+  /** Runs `apply` now, and again whenever a version has come or was proved since it began: a change while it runs is not missed. */
+  readonly follow: <E, R>(apply: Effect.Effect<unknown, E, R>) => Effect.Effect<never, E, R>
+  readonly roster: RegisteredName.RegisteredName<Roster.Roster>
   readonly isUp: () => void
   /** Notes why the pool gave up, or did not start again: what callers are told until it is up. */
   readonly isDown: (because: string) => void
@@ -31,13 +45,77 @@ export interface PoolDirectory {
   /** The pools of the configuration. */
   readonly names: () => ReadonlyArray<string>
   readonly entry: (pool: string) => PoolEntry
+  /** Takes in a snapshot: all pools in one turn of the event loop. */
+  readonly configure: (snapshot: number, settings: PoolSettings) => void
+  /** Runs `apply` now, and again whenever a snapshot has come since it began. */
+  readonly follow: <E, R>(apply: Effect.Effect<unknown, E, R>) => Effect.Effect<never, E, R>
 }
 
 const defaults: PoolConfig = Schema.decodeUnknownSync(PoolConfig)({})
 
+/** Who waits for changes. */
+const makeFollowers = () => {
+  const latches = new Set<Latch.Latch>()
+  return {
+    tell: () => {
+      for (const latch of latches) latch.openUnsafe()
+    },
+    follow: <E, R>(apply: Effect.Effect<unknown, E, R>): Effect.Effect<never, E, R> =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const latch = Latch.makeUnsafe(true)
+          latches.add(latch)
+          return latch
+        }),
+        (latch) => Effect.forever(Effect.andThen(Effect.andThen(latch.await, latch.close), apply)),
+        (latch) => Effect.sync(() => latches.delete(latch))
+      )
+  }
+}
+
+const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
+  const versions = PoolVersion.versions(first)
+  const combined = PoolVersion.combiner()
+  const roster = RegisteredName.make<Roster.Roster>(`pools/${pool}/roster`)
+  const followers = makeFollowers()
+  const changed = () => {
+    if (roster.current !== undefined) Roster.configured(roster.current)
+    followers.tell()
+  }
+  let because: string | undefined
+  return {
+    pool,
+    config: () => combined(versions.proven, versions.current),
+    versions,
+    prove: (version) => {
+      versions.proven = version
+      changed()
+    },
+    reload: () => {
+      PoolVersion.reload(versions)
+      changed()
+    },
+    follow: followers.follow,
+    roster,
+    isUp: () => {
+      because = undefined
+    },
+    isDown: (message) => {
+      because = `it gave up and will be tried again: ${message}`
+    },
+    because: () => because ?? "it is starting, or its application is stopping",
+    configure: (snapshot, config) => {
+      PoolVersion.configure(versions, snapshot, config)
+      changed()
+    }
+  }
+}
+
 /** `expected` are the settings that hold until there are registered ones: for contracts. */
 export const make = (config: RegisteredName.RegisteredName<PoolSettings>, expected?: PoolSettings): PoolDirectory => {
   const entries = new Map<string, PoolEntry>()
+  const followers = makeFollowers()
+  let latest = 1
   return {
     expected: expected && Object.keys(expected.pools),
     config,
@@ -45,21 +123,15 @@ export const make = (config: RegisteredName.RegisteredName<PoolSettings>, expect
     entry: (pool) => {
       const present = entries.get(pool)
       if (present !== undefined) return present
-      let because: string | undefined
-      const entry: PoolEntry = {
-        pool,
-        config: () => (config.latest ?? expected)?.pools[pool] ?? defaults,
-        roster: RegisteredName.make(`pools/${pool}/roster`),
-        isUp: () => {
-          because = undefined
-        },
-        isDown: (message) => {
-          because = `it gave up and will be tried again: ${message}`
-        },
-        because: () => because ?? "it is starting, or its application is stopping"
-      }
+      const entry = makeEntry(pool, { snapshot: latest, roll: 0, config: (config.latest ?? expected)?.pools[pool] ?? defaults })
       entries.set(pool, entry)
       return entry
-    }
+    },
+    configure: (snapshot, { pools }) => {
+      latest = snapshot
+      for (const [pool, config] of Object.entries(pools)) entries.get(pool)?.configure(snapshot, config)
+      followers.tell()
+    },
+    follow: followers.follow
   }
 }

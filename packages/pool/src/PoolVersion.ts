@@ -1,16 +1,23 @@
 /**
- * The settings of one pool as one snapshot of the configuration has them, and the code that its workers have imported.
+ * The settings of one pool as one snapshot of the configuration has them.
+ *
+ * ```text
+ *  key of class    of a worker                        of the pool: calls, limits, launches
+ *  live · scale    the current version's              the current version's
+ *  roll            the version's that it started as   the proven version's
+ * ```
  *
  * Workers of different versions serve a pool only while it is rolled from one to the other; all that belongs to one worker is of one version.
- * Two versions are the same when they are the same object.
  */
-import type { PoolConfig } from "./PoolConfig.ts"
+import * as ConfigShape from "./config/ConfigShape.ts"
+import type { ReloadClass } from "./config/ReloadClass.ts"
+import { PoolConfig } from "./PoolConfig.ts"
 
 export interface PoolVersion {
   /** The number of the snapshot, from 1. */
   readonly snapshot: number
-  /** How often the code of the pool was reloaded before, from 0. */
-  readonly reload: number
+  /** Another number: workers must be replaced to get from one to the other. The same: they differ in what applies live. */
+  readonly roll: number
   readonly config: PoolConfig
 }
 
@@ -24,12 +31,54 @@ export interface Versions {
   readonly assigned: Map<number, PoolVersion>
   /** Of the worker that fills each place: set when its process is about to start. */
   readonly filled: Map<number, PoolVersion>
+  /** The highest `roll` that was given out. */
+  rolls: number
 }
 
-export const versions = (first: PoolVersion): Versions => ({ current: first, proven: first, assigned: new Map(), filled: new Map() })
+export const versions = (first: PoolVersion): Versions => ({
+  current: first,
+  proven: first,
+  assigned: new Map(),
+  filled: new Map(),
+  rolls: first.roll
+})
 
 /** The version of the next process in a place. */
 export const next = ({ assigned, proven }: Versions, slot: number): PoolVersion => assigned.get(slot) ?? proven
 
-/** `3`, or `3+2` when the code was reloaded twice. */
-export const name = ({ reload, snapshot }: PoolVersion): string => reload === 0 ? String(snapshot) : `${snapshot}+${reload}`
+/** `3`, or `3+2` when workers were replaced twice to get there. */
+export const name = ({ roll, snapshot }: PoolVersion): string => roll === 0 ? String(snapshot) : `${snapshot}+${roll}`
+
+const shape = ConfigShape.of(PoolConfig)
+const applied: ReadonlySet<ReloadClass> = new Set(["live", "scale"])
+
+/** What holds for a worker of version `pinned` now: a new object only when one of the two is another than in the call before. */
+export const combiner = (): (pinned: PoolVersion, current: PoolVersion) => PoolConfig => {
+  let last: { readonly pinned: PoolVersion; readonly current: PoolVersion; readonly config: PoolConfig } | undefined
+  return (pinned, current) => {
+    if (pinned === current) return current.config
+    if (last?.pinned === pinned && last.current === current) return last.config
+    const config = combine(pinned.config, current.config)
+    last = { pinned, current, config }
+    return config
+  }
+}
+
+/** The settings that a worker of `pinned` has while `current` is what the configuration says. */
+export const combine = <C extends PoolConfig>(pinned: C, current: C): C => ConfigShape.combine(shape, pinned, current, applied) as C
+
+/** Whether workers need not be replaced to get from one to the other. */
+export const isLive = (from: PoolConfig, to: PoolConfig): boolean => ConfigShape.isSame(combine(from, to), to)
+
+/** Takes in what a snapshot says of the pool. Where no worker is to be replaced for it, it needs no proof. */
+export const configure = (versions: Versions, snapshot: number, config: PoolConfig): void => {
+  const { current, proven } = versions
+  const like = [current, proven].find((version) => isLive(version.config, config))
+  versions.current = { snapshot, roll: like?.roll ?? ++versions.rolls, config }
+  if (versions.current.roll === proven.roll) versions.proven = versions.current
+}
+
+/** Asks for new workers although no key has changed: the pool's code has. */
+export const reload = (versions: Versions): void => {
+  versions.current = { ...versions.current, roll: ++versions.rolls }
+}

@@ -39,8 +39,12 @@ export interface WorkerSeat {
   readonly slot: number
   /** `default/3`. */
   readonly name: string
+  /**
+   * To be read at each use: what applies live is as the configuration says now, the rest as {@link version} says, so that all that belongs to
+   * one process is of one version.
+   */
   readonly config: PoolConfig
-  /** Of the process that fills the slot, from its {@link fill} on. */
+  /** Of the process that fills the slot, from its {@link fill} on; before the first, of the one that is to. */
   readonly version: () => PoolVersion
   /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
   readonly fill: () => number

@@ -6,6 +6,7 @@ import { TestClock } from "effect/testing"
 import * as Dispatcher from "../src/control/Dispatcher.ts"
 import * as Roster from "../src/control/Roster.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
+import * as PoolVersion from "../src/PoolVersion.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import type { Wire } from "../src/Wire.ts"
 import { offerOf } from "./MachineInput.ts"
@@ -29,7 +30,8 @@ const open = Effect.gen(function*() {
   const said: Array<string> = []
   const config = Schema.decodeUnknownSync(PoolConfig)({ size: 1 })
   const name = RegisteredName.make<Roster.Roster>("roster")
-  const roster = Roster.make("p", config, yield* Clock.Clock)
+  const versions = PoolVersion.versions({ snapshot: 1, roll: 0, config })
+  const roster = Roster.make("p", versions, yield* Clock.Clock)
   yield* RegisteredName.register(name, roster)
   const offer = (id: number, idempotent: boolean) => {
     roster.tickets.set(id, {
@@ -42,7 +44,7 @@ const open = Effect.gen(function*() {
     })
     Roster.offer(roster, offerOf({ id, tool: "echo", idempotent, at: roster.clock.now() }))
   }
-  const { sink } = Roster.seat("p", config, name, 0)
+  const { sink } = Roster.seat("p", versions, name, 0)
   return { said, sink, offer, dispatch: Effect.asVoid(Dispatcher.child(name).start) }
 })
 

@@ -1,6 +1,7 @@
 /** What the queues and the choice of a worker are made of, against plain models. */
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
+import { ById } from "../src/control/ById.ts"
 import { Fifo } from "../src/control/Fifo.ts"
 import * as LeastBusy from "../src/control/LeastBusy.ts"
 import type * as Line from "../src/control/Line.ts"
@@ -144,5 +145,42 @@ describe("Sessions", () => {
     assert.isUndefined(Sessions.get(sessions, "a")?.lost)
     assert.strictEqual(Sessions.lose(sessions, 1, "it crashed", false), 2)
     assert.isUndefined(Sessions.get(sessions, "c"))
+  })
+})
+
+describe("ById", () => {
+  const Step = Schema.Struct({ id: int(0, 40), what: Schema.Literals(["set", "set", "set", "delete"]) })
+
+  it.prop(
+    "is a Map whose keys come in order, also when places are shared",
+    { script: Schema.Array(Step).check(Schema.isMaxLength(80)), places: Schema.Literals([1, 4, 16]) },
+    ({ places, script }) => {
+      const table = new ById<string>(places)
+      const model = new Map<number, string>()
+      for (const [nth, { id, what }] of script.entries()) {
+        if (what === "set") {
+          table.set(id, `${nth}`)
+          model.set(id, `${nth}`)
+        } else {
+          table.delete(id)
+          model.delete(id)
+        }
+        assert.strictEqual(table.size, model.size)
+        assert.strictEqual(table.get(id), model.get(id))
+        assert.deepStrictEqual([...table], [...model].toSorted(([a], [b]) => a - b))
+      }
+    },
+    { arbitrary: { runs: 500, size: 80 } }
+  )
+
+  it("goes on when entries leave while they are visited", () => {
+    const table = new ById<string>(4)
+    for (let id = 0; id < 9; id++) table.set(id, `${id}`)
+    const seen: Array<number> = []
+    for (const id of table.keys()) {
+      seen.push(id)
+      table.delete(id + 1)
+    }
+    assert.deepStrictEqual(seen, [0, 2, 4, 6, 8])
   })
 })

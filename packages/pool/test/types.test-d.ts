@@ -46,8 +46,7 @@ declare const feeding: Pool.Client<RpcGroup.Rpcs<typeof Feeding>>
 
 declare const directory: PoolDirectory.PoolDirectory
 declare const runtime: WorkerRuntime.WorkerRuntime
-declare const config: Parameters<typeof PoolSupervisor.make>[1]
-declare const roster: Parameters<typeof PoolSupervisor.make>[3]
+declare const entry: Parameters<typeof PoolSupervisor.make>[1]
 
 const client = () => Pool.client(Tools)
 type Client = Effect.Success<ReturnType<typeof client>>
@@ -142,7 +141,7 @@ describe("map", () => {
   })
 })
 
-const pool = () => PoolSupervisor.make("gpu", config, runtime, roster)
+const pool = () => PoolSupervisor.make("gpu", entry, runtime)
 const pools = () => PoolsSupervisor.make(directory, runtime)
 type From<T> = T extends SupervisorError.StartFailed<infer F> ? F : never
 type Because<T> = T extends SupervisorError.GaveUp<string, infer F, unknown> ? F : never

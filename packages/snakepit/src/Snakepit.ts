@@ -163,7 +163,7 @@ const assemble = Effect.fnUntraced(function*(application: Application, expected:
   const run = yield* ProcessRegistry.makeRun
   const config = RegisteredName.make<SnakepitConfig.SnakepitConfig>("config_server")
   const directory = PoolDirectory.make(config, expected)
-  const runtime = yield* PythonRuntime.make(run, config)
+  const runtime = yield* PythonRuntime.make(run, directory)
   const eventLog = application.input.telemetry?.eventLog
   const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
   const gateway = served ? () => config.latest!.gateway! : undefined

@@ -1,6 +1,6 @@
 /** The configuration of an application: its pools by name, the gateway, and telemetry. */
 import { GatewayConfig, PythonConfig } from "@snakepit/bridge"
-import { PoolConfig } from "@snakepit/pool"
+import { PoolConfig, ReloadClass } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -12,23 +12,27 @@ const PoolName = Schema.String.check(
 )
 
 export const SnakepitConfig = Schema.Struct({
-  pools: Schema.Record(PoolName, Schema.Struct({ ...PoolConfig.PoolConfig.fields, python: PythonConfig.PythonConfig })),
+  pools: Schema.Record(PoolName, Schema.Struct({ ...PoolConfig.PoolConfig.fields, python: ReloadClass.roll(PythonConfig.PythonConfig) })),
   /**
    * Where the registry of processes is kept, for the next start to find what a killed host left behind. When left out: `$SNAKEPIT_DATA_DIR`, else
    * `$XDG_STATE_HOME/snakepit` or `~/.local/state/snakepit`, else a folder in the temporary folder. Hosts may share it.
    */
-  dataFolder: Schema.optional(Schema.NonEmptyString),
+  dataFolder: ReloadClass.restart("the processes of this run are registered there")(Schema.optional(Schema.NonEmptyString)),
   /** `"auto"`: workers are put into cgroups (Linux, version 2) where this process may make some. */
-  cgroup: Schema.Literals(["auto", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
+  cgroup: ReloadClass.restart("the processes of this run are in it, or not")(
+    Schema.Literals(["auto", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const)))
+  ),
   /** Serves the tools of the pools to clients in any language, over gRPC. When left out there is none. */
-  gateway: Schema.optional(GatewayConfig.GatewayConfig),
-  telemetry: Schema.Struct({
-    /**
-     * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its
-     * end are in them. A new file is for this user alone (0600).
-     */
-    eventLog: Schema.optional(Schema.NonEmptyString)
-  }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
+  gateway: ReloadClass.restart("it listens, and its clients are connected")(Schema.optional(GatewayConfig.GatewayConfig)),
+  telemetry: ReloadClass.restart("its file is open")(
+    Schema.Struct({
+      /**
+       * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its
+       * end are in them. A new file is for this user alone (0600).
+       */
+      eventLog: Schema.optional(Schema.NonEmptyString)
+    }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
+  )
 })
 
 /** The configuration, decoded. */

@@ -50,20 +50,14 @@ export const leak: Scenario = {
       const calls = seconds * size * perSecond
       const began = performance.now()
       let most = 0
-      let isOver = false
-      const watch = async () => {
-        while (!isOver) {
-          most = Math.max(most, largest(host))
-          await sleep(watchMillis)
-        }
-      }
-      const watched = watch()
+      const watch = setInterval(() => {
+        most = Math.max(most, largest(host))
+      }, watchMillis)
       for (let call = 1; call <= calls; call++) {
         await host.ask("call", { pool: "default", tool: "leak" })
         await sleep(Math.max(0, began + (call * 1000) / (size * perSecond) - performance.now()))
       }
-      isOver = true
-      await watched
+      clearInterval(watch)
       await host.ask("rest", {})
       const recycled = host.events().filter(({ attributes, name }) =>
         name === "snakepit.lifecycle.stop" && attributes["because"] === "memory"

@@ -28,18 +28,18 @@ const pools = {
   }
 } as const
 
-/** How many workers served at least, by what the host tells, once all had come up. */
+/** How many workers served at least, by what the host tells; when its first call is made they are all up. */
 const leastServing = (events: ReadonlyArray<Event.Event>): number => {
-  const serving = new Set<unknown>()
+  const serving = new Set<unknown>(Array.from({ length: size }, (_, slot) => slot))
   const tried = new Set<unknown>()
-  let least = Number.POSITIVE_INFINITY
+  let least = size
   for (const { attributes: { slot }, name } of events) {
     if (name === "snakepit.rollout.try") tried.add(slot)
     if (name === "snakepit.lifecycle.stop") tried.delete(slot)
     if (name === "snakepit.lifecycle.ready" || (name === "snakepit.worker.attach" && !tried.has(slot))) serving.add(slot)
     if (name === "snakepit.lifecycle.ready") tried.delete(slot)
     if (name === "snakepit.lifecycle.drain" || name === "snakepit.worker.detach") serving.delete(slot)
-    if (Number.isFinite(least) || serving.size === size) least = Math.min(least, serving.size)
+    least = Math.min(least, serving.size)
   }
   return least
 }

@@ -56,10 +56,11 @@ export interface Stream {
 
 /** What {@link make} takes. */
 export interface Options {
-  readonly process: Pick<LaunchedProcess, "pid" | "version" | "socket" | "token" | "segments"> & {
+  readonly process: Pick<LaunchedProcess, "pid" | "roll" | "socket" | "token" | "segments"> & {
     readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogues"> }
   }
-  readonly config: Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
+  /** Read at each use: how long it waits for a worker applies live. */
+  readonly config: () => Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
 }
 
 /** After end of file: how long the news of the process's exit may take to come through the Reaper (measured: 2 ms). */
@@ -107,7 +108,7 @@ export class Session {
     this.segments = new Segments({
       folder: segments && join(segments.folder, this.id.toString("hex")),
       limit: segments?.limit ?? 0,
-      maxPayload: config.maxPayload,
+      maxPayload: config().maxPayload,
       memory: segments && sharedMemory(),
       free: (segment) => this.outbox.free(segment)
     })
@@ -201,7 +202,7 @@ export class Session {
         }))
       })
       const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
-      const silent = HandshakePatience.outlast({ worker, config, clock, evidence: () => KernelEvidence.of(process.pid) })
+      const silent = HandshakePatience.outlast({ worker, config: config(), clock, evidence: () => KernelEvidence.of(process.pid) })
       yield* Effect.raceFirst(
         Effect.raceFirst(Deferred.await(shaken), brokenEarly),
         Effect.flatMap(silent, Effect.fail)
@@ -215,7 +216,8 @@ export class Session {
     shaken: Deferred.Deferred<Welcome, WorkerError.HandshakeFailed | WorkerError.ChannelLost>,
     rehearse: boolean
   ): Stream {
-    const { config, process } = this.options
+    const { process } = this.options
+    const { maxPayload } = this.options.config()
     const { worker } = process.reaped
     const { outbox } = this
     const broken = Deferred.makeUnsafe<Connection.End>()
@@ -251,9 +253,9 @@ export class Session {
       if (welcome.protocol !== protocol) return refused("protocol", String(protocol), String(welcome.protocol))
       const { catalogues } = process.reaped.reaper
       const catalogue = Buffer.from(welcome.catalogueHash).toString("hex")
-      const first = catalogues.get(process.version) ?? catalogue
+      const first = catalogues.get(process.roll) ?? catalogue
       if (catalogue !== first) return refused("catalogue", first, catalogue)
-      catalogues.set(process.version, catalogue)
+      catalogues.set(process.roll, catalogue)
       this.welcomed = welcome
       attached = true
       outbox.attach((message) => connection.write(message), read)
@@ -274,7 +276,7 @@ export class Session {
       outbox.read(read)
       for (const frame of frames) this.hear(frame)
     }
-    const connection = this.open(process.socket, config.maxPayload, {
+    const connection = this.open(process.socket, maxPayload, {
       message: (message) => {
         if (!open) return
         try {
@@ -290,7 +292,7 @@ export class Session {
     connection.write(hello({
       protocol,
       token: process.token,
-      maxPayload: config.maxPayload,
+      maxPayload,
       rehearse,
       session: this.id.readBigUInt64BE(),
       resume,

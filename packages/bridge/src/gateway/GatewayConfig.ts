@@ -18,6 +18,7 @@
  * })
  * ```
  */
+import { ReloadClass } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { resolve } from "node:path"
@@ -39,7 +40,7 @@ export const GatewayConfig = Schema.Struct({
   /** `unix:/path`, or a host and a port: `127.0.0.1:50051`, `[::1]:50051`. Port 0: the system chooses, and `snakepit.gateway.start` says which. */
   listen: Schema.String,
   /** What clients say in the metadata `authorization: Bearer <token>`. Never shown: not in errors, not in events. */
-  token: Schema.optional(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(shortestToken)))),
+  token: ReloadClass.secret(Schema.optional(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(shortestToken))))),
   /** Files in PEM. They are read at each start of the gateway, so that a renewed certificate takes a restart of it and no more. */
   tls: Schema.optional(Schema.Struct({
     cert: Schema.NonEmptyString,

@@ -18,7 +18,7 @@
  */
 import { Child, Event, RegisteredName } from "@snakepit/core"
 import { ExitClass, WorkerError } from "@snakepit/pool"
-import type { PoolVersion, WorkerRuntime } from "@snakepit/pool"
+import type { WorkerRuntime } from "@snakepit/pool"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -38,8 +38,8 @@ export interface Forkserver {
   readonly id: string
   /** Another Reaper knows nothing of it. */
   readonly reaper: Reaper
-  /** What it has imported, and started with: a process of another version is spawned. */
-  readonly version: PoolVersion.PoolVersion
+  /** Of the version whose code it has imported. */
+  readonly roll: number
 }
 
 /** It has no work of its own that could need a grace: it forks in a millisecond, and nothing waits for it. */
@@ -62,7 +62,7 @@ export const child = (launcher: () => Launcher, recent: Recent): WorkerRuntime.P
     plane: "control",
     shutdown: Duration.sum(grace, Duration.sum(ReapedProcess.killWait, Duration.seconds(1))),
     start: Effect.gen(function*() {
-      const { config, count, forkserver, pool, python, reaper: reaperName, registry: registryName, version } = launcher()
+      const { config, count, forkserver, pool, python, reaper: reaperName, registry: registryName, roll } = launcher()
       const began = yield* Clock.currentTimeMillis
       const worker = `${pool}/forkserver`
       let process: ReapedProcess.ReapedProcess | undefined
@@ -131,7 +131,7 @@ export const child = (launcher: () => Launcher, recent: Recent): WorkerRuntime.P
               "others hold would stay locked. Start them at the first call instead"
         )
       }
-      yield* RegisteredName.register(forkserver, { id: begun.id, reaper, version })
+      yield* RegisteredName.register(forkserver, { id: begun.id, reaper, roll })
       yield* started("fork", `"${python.adapter}" is imported`, pid)
 
       const life: Effect.Effect<never, WorkerError.ForkserverLost> = Effect.flatMap(Deferred.await(begun.exited), (exit) => {

@@ -3,14 +3,14 @@
  *
  * ```text
  *  reserve ─▶ fork by the forkserver, if it is up ─▶ wait for its status line ─▶ ready to be dialled
- *                 │ it died meanwhile; another version   ▲
+ *                 │ it died meanwhile                    ▲
  *                 └─▶ spawn through the Reaper ──────────┘
  *  scope closes: SIGTERM to its group ─ stopGrace ─ SIGKILL to all that is its ─ gone, verified in /proc by the Reaper
  *                a verdict over it ──────────────────┘
  * ```
  */
 import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig, PoolVersion } from "@snakepit/pool"
+import type { PoolConfig } from "@snakepit/pool"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
@@ -29,8 +29,8 @@ import * as WorkingFolder from "./WorkingFolder.ts"
 /** What processes of one pool are started with. */
 export interface Launcher {
   readonly pool: string
-  /** What the process is of. */
-  readonly version: PoolVersion.PoolVersion
+  /** Of the version that the settings are of: a forkserver and spares of another are of no use. */
+  readonly roll: number
   readonly python: PythonConfig
   readonly config: Pick<
     PoolConfig.PoolConfig,
@@ -54,7 +54,8 @@ export interface Place extends ReapedProcess.Owner {
 /** A process that is ready to be dialled. */
 export interface LaunchedProcess {
   readonly pid: number
-  readonly version: PoolVersion.PoolVersion
+  /** Of its version. */
+  readonly roll: number
   readonly start: "fork" | "spawn"
   readonly socket: string
   readonly token: string
@@ -98,7 +99,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
       (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, place)
     )
     const { pid } = yield* ReapedProcess.ready(begun, python.adapter)
-    const launched: LaunchedProcess = { pid, version: launcher.version, start, socket, token: secret, segments, reaped: begun }
+    const launched: LaunchedProcess = { pid, roll: launcher.roll, start, socket, token: secret, segments, reaped: begun }
     return launched
   })
   const spawn = Effect.suspend(() =>
@@ -121,7 +122,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
     })
 
   const server = forkserver.current
-  const started = server?.reaper !== reaper || server.version !== launcher.version ? spawn : Effect.catchTag(
+  const started = server?.reaper !== reaper || server.roll !== launcher.roll ? spawn : Effect.catchTag(
     fork(server.id),
     "SpawnRefused",
     (refused) => refused.forkserverGone ? spawn : Effect.fail(refused)

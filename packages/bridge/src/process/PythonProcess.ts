@@ -43,7 +43,7 @@ export const make = (
   begun?: Session.Session,
   open?: Session.Open
 ): PythonProcess => {
-  const anew = () => new Session.Session({ process: launched, config: seat.config }, open)
+  const anew = () => new Session.Session({ process: launched, config: () => seat.config }, open)
   let session = begun ?? anew()
   return {
     ...launched,
@@ -87,7 +87,7 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       let process: PythonProcess | undefined
       yield* Effect.addFinalizer(() => Effect.sync(() => process?.end())) // what no channel has ended before
       const spare = yield* Effect.acquireRelease(
-        Effect.sync(() => Spares.take(spares, seat.version(), seat.name, owner)),
+        Effect.sync(() => Spares.take(spares, seat.version().roll, seat.name, owner)),
         (spare) => spare === undefined ? Effect.void : Scope.close(spare.scope, Exit.void)
       )
       const launched = spare?.launched ??

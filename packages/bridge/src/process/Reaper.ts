@@ -9,7 +9,7 @@
  * hears them.
  */
 import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
-import { type PoolVersion, WorkerError } from "@snakepit/pool"
+import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -44,15 +44,16 @@ export interface Reaper {
   readonly subreaper: boolean
   /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
   readonly scope: Scope.Scope
-  /** By version, the hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
-  readonly catalogues: WeakMap<PoolVersion.PoolVersion, string>
+  /** By the roll of a version, the hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
+  readonly catalogues: Map<number, string>
 }
 
 /** What {@link child} takes. */
 export interface Options {
   readonly pool: string
   readonly registry: RegisteredName.RegisteredName<ProcessRegistry>
-  readonly config: PythonConfig
+  /** Read at each start. */
+  readonly config: () => PythonConfig
   readonly name: RegisteredName.RegisteredName<Reaper>
   readonly spawner: ChildProcessSpawner["Service"]
 }
@@ -64,7 +65,7 @@ const errorLines = 8
 const sweepWait = Duration.seconds(4)
 
 /** The Reaper as the supervised child that all workers of the pool come after. */
-export const child = ({ config, name, pool, registry: registryName, spawner }: Options) =>
+export const child = ({ config: configured, name, pool, registry: registryName, spawner }: Options) =>
   Child.make("reaper", {
     plane: "control",
     shutdown: "10 seconds", // its sweep, then SIGKILL after 5
@@ -72,6 +73,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
       // its last value too: the entries belong to the run, and a registry that is being replaced is no reason not to start
       const registry = registryName.latest
       if (registry === undefined) return yield* new WorkerError.ReaperLost({ pool, detail: "its application has not started its registry" })
+      const config = configured()
       const isolated = config.containment === "namespace"
       if (isolated) yield* PidNamespace.demand(pool)
       const id = `${pool}/reaper`
@@ -189,7 +191,7 @@ export const child = ({ config, name, pool, registry: registryName, spawner }: O
         pid,
         subreaper: abilities.subreaper,
         scope: yield* Effect.scope,
-        catalogues: new WeakMap(),
+        catalogues: new Map(),
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })

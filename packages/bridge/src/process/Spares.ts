@@ -8,7 +8,7 @@
  * ```
  */
 import { Event } from "@snakepit/core"
-import type { PoolVersion, WorkerError, WorkerRuntime } from "@snakepit/pool"
+import type { WorkerError, WorkerRuntime } from "@snakepit/pool"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +24,8 @@ type Owner = ReapedProcess.Owner
 
 /** One that waits. */
 interface Waiting {
+  /** Of the version that it was launched as. */
+  readonly roll: number
   readonly launched: Launch.LaunchedProcess
   readonly session: Session.Session
   /** Its caller ends it. */
@@ -56,22 +58,21 @@ const isGood = ({ launched, session }: Waiting, state: Spares["state"]): boolean
 }
 
 /**
- * Takes one of the version that lives, oldest first, for a worker. Synchronous: two slots never get the same. It is `owner`'s from now on. One that
- * was stopped is no use: it is ended. One of another version stays: its caller ends it when the pool does not run that any more.
+ * Takes one that lives, oldest first, for a worker. Synchronous: two slots never get the same. It is `owner`'s from now on. One that was
+ * stopped is no use: it is ended. Those of another version are left for others.
  */
-export const take = ({ shelf, state }: Spares, version: PoolVersion.PoolVersion, worker: string, owner: Owner): Taken | undefined => {
-  while (true) {
-    const at = shelf.findIndex(({ launched }) => launched.version === version)
-    if (at < 0) return undefined
+export const take = ({ shelf, state }: Spares, roll: number, worker: string, owner: Owner): Taken | undefined => {
+  for (let at = shelf.findIndex((spare) => spare.roll === roll); at >= 0; at = shelf.findIndex((spare) => spare.roll === roll)) {
     const [spare] = shelf.splice(at, 1) as [Waiting]
     if (isGood(spare, state)) return { launched: spare.launched, session: spare.session, scope: spare.taken(worker, owner) }
     spare.discard()
   }
+  return undefined
 }
 
 /** Starts one and puts it on the shelf. */
 export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launch.Launcher, open: Session.Open = Connection.open) {
-  const { config, pool, python } = launcher
+  const { config, pool, python, roll } = launcher
   const worker = `${pool}/spare`
   const over = yield* Deferred.make<"taken" | "died">()
   let silent: WorkerError.HandshakeTimeout | undefined
@@ -91,13 +92,14 @@ export const start = Effect.fnUntraced(function*(spares: Spares, launcher: Launc
     told: (end) => Effect.suspend(() => owner.told(end)),
     verdict: () => owner.verdict()
   }).pipe(Scope.provide(scope))
-  const session = new Session.Session({ process: launched, config }, open)
+  const session = new Session.Session({ process: launched, config: () => config }, open)
   const stream = yield* session.prepare().pipe(
     Effect.tapErrorTag("HandshakeTimeout", (error) => Effect.sync(() => silent = error)),
     Effect.mapError((error) => ReapedProcess.bootFailed(worker, python.adapter, () => launched.reaped)("handshake", error.message)),
     Scope.provide(scope)
   )
   const spare: Waiting = {
+    roll,
     launched,
     session,
     discard: () => void Deferred.doneUnsafe(over, Exit.succeed("died")),

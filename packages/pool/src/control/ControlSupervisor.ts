@@ -9,11 +9,12 @@
  * └─ spares      warm processes                        crash ⇒ new ones are started
  * ```
  *
- * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool. The lifecycle replaces the spares, as planned,
- * with those of a new version.
+ * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool.
  */
 import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
+import * as LiveRestart from "../LiveRestart.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Dispatcher from "./Dispatcher.ts"
@@ -43,15 +44,19 @@ export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
 >
 
 /** What {@link make} takes. */
-export type Options = WorkerStarter.Options & Spares.Options
+export type Options = WorkerStarter.Options & { readonly entry: PoolEntry }
 
 export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: Options): ControlSupervisor<C> =>
-  Supervisor.make("control", {
-    ...flagsOf(options.config),
-    children: [
-      Dispatcher.child(options.roster),
-      LauncherSupervisor.make<C>(runtime, options),
-      Lifecycle.child(runtime, options),
-      Spares.child(runtime.spare, options)
-    ]
-  })
+  LiveRestart.following(
+    Supervisor.make("control", {
+      ...flagsOf(options.entry.config()),
+      children: [
+        Dispatcher.child(options.roster),
+        LauncherSupervisor.make<C>(runtime, options),
+        Lifecycle.child(runtime, options),
+        Spares.child(runtime.spare, options.entry)
+      ]
+    }),
+    options.entry,
+    ({ restart }) => restart.pool
+  )

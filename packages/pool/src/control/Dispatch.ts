@@ -11,6 +11,7 @@ import type { ExitClass } from "../ExitClass.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
+import { ById } from "./ById.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
@@ -144,10 +145,11 @@ export interface Ledger {
 /** `calls`, and of each slot `tools`, are the truth; queues, lines, `waiting`, `busy` and the wheel follow from them. */
 export interface DispatchState {
   readonly pool: string
-  readonly config: PoolConfig
+  /** This and `limits` change with `Configured`: to be read at each use. */
+  config: PoolConfig
   /** Of the config, in milliseconds. */
-  readonly limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
-  readonly calls: Map<number, Call>
+  limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
+  readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
   /** Calls in all queues. */
@@ -206,6 +208,8 @@ export type Event = Data.TaggedEnum<{
   /** New calls are refused. */
   Refuse: {}
   Accept: {}
+  /** The settings have changed: they hold for what comes, and for what waits where it is next looked at. */
+  Configured: { readonly config: PoolConfig }
   Tick: {}
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
@@ -286,15 +290,17 @@ export const slotAt = ({ busy, slots }: DispatchState, index: number): Slot => {
   return slots[index]!
 }
 
+export const limitsOf = ({ callTimeout, cancelGrace, queue }: PoolConfig): DispatchState["limits"] => ({
+  queueTimeout: Duration.toMillis(queue.timeout),
+  callTimeout: Duration.toMillis(callTimeout),
+  cancelGrace: Duration.toMillis(cancelGrace)
+})
+
 export const make = (pool: string, config: PoolConfig): DispatchState => ({
   pool,
   config,
-  limits: {
-    queueTimeout: Duration.toMillis(config.queue.timeout),
-    callTimeout: Duration.toMillis(config.callTimeout),
-    cancelGrace: Duration.toMillis(config.cancelGrace)
-  },
-  calls: new Map(),
+  limits: limitsOf(config),
+  calls: new ById(),
   queue: TenantQueue.make(),
   waiting: 0,
   slots: Array.from({ length: config.size }, (_, slot) => makeSlot(slot)),

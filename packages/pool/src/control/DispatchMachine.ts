@@ -26,10 +26,11 @@
  *
  * The machine owns its state and updates it in place. `DispatchRepair.violations` says what is wrong with a state; a new Dispatcher has it mended first.
  */
+import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import { type Call, type Command, type DispatchState, type Event, slotAt, type Step } from "./Dispatch.ts"
+import { type Call, type Command, type DispatchState, type Event, limitsOf, slotAt, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Overdue from "./Overdue.ts"
 import * as Pace from "./Pace.ts"
@@ -110,6 +111,8 @@ export const apply = (step: Step, event: Event): void => {
     case "Accept":
       state.draining = event._tag === "Refuse"
       return
+    case "Configured":
+      return configured(step, event.config)
     case "Tick":
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
       return
@@ -175,6 +178,17 @@ const pause = (step: Step, paused: boolean): void => {
   state.paused = paused
   for (const slot of state.slots) Room.refresh(step, slot)
   if (!paused) { for (const slot of state.slots) Sending.pump(step, slot) }
+}
+
+/** A greater prefetch may have made room. */
+const configured = (step: Step, config: PoolConfig): void => {
+  const { state } = step
+  state.config = config
+  state.limits = limitsOf(config)
+  for (const slot of state.slots) {
+    Room.refresh(step, slot)
+    Sending.pump(step, slot)
+  }
 }
 
 const started = ({ state }: Step, slot: number, id: number): void => {

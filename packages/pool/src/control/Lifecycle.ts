@@ -3,7 +3,7 @@
  *
  * ```text
  *  orders · what has come of commands ─▶ machine ─▶ Start · Stop        the fleet is given a place, or forgets it   (planned: never counts)
- *  workers, calls, memory, each Look ──▶            Renew               forkserver and spares are started anew      (planned: never counts)
+ *  workers, calls, memory, each Look ──▶            Renew               the forkserver is started anew              (planned: never counts)
  *                                                   Probe               one call for the canary alone
  *                                                   Cordon · Drain …    the dispatch machine
  * ```
@@ -18,6 +18,7 @@ import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import { BootFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as LifecycleMachine from "./LifecycleMachine.ts"
@@ -30,7 +31,10 @@ import type * as WorkerStarter from "./WorkerStarter.ts"
 /** 50 ms: a drained worker goes soon after its last call, and a look costs microseconds. */
 const busyMillis = 50
 
-export const child = (runtime: Pick<WorkerRuntime, "codec" | "memory">, { fleet: fleetName, roster: rosterName }: WorkerStarter.Options) =>
+/** What {@link child} takes. */
+export type Options = WorkerStarter.Options & { readonly entry: PoolEntry }
+
+export const child = (runtime: Pick<WorkerRuntime, "codec" | "memory">, { entry, fleet: fleetName, roster: rosterName }: Options) =>
   Child.make("lifecycle", {
     plane: "control",
     start: Effect.gen(function*() {
@@ -64,6 +68,8 @@ export const child = (runtime: Pick<WorkerRuntime, "codec" | "memory">, { fleet:
             return told(Effect.as(Effect.ignore(fleet.terminateChild(String(command.slot))), { _tag: "Stopped", slot: command.slot }))
           case "Probe":
             return told(Effect.map(probe(roster, runtime, command.slot), (failure) => ({ _tag: "Probed", slot: command.slot, failure })))
+          case "Prove":
+            return Effect.sync(() => entry.prove(command.version))
           case "Renew":
             return told(Effect.map(renew(control), (failure) => ({ _tag: "Renewed", failure })))
         }
@@ -204,14 +210,12 @@ const reasonOf = (error: unknown): Failure => {
   return { stage: isCatalogue ? "catalogue" : "boot", cause: root instanceof Error ? root.message : String(root) }
 }
 
-/** Has new forkserver and spares started; gives why that failed. */
+/** Has a new forkserver started; gives why that failed. */
 const renew = (control: SupervisorHandle.SupervisorHandle): Effect.Effect<string | undefined> =>
   Effect.gen(function*() {
     const launcher = yield* control.at(`${control.path}/launcher`)
-    for (const [supervisor, child] of [[launcher, "forkserver"], [control, "spares"]] as const) {
-      yield* supervisor.terminateChild(child)
-      yield* supervisor.restartChild(child)
-    }
+    yield* launcher.terminateChild("forkserver")
+    yield* launcher.restartChild("forkserver")
   }).pipe(Effect.match({ onSuccess: () => undefined, onFailure: ({ message }) => message }))
 
 /** Calls the probe on one worker; gives why it did not succeed. */

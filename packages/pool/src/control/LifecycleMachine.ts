@@ -87,9 +87,7 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
       return
     }
     case "Scale":
-      return scale(step, event.size, event.because)
-    case "Roll":
-      return Rollout.order(step, event.version)
+      return scale(step, event.size, "operator")
   }
 }
 
@@ -197,6 +195,12 @@ const look = (step: Step, { busy, delayMillis, open, seen }: Extract<LifecycleSt
     state.draining = "drained"
     LifecycleState.tell(step, PoolEvent.pool_drained, {}, {})
   }
+  const { autoscale: bounds, size } = state.versions.current.config
+  if (size !== state.configured) {
+    state.configured = size
+    scale(step, Autoscale.within(size, bounds), "config")
+  }
+  Rollout.follow(step)
   autoscale(step, delayMillis, busy)
   for (const place of state.places) progress(step, place)
   guard(step)
@@ -281,7 +285,7 @@ const next = (step: Step): void => {
   const retiring = places.some(Places.isRetiring)
   const used = places.filter(({ doing }) => doing !== "free").length
   const isRest = rollout?.stage === "rest"
-  const isStale = ({ slot }: Places.Place) => isRest && versions.filled.get(slot) !== versions.proven
+  const isStale = ({ slot }: Places.Place) => isRest && versions.filled.get(slot)?.roll !== versions.proven.roll
   if (isRest && state.stale === "no" && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
     Rollout.finish(step, rollout!)
   }

@@ -4,6 +4,7 @@
  */
 import type { Event as CoreEvent } from "@snakepit/core"
 import type * as Data from "effect/Data"
+import type { PoolConfig } from "../PoolConfig.ts"
 import type * as PoolVersion from "../PoolVersion.ts"
 import * as Autoscale from "./Autoscale.ts"
 import * as Places from "./Places.ts"
@@ -30,6 +31,8 @@ export interface LifecycleState {
   readonly versions: PoolVersion.Versions
   /** How many workers are to serve. */
   size: number
+  /** The `size` of the settings that it was taken from. */
+  configured: number
   readonly places: Array<Places.Place>
   /** Workers in a row that were to come and did not. */
   failures: number
@@ -39,21 +42,23 @@ export interface LifecycleState {
   draining: "no" | "draining" | "drained"
   autoscale: Autoscale.AutoscaleState
   rollout: Rollout | undefined
+  /** Of the latest version that was to be rolled out. */
+  tried: number
   /** The last that failed. */
   failed: RolloutFailed | undefined
-  /** What becomes of versions, for those who wait. */
-  readonly results: WeakMap<PoolVersion.PoolVersion, RolloutResult>
-  /** Whether what new processes come from, forkserver and spares, is of a version that the pool does not run any more. */
+  /** What has become of the last versions, by their roll, for those who wait. */
+  readonly results: Map<number, RolloutResult>
+  /** Whether the forkserver is of a version that the pool does not run any more. */
   stale: "no" | "yes" | "renewing"
 }
 
-export const make = (pool: string, versions: PoolVersion.Versions): LifecycleState => {
-  const { autoscale, size: configured } = versions.current.config
+export const make = (pool: string, versions: PoolVersion.Versions, { autoscale, size: configured }: PoolConfig): LifecycleState => {
   const size = Autoscale.within(configured, autoscale)
   return {
     pool,
     versions,
     size,
+    configured,
     places: Places.initial(size),
     failures: 0,
     retryAt: 0,
@@ -61,13 +66,14 @@ export const make = (pool: string, versions: PoolVersion.Versions): LifecycleSta
     draining: "no",
     autoscale: Autoscale.initial,
     rollout: undefined,
+    tried: versions.proven.roll,
     failed: undefined,
-    results: new WeakMap(),
+    results: new Map(),
     stale: "no"
   }
 }
 
-/** What an operator, or the configuration, asks for. */
+/** What an operator asks for. */
 export type Order = Data.TaggedEnum<{
   Pause: {}
   Resume: {}
@@ -79,9 +85,7 @@ export type Order = Data.TaggedEnum<{
   Uncordon: { readonly slot: number }
   /** Its worker is to be replaced. */
   Recycle: { readonly slot: number }
-  Scale: { readonly size: number; readonly because: "operator" | "config" }
-  /** This version is to be rolled out. */
-  Roll: { readonly version: PoolVersion.PoolVersion }
+  Scale: { readonly size: number }
 }>
 
 export type Event =
@@ -95,7 +99,7 @@ export type Event =
     Stopped: { readonly slot: number }
     /** `failure`: why the canary did not pass. */
     Probed: { readonly slot: number; readonly failure: string | undefined }
-    /** Forkserver and spares are new; or why they are not. */
+    /** The forkserver is new; or why it is not. */
     Renewed: { readonly failure: string | undefined }
     /** How everything stands now. `open`: accepted calls that are not over. */
     Look: { readonly seen: ReadonlyArray<Places.Seen>; readonly delayMillis: number; readonly busy: number; readonly open: number }
@@ -107,7 +111,9 @@ export type Command = Data.TaggedEnum<{
   /** Has the fleet stop the worker, and forget the place. */
   Stop: { readonly slot: number }
   Probe: { readonly slot: number }
-  /** Replaces forkserver and spares. */
+  /** The version has proved itself: new workers, and what new processes come from, are to be of it. */
+  Prove: { readonly version: PoolVersion.PoolVersion }
+  /** Replaces the forkserver. */
   Renew: {}
   /** For the dispatch machine. */
   Dispatch: {

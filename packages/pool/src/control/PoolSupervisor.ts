@@ -13,8 +13,10 @@
  */
 import { type Child, RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as FleetSupervisor from "../execution/FleetSupervisor.ts"
+import * as LiveRestart from "../LiveRestart.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
@@ -43,20 +45,20 @@ export type PoolSupervisor<Pool extends string, C extends Child.Any> = Superviso
 
 export const make = <const Pool extends string, C extends Child.Any = never>(
   pool: Pool,
-  config: PoolConfig,
+  entry: PoolEntry,
   runtime: WorkerRuntime,
-  roster: RegisteredName.RegisteredName<Roster.Roster>,
   perWorker: PerWorker.Make<C> = () => []
 ): PoolSupervisor<Pool, C> => {
   const fleet = RegisteredName.make<FleetSupervisor.Fleet>(`pools/${pool}/fleet`)
-  return Supervisor.make(pool, {
-    ...flagsOf(config),
+  const supervisor = Supervisor.make(pool, {
+    ...flagsOf(entry.config()),
     labels: { pool },
     children: [
-      Roster.child(pool, config, roster),
+      Roster.child(pool, entry.versions, entry.roster),
       runtime.reaper(pool),
-      FleetSupervisor.make({ pool, config, runtime, roster, perWorker, name: fleet }),
-      ControlSupervisor.make<C>(runtime, { pool, config, roster, fleet })
+      FleetSupervisor.make({ entry, runtime, perWorker, name: fleet }),
+      ControlSupervisor.make<C>(runtime, { pool, entry, roster: entry.roster, fleet })
     ]
   })
+  return LiveRestart.following(supervisor, entry, ({ restart }) => restart.pool)
 }

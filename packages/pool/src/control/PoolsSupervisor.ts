@@ -45,7 +45,7 @@ export const make = <C extends Child.Any = never>(
     shown: directory.expected,
     child: (pool) => {
       const entry = directory.entry(pool)
-      const supervisor = PoolSupervisor.make(pool, entry.config(), runtime, entry.roster, perWorker[pool])
+      const supervisor = PoolSupervisor.make(pool, entry, runtime, perWorker[pool])
       return Supervisor.watched(supervisor, {
         up: Effect.sync(entry.isUp),
         down: (error) => Effect.sync(() => entry.isDown(error.message))

@@ -5,7 +5,7 @@
  *  waiting ─ a place is free ─▶ boot ─ hands shaken, no tool missing ─▶ probe ─ succeeds ─▶ hold ─ no crash ─▶ rest ─ none is of another ─▶ done
  *                                └──────────────┬──────────────────────────┴───────────────────┘
  *                                               └─▶ rolled back: the canary is drained and stopped, nothing else has changed
- *  rest: forkserver and spares are replaced, then worker by worker, as stale
+ *  rest: the forkserver is replaced, and spares with it, then worker by worker, as stale
  * ```
  *
  * Until then every other place keeps the version before, and a crash there restarts it with that.
@@ -21,17 +21,40 @@ type Step = LifecycleState.Step
 
 const about = (version: PoolVersion.PoolVersion) => ({ version: PoolVersion.name(version) })
 
-/** A new version is to be rolled out. The one that is on its way gives way to it. */
-export const order = (step: Step, version: PoolVersion.PoolVersion): void => {
+/** What has become of so many versions is remembered: whoever waits for one is told at once. */
+const remembered = 100
+
+const note = ({ state }: Step, { roll }: PoolVersion.PoolVersion, result: LifecycleState.RolloutResult): void => {
+  state.results.set(roll, result)
+  state.results.delete(roll - remembered)
+}
+
+/** Begins with the version that the settings are of, when that is another one. What is on its way gives way to it. */
+export const follow = (step: Step): void => {
   const { state } = step
+  const { current, proven } = state.versions
+  const wanted = current.roll > state.tried
+  const isTakenBack = current.roll === proven.roll && state.rollout !== undefined && state.rollout.stage !== "rest"
+  if (!wanted && !isTakenBack) return
   const before = state.rollout
   if (before !== undefined) {
     leave(step)
-    state.results.set(
-      before.version,
-      new RolloutSuperseded({ pool: state.pool, version: PoolVersion.name(before.version), by: PoolVersion.name(version) })
-    )
+    state.rollout = undefined
+    note(step, before.version, superseded(state.pool, before.version, current))
   }
+  if (!wanted) return
+  for (let roll = state.tried + 1; roll < current.roll; roll++) { // those that were not looked at in time
+    note(step, { ...current, roll }, superseded(state.pool, { ...current, roll }, current))
+  }
+  state.tried = current.roll
+  order(step, current)
+}
+
+const superseded = (pool: string, version: PoolVersion.PoolVersion, by: PoolVersion.PoolVersion): RolloutSuperseded =>
+  new RolloutSuperseded({ pool, version: PoolVersion.name(version), by: PoolVersion.name(by) })
+
+const order = (step: Step, version: PoolVersion.PoolVersion): void => {
+  const { state } = step
   state.rollout = { version, stage: "waiting", canary: undefined, generation: -1, since: 0 }
   LifecycleState.tell(step, PoolEvent.rollout_begin, {}, about(version))
 }
@@ -106,6 +129,7 @@ export const promote = (step: Step, rollout: LifecycleState.Rollout, { slot }: P
   const { state } = step
   rollout.stage = "rest"
   state.versions.proven = rollout.version
+  step.out.push({ _tag: "Prove", version: rollout.version })
   state.versions.assigned.delete(slot)
   state.stale = "yes"
   LifecycleState.dispatch(step, { _tag: "Promote", slot })
@@ -116,7 +140,7 @@ export const promote = (step: Step, rollout: LifecycleState.Rollout, { slot }: P
 export const finish = (step: Step, rollout: LifecycleState.Rollout): void => {
   const { state } = step
   state.rollout = undefined
-  state.results.set(rollout.version, "done")
+  note(step, rollout.version, "done")
   LifecycleState.tell(step, PoolEvent.rollout_finish, {}, about(rollout.version))
 }
 
@@ -126,7 +150,7 @@ export const fail = (step: Step, rollout: LifecycleState.Rollout, stage: Rollout
   leave(step)
   state.rollout = undefined
   state.failed = new RolloutFailed({ pool: state.pool, version: PoolVersion.name(rollout.version), stage, reason })
-  state.results.set(rollout.version, state.failed)
+  note(step, rollout.version, state.failed)
   LifecycleState.tell(step, PoolEvent.rollout_fail, {}, { ...about(rollout.version), stage, cause: reason })
 }
 

@@ -22,6 +22,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import * as PoolVersion from "../PoolVersion.ts"
 import type { Wire } from "../Wire.ts"
 import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
+import { ById } from "./ById.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -43,11 +44,12 @@ export interface Ticket {
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
 export interface Roster {
   readonly pool: string
+  /** What holds for the pool as a whole now: to be read at each use. */
   readonly config: PoolConfig
   /** The time that every limit of the pool counts in. */
   readonly clock: MonotonicClock.MonotonicClock
   readonly state: Dispatch.DispatchState
-  readonly tickets: Map<number, Ticket>
+  readonly tickets: ById<Ticket>
   /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
   readonly wires: Map<number, Wire>
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
@@ -81,33 +83,47 @@ export interface Roster {
   listening: boolean
 }
 
-export const make = (pool: string, config: PoolConfig, clock: Clock.Clock): Roster => {
-  const versions = PoolVersion.versions({ snapshot: 1, reload: 0, config })
-  return { ...parts(pool, config, clock), versions, lifecycle: LifecycleState.make(pool, versions) }
+/** No place is filled yet, and none is a canary's: whatever was tried when the Roster before crashed is to be tried anew. */
+export const make = (pool: string, versions: PoolVersion.Versions, clock: Clock.Clock): Roster => {
+  versions.assigned.clear()
+  versions.filled.clear()
+  const combined = PoolVersion.combiner()
+  const config = combined(versions.proven, versions.current)
+  return {
+    pool,
+    get config() {
+      return combined(versions.proven, versions.current)
+    },
+    clock: new MonotonicClock.MonotonicClock(clock),
+    state: Dispatch.make(pool, config),
+    tickets: new ById(),
+    wires: new Map(),
+    probes: new Map(),
+    generations: new Map(),
+    versions,
+    pids: new Map(),
+    launches: Semaphore.makeUnsafe(config.launch.concurrency),
+    watchdogs: new Map(),
+    inbox: new Fifo(),
+    outbox: new Fifo(),
+    inHand: undefined,
+    dispatcher: undefined,
+    calls: 0,
+    listening: false,
+    lifecycle: LifecycleState.make(pool, versions, config),
+    orders: new Fifo(),
+    wake: () => {},
+    watchers: new Set()
+  }
 }
 
-const parts = (pool: string, config: PoolConfig, clock: Clock.Clock): Omit<Roster, "versions" | "lifecycle"> => ({
-  pool,
-  config,
-  clock: new MonotonicClock.MonotonicClock(clock),
-  state: Dispatch.make(pool, config),
-  tickets: new Map(),
-  wires: new Map(),
-  probes: new Map(),
-  generations: new Map(),
-  pids: new Map(),
-  launches: Semaphore.makeUnsafe(config.launch.concurrency),
-  watchdogs: new Map(),
-  inbox: new Fifo(),
-  outbox: new Fifo(),
-  inHand: undefined,
-  dispatcher: undefined,
-  calls: 0,
-  listening: false,
-  orders: new Fifo(),
-  wake: () => {},
-  watchers: new Set()
-})
+/** What holds for the pool has changed. */
+export const configured = (roster: Roster): void => {
+  const { config, launches } = roster
+  Effect.runSync(launches.resize(config.launch.concurrency))
+  put(roster, { _tag: "Configured", config })
+  roster.wake()
+}
 
 /** Hands something to the Lifecycle, or keeps it for the next one. */
 export const order = (roster: Roster, event: LifecycleState.Event): void => {
@@ -117,14 +133,15 @@ export const order = (roster: Roster, event: LifecycleState.Event): void => {
 
 /** The worker in the slot is of a version that has not proved itself. */
 const isTrial = ({ versions }: Roster, slot: number): boolean =>
-  versions.assigned.has(slot) && versions.filled.get(slot) !== versions.proven
+  versions.assigned.has(slot) && versions.filled.get(slot)?.roll !== versions.proven.roll
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
-  const { config, inbox, pool, state, tickets } = roster
-  if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > config.queue.capacity) {
+  const { inbox, pool, state, tickets } = roster
+  const { capacity } = state.config.queue
+  if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > capacity) {
     const { id, tool } = event.offer
-    const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity: config.queue.capacity })
+    const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity })
     state.ledger.rejected++
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
@@ -246,10 +263,12 @@ export const governed = <A, E, R>({ launches }: Roster, launch: Effect.Effect<A,
 /** The seat of one slot. Its sink talks to the current generation of the Roster; when there is none, nobody listens any more. */
 export const seat = (
   pool: string,
-  config: PoolConfig,
+  versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
   slot: number
 ): WorkerSeat => {
+  const combined = PoolVersion.combiner()
+  const version = () => versions.filled.get(slot) ?? PoolVersion.next(versions, slot)
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
   const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
@@ -257,13 +276,15 @@ export const seat = (
     pool,
     slot,
     name: `${pool}/${slot}`,
-    config,
-    version: () => name.current?.versions.filled.get(slot) ?? { snapshot: 1, reload: 0, config },
+    get config() {
+      return combined(version(), versions.current)
+    },
+    version,
     fill: () => {
       verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
       name.current?.generations.set(slot, generation)
-      name.current?.versions.filled.set(slot, PoolVersion.next(name.current.versions, slot))
+      versions.filled.set(slot, PoolVersion.next(versions, slot))
       return generation
     },
     condemn: (imposed) => {
@@ -315,11 +336,11 @@ const close = (roster: Roster, because: string, emit: (event: Event.Event) => vo
 }
 
 /** The Roster of a pool as a supervised child, registered under `name`. */
-export const child = (pool: string, config: PoolConfig, name: RegisteredName.RegisteredName<Roster>) =>
+export const child = (pool: string, versions: PoolVersion.Versions, name: RegisteredName.RegisteredName<Roster>) =>
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
-      const roster = make(pool, config, yield* Clock.Clock)
+      const roster = make(pool, versions, yield* Clock.Clock)
       const sink = yield* Event.EventSink
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {

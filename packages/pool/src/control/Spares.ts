@@ -10,36 +10,37 @@
  *
  * A child of its own beside the launcher, because a spare needs nothing there once it is ready: when the forkserver dies, with which a burst of
  * crashes often begins, those that wait are what fills the slots. It starts after the launcher, so the first workers are launched before any spare.
- * A spare is of one version and fills no place of another: with a new version the lifecycle has this child replaced.
  */
 import { Child, Event, ExitReason, MonotonicClock, RegisteredName, RestartPolicy } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { PoolConfig } from "../PoolConfig.ts"
+import * as Fiber from "effect/Fiber"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Roster from "./Roster.ts"
 
-/** What {@link child} takes. */
-export interface Options {
-  readonly pool: string
-  readonly config: PoolConfig
-  readonly roster: RegisteredName.RegisteredName<Roster.Roster>
-}
-
-export const child = (spare: WorkerRuntime["spare"], { config, pool, roster: rosterName }: Options) =>
+export const child = (spare: WorkerRuntime["spare"], entry: PoolEntry) =>
   Child.make("spares", {
     plane: "control",
-    shutdown: Duration.sum(config.stopGrace, Duration.seconds(6)), // as a worker's process: the grace, SIGKILL, 5 s, and 1 s more
+    shutdown: Duration.sum(entry.config().stopGrace, Duration.seconds(6)), // as a worker's process: the grace, SIGKILL, 5 s, and 1 s more
     start: Effect.gen(function*() {
-      const roster = yield* Effect.orDie(RegisteredName.whereis(rosterName))
-      const lane = keepSpare(pool, Roster.governed(roster, Effect.suspend(() => spare(pool, roster.versions.proven))))
-      return Effect.andThen(
-        Effect.forEach(Array.from({ length: config.launch.spares }), () => lane, { concurrency: "unbounded", discard: true }),
-        Effect.never
-      )
+      const { pool, versions } = entry
+      const roster = yield* Effect.orDie(RegisteredName.whereis(entry.roster))
+      const lanes: Array<{ readonly roll: number; readonly fiber: Fiber.Fiber<never> }> = []
+      const lane = keepSpare(pool, Roster.governed(roster, Effect.suspend(() => spare(pool, versions.proven))))
+      /** As many as there are to be, of the version that new workers are of: others would be of no use. */
+      const adjust = Effect.gen(function*() {
+        const { roll } = versions.proven
+        const { spares } = entry.config().launch
+        const superfluous = lanes.filter((lane, index) => lane.roll !== roll || index >= spares)
+        lanes.splice(0, lanes.length, ...lanes.filter((lane) => !superfluous.includes(lane)))
+        yield* Effect.forEach(superfluous, ({ fiber }) => Effect.forkScoped(Fiber.interrupt(fiber)), { discard: true })
+        while (lanes.length < spares) lanes.push({ roll, fiber: yield* Effect.forkScoped(lane, { startImmediately: true }) })
+      })
+      return entry.follow(adjust)
     })
   })
 

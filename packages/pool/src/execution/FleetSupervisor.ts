@@ -13,8 +13,10 @@
  */
 import { type Child, DynamicSupervisor, type RegisteredName, RestartPolicy, Supervisor, type SupervisorHandle } from "@snakepit/core"
 import * as Roster from "../control/Roster.ts"
+import * as LiveRestart from "../LiveRestart.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
@@ -25,10 +27,8 @@ export type Fleet = Supervisor.Running<{ readonly message: string }> & Superviso
 
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
-  readonly pool: string
-  readonly config: PoolConfig
+  readonly entry: PoolEntry
   readonly runtime: WorkerRuntime
-  readonly roster: RegisteredName.RegisteredName<Roster.Roster>
   readonly perWorker: PerWorker.Make<C>
   /** Where the worker_starter finds it. */
   readonly name: RegisteredName.RegisteredName<Fleet>
@@ -54,11 +54,13 @@ export type FleetSupervisor<C extends Child.Any> = Supervisor.Made<
 >
 
 export const make = <C extends Child.Any>(options: Options<C>): FleetSupervisor<C> => {
-  const { config, name, perWorker, pool, roster, runtime } = options
+  const { entry, name, perWorker, runtime } = options
+  const { pool, roster, versions } = entry
   const fleet = DynamicSupervisor.make("fleet", {
-    ...flagsOf(config),
+    ...flagsOf(entry.config()),
     startedBy: "control/launcher/worker_starter",
-    child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, config, roster, Number(slot)), runtime, roster, perWorker)
+    child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, versions, roster, Number(slot)), entry, runtime, perWorker)
   })
-  return Supervisor.registered(fleet, name as RegisteredName.RegisteredName<Fleet & Supervisor.RunningOf<typeof fleet>>)
+  const registered = Supervisor.registered(fleet, name as RegisteredName.RegisteredName<Fleet & Supervisor.RunningOf<typeof fleet>>)
+  return LiveRestart.following(registered, entry, ({ restart }) => restart.fleet)
 }

@@ -25,14 +25,13 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
     plane: "execution",
     start: Effect.gen(function*() {
       const { clock, probes, watchdogs } = yield* Effect.orDie(RegisteredName.whereis(roster))
-      const interval = Duration.toMillis(seat.config.heartbeat.interval)
-      const timeout = Duration.toMillis(seat.config.heartbeat.timeout)
       const about = { pool: seat.pool, slot: seat.slot }
-      const half = HostTimer.wait(clock, timeout / 2).pipe(
-        Effect.map((late) => late > timeout * lateShare ? "late" as const : "silent" as const)
-      )
 
       const ask = Effect.gen(function*() {
+        const timeout = Duration.toMillis(seat.config.heartbeat.timeout)
+        const half = HostTimer.wait(clock, timeout / 2).pipe(
+          Effect.map((late) => late > timeout * lateShare ? "late" as const : "silent" as const)
+        )
         const answer = yield* Deferred.make<void>()
         yield* Effect.forkScoped(
           Effect.andThen(probes.get(seat.slot) ?? Effect.never, Deferred.succeed(answer, undefined)),
@@ -47,6 +46,8 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
         return first === "late" || second === "late" ? "late" : "miss"
       }).pipe(Effect.scoped)
 
+      const interval = () => Duration.toMillis(seat.config.heartbeat.interval)
+
       /** One beat; `missed` in a row before it, and after it. */
       const beat = Effect.fnUntraced(function*(missed: number) {
         const asked = clock.now()
@@ -56,13 +57,13 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
         if (outcome === "beat" && missed > 0) yield* Event.emit(PoolEvent.heartbeat_recover, { missed }, about)
         watchdogs.get(seat.slot)?.heard(outcome === "beat" ? "answered" : "missed", outcome === "late")
         if (outcome === "late") return missed // asked again at once: what a late host missed must not cost a frozen worker's calls a second more
-        yield* Effect.sleep(Math.max(0, interval - (clock.now() - asked))) // waiting for an answer is part of the interval
+        yield* Effect.sleep(Math.max(0, interval() - (clock.now() - asked))) // waiting for an answer is part of the interval
         return outcome === "beat" ? 0 : missed + 1
       })
 
       return Effect.gen(function*() {
         let missed = 0
-        yield* Effect.sleep(interval)
+        yield* Effect.sleep(interval())
         while (true) missed = yield* beat(missed)
       })
     })

@@ -47,11 +47,10 @@ export const child = (
       const sink = yield* Event.EventSink
       const bitten = yield* Deferred.make<WorkerError.Judged>()
       const about = { pool: seat.pool, slot: seat.slot }
-      const bounds = limits(seat.config)
       let verdict = Verdict.initial
 
       const judge = (seen: Verdict.Observation) => {
-        const { orders, state } = Verdict.transition(verdict, seen, bounds)
+        const { orders, state } = Verdict.transition(verdict, seen, limits(seat.config))
         const missed = Math.max(state.missed, verdict.missed) // those that an answer has just ended, too
         verdict = state
         for (const order of orders) {

@@ -16,8 +16,10 @@
  */
 import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
 import type { Roster } from "../control/Roster.ts"
+import * as LiveRestart from "../LiveRestart.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
+import type { PoolEntry } from "../PoolDirectory.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
@@ -51,11 +53,12 @@ export type WorkerSupervisor<C extends Child.Any> = Supervisor.Made<string, OwnC
 export const make = <C extends Child.Any>(
   slot: string,
   seat: WorkerSeat,
+  entry: PoolEntry,
   runtime: WorkerRuntime,
-  roster: RegisteredName.RegisteredName<Roster>,
   perWorker: PerWorker.Make<C>
 ): WorkerSupervisor<C> => {
   const { name, pool } = seat
+  const { roster } = entry
   const worker: PerWorker.Worker = {
     pool,
     slot: seat.slot,
@@ -70,5 +73,5 @@ export const make = <C extends Child.Any>(
     labels: { pool, slot: seat.slot },
     children: [...ownOf(seat, runtime, roster), ...more]
   })
-  return made as WorkerSupervisor<C>
+  return LiveRestart.following(made, entry, ({ restart }) => restart.worker) as WorkerSupervisor<C>
 }

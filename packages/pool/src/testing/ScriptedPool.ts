@@ -51,13 +51,13 @@ export class ScriptedPool {
 
   launch(launch: Launch) {
     const { imported, launching, script } = this
-    const code = imported?.version === launch.version ? imported.code : script.code
+    const code = imported?.version.roll === launch.version.roll ? imported.code : script.code
     return ScriptedLaunch.launch({ ...launch, code, script, launching, hasReaper: () => this.reaperEnd !== undefined })
   }
 
   /** The next spare of the version that lives, for a worker. */
   takeSpare(wanted: PoolVersion): ScriptedProcess | undefined {
-    const index = this.waiting.findIndex(({ process, version }) => !process.over && version === wanted) // one that has died may not have left yet
+    const index = this.waiting.findIndex(({ process, version }) => !process.over && version.roll === wanted.roll) // one that has died may not have left yet
     if (index < 0) return undefined
     const [{ gone, process }] = this.waiting.splice(index, 1) as [Waiting]
     Deferred.doneUnsafe(gone, Effect.succeed("taken"))
