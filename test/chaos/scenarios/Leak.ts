@@ -53,12 +53,15 @@ export const leak: Scenario = {
       const watch = setInterval(() => {
         most = Math.max(most, largest(host))
       }, watchMillis)
-      for (let call = 1; call <= calls; call++) {
-        await host.ask("call", { pool: "default", tool: "leak" })
-        await sleep(Math.max(0, began + (call * 1000) / (size * perSecond) - performance.now()))
+      try {
+        for (let call = 1; call <= calls; call++) {
+          await host.ask("call", { pool: "default", tool: "leak" })
+          await sleep(Math.max(0, began + (call * 1000) / (size * perSecond) - performance.now()))
+        }
+        await host.ask("rest", {})
+      } finally {
+        clearInterval(watch)
       }
-      clearInterval(watch)
-      await host.ask("rest", {})
       const recycled = host.events().filter(({ attributes, name }) =>
         name === "snakepit.lifecycle.stop" && attributes["because"] === "memory"
       ).length
