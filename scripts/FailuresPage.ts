@@ -33,6 +33,7 @@ export interface Recovery {
 export interface ChaosRow {
   readonly scenario: string
   readonly runs: number
+  readonly skipped?: string
   readonly millis?: { readonly p50: number; readonly p99: number; readonly max: number }
   readonly [figure: string]: unknown
 }
@@ -117,19 +118,30 @@ const spread = ({ millis, scenario }: ChaosRow): string =>
     ? ""
     : `${times[scenario] ?? ""} ${Math.round(millis.p50)} / ${Math.round(millis.p99)} / ${Math.round(millis.max)}`.trim()
 
+/** What stands elsewhere in the table. */
+const elsewhere: ReadonlySet<string> = new Set(["scenario", "runs", "seed", "failures", "ok", "skipped", "millis", ...figures])
+
+/** What a scenario counts beside what all do, in its own words. */
+const beside = (row: ChaosRow): string => {
+  if (row.skipped !== undefined) return `skipped: ${row.skipped}`
+  const own = Object.entries(row).filter(([name]) => !elsewhere.has(name)).map(([name, figure]) => `${name} ${String(figure)}`)
+  return [spread(row), ...own].filter((text) => text !== "").join("; ")
+}
+
 const chaosTable = ({ machine, rows }: Chaos): ReadonlyArray<string> => [
   "## Under load, by chaos",
   "",
   "`npm run chaos -- --scenario <name> --runs N --seed S`: choices from the seed, watched from outside. `lost` and `twice` are calls without an",
   "outcome and calls executed more than once though not idempotent; `survivors` are processes that outlived their host by two seconds;",
   "`refused` calls were told that they did not run, and are not among the accepted. Times in milliseconds: median / 99th percentile / longest.",
+  "What each does, and what its own figures are, is in [the playbook](qa/chaos-playbook.md).",
   "",
   measuredOn(machine),
   "",
-  `| scenario | runs | seed | ${figures.join(" | ")} | times |`,
+  `| scenario | runs | seed | ${figures.join(" | ")} | times, and what it alone counts |`,
   `| --- | ${"--- | ".repeat(figures.length + 2)}--- |`,
   ...rows.map((row) =>
-    `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? ""), spread(row)].join(" | ")} |`
+    `| ${[code(row.scenario), row.runs, row["seed"], ...figures.map((name) => row[name] ?? ""), beside(row)].join(" | ")} |`
   ),
   ""
 ]

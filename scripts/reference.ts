@@ -1,12 +1,14 @@
 /** The reference pages, made from contracts, declarations and the engine. `npm run gen` writes them; a test compares them. */
 import { Effect } from "effect"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Catalogue, SnakepitEvent } from "snakepit"
+import * as Scenarios from "../test/chaos/Scenarios.ts"
 import * as AnyPool from "./AnyPool.ts"
-import * as ChaosScenarios from "./ChaosScenarios.ts"
 import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
+import { playbookPage } from "./PlaybookPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
 
 /** A file of the checkout. */
@@ -24,7 +26,13 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
   AnyPool.contract,
   (root) => ({
     "docs/architecture/supervision.md": supervisionPage(note, root),
-    "docs/failures.md": failuresPage(note, root, recovery(), ChaosScenarios.names, chaos()),
+    "docs/failures.md": failuresPage(note, root, recovery(), Scenarios.all.map(({ name }) => name), chaos()),
+    "docs/qa/chaos-playbook.md": playbookPage(
+      note,
+      root,
+      Scenarios.all,
+      new Set(SnakepitEvent.catalogue.keys())
+    ),
     "docs/reference/events.md": [
       note,
       "",
@@ -42,6 +50,7 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const [path, text] of Object.entries(await Effect.runPromise(pages))) {
+    mkdirSync(dirname(at(path)), { recursive: true })
     writeFileSync(at(path), text)
   }
   if (chaos() === undefined) {

@@ -210,8 +210,14 @@ def requests() -> list[_wire.ConnectRequest]:
         frame(ping=_wire.Ping(id=1)),
         frame(drain=_wire.Drain()),
     ]
+    failure = _wire.HostFailure(reason="raised", message="m", tag="t", data=b"\xc1")
+    answers = [
+        frame(host_result=_wire.HostResult(number=1, payload=b"\xc0")),
+        frame(host_result=_wire.HostResult(number=2, failure=failure)),
+    ]
     return [
         _wire.ConnectRequest(batch=1, frames=said),
+        _wire.ConnectRequest(batch=1, frames=said[:1] + answers),
         _wire.ConnectRequest(batch=1, read=1, frames=said[:3]),
         _wire.ConnectRequest(frames=[hello(1)]),
         _wire.ConnectRequest(frames=[hello(1, resume=True)]),

@@ -28,11 +28,29 @@ const pythonFolder = fileURLToPath(new URL("python", import.meta.url))
 /** The interpreter of the checkout. */
 const python = process.env["SNAKEPIT_PYTHON"] ?? join(root, ".venv", "bin", "python")
 
-/** The settings of one pool of the chaos tools, but for its Python side. */
-export type PoolSettings = Omit<SnakepitConfig.SnakepitConfigInput["pools"][string], "python"> & {
+type PoolInput = SnakepitConfig.SnakepitConfigInput["pools"][string]
+
+/** The settings of one pool of the chaos tools, and of its Python side what is not theirs. */
+export type PoolSettings = Omit<PoolInput, "python"> & {
+  readonly python?: Omit<PoolInput["python"], "adapter" | "path" | "env">
   /** The code of an adapter of its own, in a file that {@link Host.deploy} writes anew. */
   readonly code?: string
 }
+
+/** Where and how a host is started. */
+export interface Place {
+  /** A host that was killed: this is the next start in its folders. */
+  readonly after?: Host
+  /** The command, if any, that the program's own words are put behind, by the folder that the host writes into. It becomes the program. */
+  readonly through?: (folder: string) => ReadonlyArray<string>
+  /** It has mounts of its own: what it writes is looked at through them. */
+  readonly ownMounts?: boolean
+  /** Arguments of Node, before the program. */
+  readonly flags?: ReadonlyArray<string>
+}
+
+/** `slow`: seconds that a start takes longer. `broken`: the adapter raises when it is imported. */
+export type Toggle = "slow" | "broken"
 
 /** How a host ended. */
 export interface Ended {
@@ -83,22 +101,30 @@ export class Host {
   /** Everything that was ever seen below it, by identity. */
   private readonly seen = new Map<string, Observer.Process>()
   private readonly complaints: Array<string> = []
-  private readonly told = { events: new Tail<Event.Event>(), journal: new Tail<Ledger.Execution>(), ledger: new Tail<Ledger.Line>() }
+  private readonly told = {
+    events: new Tail<Event.Event>(),
+    journal: new Tail<Ledger.Execution>(),
+    finished: new Tail<Ledger.Execution>(),
+    ledger: new Tail<Ledger.Line>()
+  }
   private readonly permit: () => void
+  private readonly place: Place
   private runId: string | undefined
   private tokens = 0
   private killedAt: number | undefined
   private over: Error | undefined
 
   /** `permit` throws when whoever asks for something must not any more. */
-  constructor(pools: Readonly<Record<string, PoolSettings>>, permit: () => void) {
+  constructor(pools: Readonly<Record<string, PoolSettings>>, permit: () => void, place: Place = {}) {
     this.permit = permit
+    this.place = place
     this.folder = mkdtempSync(join(tmpdir(), "chaos-")) // short: the sockets' paths begin with it
-    const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_JOURNAL: this.file("journal.txt") } }
+    const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_FOLDER: this.folder } }
     const poolOf = (name: string, { code, ...pool }: PoolSettings) => {
-      if (code === undefined) return [name, { ...pool, python: side }] as const
+      const python = { ...pool.python, ...side }
+      if (code === undefined) return [name, { ...pool, python }] as const
       this.deploy(name, code)
-      return [name, { ...pool, python: { ...side, adapter: `adapter_of_${name}`, path: [this.folder, pythonFolder] } }] as const
+      return [name, { ...pool, python: { ...python, adapter: `adapter_of_${name}`, path: [this.folder, pythonFolder] } }] as const
     }
     const plan: Plan = {
       config: {
@@ -108,13 +134,22 @@ export class Host {
       ledger: this.file("ledger.jsonl"),
       events: this.file("events.jsonl")
     }
-    this.child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--conditions=source", program, JSON.stringify(plan)], {
+    const [command, ...words] = [
+      ...place.through?.(this.folder) ?? [],
+      process.execPath,
+      "--disable-warning=ExperimentalWarning",
+      "--conditions=source",
+      ...place.flags ?? [],
+      program,
+      JSON.stringify(plan)
+    ]
+    this.child = spawn(command!, words, {
       cwd: root,
-      env: { ...process.env, SNAKEPIT_PYTHON: python, XDG_RUNTIME_DIR: this.folder, SNAKEPIT_DATA_DIR: this.file("data") },
+      env: { ...process.env, SNAKEPIT_PYTHON: python, XDG_RUNTIME_DIR: this.runtime, SNAKEPIT_DATA_DIR: join(this.runtime, "data") },
       stdio: ["pipe", "pipe", "pipe"]
     })
     const pid = this.child.pid
-    if (pid === undefined) throw new Error(`${process.execPath} could not be started`)
+    if (pid === undefined) throw new Error(`${command} could not be started`)
     this.identity = { pid, started: Observer.find(pid)?.started ?? 0 }
     this.child.stdin!.on("error", () => {}) // it has gone: `ended` says so
     const complain = (line: string) => {
@@ -160,6 +195,28 @@ export class Host {
   /** Writes the adapter of a pool that has one of its own. */
   deploy(pool: string, code: string): void {
     writeFileSync(this.file(`adapter_of_${pool}.py`), code)
+  }
+
+  /** Its run folders and its data folder are in there. */
+  private get runtime(): string {
+    return this.place.after?.runtime ?? this.folder
+  }
+
+  /** A path as it sees it, for whoever looks from outside. */
+  fromOutside(path: string): string {
+    return this.place.ownMounts === true ? `/proc/${this.identity.pid}/root${path}` : path
+  }
+
+  /** Its data folder, from outside. */
+  get data(): string {
+    return this.fromOutside(join(this.runtime, "data"))
+  }
+
+  /** Tells the workers of a pool how to behave, from their next start on; `undefined`: as usual. */
+  turn(pool: string, toggle: Toggle, value: number | undefined): void {
+    const file = this.file(`${pool}.${toggle}`)
+    if (value === undefined) rmSync(file, { force: true })
+    else writeFileSync(file, String(value))
   }
 
   /** What it complained of. */
@@ -219,8 +276,18 @@ export class Host {
 
   /** The folder of its run in shared memory, when it is still there. */
   get shared(): string | undefined {
-    const folder = `/dev/shm/snakepit-${this.runId}`
+    const folder = this.fromOutside(`/dev/shm/snakepit-${this.runId}`)
     return existsSync(folder) ? folder : undefined
+  }
+
+  /** The folders of sockets that are in its place: its own, and what others have left there. */
+  get sockets(): ReadonlyArray<string> {
+    return readdirSync(this.runtime).filter((name) => name.startsWith("snakepit-")).map((name) => join(this.runtime, name))
+  }
+
+  /** Where its registry writes. */
+  get journalFile(): string {
+    return join(this.data, "runs", `${this.runId}.jsonl`)
   }
 
   /** The next start would sweep its run. */
@@ -236,13 +303,18 @@ export class Host {
     return this.told.journal.read(this.file("journal.txt"), Ledger.readJournal)
   }
 
+  /** What was run to its end, as far as the tools of the mix go. */
+  finished(): ReadonlyArray<Ledger.Execution> {
+    return this.told.finished.read(this.file("finished.txt"), Ledger.readJournal)
+  }
+
   ledger(): ReadonlyArray<Ledger.Line> {
     return this.told.ledger.read(this.file("ledger.jsonl"), Ledger.readLedger)
   }
 
   /** What its registry has written down for the next start, a line each. */
   registry(): ReadonlyArray<{ readonly [word: string]: unknown }> {
-    const runs = this.file(join("data", "runs"))
+    const runs = join(this.data, "runs")
     return (existsSync(runs) ? readdirSync(runs) : []).flatMap((name) =>
       readFileSync(join(runs, name), "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line))
     )
@@ -307,7 +379,7 @@ class Tail<A> {
       const fresh = Buffer.alloc(Math.max(0, fstatSync(opened).size - this.offset))
       const end = fresh.subarray(0, readSync(opened, fresh, 0, fresh.length, this.offset)).lastIndexOf("\n") + 1
       this.offset += end
-      if (end > 0) this.all.push(...parse(fresh.toString("utf8", 0, end)))
+      if (end > 0) { for (const line of parse(fresh.toString("utf8", 0, end))) this.all.push(line) }
       return this.all
     } finally {
       closeSync(opened)

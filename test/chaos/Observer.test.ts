@@ -3,7 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cgroup from "@snakepit/bridge/process/Cgroup"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { until } from "./Host.ts"
 import * as Observer from "./Observer.ts"
@@ -68,5 +70,37 @@ describe.skipIf(!Observer.canSee())("the observer", () => {
     assert.deepStrictEqual(Observer.workers(all), [{ ...worker, pool: "default", slot: 3 }, { ...forked, pool: "default", slot: 4 }])
     assert.deepStrictEqual(Observer.reapers(all).map(({ pid, pool }) => [pid, pool]), [[5, "default"]])
     assert.deepStrictEqual(Observer.forkservers(all).map(({ pid, pool }) => [pid, pool]), [[6, "default"]])
+  })
+
+  it("tells who starts from who listens, by the sockets that the kernel knows", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "chaos-"))
+    const server = createServer().listen(join(folder, "default.3.1"))
+    try {
+      await once(server, "listening")
+      const worker = { started: 1, state: "S", run, pid: 10, parent: 5, command: "", pool: "default", slot: 3, worker: "default/3#1" }
+      const next = { ...worker, pid: 11, worker: "default/3#2" }
+      const listening = new Set([...Observer.listening()].filter((path) => path.startsWith(folder)))
+      assert.deepStrictEqual([...listening], [join(folder, "default.3.1")])
+      assert.deepStrictEqual(Observer.starting([worker, next], listening), [next])
+    } finally {
+      server.close()
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it("counts zombies, open files and memory", async () => {
+    const child = spawn("sh", ["-c", "sleep 0 & exec sleep 60"], { stdio: "ignore" }) // sleep waits for nobody
+    try {
+      const zombies = await until(() => Observer.zombies(process.pid), ([zombie]) => zombie !== undefined, 5000)
+      assert.deepStrictEqual(zombies.map(({ pid }) => Observer.find(pid)), [undefined])
+      const self = Observer.find(process.pid)!
+      const before = Observer.openFiles(self)
+      const file = openSync("/dev/null", "r")
+      assert.strictEqual(Observer.openFiles(self), before + 1)
+      closeSync(file)
+      assert.isAbove(Observer.memory(self), 2 ** 20)
+    } finally {
+      child.kill("SIGKILL")
+    }
   })
 })

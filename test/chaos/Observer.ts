@@ -88,16 +88,18 @@ export const isStopped = ({ pid, started }: Identity): boolean => {
 export const ofRun = (run: string): ReadonlyArray<Process> =>
   pids().flatMap((pid) => find(pid) ?? []).filter((process) => process.run === run)
 
-/** The living processes below this one, whatever they carry. */
-export const below = (root: number): ReadonlyArray<Process> => {
+const descendants = (root: number): ReadonlyArray<Stat> => {
   const children = new Map<number, Array<Stat>>()
   for (const found of pids().flatMap((pid) => stat(pid) ?? [])) {
     children.set(found.parent, [...children.get(found.parent) ?? [], found])
   }
   const all = [...children.get(root) ?? []]
   for (const { pid } of all) all.push(...children.get(pid) ?? [])
-  return all.filter(({ state }) => !isDead(state)).map(detail)
+  return all
 }
+
+/** The living processes below this one, whatever they carry. */
+export const below = (root: number): ReadonlyArray<Process> => descendants(root).filter(({ state }) => !isDead(state)).map(detail)
 
 /** A worker's own process. */
 export interface Worker extends Process {
@@ -135,6 +137,32 @@ export const reapers = (processes: ReadonlyArray<Process>): ReadonlyArray<Helper
     const mark = processes.find(({ parent, worker }) => parent === process.pid && worker !== undefined)?.worker
     return mark === undefined ? [] : [{ ...process, pool: mark.slice(0, mark.indexOf("/")) }]
   })
+
+/** Every Unix socket that somebody listens on, by its path. */
+export const listening = (): ReadonlySet<string> =>
+  new Set(
+    slurp(process.pid, "net/unix").split("\n").flatMap((line) => {
+      const [, , , flags, , , , path] = line.trim().split(/ +/)
+      return path !== undefined && (Number.parseInt(flags!, 16) & acceptsConnections) !== 0 ? [path] : []
+    })
+  )
+
+const acceptsConnections = 0x10000 // __SO_ACCEPTCON of the kernel
+
+/** The workers that have begun to start and do not listen yet: one that is ready does, at `<run folder>/<pool>.<slot>.<number>`. */
+export const starting = (workers: ReadonlyArray<Worker>, listening: ReadonlySet<string>): ReadonlyArray<Worker> => {
+  const ready = new Set([...listening].map((path) => path.slice(path.lastIndexOf("/") + 1)))
+  return workers.filter(({ worker }) => !ready.has(worker!.replace(/[/#]/g, ".")))
+}
+
+/** What is dead below this process and nobody has reaped. */
+export const zombies = (root: number): ReadonlyArray<Identity> => descendants(root).filter(({ state }) => state === "Z")
+
+/** How many files and sockets it has open. */
+export const openFiles = ({ pid }: Identity): number => readdirSync(`/proc/${pid}/fd`).length
+
+/** Bytes of memory that it has in use. */
+export const memory = ({ pid }: Identity): number => Number(/^VmRSS:\s+(\d+) kB$/m.exec(slurp(pid, "status"))?.[1]) * 1024
 
 const isWorkerMark = (mark: string | undefined): boolean => mark !== undefined && /#\d+$/.test(mark)
 

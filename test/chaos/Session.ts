@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import * as Chance from "./Chance.ts"
 import { check, Unexpected } from "./Check.ts"
-import { Host, type PoolSettings, until, within } from "./Host.ts"
+import { Host, type Place, type PoolSettings, until, within } from "./Host.ts"
 import type * as Observer from "./Observer.ts"
 import * as Spread from "./Spread.ts"
 
@@ -13,22 +13,44 @@ export interface Options {
   readonly seed: number
   /** The form for CI: less of everything that takes time. */
   readonly short: boolean
-  /** Seconds that a healthy worker holds the interpreter lock in `gil-hog`. */
-  readonly seconds: number
+  /** How long the one thing takes that a scenario is about, where it is about one. `undefined`: its own number. */
+  readonly seconds: number | undefined
+  /** Events that some host must have told by the end. */
+  readonly events: ReadonlyArray<string>
   readonly say: (line: string) => void
 }
 
-/** A scenario by name. */
+/** A scenario by name. What is said of it here makes `docs/qa/chaos-playbook.md`. */
 export interface Scenario {
   readonly name: string
   /** What is done, and what must come of it. */
   readonly about: string
+  readonly mustSee: MustSee
+  /** How a person does it to an application of theirs, a step each, with what is typed. */
+  readonly byHand: ReadonlyArray<string>
+  readonly touches: Touches
   /** How many runs by default, and in the short form. `undefined`: see {@link Session.plan}. */
   readonly runs: number | undefined
   readonly shortRuns: number
   /** A run finds the host that the runs before it have left: alone, on a fresh one, it may go another way. */
   readonly sharesHost: boolean
   readonly run: (session: Session) => Promise<void>
+}
+
+/** What shows that it went as it must. */
+export interface MustSee {
+  /** Events by name, in the order in which they come. */
+  readonly events: ReadonlyArray<string>
+  /** What must be so, a sentence each, the figures of the report by name. */
+  readonly holds: readonly [string, ...ReadonlyArray<string>]
+}
+
+/** The children of the tree that it is about, by their path in the contract of any application: `snakepit/pools/<key>/reaper`. */
+export interface Touches {
+  /** They end; their supervisors' contracts say who may go with them. */
+  readonly ends: ReadonlyArray<string>
+  /** They are put to the test, and must not end. */
+  readonly tries: ReadonlyArray<string>
 }
 
 /** Something that must not be. */
@@ -67,6 +89,8 @@ export interface Report extends Counts {
   readonly seed: number
   readonly failures: number
   readonly ok: boolean
+  /** Why it cannot run here. It has then neither passed nor failed. */
+  readonly skipped?: string
   readonly [figure: string]: unknown
 }
 
@@ -98,7 +122,13 @@ export class Session {
   /** The times that the scenario measures. */
   readonly millis: Array<number> = []
   private readonly name: string
+  /** Events that some host must have told by the end. */
+  mustBeTold: ReadonlyArray<string>
+  private readonly told = new Set<string>()
   private readonly figures = new Map<string, number>()
+  private readonly facts = new Map<string, string>()
+  private skipped: string | undefined
+  private readonly lastActs: Array<() => void> = []
   private counts: Counts = none
   private readonly hosts = new Set<Host>()
   private readonly accounted = new WeakSet<Host>()
@@ -112,6 +142,7 @@ export class Session {
     this.name = name
     this.options = options
     this.planned = options.runs ?? 1
+    this.mustBeTold = options.events
   }
 
   /** No further run makes sense. */
@@ -187,8 +218,30 @@ export class Session {
     this.figures.set(figure, this.figure(figure) + count)
   }
 
+  /** A figure of the report that is the largest of all. */
+  most(figure: string, count: number): void {
+    this.figures.set(figure, Math.max(this.figure(figure), count))
+  }
+
   figure(name: string): number {
     return this.figures.get(name) ?? 0
+  }
+
+  /** Puts a fact into the report: by which of several means it was done, for example. */
+  fact(name: string, text: string): void {
+    this.facts.set(name, text)
+  }
+
+  /** What is to be done when every host has ended. */
+  atEnd(act: () => void): void {
+    this.lastActs.push(act)
+  }
+
+  /** It cannot run here. */
+  skip(why: string): void {
+    this.skipped = why
+    this.planned = 0
+    this.options.say(`${this.name}  skipped: ${why}`)
   }
 
   count(column: typeof columns[number]): number {
@@ -196,9 +249,9 @@ export class Session {
   }
 
   /** A host of its own for this run, with every worker up. */
-  async start(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
+  async start(pools: Readonly<Record<string, PoolSettings>>, place: Place = {}): Promise<Host> {
     this.permit()
-    const host = new Host(pools, this.permit)
+    const host = new Host(pools, this.permit, place)
     this.hosts.add(host)
     const ready = await within(startMillis, host.ready)
     check(ready !== undefined, () => `the host was not ready within ${startMillis / 1000} s${host.said}`)
@@ -206,9 +259,9 @@ export class Session {
   }
 
   /** The host that runs share; started anew when the last one was closed or failed. */
-  shared(pools: Readonly<Record<string, PoolSettings>>): Promise<Host> {
+  shared(pools: Readonly<Record<string, PoolSettings>>, place: Place = {}): Promise<Host> {
     this.permit()
-    return this.common ??= this.start(pools)
+    return this.common ??= this.start(pools, place)
   }
 
   /** Ends the host that runs share, if there is one, as its user would. */
@@ -220,9 +273,13 @@ export class Session {
 
   /** After the last run: the host that runs shared ends, what its workers still do with it, and all is looked at together. */
   async finish(): Promise<void> {
+    if (this.skipped !== undefined) return
     await this.attempt(undefined, this.options.seed, closeMillis, async () => {
       await this.closeShared()
-      if (this.failures.length === 0) this.together()
+      if (this.failures.length > 0) return "every host has ended"
+      this.together()
+      const missing = this.mustBeTold.filter((name) => !this.told.has(name))
+      check(missing.length === 0, () => `no host has told of ${missing.join(", ")}`)
       return "every host has ended"
     })
     await this.dispose()
@@ -247,8 +304,8 @@ export class Session {
     await this.settle(host, left)
   }
 
-  /** Kills it. Returns how long it took until nothing of it was left, by the observer. */
-  async kill(host: Host): Promise<number> {
+  /** Kills it. Returns how long it took until nothing of it was left, by the observer. `then` may look at its files before they go. */
+  async kill(host: Host, then: () => Promise<void> = async () => {}): Promise<number> {
     host.look()
     const began = performance.now()
     host.kill()
@@ -260,6 +317,7 @@ export class Session {
     check(isFound, () => `no start would find its cgroup ${cgroup}: it is in no journal`)
     check(host.shared === undefined || host.isInJournal, () => `no start would find its segments in ${host.shared}: it has no journal`)
     this.add("segments", host.shared === undefined ? 0 : 1)
+    await then()
     await this.settle(host, left)
     return millis
   }
@@ -279,6 +337,7 @@ export class Session {
     if (this.accounted.has(host)) return []
     this.accounted.add(host)
     const { problems, ...account } = host.account()
+    for (const { name } of host.events()) this.told.add(name)
     const escalations = host.events().filter(({ name }) => name.endsWith("_supervisor.give_up")).length
     const all = { ...account, survivors: left.length, escalations }
     this.counts = Object.fromEntries(columns.map((column) => [column, this.counts[column] + all[column]])) as Counts
@@ -320,6 +379,7 @@ export class Session {
   /** Ends whatever is left of every host. */
   async dispose(): Promise<void> {
     for (const host of this.takeAll()) await host.dispose()
+    for (const act of this.lastActs.splice(0)) act()
   }
 
   get report(): Report {
@@ -331,6 +391,8 @@ export class Session {
       ...this.counts,
       failures: this.failures.filter(({ isConsequence }) => !isConsequence).length,
       ok: this.failures.length === 0,
+      ...(this.skipped === undefined ? {} : { skipped: this.skipped }),
+      ...Object.fromEntries(this.facts),
       ...Object.fromEntries(this.figures),
       ...(spread === undefined ? {} : { millis: spread })
     }

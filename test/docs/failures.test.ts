@@ -1,9 +1,7 @@
 /** The page of failures is of the tree that there is, or it is not made. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readFileSync } from "node:fs"
 import { Contract, Snakepit } from "snakepit"
-import * as ChaosScenarios from "../../scripts/ChaosScenarios.ts"
 import { failuresPage, type Recovery } from "../../scripts/FailuresPage.ts"
 
 const row = (path: string): Recovery["rows"][number] => ({
@@ -64,10 +62,18 @@ describe("the page of failures", () => {
       assert.doesNotThrow(of("worker-kill"))
     }))
 
-  it("knows the scenarios of the runner", () => {
-    const runner = readFileSync(new URL("../chaos/main.ts", import.meta.url), "utf8")
-    const listed = /^const scenarios[^[]*\[([^\]]*)\]/m.exec(runner)![1]!.split(",").map((name) => name.trim())
-    const camel = (name: string) => name.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
-    assert.sameMembers(ChaosScenarios.names.map(camel), listed)
-  })
+  it.effect("says of a scenario what it alone counts, and of one that cannot run there why", () =>
+    Effect.map(Snakepit.contract(), (root) => {
+      const rows = Contract.children(root).map(({ path }) => row(path))
+      const chaos = {
+        machine,
+        rows: [
+          { scenario: "oom", runs: 2, seed: 7, ok: true, failures: 0, lost: 0, by: "kill in a memory cgroup" },
+          { scenario: "storm", runs: 0, seed: 7, skipped: "there is no /proc" }
+        ]
+      }
+      const page = failuresPage("", root, { machine, rows }, ["oom", "storm"], chaos)
+      assert.include(page, "| `oom` | 2 | 7 |  |  |  |  |  | 0 |  |  |  | by kill in a memory cgroup |")
+      assert.include(page, " | skipped: there is no /proc |")
+    }))
 })

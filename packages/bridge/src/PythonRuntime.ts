@@ -10,6 +10,7 @@ import type { PoolConfig, PoolDirectory, PoolVersion, WorkerRuntime } from "@sna
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Channel from "./channel/Channel.ts"
+import * as ArgumentDigest from "./codec/ArgumentDigest.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
 import * as KernelEvidence from "./process/KernelEvidence.ts"
@@ -57,6 +58,7 @@ export const make = (
     const forPool = (pool: string, version: PoolVersion.PoolVersion) => launcher(pool, version, directory.entry(pool).config())
     return {
       codec: Msgpack,
+      digest: ArgumentDigest.of,
       reaper: (pool) => {
         const { versions } = directory.entry(pool)
         return Reaper.child({ pool, registry: run.registry, config: () => pythonOf(versions.proven), name: reapers(pool), spawner })

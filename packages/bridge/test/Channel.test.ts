@@ -51,6 +51,8 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
       resumed: () => void told.push("resumed"),
       done: (call) => void told.push(`done ${call}`),
       failed: () => {},
+      hostCall: ({ number }) => void told.push(`host call ${number}`),
+      hostCancel: (number) => void told.push(`host call ${number} is given up`),
       broken: () => void told.push("broken"),
       detached: (reason, ended) => void told.push(`detached: ${reason}${ended ? ", ended" : ""}`)
     },

@@ -3,7 +3,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { assert, describe, it } from "@effect/vitest"
 import { Payload } from "@snakepit/pool"
 import { Schema } from "effect"
-import { ConnectRequestSchema, ConnectResponseSchema, type Done, type Item } from "../gen/snakepit/v1/worker_pb.ts"
+import { ConnectRequestSchema, ConnectResponseSchema, type Done, type HostCall, type Item } from "../gen/snakepit/v1/worker_pb.ts"
 import * as Frames from "../src/channel/Frames.ts"
 import * as Damage from "./Damage.ts"
 
@@ -40,7 +40,10 @@ const Said = Schema.Union([
   Schema.TaggedStruct("inputShared", { id, segment: id, length: id }),
   Schema.TaggedStruct("free", { segment: id }),
   Schema.TaggedStruct("inputEnd", { id, failure: text }),
-  Schema.TaggedStruct("rename", { name: text })
+  Schema.TaggedStruct("rename", { name: text }),
+  Schema.TaggedStruct("hostResult", { number: id, payload }),
+  Schema.TaggedStruct("hostResultShared", { number: id, segment: id, length: id }),
+  Schema.TaggedStruct("hostFailure", { number: id, message: text, tag: text, data: payload })
 ])
 
 const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index * 7)
@@ -92,6 +95,23 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
     case "inputEnd":
       batch.inputEnd(said.id, said.failure)
       return { case: "inputEnd", value: { id: BigInt(said.id), failure: said.failure } }
+    case "hostResult":
+      batch.hostResult(said.number, bytesOf(said.payload))
+      return { case: "hostResult", value: { number: BigInt(said.number), payload: bytesOf(said.payload) } }
+    case "hostResultShared": {
+      const { length, number, segment } = said
+      batch.hostResult(number, new Frames.Shared(segment, length))
+      return {
+        case: "hostResult",
+        value: { number: BigInt(number), shared: { segment: BigInt(segment), length: BigInt(length) } }
+      }
+    }
+    case "hostFailure": {
+      const { data, message, number, tag } = said
+      const failure = { reason: "raised" as const, message, tag, data: bytesOf(data) }
+      batch.hostFailure(number, failure)
+      return { case: "hostResult", value: { number: BigInt(number), failure } }
+    }
     case "rename":
       batch.rename(said.name)
       return { case: "rename", value: { name: said.name } }
@@ -110,7 +130,10 @@ const Heard = Schema.Union([
   Schema.TaggedStruct("itemShared", { id, segment: id, length: id }),
   Schema.TaggedStruct("doneShared", { id, segment: id, length: id, micros: uint32 }),
   Schema.TaggedStruct("free", { segments: Schema.Array(id) }),
-  Schema.TaggedStruct("drained", {})
+  Schema.TaggedStruct("drained", {}),
+  Schema.TaggedStruct("hostCall", { call: number, number, name: text, payload, waits: Schema.Boolean }),
+  Schema.TaggedStruct("hostCallShared", { call: id, number: id, segment: id, length: id }),
+  Schema.TaggedStruct("hostCallCancel", { number })
 ])
 
 const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
@@ -139,13 +162,24 @@ const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
       return { case: "free", value: { segments: heard.segments.map(BigInt) } }
     case "drained":
       return { case: "drained", value: {} }
+    case "hostCall": {
+      const { call, name, number, payload, waits } = heard
+      return { case: "hostCall", value: { call: BigInt(call), number: BigInt(number), name, payload: bytesOf(payload), waits } }
+    }
+    case "hostCallShared": {
+      const { call, length, number, segment } = heard
+      const shared = { segment: BigInt(segment), length: BigInt(length) }
+      return { case: "hostCall", value: { call: BigInt(call), number: BigInt(number), shared } }
+    }
+    case "hostCallCancel":
+      return { case: "hostCallCancel", value: { number: BigInt(heard.number) } }
   }
 }
 
 /** What stands for the payload that is in a segment. */
 const fetch: Frames.Fetch = (segment, length) => Buffer.from(`${segment}:${length}`)
 
-const payloadOf = ({ payload, shared }: Item | Done): Uint8Array =>
+const payloadOf = ({ payload, shared }: Item | Done | HostCall): Uint8Array =>
   shared === undefined ? payload : fetch(Number(shared.segment), Number(shared.length))
 
 /** What protobuf-es reads, in our words. */
@@ -171,6 +205,12 @@ const reference = (message: Uint8Array): Frames.Response => {
           return { kind: "free", segments: frame.value.segments.map(Number) }
         case "drained":
           return { kind: "drained" }
+        case "hostCall": {
+          const { call, name, number, waits } = frame.value
+          return { kind: "hostCall", asked: { id: Number(call), number: Number(number), name, payload: payloadOf(frame.value), waits } }
+        }
+        case "hostCallCancel":
+          return { kind: "hostCallCancel", number: Number(frame.value.number) }
         case "welcome":
           return { kind: "welcome", welcome: frame.value }
         case "refused":

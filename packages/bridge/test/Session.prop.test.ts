@@ -170,7 +170,12 @@ describe("a session", () => {
     { batch: 1n, frames: [{ frame: { case: "done", value: { id: 0xffff_ffff_ffff_ffffn } } }] },
     { batch: 1n, frames: [{ frame: { case: "done", value: { id: 1n, shared: { segment: 1n, length: 1n } } } }] },
     { batch: 1n, frames: [{ frame: { case: "item", value: { id: 1n, shared: { segment: 1n, length: 1n << 53n } } } }] },
-    { batch: 1n, frames: [{ frame: { case: "free", value: { segments: [1n] } } }] }
+    { batch: 1n, frames: [{ frame: { case: "free", value: { segments: [1n] } } }] },
+    { batch: 1n, frames: [{ frame: { case: "hostCall", value: { call: 1n, number: 0n, name: "a" } } }] },
+    { batch: 1n, frames: [{ frame: { case: "hostCall", value: { call: 1n, number: 2n, name: "a" } } }] },
+    { batch: 1n, frames: [1n, 1n].map((number) => ({ frame: { case: "hostCall", value: { call: 1n, number, name: "a" } } })) },
+    { batch: 1n, frames: [{ frame: { case: "hostCallCancel", value: { number: 1n } } }] },
+    { batch: 1n, frames: [{ frame: { case: "hostCallCancel", value: { number: 0n } } }] }
   ]
 
   it.prop(
@@ -221,6 +226,8 @@ describe("a session", () => {
           { frame: { case: "started", value: { id: 300n } } },
           { frame: { case: "done", value: { id: 300n, payload: Uint8Array.of(1, 2, 3) } } },
           { frame: { case: "failed", value: { id: 301n, reason: { case: "exception", value: { type: "ValueError", message: "no" } } } } },
+          { frame: { case: "hostCall", value: { call: 300n, number: 1n, name: "find", payload: Uint8Array.of(0x80), waits: true } } },
+          { frame: { case: "hostCallCancel", value: { number: 1n } } },
           { frame: { case: "welcome", value: {} } }
         ]
       })

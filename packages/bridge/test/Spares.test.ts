@@ -41,6 +41,8 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
       resumed: unused,
       done: unused,
       failed: unused,
+      hostCall: unused,
+      hostCancel: unused,
       broken: unused,
       detached: unused
     },

@@ -3,12 +3,12 @@
  *
  * | `executed`  | meaning                                             | errors                                                                     |
  * | ----------- | --------------------------------------------------- | -------------------------------------------------------------------------- |
- * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `PoolDraining` `SessionLost` `SessionBusy` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` |
+ * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `PoolDraining` `SessionLost` `SessionBusy` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` `CallCycle` `CircuitOpen` `RateLimited` |
  * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `ResultTooLarge` `InvalidResult`                             |
  * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `WorkerCrashed` `CallTimeout` `InvalidInput`              |
  *
- * Two know which by when they come: `DeadlineExceeded` and `Cancelled` are `"no"` for a call that had not reached a worker, or that its worker
- * gave back unbegun, and `"unknown"` for one that had. A contract's own errors (`Tool.Raises`) mean `"failed"`: Python raised them.
+ * Three know which by when they come: `DeadlineExceeded`, `Cancelled` and `CallPoisoned` are `"no"` for a call that had not reached a worker, or
+ * that its worker gave back unbegun, and `"unknown"` for one that had. A contract's own errors (`Tool.Raises`) mean `"failed"`: Python raised them.
  *
  * **Example** (Try again only what did not run)
  *
@@ -240,6 +240,69 @@ export class WorkerCrashed extends Schema.TaggedError<WorkerCrashed>()("WorkerCr
   }
 }
 
+/** Calls of the tool with the same arguments have crashed so many workers that they are in quarantine. */
+export class CallPoisoned extends Schema.TaggedError<CallPoisoned>()("CallPoisoned", {
+  ...call,
+  /** `unknown` for the call that crashed the last of them, `no` for those after it. */
+  ...noOrUnknown,
+  /** Of the arguments: the first 16 bytes of their SHA-256, in hex. */
+  digest: Schema.String,
+  /** Within `barrier.poisonWindow`. */
+  crashes: Schema.Int,
+  /** Where, each once. */
+  workers: Schema.Array(Schema.String),
+  /** The classes of their exits, each once: see `ExitClass`. */
+  exits: Schema.Array(Schema.String),
+  /** When the quarantine ends, in Unix milliseconds. */
+  until: Schema.Finite
+}) {
+  override get message(): string {
+    const { crashes, digest, exits, pool, tool, until, workers } = this
+    const what = this.executed === "no" ? "was not run" : "is not tried again"
+    return `"${tool}" ${what}: calls with these arguments (digest ${digest}) have crashed ${crashes} workers of pool "${pool}" ` +
+      `(${workers.join(", ")}: ${exits.join(", ")}), and are refused until ${new Date(until).toISOString()}. ` +
+      "The output of these workers says where they crashed: run the tool with these arguments alone, correct it, and release them (Pool.release)"
+  }
+}
+
+/** The circuit breaker of the pool or of the tool is open: the calls before it failed. */
+export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen", {
+  ...call,
+  ...no,
+  /** Whose breaker it is. */
+  of: Schema.Literals(["pool", "tool"]),
+  /** Until it lets a call through that finds out; 0 while that call is under way. */
+  retryAfterMillis: Schema.Finite
+}) {
+  override get message(): string {
+    const { of, pool, retryAfterMillis, tool } = this
+    const whose = of === "pool" ? `pool "${pool}"` : `"${tool}" in pool "${pool}"`
+    const when = retryAfterMillis > 0 ? `in ${retryAfterMillis} ms` : "when the call that finds out is over"
+    return `the circuit of ${whose} is open, so "${tool}" was not run: too many calls before it failed in a row. ` +
+      `Look at why they failed, and call again ${when}`
+  }
+}
+
+/** More calls than the rate limit of the pool or of the tool allows. */
+export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
+  ...call,
+  ...no,
+  /** Whose limit it is. */
+  of: Schema.Literals(["pool", "tool"]),
+  /** So many within the following. */
+  limit: Schema.Int,
+  perMillis: Schema.Finite,
+  /** When there would be room for one, if no other came first. */
+  retryAfterMillis: Schema.Finite
+}) {
+  override get message(): string {
+    const { limit, of, perMillis, pool, retryAfterMillis, tool } = this
+    const whose = of === "pool" ? `pool "${pool}"` : `"${tool}" in pool "${pool}"`
+    return `${whose} takes ${limit} calls in ${perMillis} ms, so "${tool}" was not run. ` +
+      `Call again after ${retryAfterMillis} ms, slow the callers down, or raise its rateLimit`
+  }
+}
+
 /** The result, or one element of a stream, is larger than the pool allows. */
 export class ResultTooLarge extends Schema.TaggedError<ResultTooLarge>()("ResultTooLarge", {
   ...call,
@@ -345,6 +408,33 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
   }
 }
 
+/** One of the calls that wait for each other: in a host tool, or without one for a place in its pool. */
+export const CycleStep = Schema.Struct({ pool: Schema.String, tool: Schema.String, hostTool: Schema.optionalKey(Schema.String) })
+export type CycleStep = typeof CycleStep.Type
+
+/** Who waits for whom, as a sentence that ends before whom the last waits for. */
+const waits = (cycle: ReadonlyArray<CycleStep>): string =>
+  cycle.map(({ hostTool, pool, tool }, at) => {
+    const name = `"${tool}" of pool "${pool}"`
+    const subject = at === 0 ? name : cycle[at - 1]!.hostTool === undefined ? `that ${name} holds, which` : `${name}, which`
+    return `${subject} waits ${hostTool === undefined ? "for a place" : `in host tool "${hostTool}" for`}`
+  }).join(" ")
+
+/** It would have waited for ever: every place in its pool is held by a call that waits, through its host tools, for this one. */
+export class CallCycle extends Schema.TaggedError<CallCycle>()("CallCycle", {
+  ...call,
+  ...no,
+  /** Each waits for the next, and the last for the first, which is this call. */
+  cycle: Schema.Array(CycleStep)
+}) {
+  override get message(): string {
+    return `"${this.tool}" was given up before it ran, because it would wait for ever: ${
+      waits(this.cycle)
+    } "${this.tool}". Call it in a pool of its ` +
+      `own, or give pool "${this.pool}" more places than there are such calls at once: a larger size, or async tools and a higher concurrency`
+  }
+}
+
 /** Every way a call can fail, as a Schema: a failure survives a journey to another process. */
 export const CallError = Schema.Union([
   QueueFull,
@@ -359,13 +449,17 @@ export const CallError = Schema.Union([
   InvalidPayload,
   PythonError,
   WorkerCrashed,
+  CallPoisoned,
+  CircuitOpen,
+  RateLimited,
   ResultTooLarge,
   InvalidResult,
   OutcomeUnknown,
   CallTimeout,
   DeadlineExceeded,
   Cancelled,
-  InvalidInput
+  InvalidInput,
+  CallCycle
 ])
 
 /** Every way a call can fail. */

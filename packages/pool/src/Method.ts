@@ -12,13 +12,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
+import * as CallCycles from "./control/CallCycles.ts"
+import * as HostCalls from "./control/HostCalls.ts"
 import * as Roster from "./control/Roster.ts"
+import type * as Guard from "./Guard.ts"
 import * as InputFeed from "./InputFeed.ts"
 import type { Payload } from "./Payload.ts"
 import type { CallOptions } from "./Pool.ts"
 import type { PoolEntry } from "./PoolDirectory.ts"
+import type { RetryDelay } from "./RetryDelay.ts"
 import { millisOf, type Signature } from "./Signature.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -37,6 +42,7 @@ const cancel = ({ id, roster }: Submitted): void => {
 class Caller implements Roster.Ticket {
   readonly tool: string
   readonly payload: Payload
+  readonly retry: RetryDelay | undefined
   private readonly signature: Signature
   private readonly feed: InputFeed.InputFeed | undefined
   private readonly resume: (outcome: Effect.Effect<unknown, unknown>) => void
@@ -49,6 +55,7 @@ class Caller implements Roster.Ticket {
   ) {
     this.tool = signature.tool
     this.payload = payload
+    this.retry = signature.retry
     this.signature = signature
     this.feed = feed
     this.resume = resume
@@ -103,6 +110,8 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     options: CallOptions
   ): Submitted => {
     const id = ++roster.calls
+    const fiber = Fiber.getCurrent()!
+    const hostCall = HostCalls.running === 0 ? undefined : fiber.getRef(HostCalls.Current)
     const at = roster.clock.now()
     const deadline = millisOf(options.deadline) ?? usual.deadline
     roster.tickets.set(id, ticket)
@@ -110,6 +119,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       id,
       tool,
       agreement: signature.agreement,
+      payload: ticket.payload,
       bytes: ticket.payload.byteLength,
       idempotent: signature.idempotent,
       deterministic: signature.deterministic,
@@ -120,9 +130,11 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       tenant: options.tenant ?? defaults.tenant ?? "",
       deadline: deadline === undefined ? undefined : at + deadline,
       queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
-      trace: TraceContext.ofFiber(Fiber.getCurrent()!),
+      trace: TraceContext.ofFiber(fiber),
+      nested: hostCall && HostCalls.nest(hostCall, fiber, { roster, id }),
       at
     })
+    if (hostCall !== undefined) CallCycles.lookAt(roster, id)
     return { id, roster }
   }
 
@@ -142,41 +154,113 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       ? undefined
       : InputFeed.make((input as Record<string, Stream.Stream<unknown, unknown, unknown>>)[signature.input]!)
 
-  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown> => outcome(input, options, undefined, ignored)
+  const hasGuards = signature.breaker !== undefined || signature.rateLimit !== undefined
+
+  /** Whether calls meet a breaker or a rate limit now. */
+  const isGuarded = (roster: Roster.Roster): boolean => {
+    if (hasGuards) return true
+    const { breaker, rateLimit } = roster.config
+    return breaker !== undefined || rateLimit !== undefined
+  }
+
+  const guardsOf = ({ config, state }: Roster.Roster, options: CallOptions): Guard.Settings => ({
+    tool,
+    pool: config,
+    own: signature,
+    patienceMillis: Math.min(
+      millisOf(options.queueTimeout) ?? usual.queueTimeout ?? state.limits.queueTimeout,
+      millisOf(options.deadline) ?? usual.deadline ?? Number.POSITIVE_INFINITY
+    ),
+    capacity: config.queue.capacity
+  })
+
+  /** What is left for a call that has waited for its guards. */
+  const after = (waitedMillis: number, options: CallOptions): CallOptions => {
+    const deadline = millisOf(options.deadline) ?? usual.deadline
+    return waitedMillis === 0 || deadline === undefined ? options : { ...options, deadline: deadline - waitedMillis }
+  }
+
+  /** What guards refuse is told as what the pool itself refuses. */
+  const refused = (error: CallError.CallError): CallError.CallError => {
+    const roster = entry.roster.current
+    if (roster !== undefined && (error._tag === "CircuitOpen" || error._tag === "RateLimited")) Roster.refused(roster, error)
+    return error
+  }
+
+  /** A breaker sees the error as the pool has it, callers as their contract has it. */
+  const unmapped = (): Signature => ({ ...signature, errorOf: (error) => error })
+
+  const guarded = (
+    roster: Roster.Roster,
+    options: CallOptions,
+    run: (options: CallOptions) => Effect.Effect<unknown, unknown, unknown>
+  ): Effect.Effect<unknown, unknown, unknown> =>
+    Effect.mapError(
+      entry.guard.around(guardsOf(roster, options), (waited) => run(after(waited, options))),
+      (error) => isCallError(error) ? errorOf(refused(error)) : error
+    )
+
+  const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown> =>
+    Effect.callback((resume) => {
+      const roster = entry.roster.current
+      if (roster === undefined || !isGuarded(roster)) return begun(signature, input, options, undefined, ignored, resume)
+      const once = (left: CallOptions) => outcome(unmapped(), input, left, undefined, ignored)
+      return resume(guarded(roster, options, once) as Effect.Effect<unknown, unknown>)
+    })
 
   /** With a stream of inputs. */
   const feedingCall = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
     Effect.suspend(() => {
-      const feed = feedOf(input)!
-      let submitted: Submitted
-      const given = outcome(input, options, feed, (call) => {
-        submitted = call
-      })
-      return Effect.raceFirst(given, Effect.suspend(() => run(feed, submitted)))
+      const roster = entry.roster.current
+      return roster === undefined || !isGuarded(roster)
+        ? feeding(signature, input, options)
+        : guarded(roster, options, (left) => feeding(unmapped(), input, left))
     })
+
+  const feeding = (by: Signature, input: unknown, options: CallOptions): Effect.Effect<unknown, unknown, unknown> => {
+    const feed = feedOf(input)!
+    let submitted: Submitted
+    const given = outcome(by, input, options, feed, (call) => {
+      submitted = call
+    })
+    return Effect.raceFirst(given, Effect.suspend(() => run(feed, submitted)))
+  }
 
   /** What becomes of one call; `submitted` hears of it first, if it could be made. */
   const outcome = (
+    by: Signature,
     input: unknown,
     options: CallOptions,
     feed: InputFeed.InputFeed | undefined,
     submitted: (call: Submitted) => void
-  ): Effect.Effect<unknown, unknown> =>
-    Effect.callback((resume) => {
-      const roster = entry.roster.current
-      const payload = begin(roster, input)
-      if (Exit.isFailure(payload)) return resume(payload)
-      const call = submit(roster!, new Caller(signature, payload.value, feed, resume), options)
-      submitted(call)
-      return Effect.sync(() => cancel(call))
-    })
+  ): Effect.Effect<unknown, unknown> => Effect.callback((resume) => begun(by, input, options, feed, submitted, resume))
+
+  /** Makes the call; gives what cancels it. */
+  const begun = (
+    by: Signature,
+    input: unknown,
+    options: CallOptions,
+    feed: InputFeed.InputFeed | undefined,
+    submitted: (call: Submitted) => void,
+    resume: (outcome: Effect.Effect<unknown, unknown>) => void
+  ): Effect.Effect<void> | void => {
+    const roster = entry.roster.current
+    const payload = begin(roster, input)
+    if (Exit.isFailure(payload)) return resume(payload)
+    const call = submit(roster!, new Caller(by, payload.value, feed, resume), options)
+    submitted(call)
+    return Effect.sync(() => cancel(call))
+  }
 
   const stream = (input: unknown, options: CallOptions = none): Stream.Stream<unknown, unknown, unknown> =>
     Stream.unwrap(
       Effect.gen(function*() {
         const current = entry.roster.current
-        const payload = yield* begin(current, input)
-        const roster = current!
+        const guards = current !== undefined && isGuarded(current)
+          ? yield* Effect.mapError(entry.guard.enter(guardsOf(current, options)), refused)
+          : undefined
+        const payload = yield* begin(entry.roster.current, input)
+        const roster = entry.roster.current!
         const feed = feedOf(input)
         const elements = yield* Queue.unbounded<unknown, unknown>() // bounded by the credit
         const submitted = yield* Effect.acquireRelease(
@@ -186,6 +270,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
               {
                 tool,
                 payload,
+                retry: signature.retry,
                 item: (element) => {
                   const decoded = signature.decode(element)
                   if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
@@ -193,11 +278,17 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
                   cancel(submitted)
                 },
                 want: feed === undefined ? ignored : feed.want,
-                complete: () =>
-                  feed?.failure === undefined ? Queue.endUnsafe(elements as never) : Queue.failCauseUnsafe(elements, feed.failure),
-                fail: (error) => Queue.failCauseUnsafe(elements, feed?.failure ?? Cause.fail(errorOf(error)))
+                complete: () => {
+                  guards?.end(Exit.void)
+                  if (feed?.failure === undefined) Queue.endUnsafe(elements as never)
+                  else Queue.failCauseUnsafe(elements, feed.failure)
+                },
+                fail: (error) => {
+                  guards?.end(Exit.fail(error))
+                  Queue.failCauseUnsafe(elements, feed?.failure ?? Cause.fail(errorOf(error)))
+                }
               },
-              options
+              guards === undefined ? options : after(guards.waitedMillis, options)
             )
             return submitted
           }),
@@ -228,3 +319,5 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
 }
 
 const ignored = (): void => {}
+
+const isCallError = Schema.is(CallError.CallError)

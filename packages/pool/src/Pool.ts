@@ -50,6 +50,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
+import * as Roster from "./control/Roster.ts"
 import * as Method from "./Method.ts"
 import * as NearNames from "./NearNames.ts"
 import type { Payload } from "./Payload.ts"
@@ -268,7 +269,21 @@ export const ledger = (pool = "default"): Effect.Effect<Ledger | undefined, Pool
     return entry.roster.current === undefined ? undefined : { ...entry.roster.current.state.ledger }
   })
 
-/** @internal */
+/** Calls that a pool refuses because calls like them have crashed its workers. */
+export type Quarantined = Roster.Quarantined
+
+/** What a pool has in quarantine; nothing while it is down. */
+export const quarantine = (pool = "default"): Effect.Effect<ReadonlyArray<Quarantined>, PoolNotFound, Pools> =>
+  Effect.map(entryOf(pool), ({ roster }) => roster.current === undefined ? [] : Roster.quarantined(roster.current))
+
+/** Lets calls of `tool` with the arguments of this digest run again, as if they had never crashed a worker. */
+export const release = (tool: string, digest: string, pool = "default"): Effect.Effect<void, PoolNotFound, Pools> =>
+  Effect.map(entryOf(pool), ({ roster }) => roster.current && Roster.release(roster.current, tool, digest))
+
+/**
+ * The pool of that name.
+ * @internal
+ */
 export const entryOf = (pool: string): Effect.Effect<PoolEntry, PoolNotFound, Pools> =>
   Effect.flatMap(Pools, ({ directory }) => find(directory, pool))
 

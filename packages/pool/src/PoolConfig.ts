@@ -29,6 +29,50 @@ const count = (minimum: number, maximum: number, value: number) =>
 const section = <F extends Schema.Struct.Fields>(fields: F, defaults: Schema.Struct<F>["Encoded"]) =>
   Schema.Struct(fields).pipe(Schema.withDecodingDefault(Effect.succeed(defaults)))
 
+const share = (value: number) =>
+  Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })).pipe(Schema.withDecodingDefault(Effect.succeed(value)))
+
+/** The ends of a process that are a crash. */
+const crash = Schema.Literals([
+  "Clean",
+  "Exception",
+  "Segfault",
+  "Abort",
+  "OutOfMemory",
+  "KilledBySomeone",
+  "GpuFault"
+])
+
+/** When calls are refused because those before them failed. */
+export const Breaker = Schema.Struct({
+  /** Failures in a row that open it; a success begins the count anew. 5: a lost worker fails one call, a broken tool all of them. */
+  after: count(1, 10_000, 5),
+  /** How long it stays open the first time, twice as long each further time; then one call finds out. 10 s: longer than a worker's restart. */
+  openFor: duration("10 seconds"),
+  /** At most. 5 minutes: a tool that was repaired is noticed within that. */
+  maxOpenFor: duration("5 minutes"),
+  /**
+   * Exceptions of Python that are failures, by class: `TimeoutError`, `torch.cuda.OutOfMemoryError`; those derived from them too. By default none:
+   * who raises works. Crashes, unknown outcomes and call timeouts always are.
+   */
+  failures: Schema.Array(Schema.String).pipe(Schema.withDecodingDefault(Effect.succeed([])))
+})
+
+/** When calls are refused because those before them failed, decoded. */
+export type Breaker = typeof Breaker.Type
+
+/** How many calls may begin in a time. */
+export const RateLimit = Schema.Struct({
+  /** So many within `per`: at once, or one after the other. */
+  calls: int(1, 1_000_000_000),
+  per: duration("1 second"),
+  /** What becomes of a call beyond: it waits, within its `queueTimeout` and `deadline`, or it fails at once. In the end it is `RateLimited`. */
+  beyond: Schema.Literals(["wait", "fail"]).pipe(Schema.withDecodingDefault(Effect.succeed("wait" as const)))
+})
+
+/** How many calls may begin in a time, decoded. */
+export type RateLimit = typeof RateLimit.Type
+
 export const PoolConfig = Schema.Struct({
   /** Workers, one process each. 2: the smallest number that survives the loss of one. */
   size: scale(count(1, 1024, 2)),
@@ -49,6 +93,57 @@ export const PoolConfig = Schema.Struct({
   cancelGrace: live(duration("5 seconds")),
   /** Attempts at an idempotent call, the first included. 3: a call that crashed three workers is the cause, not the victim. */
   attempts: live(count(1, 100, 3)),
+  /** What a crash of a worker's process costs the slot that it was in, and the calls that it ran. */
+  barrier: live(section({
+    /**
+     * Ends of a process that taint its slot. By default those that native code, memory or a device is behind: they may come again in the same place.
+     * An exception, an exit code and a signal from outside say nothing about the place.
+     */
+    taintOn: Schema.Array(crash).pipe(
+      Schema.withDecodingDefault(Effect.succeed(["Segfault", "Abort", "OutOfMemory", "GpuFault"] as const))
+    ),
+    /**
+     * How long a tainted slot is passed over. 10 s: longer than a restart, and shorter than `queue.timeout`, so that no call that waits because
+     * of it is lost by it.
+     */
+    taintFor: duration("10 seconds"),
+    /** Share of the slots that may be tainted at a time. 0.5: calls that crash workers everywhere must not take more than half of the pool. */
+    maxTainted: share(0.5),
+    /**
+     * How long an idempotent call waits before its second attempt, its third, …; the last one holds for all further. Only after a crash that it
+     * may have caused: it must not take down one worker after the other within milliseconds. `Tool.Retry` for one tool.
+     */
+    backoff: Schema.NonEmptyArray(Schema.DurationFromString).pipe(
+      Schema.withDecodingDefault(Effect.succeed(["50 millis", "100 millis", "200 millis"] as const))
+    ),
+    /**
+     * Crashes after which a call is quarantined, all calls of the same tool with the same arguments taken together. 3: as `attempts`; two workers
+     * may die by chance. 0: never.
+     */
+    poisonAfter: count(0, 1000, 3),
+    /** Within how long these count. 10 minutes: a caller that tries again by hand counts, a bad night does not. */
+    poisonWindow: duration("10 minutes"),
+    /** How long such calls are refused. 15 minutes: long enough to be noticed, short enough that a new version of the model is not refused for it. */
+    quarantineFor: duration("15 minutes")
+  }, {})),
+  /** How a worker is found that fails where others succeed: failing is quick, so it would get most of the calls. */
+  outlier: live(section({
+    /** Failures in a row, of one tool, from which on it is compared with the others. 5: a few bad arguments come in a row every day. 0: never. */
+    after: count(0, 10_000, 5),
+    /** How long it is passed over the first time, twice as long each further time. 10 s: it may have been a service that the tool needs. */
+    ejectFor: duration("10 seconds"),
+    /** At most. 5 minutes: one call in so long finds out whether it is well again. */
+    maxEjectFor: duration("5 minutes"),
+    /** Share of the slots that may be passed over for it at a time; one other stays in any case. 0.5: beyond, the cause is not the worker. */
+    maxEjected: share(0.5)
+  }, {})),
+  /**
+   * Refuses calls of the pool at once, with `CircuitOpen`, while they fail one after the other. By default there is none: a crash is retried and a
+   * poisonous call refused without it. `Tool.Breaker` for one tool.
+   */
+  breaker: live(Schema.optionalKey(Breaker)),
+  /** How many calls of the pool may begin in a time. By default as many as its workers take. `Tool.RateLimit` for one tool. */
+  rateLimit: live(Schema.optionalKey(RateLimit)),
   /**
    * Calls that one worker runs at once: plain tools in threads, async ones on its event loop. 1: a tool need not be safe for threads, and the
    * workers are the parallelism.
@@ -74,6 +169,18 @@ export const PoolConfig = Schema.Struct({
   credit: live(count(1, 65_536, 64)),
   /** The largest arguments, result or element in bytes. 16 MiB. */
   maxPayload: roll(count(1024, 1_073_741_824, 16_777_216)),
+  hostTools: live(section({
+    /**
+     * How long one call of a host tool may run; `Tool.CallTimeout` sets another limit for one. 1 minute: longer than a look-up takes that is worth
+     * waiting for, shorter than `callTimeout`, so that the tool is told before its own caller is.
+     */
+    timeout: duration("1 minute"),
+    /**
+     * Host tools that one worker may have running at once; it is told `HostBusy` beyond that, as a queue here could deadlock. 64: what async tools
+     * gather at once, and a bound for what a worker that went wild costs the host.
+     */
+    concurrency: count(1, 65_536, 64)
+  }, {})),
   heartbeat: live(section({
     /** Between two questions. 1 s: a hang is found within 2.5 s, and the questions of 250 workers cost the host next to nothing. */
     interval: duration("1 second"),

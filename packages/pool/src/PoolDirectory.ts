@@ -5,7 +5,9 @@ import { RegisteredName } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
+import { HostToolRegistry } from "./control/HostToolRegistry.ts"
 import * as Roster from "./control/Roster.ts"
+import { Guard } from "./Guard.ts"
 import { PoolConfig } from "./PoolConfig.ts"
 import * as PoolVersion from "./PoolVersion.ts"
 
@@ -30,6 +32,10 @@ export interface PoolEntry {
   /** Runs `apply` now, and again whenever a version has come or was proved since it began: a change while it runs is not missed. */
   readonly follow: <E, R>(apply: Effect.Effect<unknown, E, R>) => Effect.Effect<never, E, R>
   readonly roster: RegisteredName.RegisteredName<Roster.Roster>
+  /** What its calls may call here; outlives each generation of the pool. */
+  readonly hostTools: HostToolRegistry
+  /** Its circuit breakers and rate limits. */
+  readonly guard: Guard
   readonly isUp: () => void
   /** Notes why the pool gave up, or did not start again: what callers are told until it is up. */
   readonly isDown: (because: string) => void
@@ -83,8 +89,12 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     followers.tell()
   }
   let because: string | undefined
+  let guard: Guard | undefined
   return {
     pool,
+    get guard() {
+      return guard ??= new Guard(pool, (event) => roster.current?.emit(event))
+    },
     config: () => combined(versions.proven, versions.current),
     versions,
     prove: (version) => {
@@ -97,6 +107,7 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     },
     follow: followers.follow,
     roster,
+    hostTools: new HostToolRegistry(),
     isUp: () => {
       because = undefined
     },

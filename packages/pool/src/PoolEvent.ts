@@ -254,9 +254,82 @@ export const worker_detach = Event.declare({
 export const call_retry = Event.declare({
   name: "snakepit.call.retry",
   layer: "control",
-  when: "an idempotent call lost its worker and goes to another one",
-  measurements: { attempt: Schema.Int },
+  when: "an idempotent call lost its worker and goes to another one, after the delay",
+  measurements: { attempt: Schema.Int, delayMillis: Schema.Finite },
   attributes: { ...pool, slot: Schema.Int, tool: Schema.String, cause: Schema.String }
+})
+
+export const call_quarantine = Event.declare({
+  name: "snakepit.call.quarantine",
+  layer: "control",
+  when: "calls of a tool with the same arguments have crashed so many workers that they are refused for a while",
+  measurements: { crashes: Schema.Int, forMillis: Schema.Finite },
+  attributes: { ...pool, tool: Schema.String, digest: Schema.String, workers: Schema.String, exits: Schema.String }
+})
+
+export const call_release = Event.declare({
+  name: "snakepit.call.release",
+  layer: "control",
+  when: "such calls are run again: their time is over, an operator released them, or more others crashed workers than are remembered",
+  measurements: {},
+  attributes: { ...pool, tool: Schema.String, digest: Schema.String, how: Schema.Literals(["expired", "released", "pushed out"]) }
+})
+
+export const worker_taint = Event.declare({
+  name: "snakepit.worker.taint",
+  layer: "control",
+  when: "a crash taints the slot of its worker: it gets no calls for a while, as long as there are others. Once more: its time begins anew",
+  measurements: { forMillis: Schema.Finite },
+  attributes: { ...pool, slot: Schema.Int, exitClass: Schema.String, cause: Schema.String }
+})
+
+export const worker_untaint = Event.declare({
+  name: "snakepit.worker.untaint",
+  layer: "control",
+  when: "a tainted slot gets calls as the others do",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int }
+})
+
+export const worker_eject = Event.declare({
+  name: "snakepit.worker.eject",
+  layer: "control",
+  when: "a worker fails calls of a tool where others succeed: it gets none for a while, as long as there are others",
+  /** Failures in a row; ejections without a time of success between them. */
+  measurements: { failures: Schema.Int, ejections: Schema.Int, forMillis: Schema.Finite },
+  attributes: { ...pool, slot: Schema.Int, tool: Schema.String }
+})
+
+export const worker_readmit = Event.declare({
+  name: "snakepit.worker.readmit",
+  layer: "control",
+  when: "an ejected worker gets calls as the others do: its time is over, or another one fills its slot",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int, how: Schema.Literals(["expired", "replaced"]) }
+})
+
+export const circuit_open = Event.declare({
+  name: "snakepit.circuit.open",
+  layer: "control",
+  when: "calls of a pool, or of a tool, have failed in a row, or the call that was to find out has: calls are refused for a while",
+  measurements: { forMillis: Schema.Finite, openings: Schema.Int },
+  attributes: { ...pool, tool: Schema.UndefinedOr(Schema.String) }
+})
+
+export const circuit_probe = Event.declare({
+  name: "snakepit.circuit.probe",
+  layer: "control",
+  when: "an open circuit lets one call through, to find out",
+  measurements: {},
+  attributes: { ...pool, tool: Schema.UndefinedOr(Schema.String) }
+})
+
+export const circuit_close = Event.declare({
+  name: "snakepit.circuit.close",
+  layer: "control",
+  when: "the call that was to find out has succeeded: calls are made again",
+  measurements: {},
+  attributes: { ...pool, tool: Schema.UndefinedOr(Schema.String) }
 })
 
 export const call_cancel = Event.declare({
@@ -290,6 +363,23 @@ export const call_fail = Event.declare({
   when: "a call ended with a typed error, or was not accepted",
   measurements: {},
   attributes: { ...pool, tool: Schema.String, reason: Schema.String, executed: Schema.String, cause: Schema.String }
+})
+
+export const host_call_fail = Event.declare({
+  name: "snakepit.host_call.fail",
+  layer: "control",
+  when:
+    "a call of a host tool was refused or went wrong, which Python was told: unknown, invalid, too_large, timeout, busy, failed (a defect); an error that " +
+    "its contract declares is no such failure",
+  measurements: {},
+  attributes: {
+    ...pool,
+    slot: Schema.Int,
+    tool: Schema.UndefinedOr(Schema.String),
+    hostTool: Schema.String,
+    reason: Schema.String,
+    cause: Schema.String
+  }
 })
 
 export const heartbeat_miss = Event.declare({
@@ -374,6 +464,16 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   call_retry,
   call_fail,
   call_cancel,
+  host_call_fail,
+  call_quarantine,
+  call_release,
+  worker_taint,
+  worker_untaint,
+  worker_eject,
+  worker_readmit,
+  circuit_open,
+  circuit_probe,
+  circuit_close,
   session_lose,
   heartbeat_miss,
   heartbeat_recover,

@@ -14,6 +14,8 @@ import type * as Stream from "effect/Stream"
 import { Agreement, anyInput } from "./Agreement.ts"
 import * as CallError from "./CallError.ts"
 import type { Payload } from "./Payload.ts"
+import type { Breaker, RateLimit } from "./PoolConfig.ts"
+import type { RetryDelay } from "./RetryDelay.ts"
 import * as Tool from "./Tool.ts"
 import type { PayloadCodec } from "./WorkerRuntime.ts"
 
@@ -35,6 +37,9 @@ export interface Signature {
   readonly callTimeoutMillis: number | undefined
   readonly hardLimitMillis: number | undefined
   readonly blocking: boolean | undefined
+  readonly retry: RetryDelay | undefined
+  readonly breaker: Breaker | undefined
+  readonly rateLimit: RateLimit | undefined
   /** Without the stream of inputs. */
   readonly encode: (payload: unknown) => Exit.Exit<Payload, CallError.InvalidPayload>
   /** One element of the stream of inputs: its `position` from 0, its bytes within `limit`. */
@@ -74,6 +79,9 @@ export const make = (pool: string, codec: PayloadCodec, rpc: Rpc.AnyWithProps, c
     callTimeoutMillis: millisOf(annotation(Tool.CallTimeout)),
     hardLimitMillis: millisOf(annotation(Tool.HardLimit)),
     blocking: annotation(Tool.Blocking),
+    retry: annotation(Tool.Retry),
+    breaker: annotation(Tool.Breaker),
+    rateLimit: annotation(Tool.RateLimit),
     encode: (payload) => {
       const encoded = encode(input === undefined ? payload : without(input, payload))
       if (Exit.isFailure(encoded)) return invalidPayload(issueOf(encoded.cause))
@@ -139,6 +147,9 @@ export const untyped = (pool: string, tool: string, streams: boolean, takesInput
     callTimeoutMillis: undefined,
     hardLimitMillis: undefined,
     blocking: undefined,
+    retry: undefined,
+    breaker: undefined,
+    rateLimit: undefined,
     encode: (call) => Exit.succeed((call as Untyped).payload),
     encodeInput: (element, position, limit) => within(limit, element as Uint8Array, position, refuse),
     decode: Exit.succeed,

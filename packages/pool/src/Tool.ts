@@ -24,10 +24,12 @@
 import type { CompileError } from "@snakepit/core/CompileError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
+import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import * as Stream from "effect/Stream"
-import type { PythonError, PythonException } from "./CallError.ts"
+import type { CallError, PythonError, PythonException } from "./CallError.ts"
+import type { Breaker as BreakerConfig, RateLimit as RateLimitConfig } from "./PoolConfig.ts"
 
 const unsaid = <A>(name: string): Context.Reference<A | undefined> =>
   Context.Reference<A | undefined>(`@snakepit/pool/Tool/${name}`, { defaultValue: () => undefined })
@@ -101,6 +103,62 @@ export const Blocking: Context.Reference<boolean | undefined> = unsaid("Blocking
  * ```
  */
 export const Contract: Context.Reference<Readonly<Record<string, string>> | undefined> = unsaid("Contract")
+
+/**
+ * When an {@link Idempotent} call that may have crashed its worker is tried again, instead of the pool's `barrier.backoff`: any `Schedule` over the
+ * error that the call would have ended with. Where the schedule ends, the call does, with that error; the pool's `attempts` bounds it as well, and
+ * its caller's deadline goes on.
+ *
+ * **Example** (Longer each time, and four times at most)
+ *
+ * ```ts
+ * import { Tool } from "snakepit"
+ * import { Schedule, Schema } from "effect"
+ * import { Rpc } from "effect/rpc"
+ *
+ * const patiently = Schedule.exponential("1 second").pipe(
+ *   Schedule.jittered,
+ *   Schedule.upTo({ times: 4 })
+ * )
+ *
+ * const embed = Rpc.make("embed", { payload: { text: Schema.String }, success: Schema.Array(Schema.Finite) })
+ *   .annotate(Tool.Idempotent, true)
+ *   .annotate(Tool.Retry, patiently)
+ * ```
+ */
+export const Retry: Context.Reference<Schedule.Schedule<unknown, CallError> | undefined> = unsaid("Retry")
+
+/**
+ * A circuit breaker of the tool, beside the pool's: its calls are refused with `CircuitOpen` while they fail one after the other.
+ *
+ * **Example** (A tool that asks another service)
+ *
+ * ```ts
+ * import { PoolConfig, Tool } from "snakepit"
+ * import { Schema } from "effect"
+ * import { Rpc } from "effect/rpc"
+ *
+ * const quote = Rpc.make("quote", { payload: { symbol: Schema.String }, success: Schema.Finite })
+ *   .annotate(Tool.Breaker, Schema.decodeSync(PoolConfig.Breaker)({ failures: ["requests.exceptions.ConnectionError"] }))
+ * ```
+ */
+export const Breaker: Context.Reference<BreakerConfig | undefined> = unsaid("Breaker")
+
+/**
+ * How many calls of the tool may begin in a time, beside the pool's limit.
+ *
+ * **Example** (A tool with a quota)
+ *
+ * ```ts
+ * import { PoolConfig, Tool } from "snakepit"
+ * import { Schema } from "effect"
+ * import { Rpc } from "effect/rpc"
+ *
+ * const translate = Rpc.make("translate", { payload: { text: Schema.String }, success: Schema.String })
+ *   .annotate(Tool.RateLimit, Schema.decodeSync(PoolConfig.RateLimit)({ calls: 100, per: "1 minute" }))
+ * ```
+ */
+export const RateLimit: Context.Reference<RateLimitConfig | undefined> = unsaid("RateLimit")
 
 // ── errors of its own ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
  * The trace that a call belongs to, in the binary form of W3C's trace context: 16 bytes of trace id, 8 of span id, 1 of flags.
  */
 import type * as Fiber from "effect/Fiber"
+import * as Tracer from "effect/Tracer"
 
 const bytes = 25 // 16 + 8 + 1
 const sampled = 1 // the one flag of version 00 that is set
@@ -19,3 +20,10 @@ export const ofFiber = ({ cache: { span } }: Fiber.Fiber<unknown, unknown>): Uin
   trace[bytes - 1] = sampled
   return trace
 }
+
+const hex = (trace: Uint8Array, begin: number, end: number): string =>
+  Array.from(trace.subarray(begin, end), (byte) => byte.toString(16).padStart(2, "0")).join("")
+
+/** The span that a call was made in, for spans of what is done on its behalf. */
+export const spanOf = (trace: Uint8Array): Tracer.ExternalSpan =>
+  Tracer.externalSpan({ traceId: hex(trace, 0, 16), spanId: hex(trace, 16, bytes - 1), sampled: true })

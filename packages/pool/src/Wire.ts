@@ -24,6 +24,35 @@ export interface WireCall {
   readonly trace: Uint8Array | undefined
 }
 
+/** A running tool calls a function of the host. */
+export interface WireHostCall {
+  /** The call whose tool it is, as {@link WireCall.id}. */
+  readonly id: number
+  /** Of the host call, unique while the worker is attached. */
+  readonly number: number
+  readonly name: string
+  /** MessagePack of a map of keyword arguments. */
+  readonly payload: Uint8Array
+  /** The tool itself waits for it, and does nothing else. */
+  readonly waits: boolean
+}
+
+/** Why a host call gave no result, as Python tells the reasons apart. */
+export type HostReason = "raised" | "unknown" | "invalid" | "too_large" | "timeout" | "busy" | "cancelled" | "failed"
+
+/** What became of a host call: its result, or why there is none. */
+export type HostOutcome =
+  | { readonly _tag: "Done"; readonly payload: Payload }
+  | {
+    readonly _tag: "Failed"
+    readonly reason: HostReason
+    readonly message: string
+    /** Of an error that its contract declares: its `_tag`. */
+    readonly tag?: string | undefined
+    /** Of an error that its contract declares: MessagePack of it, encoded. */
+    readonly data?: Uint8Array | undefined
+  }
+
 /** A tool as its worker announces it: what its author says of it in Python. A contract's own annotations go before. */
 export interface WireTool {
   readonly name: string
@@ -56,6 +85,8 @@ export interface Wire {
   readonly input: (id: number, payload: Payload) => void
   /** No further input comes; `failure` says why, when the caller's stream failed. */
   readonly inputEnd: (id: number, failure?: string) => void
+  /** Answers a host call, once. */
+  readonly hostResult: (number: number, outcome: HostOutcome) => void
   /** Succeeds when the worker answers. Does not time out by itself. */
   readonly probe: Effect.Effect<void>
 }
@@ -83,6 +114,10 @@ export interface WireSink {
   /** `micros`: how long the tool's code ran; 0: not told. */
   readonly done: (id: number, payload: Uint8Array, micros: number) => void
   readonly failed: (id: number, failure: WireFailure) => void
+  /** Answered by {@link Wire.hostResult} of the wire that was attached last: once, whatever becomes of it. */
+  readonly hostCall: (call: WireHostCall) => void
+  /** Nobody in Python waits for it any more. */
+  readonly hostCancel: (number: number) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
   /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */

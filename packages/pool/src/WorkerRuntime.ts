@@ -97,6 +97,8 @@ export type Imposed = Judged | HandshakeTimeout
 /** What a runtime provides. */
 export interface WorkerRuntime {
   readonly codec: PayloadCodec
+  /** Tells arguments apart that crashed workers: the first 16 bytes of their SHA-256, in hex. Pure; copies nothing. */
+  readonly digest: (payload: Payload) => string
   /** What all workers of a pool belong to: when it ends, they end. */
   readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost | ContainmentUnavailable, never, "control">
   /**

@@ -24,7 +24,7 @@ describe("a session", () => {
       const first = yield* begin(tools.again({ n: 1 }, { session: "s" }))
       yield* after("500 millis")
       yield* scripted.worker("default/0").crash()
-      yield* after("1 second")
+      yield* after("1050 millis")
       assert.strictEqual(yield* Fiber.join(first), 1)
       assert.deepStrictEqual(scripted.journal.map(({ worker }) => worker), ["default/0", "default/1"])
       assert.strictEqual(names(recorded.events, "snakepit.session.lose").length, 1)

@@ -7,7 +7,7 @@ import * as Dispatch from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import { type CallError, Tool } from "../src/index.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
-import { ScriptedTool } from "../src/testing/index.ts"
+import { ScriptedCodec, ScriptedTool } from "../src/testing/index.ts"
 import { offerOf, wireOf } from "./MachineInput.ts"
 import { openTools } from "./OpenTools.ts"
 
@@ -74,7 +74,7 @@ describe("a contract", () => {
     }))
 
   it("is compared when its call is sent: it was accepted before any worker was there, or before the adapter was changed", () => {
-    const state = Dispatch.make("p", Schema.decodeUnknownSync(PoolConfig)({ size: 1 }))
+    const state = Dispatch.make("p", Schema.decodeUnknownSync(PoolConfig)({ size: 1 }), ScriptedCodec.digest)
     const announced = (result: string) => wireOf([{ ...ScriptedTool.announced("t"), contract: { result } }])
     const agreement = agreementOf({ result: "2" })
     const say = (event: Dispatch.Event) =>

@@ -1,14 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema, type Scope, Stream } from "effect"
+import { Deferred, Effect, Schema, type Scope, Stream } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import * as Roster from "../src/control/Roster.ts"
-import { CallError, type PoolConfig, Tool } from "../src/index.ts"
+import { CallError, HostTools, type PoolConfig, Tool } from "../src/index.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, errorOf } from "./OpenPools.ts"
 import { openTools } from "./OpenTools.ts"
 
 class Tools extends RpcGroup.make(
   Rpc.make("slow", { success: Schema.Int }),
+  Rpc.make("asks", { success: Schema.Int }),
   Rpc.make("echo", { payload: { text: Schema.String }, success: Schema.String }),
   Rpc.make("raise", { success: Schema.Int }),
   Rpc.make("giveUp", { success: Schema.Int }),
@@ -22,6 +23,7 @@ class Tools extends RpcGroup.make(
 const tools = {
   slow: { run: () => 1, takes: "1 second" },
   echo: ({ text }: { readonly text: string }) => text,
+  asks: (_: unknown, { call }: ScriptedTool.Current) => call("slow"),
   raise: () =>
     ScriptedTool.raise("ExceptionGroup", "two", {
       bases: ["Exception"],
@@ -78,6 +80,16 @@ const paths: { readonly [T in CallError.CallError["_tag"]]: Effect.Effect<CallEr
       yield* begin(client.slow(undefined, { session: "s" }))
       return yield* Effect.flip(client.slow(undefined, { session: "s" }))
     }), { affinity: "strict_fail_fast" }),
+  CallCycle: by(({ client, provided }) =>
+    Effect.gen(function*() {
+      const error = yield* Deferred.make<CallError.CallError>()
+      const contract = RpcGroup.make(Rpc.make("slow", { success: Schema.Int }))
+      const slow = () => Effect.as(Effect.flatMap(Effect.flip(client.slow()), (why) => Deferred.succeed(error, why)), 1).pipe(Effect.orDie)
+      yield* HostTools.serve(HostTools.make(contract, { slow })).pipe(provided)
+      yield* client.asks()
+      return yield* Deferred.await(error)
+    })
+  ),
   ToolNotFound: by(({ client }) => Effect.flip(client.nowhere())),
   ContractMismatch: by(({ client }) => Effect.flip(Stream.runDrain(client.stream()))),
   PayloadTooLarge: by(({ client }) => Effect.flip(client.echo({ text: "x".repeat(2000) }))),
@@ -91,6 +103,24 @@ const paths: { readonly [T in CallError.CallError["_tag"]]: Effect.Effect<CallEr
       return yield* errorOf(call)
     })
   ),
+  CallPoisoned: by(({ client, scripted }) =>
+    Effect.gen(function*() {
+      const call = yield* begin(client.slow())
+      yield* after("100 millis")
+      yield* scripted.worker("default/0").crash("SIGSEGV")
+      return yield* errorOf(call)
+    }), { barrier: { poisonAfter: 1 } }),
+  CircuitOpen: by(({ client, scripted }) =>
+    Effect.gen(function*() {
+      const call = yield* begin(client.slow())
+      yield* after("100 millis")
+      yield* scripted.worker("default/0").crash("SIGSEGV")
+      yield* errorOf(call)
+      return yield* Effect.flip(client.slow())
+    }), { breaker: { after: 1 } }),
+  RateLimited: by(({ client }) => Effect.andThen(client.echo({ text: "" }), Effect.flip(client.echo({ text: "" }))), {
+    rateLimit: { calls: 1, per: "1 minute", beyond: "fail" }
+  }),
   ResultTooLarge: by(({ client }) => Effect.flip(client.large())),
   InvalidResult: by(({ client }) => Effect.flip(client.wrong())),
   OutcomeUnknown: by(({ client, scripted }) =>

@@ -6,13 +6,14 @@ import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as DispatchRepair from "../src/control/DispatchRepair.ts"
 import * as Line from "../src/control/Line.ts"
 import * as TenantQueue from "../src/control/TenantQueue.ts"
-import { Model, Script, Settings } from "./DispatchModel.ts"
+import { Crashes, Model, Script, Settings } from "./DispatchModel.ts"
 import { offerOf } from "./MachineInput.ts"
 
 /** Many short scripts meet the interleavings, long ones what needs many steps to come about. */
 const short = { runs: 16_000, size: 25 }
 const long = { runs: 300, size: 150 }
 const damaged = { runs: 2000, size: 40 }
+const crashing = { runs: 1200, size: 60 }
 
 const id = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 14 }))
 const slot = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 }))
@@ -26,6 +27,9 @@ const Damage = Schema.Union([
   Schema.TaggedStruct("OpenSlot", { slot }),
   Schema.TaggedStruct("LoseCall", { id }),
   Schema.TaggedStruct("LoseDeadline", { id }),
+  Schema.TaggedStruct("Avoid", { slot }),
+  Schema.TaggedStruct("MiscountClean", { by: Schema.Int.check(Schema.isBetween({ minimum: -2, maximum: 2 })) }),
+  Schema.TaggedStruct("MiscountQuarantine", {}),
   Schema.TaggedStruct("MiscountWaiting", { by: Schema.Int.check(Schema.isBetween({ minimum: -2, maximum: 2 })) }),
   Schema.TaggedStruct("Miscount", { by: Schema.Int.check(Schema.isBetween({ minimum: -2, maximum: 2 })) })
 ])
@@ -53,6 +57,14 @@ const harm = (state: Dispatch.DispatchState, damage: typeof Damage.Type): void =
       return void state.calls.delete(damage.id)
     case "LoseDeadline":
       return call && DeadlineWheel.clear(state.wheel, call.timer)
+    case "Avoid":
+      state.slots[damage.slot]!.avoided = !state.slots[damage.slot]!.avoided
+      return
+    case "MiscountClean":
+      state.barrier.clean += damage.by
+      return
+    case "MiscountQuarantine":
+      return state.barrier.quarantine.tools.clear()
     case "MiscountWaiting":
       state.waiting += damage.by
       return
@@ -61,7 +73,7 @@ const harm = (state: Dispatch.DispatchState, damage: typeof Damage.Type): void =
   }
 }
 
-const play = (settings: Settings, script: typeof Script.Type): Model => {
+const play = (settings: Settings, script: typeof Script.Type | typeof Crashes.Type): Model => {
   const model = new Model(settings)
   for (const step of script) model.step(step)
   return model
@@ -83,6 +95,13 @@ describe("Dispatch", () => {
   )
 
   it.prop(
+    "of calls that crash their workers those with the same arguments are refused after poisonAfter crashes, and no taint empties the pool",
+    { settings: Settings, script: Crashes },
+    ({ script, settings }) => play({ ...settings, up: 3, capacity: 6 }, script).settle(),
+    { arbitrary: crashing, timeout: 60_000 }
+  )
+
+  it.prop(
     "closing ends every open call, and each later one at once",
     { settings: Settings, script: Script },
     ({ script, settings }) => {
@@ -99,7 +118,11 @@ describe("Dispatch", () => {
 
   it.prop(
     "a damaged state is sound after its repair, and each of its calls is still open or settled",
-    { settings: Settings, script: Script, damages: Schema.Array(Damage).check(Schema.isMinLength(1), Schema.isMaxLength(6)) },
+    {
+      settings: Settings,
+      script: Schema.Union([Script, Crashes]),
+      damages: Schema.Array(Damage).check(Schema.isMinLength(1), Schema.isMaxLength(6))
+    },
     ({ damages, script, settings }) => {
       const { now, state } = play(settings, script)
       for (const damage of damages) harm(state, damage)
@@ -119,9 +142,9 @@ describe("Dispatch", () => {
 
   it.prop(
     "a sound state needs no repair",
-    { settings: Settings, script: Script },
+    { settings: Settings, script: Schema.Union([Script, Crashes]) },
     ({ script, settings }) => {
-      const { now, state } = play(settings, script)
+      const { now, state } = play({ ...settings, delay: 20 }, script)
       assert.deepStrictEqual(DispatchRepair.repair(state, now), [])
     },
     { arbitrary: damaged }
@@ -136,12 +159,17 @@ const settings: Settings = {
   perTenant: 4,
   attempts: 3,
   credit: 4,
+  poisonAfter: 3,
+  delay: 20,
+  taintFor: 0,
+  maxTainted: 1,
   up: 1
 }
 const offer = (more: Partial<Extract<typeof Script.Type[number], { _tag: "Offer" }>> = {}) =>
   ({
     _tag: "Offer",
     tool: "a",
+    args: 0,
     says: true,
     idempotent: false,
     deterministic: false,
@@ -163,7 +191,7 @@ describe("Dispatch, by example", () => {
       model.step({ _tag: "Tick", ms: 110 })
       assert.deepStrictEqual([...model.bitten], [0])
     }
-    model.step({ _tag: "Detach", slot: 0, ended: true })
+    model.step({ _tag: "Detach", slot: 0, end: "KilledByUs" })
     model.bitten.clear()
     model.step({ _tag: "Tick", ms: 300 })
     assert.deepStrictEqual([...model.bitten], [])

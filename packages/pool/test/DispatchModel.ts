@@ -11,6 +11,7 @@ import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as DispatchRepair from "../src/control/DispatchRepair.ts"
 import { mostAhead } from "../src/control/Pace.ts"
 import * as TenantQueue from "../src/control/TenantQueue.ts"
+import type { Payload } from "../src/Payload.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import type { WireTool } from "../src/Wire.ts"
@@ -29,6 +30,13 @@ export const Settings = Schema.Struct({
   perTenant: int(1, 6),
   attempts: int(1, 3),
   credit: int(1, 4),
+  /** 0: no call is quarantined. */
+  poisonAfter: int(0, 3),
+  /** What is answered when the machine asks how long a call rests; -1: it is not tried again, -2: nobody answers. */
+  delay: Schema.Literals([0, 20, 60, -1, -2]),
+  /** 0: no slot is tainted. */
+  taintFor: Schema.Literals([0, 100]),
+  maxTainted: Schema.Literals([0.5, 1]),
   /** Workers that are up at the beginning. */
   up: int(0, 3)
 })
@@ -38,6 +46,7 @@ export type Settings = typeof Settings.Type
 export const Step = Schema.Union([
   Schema.TaggedStruct("Offer", {
     tool: Schema.Literals(["a", "a", "a", "a", "a", "b", "b", "nowhere"]),
+    args: int(0, 2),
     /** Whether the contract says the following, or leaves it to the worker. */
     says: Schema.Literals([true, true, true, false]),
     idempotent: Schema.Literals([true, true, false]),
@@ -58,7 +67,10 @@ export const Step = Schema.Union([
   Schema.TaggedStruct("Attach", { slot, poor: Schema.Literals([false, false, false, false, true]) }),
   Schema.TaggedStruct("Break", { slot }),
   Schema.TaggedStruct("Resume", { slot }),
-  Schema.TaggedStruct("Detach", { slot, ended: Schema.Boolean }),
+  Schema.TaggedStruct("Detach", {
+    slot,
+    end: Schema.Literals(["not seen", "unclear", "KilledByUs", "Segfault", "Segfault", "KilledBySomeone"])
+  }),
   Schema.TaggedStruct("Begin", { slot }),
   Schema.TaggedStruct("Yield", { slot }),
   Schema.TaggedStruct("Ask", { slot }),
@@ -67,7 +79,9 @@ export const Step = Schema.Union([
   Schema.TaggedStruct("GiveBack", { slot }),
   Schema.TaggedStruct("Overdue", { slot }),
   Schema.TaggedStruct("Stray", { slot, nth }),
-  Schema.TaggedStruct("Tick", { ms: Schema.Literals([1, 5, 10, 10, 40, 110, 300]) })
+  Schema.TaggedStruct("Tick", { ms: Schema.Literals([1, 5, 10, 10, 40, 110, 300]) }),
+  /** Time passes, and no tick comes yet. */
+  Schema.TaggedStruct("Pass", { ms: int(1, 50) })
 ])
 export type Step = typeof Step.Type
 
@@ -77,9 +91,47 @@ const work = [offered, begun, yielded, taken, finished] as const
 const Weighted = Schema.Union([...Step.members, ...work, ...work, ...work, offered, begun, yielded])
 export const Script = Schema.Array(Weighted).check(Schema.isMaxLength(150))
 
+/** Calls that crash their workers, most of them to be tried again: what {@link Script} comes to rarely. */
+export const Crashes = Schema.Array(Schema.Union([
+  ...[1, 2, 3].map(() =>
+    Schema.TaggedStruct("Offer", {
+      tool: Schema.Literal("a"),
+      args: int(0, 1),
+      says: Schema.Literal(true),
+      idempotent: Schema.Literals([true, true, true, false]),
+      deterministic: Schema.Boolean,
+      timeout: Schema.Literal(500),
+      hardLimit: Schema.Literal(0),
+      large: Schema.Literal(false),
+      tenant: Schema.Literals(["", "x"]),
+      session: Schema.Literals(["", "", "", "s"]),
+      deadline: Schema.Literals([0, 0, 350]),
+      queueTimeout: Schema.Literal(0)
+    })
+  ),
+  ...[1, 2].flatMap(() => [
+    Schema.TaggedStruct("Begin", { slot }),
+    Schema.TaggedStruct("Detach", { slot, end: Schema.Literals(["Segfault", "Segfault", "KilledBySomeone", "KilledByUs"]) }),
+    Schema.TaggedStruct("Attach", { slot, poor: Schema.Literal(false) })
+  ]),
+  Schema.TaggedStruct("Tick", { ms: Schema.Literals([10, 40, 110]) }),
+  Schema.TaggedStruct("Pass", { ms: Schema.Literals([40, 110, 300]) }),
+  Schema.TaggedStruct("Break", { slot }),
+  Schema.TaggedStruct("Resume", { slot }),
+  Schema.TaggedStruct("Ask", { slot }),
+  Schema.TaggedStruct("Finish", { slot }),
+  Schema.TaggedStruct("Cancel", { nth })
+])).check(Schema.isMinLength(10), Schema.isMaxLength(60))
+
 interface Caller {
   readonly id: number
   readonly tool: string
+  /** Tool and arguments. */
+  readonly print: string
+  /** Until when it rests; Infinity while that is not known. */
+  rests: number | undefined
+  /** Slots whose workers it may have crashed. */
+  readonly crashed: Set<number>
   readonly tenant: string
   readonly session: string | undefined
   /** Whether its contract says what follows; otherwise the worker that it is sent to does. */
@@ -123,6 +175,9 @@ interface Worker {
 const queueTimeout = 200
 const cancelGrace = 100
 const maxPayload = 1024
+const poisonWindow = 400
+const quarantineFor = 300
+const digestOf = (payload: Payload) => `args ${(payload as Uint8Array)[0]}`
 const slots = 3
 
 /** What workers say of their tools. */
@@ -150,6 +205,16 @@ export class Model {
   private readonly fates = { open: 0, refused: 0, completed: 0, failed: 0, cancelled: 0 }
   /** The call whose caller has just been told that its worker is replaced. */
   private replaced: number | undefined
+  /** By tool and arguments: when they crashed workers, until when they are in quarantine. */
+  private readonly crashes = new Map<string, Array<number>>()
+  private readonly quarantine = new Map<string, number>()
+  /** Those that must be told to be in quarantine from now on. */
+  private readonly poisoned = new Set<string>()
+  /** Until when, by slot. */
+  private readonly tainted = new Map<number, number>()
+  private crashing: number | undefined
+  private readonly resting = new Set<Caller>()
+  private readonly asks: Array<Dispatch.AskDelay> = []
   now = 1_000_000
   private ids = 0
   private readonly settings: Settings
@@ -158,11 +223,20 @@ export class Model {
     this.settings = settings
     const { affinity, attempts, capacity, concurrency, credit, perTenant, prefetch } = settings
     const config = Schema.decodeUnknownSync(PoolConfig)({ size: slots, attempts, credit, concurrency, prefetch, affinity, maxPayload })
+    const { maxTainted, poisonAfter, taintFor } = settings
     this.state = make("p", {
       ...config,
+      barrier: {
+        ...config.barrier,
+        poisonAfter,
+        maxTainted,
+        taintFor: Duration.millis(taintFor),
+        poisonWindow: Duration.millis(poisonWindow),
+        quarantineFor: Duration.millis(quarantineFor)
+      },
       queue: { capacity, perTenant, timeout: Duration.millis(queueTimeout) },
       cancelGrace: Duration.millis(cancelGrace)
-    })
+    }, digestOf)
     for (let slot = 0; slot < settings.up; slot++) this.step({ _tag: "Attach", slot, poor: false })
   }
 
@@ -221,9 +295,7 @@ export class Model {
         worker!.open = worker!.tools !== undefined
         return this.say({ _tag: "Resumed", slot: step.slot })
       case "Detach":
-        this.lost(step.slot)
-        Object.assign(worker!, { tools: undefined, open: false, jobs: [] })
-        return this.say({ _tag: "Detached", slot: step.slot, reason: "gone", ended: step.ended })
+        return this.detach(step.slot, step.end)
       case "Stray": { // news of a call that the slot does not have
         const caller = this.pick(step.nth, ({ id }) => worker!.jobs.every((job) => job.id !== id))
         if (caller === undefined) return
@@ -231,10 +303,20 @@ export class Model {
         this.say({ _tag: "Item", slot: step.slot, id: caller.id, payload: Uint8Array.of(255) })
         return this.say({ _tag: "Done", slot: step.slot, id: caller.id, payload: Uint8Array.of(255), micros: 0 })
       }
+      case "Pass":
+        this.now += step.ms
+        return
       case "Tick":
         this.now += step.ms
         this.say({ _tag: "Tick" })
+        for (const [slot, until] of this.tainted) assert.isBelow(this.now, until, `slot ${slot} is tainted for ever`)
+        for (const [print, until] of this.quarantine) assert.isBelow(this.now, until, `${print} is in quarantine for ever`)
         for (const caller of this.open()) {
+          if (caller.rests !== undefined) {
+            const end = Math.min(Number.isFinite(caller.rests) ? caller.rests : caller.since + caller.queueTimeout, caller.deadline)
+            assert.isBelow(this.now - end, DeadlineWheel.tickMillis, `call ${caller.id} rests for ever`)
+            continue
+          }
           const limit = this.waits(caller) ? caller.queueTimeout : Math.min(caller.timeout, caller.hardLimit)
           const end = Math.min(caller.since + limit, caller.deadline)
           assert.isBelow(this.now - end, DeadlineWheel.tickMillis, `call ${caller.id} is past its deadline`)
@@ -247,7 +329,7 @@ export class Model {
   }
 
   private offer(step: Extract<Step, { readonly _tag: "Offer" }>): void {
-    const { deterministic, idempotent, large, says, tenant, timeout, tool } = step
+    const { args, deterministic, idempotent, large, says, tenant, timeout, tool } = step
     const id = ++this.ids
     const declaredHardLimit = says && step.hardLimit > 0 ? step.hardLimit : undefined
     const deadline = step.deadline === 0 ? undefined : this.now + step.deadline
@@ -255,6 +337,9 @@ export class Model {
     const caller: Caller = {
       id,
       tool,
+      print: `${tool} ${args}`,
+      rests: undefined,
+      crashed: new Set(),
       tenant,
       session,
       says,
@@ -293,12 +378,14 @@ export class Model {
         tenant,
         deadline,
         queueTimeoutMillis: step.queueTimeout === 0 ? undefined : step.queueTimeout,
+        payload: Uint8Array.of(args),
         bytes: large ? maxPayload + 1 : 10,
         at: this.now
       })
     })
-    if (ledger.rejected > rejected) this.refuse(caller)
-    else assert.isAtMost(this.state.waiting, Math.max(waiting, this.settings.capacity), "the queue is longer than its capacity")
+    if (ledger.rejected > rejected) return this.refuse(caller)
+    assert.isFalse(this.isPoison(caller), "accepted, though it is in quarantine")
+    assert.isAtMost(this.state.waiting, Math.max(waiting, this.settings.capacity), "the queue is longer than its capacity")
   }
 
   /** What a worker says of a call that it may run: on this slot, or the next one where it can be. */
@@ -363,6 +450,7 @@ export class Model {
   /** Lets everything come to its end: all workers up, and every one of them at work. */
   settle(): void {
     for (let round = 0; round < 200 && this.state.calls.size > 0; round++) {
+      if (this.state.resting.length > 0) this.step({ _tag: "Tick", ms: 40 })
       for (let slot = 0; slot < slots; slot++) {
         if (!this.workers[slot]!.open) this.step({ _tag: "Attach", slot, poor: false })
         this.step({ _tag: "Begin", slot })
@@ -390,13 +478,44 @@ export class Model {
   say(event: Dispatch.Event): void {
     for (const command of DispatchMachine.transition(this.state, event, this.now)) this.follow(command, event)
     for (const session of this.told) this.begin(session)
+    this.rested()
     this.check()
+    this.answer()
+  }
+
+  /** Answers what the machine has asked in the event. */
+  private answer(): void {
+    const { delay } = this.settings
+    for (let asked = this.asks.shift(); asked !== undefined; asked = this.asks.shift()) {
+      if (delay === -2) continue
+      const event: Dispatch.Event = { _tag: "DelayKnown", asked, delayMillis: delay === -1 ? undefined : delay }
+      this.say(event)
+      this.say(event) // once more: it was answered
+    }
+  }
+
+  /** Those whose rest is over, and that wait again: before the others of their tenant. */
+  private rested(): void {
+    if (this.resting.size === 0) return
+    for (const tenant of ["", "x", "y"]) {
+      const waiting = this.queues().flatMap((queue) => [...TenantQueue.members(queue)]).filter((call) => call.tenant === tenant)
+      const back = waiting.map(({ id }) => this.callers.get(id)!).filter(({ rests }) => rests !== undefined)
+      for (const caller of back.toReversed()) {
+        assert.isAtLeast(this.now, caller.rests!, "its rest is not over")
+        this.again(caller)
+      }
+    }
+  }
+
+  private queues() {
+    const { queue, slots } = this.state
+    return [queue, ...slots.map(({ bound }) => bound)]
   }
 
   check(): void {
-    const { queue, slots } = this.state
     assert.deepStrictEqual(DispatchRepair.violations(this.state), [])
-    const waiting = [queue, ...slots.map(({ bound }) => bound)].flatMap((queue) => [...TenantQueue.members(queue)])
+    assert.deepStrictEqual([...this.poisoned], [], "nobody was told of a quarantine")
+    const waiting = this.queues().flatMap((queue) => [...TenantQueue.members(queue)])
     if (this.isStrict) {
       const ids = waiting.map(({ id }) => id).toSorted((a, b) => a - b)
       assert.deepStrictEqual(ids, [...this.lines.values()].flat().toSorted((a, b) => a - b))
@@ -470,8 +589,40 @@ export class Model {
         this.bitten.add(command.slot)
         return
       }
-      case "Retried":
-        assert.isTrue(this.mayRunAgain(this.openCaller(command.id)), "tried again although it must not be")
+      case "AskDelay": {
+        const caller = this.openCaller(command.id)
+        assert.isTrue(this.mayRunAgain(caller), "it must not be tried again")
+        assert.strictEqual(caller.rests, Number.POSITIVE_INFINITY, "it has not crashed its worker")
+        assert.strictEqual(command.error.executed, "unknown")
+        return void this.asks.push(command)
+      }
+      case "Retried": {
+        const caller = this.openCaller(command.id)
+        if (caller.rests !== undefined) caller.rests = this.now + command.delayMillis
+        return assert.isTrue(this.mayRunAgain(caller), "tried again although it must not be")
+      }
+      case "Tainted": {
+        assert.strictEqual(command.slot, this.crashing)
+        assert.strictEqual(command.exitClass, "Segfault")
+        this.tainted.set(command.slot, this.now + this.settings.taintFor)
+        return assert.isAtMost(this.tainted.size, this.settings.maxTainted * slots, "too many are tainted")
+      }
+      case "Untainted":
+        assert.isAtLeast(this.now, this.tainted.get(command.slot) ?? Number.POSITIVE_INFINITY, "early, or told twice")
+        return void this.tainted.delete(command.slot)
+      case "Quarantined": {
+        const print = `${command.tool} ${command.digest.slice("args ".length)}`
+        assert.isTrue(this.poisoned.delete(print), "in quarantine without reason, or told twice")
+        assert.strictEqual(command.until, this.now + quarantineFor)
+        this.quarantine.set(print, command.until)
+        return assert.strictEqual(command.crashes, this.settings.poisonAfter)
+      }
+      case "Released": {
+        const print = `${command.tool} ${command.digest.slice("args ".length)}`
+        assert.isAtLeast(this.now, this.quarantine.get(print) ?? Number.POSITIVE_INFINITY, "early, or told twice")
+        this.crashes.set(print, this.crashing === undefined ? [] : (this.crashes.get(print) ?? []).filter((at) => at === this.now))
+        return void this.quarantine.delete(print)
+      }
     }
   }
 
@@ -490,11 +641,23 @@ export class Model {
       assert.isFalse(this.homeless.has(session), "nobody was told that the session's worker is gone")
       assert.isTrue(home === undefined || home === slot, "sent to another worker than its session's")
     }
-    const others = this.workers.filter(({ open }) => open).map(({ jobs }) => jobs.length)
-    const least = Math.min(...others)
+    assert.isFalse(this.isPoison(caller), "sent, though it is in quarantine")
+    const isClean = (slot: number) => this.workers[slot]!.open && !this.tainted.has(slot)
+    const anyClean = this.workers.some((_, slot) => isClean(slot))
+    const chosen = this.workers.filter(({ open }, index) => open && (!anyClean || isClean(index)))
+    const others = chosen.filter((worker) => !caller.crashed.has(this.workers.indexOf(worker)))
+    if (caller.crashed.has(slot)) {
+      assert.isTrue(others.every(({ jobs }) => jobs.length >= concurrency), "sent where it crashed, while another worker is free")
+    }
+    const least = Math.min(...(caller.crashed.has(slot) ? chosen : others).map(({ jobs }) => jobs.length))
     if (!(this.isStrict && home !== undefined)) {
+      assert.isTrue(!anyClean || isClean(slot), "sent to a tainted worker, while another is there")
       if (busy >= concurrency) assert.isAtLeast(least, concurrency - (home === slot ? 1 : 0), "sent ahead while another worker is free")
-      if (prefetch !== "auto") assert.isAtMost(busy, least + (home === slot ? 1 : 0), "not the freest worker")
+      if (prefetch !== "auto" && caller.crashed.size === 0) assert.isAtMost(busy, least + (home === slot ? 1 : 0), "not the freest worker")
+    }
+    if (caller.rests !== undefined) {
+      assert.isAtLeast(this.now, caller.rests, "it rests still")
+      this.again(caller)
     }
     if (!this.isStrict) this.taken(tenant, id)
     this.unqueue(caller)
@@ -552,7 +715,12 @@ export class Model {
         return assert.isAtLeast(this.now + (gaveBack ? DeadlineWheel.tickMillis : 0), caller.deadline, "early")
       case "WorkerCrashed":
         assert.isAtLeast(caller.begins, 1)
-        return assert.isTrue(event._tag === "Close" || !this.mayRunAgain(caller), "it could have been tried again")
+        return assert.isTrue(
+          event._tag === "Close" || !this.mayRunAgain(caller) || (event._tag === "DelayKnown" && event.delayMillis === undefined),
+          "it could have been tried again"
+        )
+      case "CallPoisoned":
+        return assert.isTrue(this.isPoison(caller), "it is not in quarantine")
       case "QueueFull":
         return assert.isAtLeast(
           error.tenant === undefined ? this.state.waiting : this.line(caller.tenant).length,
@@ -581,6 +749,12 @@ export class Model {
     this.fates[caller.fate]--
     this.fates[fate]++
     caller.fate = fate
+    caller.rests = undefined
+    this.resting.delete(caller)
+  }
+
+  private isPoison({ print }: Caller): boolean {
+    return this.poisoned.has(print) || (this.quarantine.get(print) ?? 0) > this.now
   }
 
   private refuse(caller: Caller): void {
@@ -620,19 +794,63 @@ export class Model {
   private again(caller: Caller): void {
     this.line(caller.tenant).unshift(caller.id)
     caller.since = this.now
+    caller.rests = undefined
+    this.resting.delete(caller)
   }
 
   /** What the caller's side expects of a slot that goes: those that may are tried again, in the order in which they were sent. */
-  private lost(slot: number): void {
-    for (const { cancelled, id } of this.workers[slot]!.jobs.toReversed()) {
-      const caller = this.callers.get(id)!
-      if (!cancelled && caller.fate === "open" && this.mayRunAgain(caller)) this.again(caller)
+  private lost(slot: number, suspects: ReadonlyArray<Job> = []): void {
+    for (const job of this.workers[slot]!.jobs.toReversed()) {
+      const caller = this.callers.get(job.id)!
+      if (job.cancelled || caller.fate !== "open" || !this.mayRunAgain(caller)) continue
+      if (!suspects.includes(job)) this.again(caller)
+      else if (!this.isPoison(caller)) {
+        caller.rests = Number.POSITIVE_INFINITY
+        this.resting.add(caller)
+        caller.since = this.now
+        caller.crashed.add(slot)
+      }
     }
     for (const [session, home] of this.homes) {
       if (home !== slot) continue
       if (this.isStrict) this.homeless.add(session)
       else this.homes.delete(session)
     }
+  }
+
+  private detach(slot: number, end: Extract<Step, { readonly _tag: "Detach" }>["end"]): void {
+    const worker = this.workers[slot]!
+    const isCrash = worker.tools !== undefined && (end === "Segfault" || end === "KilledBySomeone")
+    const suspects = isCrash ? this.blame(worker.jobs) : []
+    this.lost(slot, suspects)
+    Object.assign(worker, { tools: undefined, open: false, jobs: [] })
+    this.crashing = isCrash ? slot : undefined
+    const exit = end === "unclear" || end === "not seen" ? undefined : { _tag: end, signal: "SIGKILL" }
+    this.say({ _tag: "Detached", slot, reason: "gone", ended: end !== "not seen", exit })
+    this.crashing = undefined
+    const { maxTainted, taintFor } = this.settings
+    const others = [...this.tainted.keys()].filter((tainted) => tainted !== slot).length
+    if (isCrash && end === "Segfault" && taintFor > 0 && others + 1 <= maxTainted * slots) {
+      assert.strictEqual(this.tainted.get(slot), this.now + taintFor, "it is not tainted")
+    }
+  }
+
+  /** Those that may have crashed their worker; counts that. */
+  private blame(jobs: ReadonlyArray<Job>): ReadonlyArray<Job> {
+    const { concurrency, poisonAfter } = this.settings
+    const begun = jobs.filter(({ begun, cancelled, id }) => cancelled ? this.callers.get(id)!.begins > 0 : begun)
+    const suspects = begun.length > 0 ? begun : jobs.slice(0, concurrency)
+    const callers = suspects.map(({ id }) => this.callers.get(id)!).filter(({ asked }) => !asked)
+    for (const print of new Set(callers.map(({ print }) => print))) {
+      const until = this.quarantine.get(print)
+      const isOver = until !== undefined && until <= this.now
+      const crashes = isOver ? [] : (this.crashes.get(print) ?? []).filter((at) => at >= this.now - poisonWindow)
+      crashes.push(this.now)
+      this.crashes.set(print, crashes)
+      if (poisonAfter === 0 || (until !== undefined && !isOver) || crashes.length < poisonAfter) continue
+      this.poisoned.add(print)
+    }
+    return suspects
   }
 
   private pick(nth: number, isOne: (caller: Caller) => boolean): Caller | undefined {

@@ -7,7 +7,7 @@ import * as Dispatcher from "../src/control/Dispatcher.ts"
 import * as Roster from "../src/control/Roster.ts"
 import { PoolConfig } from "../src/PoolConfig.ts"
 import * as PoolVersion from "../src/PoolVersion.ts"
-import { ScriptedTool } from "../src/testing/index.ts"
+import { ScriptedCodec, ScriptedTool } from "../src/testing/index.ts"
 import type { Wire } from "../src/Wire.ts"
 import { offerOf } from "./MachineInput.ts"
 
@@ -22,6 +22,7 @@ const wire = (name: string, said: Array<string>): Wire => ({
   credit: ignored,
   input: ignored,
   inputEnd: ignored,
+  hostResult: ignored,
   probe: Effect.never
 })
 
@@ -31,12 +32,13 @@ const open = Effect.gen(function*() {
   const config = Schema.decodeUnknownSync(PoolConfig)({ size: 1 })
   const name = RegisteredName.make<Roster.Roster>("roster")
   const versions = PoolVersion.versions({ snapshot: 1, roll: 0, config })
-  const roster = Roster.make("p", versions, yield* Clock.Clock)
+  const roster = Roster.make("p", versions, yield* Clock.Clock, { digest: ScriptedCodec.digest })
   yield* RegisteredName.register(name, roster)
   const offer = (id: number, idempotent: boolean) => {
     roster.tickets.set(id, {
       tool: "echo",
       payload: new Uint8Array(),
+      retry: undefined,
       item: ignored,
       want: ignored,
       complete: () => said.push(`call ${id} completed`),

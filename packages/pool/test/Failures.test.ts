@@ -22,7 +22,7 @@ describe("a worker that crashes", () => {
       const call = yield* begin(tools.again({ n: 7 }))
       yield* after("500 millis")
       yield* scripted.worker("default/0").crash("SIGSEGV")
-      yield* after("1 second")
+      yield* after("1050 millis")
       assert.strictEqual(yield* Fiber.join(call), 7)
       assert.deepStrictEqual(scripted.journal.map(({ outcome, worker }) => [worker, outcome]), [["default/0", "lost"], [
         "default/1",
@@ -147,18 +147,22 @@ describe("a worker that crashes", () => {
       yield* after("500 millis")
       recorded.events.length = 0
       yield* scripted.worker("default/0").crash("SIGSEGV")
-      yield* after("1 second")
+      yield* after("1050 millis")
       assert.deepStrictEqual(story(recorded.events, 0), [
         "worker.detach",
+        "worker.taint",
         "call.retry",
         "worker_supervisor.restart",
         "worker.attach",
         "lifecycle.fill",
         "worker_supervisor.recover"
       ])
-      const [detach, retry, restart, attach, , recover] = recorded.events.filter(({ attributes }) => attributes["slot"] === 0)
+      const [detach, taint, retry, restart, attach, , recover] = recorded.events.filter(({ attributes }) => attributes["slot"] === 0)
       assert.deepInclude(detach, { measurements: { calls: 1 } })
       assert.deepInclude(detach!.attributes, { pool: "default", generation: 0, cause: "its process was ended by SIGSEGV" })
+      assert.deepInclude(taint, { measurements: { forMillis: 10_000 } })
+      assert.deepInclude(taint!.attributes, { exitClass: "Segfault", cause: "its process was ended by SIGSEGV" })
+      assert.deepInclude(retry, { measurements: { attempt: 2, delayMillis: 50 } })
       assert.deepInclude(retry!.attributes, { pool: "default", tool: "again" })
       assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
       assert.deepInclude(restart!.attributes, {

@@ -6,6 +6,7 @@ import type { Wire, WireTool } from "../src/Wire.ts"
 
 export const offerOf = (offer: Pick<Offer, "id" | "tool" | "at"> & Partial<Offer>): Offer => ({
   agreement: undefined,
+  payload: new Uint8Array(),
   bytes: 1,
   idempotent: undefined,
   deterministic: undefined,
@@ -29,6 +30,7 @@ export const wireOf = (tools: ReadonlyArray<WireTool>, concurrency = 1): Wire =>
   concurrency,
   input: used,
   inputEnd: used,
+  hostResult: used,
   submit: used,
   cancel: used,
   credit: used,

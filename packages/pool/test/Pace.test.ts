@@ -5,7 +5,7 @@ import * as Dispatch from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
 import * as Pace from "../src/control/Pace.ts"
 import { PoolConfig, type PoolConfigInput } from "../src/PoolConfig.ts"
-import { ScriptedTool } from "../src/testing/index.ts"
+import { ScriptedCodec, ScriptedTool } from "../src/testing/index.ts"
 import { offerOf, wireOf } from "./MachineInput.ts"
 
 /** A pool of one worker. */
@@ -16,7 +16,7 @@ class Bench {
   private ids = 0
 
   constructor(config: PoolConfigInput = {}) {
-    this.state = Dispatch.make("p", Schema.decodeUnknownSync(PoolConfig)({ size: 1, ...config }))
+    this.state = Dispatch.make("p", Schema.decodeUnknownSync(PoolConfig)({ size: 1, ...config }), ScriptedCodec.digest)
     this.say({ _tag: "Attached", slot: 0, wire: wireOf(["quick", "slow"].map((name) => ScriptedTool.announced(name)), config.concurrency) })
   }
 

@@ -46,7 +46,7 @@ import {
   type Tree,
   Why
 } from "@snakepit/core"
-import { ConfigServer, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
+import { ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
 import { EventBus, EventLog } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -133,6 +133,11 @@ export interface Options {
    * another, does not compile. See `PerWorker`.
    */
   readonly perWorker?: PerWorker.PerWorker | undefined
+  /**
+   * Functions that the tools of a pool may call while they run, by pool. What their handlers need is in the needs of the layer, but for its pools: a handler
+   * may call Python. See `HostTools`.
+   */
+  readonly hostTools?: { readonly [pool: string]: HostTools.HostTools<any> } | undefined
 }
 
 /** What the options are taken for when there are none: nothing else has its key. */
@@ -141,8 +146,12 @@ interface NoOptions extends Options {
 }
 
 type PerWorkerOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { readonly perWorker?: infer P } ? NonNullable<P> : {}
+type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { readonly hostTools?: infer H } ? NonNullable<H> : {}
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
-type NeedOf<O> = Exclude<Supervisor.NeedOf<ChildOf<O>>, EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices>
+type NeedOf<O> = Exclude<
+  Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
+  EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices
+>
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
 
@@ -151,11 +160,14 @@ interface Application {
   readonly input: SnakepitConfigInput
   readonly schema: typeof SnakepitConfig.SnakepitConfig
   readonly perWorker: PerWorker.PerWorker
+  readonly hostTools: NonNullable<Options["hostTools"]>
 }
 
 const applicationOf = (input: SnakepitConfigInput, options: Options | undefined): Application => {
   const perWorker = options?.perWorker ?? {}
-  return { input, schema: SnakepitConfig.naming(Object.keys(perWorker)), perWorker }
+  const hostTools = options?.hostTools ?? {}
+  const schema = SnakepitConfig.naming({ perWorker: Object.keys(perWorker), hostTools: Object.keys(hostTools) })
+  return { input, schema, perWorker, hostTools }
 }
 
 /** The parts of an application, put together and not yet started. `expected` is its configuration, if that is valid: for the contract. */
@@ -212,6 +224,11 @@ const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
     const expected = yield* Effect.option(ConfigServer.decode(application.schema, application.input)) // config_server says what is wrong with it
     const { directory, root, run, runtime } = yield* assemble(application, Option.getOrUndefined(expected))
+    const pools = { directory, codec: runtime.codec }
+    for (const [pool, { tools }] of Object.entries(application.hostTools)) {
+      const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
+      yield* Effect.orDie(Effect.provideService(registered, Pool.Pools, pools)) // a handler may call Python
+    }
     const running = yield* Supervisor.start(root)
     let closing = false
     yield* Effect.addFinalizer(() =>
@@ -235,7 +252,7 @@ const tree = (application: Application) =>
       leaks: ProcessRegistry.leaks(run),
       gaveUp
     }).pipe(
-      Context.add(Pool.Pools, { directory, codec: runtime.codec })
+      Context.add(Pool.Pools, pools)
     )
   }))
 

@@ -41,12 +41,14 @@ export type SnakepitConfig = typeof SnakepitConfig.Type
 /** The configuration as a user writes it: only `pools.<name>.python.adapter` is required. */
 export type SnakepitConfigInput = typeof SnakepitConfig.Encoded
 
-/** The Schema of an application that names these pools in its code, under `perWorker`: they must be there. */
-export const naming = (named: ReadonlyArray<string>): typeof SnakepitConfig =>
+/** The Schema of an application that names pools in its code, by the option that does: they must be there. */
+export const naming = (named: { readonly [option: string]: ReadonlyArray<string> }): typeof SnakepitConfig =>
   SnakepitConfig.check(
     Schema.makeFilter(({ pools }) =>
-      named.filter((pool) => !Object.hasOwn(pools, pool)).map((pool) =>
-        `perWorker names a pool "${pool}", and the pools of the configuration are: ${Object.keys(pools).join(", ") || "none"}`
+      Object.entries(named).flatMap(([option, names]) => names.map((pool) => ({ option, pool }))).filter(({ pool }) =>
+        !Object.hasOwn(pools, pool)
+      ).map(({ option, pool }) =>
+        `${option} names a pool "${pool}", and the pools of the configuration are: ${Object.keys(pools).join(", ") || "none"}`
       )
     )
   )

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, Contract } from "@snakepit/core"
 import { Effect, Layer } from "effect"
-import { Snakepit } from "../src/index.ts"
+import { Rpc, RpcGroup } from "effect/rpc"
+import { HostTools, Snakepit } from "../src/index.ts"
 
 const gauge = Child.make("gauge", { plane: "execution", start: Effect.succeed(Effect.never) })
 const python = { adapter: "tools" }
@@ -41,6 +42,13 @@ describe("perWorker of a pool that the configuration does not have", () => {
       assert.strictEqual(error.at.path, "snakepit/foundation/config_server")
       assert.strictEqual(error.at.error._tag, "ConfigInvalid")
       assert.include(error.message, sentence)
+    }))
+
+  it.effect("is told of hostTools too", () =>
+    Effect.gen(function*() {
+      const hostTools = { defualt: HostTools.make(RpcGroup.make(Rpc.make("ping")), { ping: () => Effect.void }) }
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(Snakepit.layer(config, { hostTools }))))
+      assert.include(error.message, `hostTools names a pool "defualt", and the pools of the configuration are: default, other`)
     }))
 
   it.effect("fails the contract in the same way", () =>

@@ -2,8 +2,9 @@
 import type { BridgeSupervisor, DataFolder, Listener, RunFolder } from "@snakepit/bridge"
 import type * as Gateway from "@snakepit/bridge/gateway/Gateway"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
-import type { ConfigServer, PerWorker, WorkerError } from "@snakepit/pool"
-import { Context, Data, Effect, type Layer } from "effect"
+import { type ConfigServer, HostTools, type PerWorker, Pool, type WorkerError } from "@snakepit/pool"
+import { Context, Data, Effect, type Layer, Schema, type Scope } from "effect"
+import { Rpc, RpcGroup } from "effect/rpc"
 import { describe, expectTypeOf, it } from "vitest"
 import type * as RootSupervisor from "../src/RootSupervisor.ts"
 import * as Snakepit from "../src/Snakepit.ts"
@@ -156,5 +157,58 @@ describe("an application with children of its own under each worker", () => {
     const last = Child.make("last", { start: Effect.succeed(Effect.void), restart: "transient", significant: true })
     // @ts-expect-error: child "last" is significant, but a worker never shuts itself down
     void (() => Snakepit.layer(one, { perWorker: { default: () => [last] } }))
+  })
+})
+
+type RpcsOf<G> = G extends RpcGroup.RpcGroup<infer R> ? R : never
+class Denied extends Data.TaggedError("Denied")<{}> {}
+
+class Host extends RpcGroup.make(Rpc.make("check", { payload: { user: Schema.String }, success: Schema.Boolean })) {}
+
+describe("an application with host tools", () => {
+  const check = HostTools.make(Host, {
+    check: ({ user }) => Effect.as(Effect.flatMap(Licences, ({ take }) => Effect.orDie(take)), user !== "")
+  })
+
+  it("needs what their handlers need, beside their caller and their scope", () => {
+    expectTypeOf(check).toEqualTypeOf<HostTools.HostTools<Licences>>()
+    const layer = Snakepit.layer(one, { hostTools: { default: check } })
+    expectTypeOf<Layer.Services<typeof layer>>().toEqualTypeOf<Licences>()
+    expectTypeOf<Layer.Error<typeof layer>>().toEqualTypeOf<Snakepit.StartError>()
+    const called = HostTools.make(Host, {
+      check: () => Effect.andThen(Effect.addFinalizer(() => Effect.void), Effect.map(HostTools.Caller, ({ slot }) => slot === 0))
+    })
+    expectTypeOf(called).toEqualTypeOf<HostTools.HostTools>()
+    expectTypeOf(HostTools.serve(check, { session: "s" })).toEqualTypeOf<
+      Effect.Effect<void, Pool.PoolNotFound | HostTools.HostToolTaken, Pool.Pools | Scope.Scope | Licences>
+    >()
+  })
+
+  it("has its pools for handlers that call Python", () => {
+    const nested = HostTools.make(Host, { check: () => Effect.as(Effect.orDie(Pool.client(Host)), true) })
+    expectTypeOf(nested).toEqualTypeOf<HostTools.HostTools<Pool.Pools>>()
+    const layer = Snakepit.layer(one, { hostTools: { default: nested } })
+    expectTypeOf<Layer.Services<typeof layer>>().toBeNever()
+  })
+
+  it("may have children under each worker as well", () => {
+    const layer = Snakepit.layer(one, { perWorker: { default: () => [gauge] }, hostTools: { default: check } })
+    expectTypeOf<Layer.Services<typeof layer>>().toEqualTypeOf<Licences>()
+  })
+
+  it("does not compile when a handler is missing, gives something else, or fails in a way that the contract does not declare", () => {
+    // @ts-expect-error: Property 'check' is missing
+    void (() => HostTools.make(Host, {}))
+    // @ts-expect-error: Type 'string' is not assignable to type 'boolean'
+    void (() => HostTools.make(Host, { check: () => Effect.succeed("yes") }))
+    type Given = ReturnType<HostTools.Handlers<RpcsOf<typeof Host>>["check"]>
+    expectTypeOf<Effect.Effect<boolean, Denied>>().not.toExtend<Given>()
+    expectTypeOf<Effect.Effect<boolean, never, Licences>>().toExtend<Given>()
+  })
+
+  it("does not compile with one that streams", () => {
+    const streams = RpcGroup.make(Rpc.make("rows", { success: Schema.Int, stream: true }))
+    // @ts-expect-error: a host tool gives one result: leave `stream: true` out
+    void (() => HostTools.make(streams, { rows: () => Effect.void }))
   })
 })

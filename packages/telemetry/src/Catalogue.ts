@@ -10,7 +10,7 @@
  * declare const bridgeEvents: Catalogue.Declarations
  *
  * const catalogue = Catalogue.make([poolEvents, bridgeEvents])
- * catalogue.get("snakepit.call.retry")?.when // => "an idempotent call lost its worker and goes to another one"
+ * catalogue.get("snakepit.call.retry")?.when // => "an idempotent call lost its worker and goes to another one, after the delay"
  * ```
  */
 import type { Event } from "@snakepit/core"

@@ -20,14 +20,46 @@ A function answers once, a generator function streams; both may be async. A para
 or AsyncIterator, gets the caller's stream. Arguments arrive by name and are checked against the annotations; results
 leave as MessagePack. Whatever a tool raises reaches the caller as a typed error, and the worker lives on.
 
-`current` tells of the running call, `adapter` makes a class with a beginning and an end of its methods, and
-`snakepit.testing` calls tools without a host. The README beside this package has an example of each.
+`current` tells of the running call and calls functions of the host, `adapter` makes a class with a beginning and an
+end of its methods, and `snakepit.testing` calls tools without a host. The README beside this package has an example of
+each.
 """
 
 from snakepit._adapter import adapter
 from snakepit._current import Call, Cancelled, current
+from snakepit._host import (
+    HostBusy,
+    HostCallCancelled,
+    HostCallError,
+    HostCallTimeout,
+    HostGone,
+    HostPayloadTooLarge,
+    HostToolError,
+    HostToolFailed,
+    InvalidHostArguments,
+    UnknownHostTool,
+)
 from snakepit._inputs import InputFailed
 from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool, tool
 
-__all__ = ["Call", "Cancelled", "InputFailed", "InvalidArguments", "Tool", "adapter", "current", "tool"]
+__all__ = [
+    "Call",
+    "Cancelled",
+    "HostBusy",
+    "HostCallCancelled",
+    "HostCallError",
+    "HostCallTimeout",
+    "HostGone",
+    "HostPayloadTooLarge",
+    "HostToolError",
+    "HostToolFailed",
+    "InputFailed",
+    "InvalidArguments",
+    "InvalidHostArguments",
+    "Tool",
+    "UnknownHostTool",
+    "adapter",
+    "current",
+    "tool",
+]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snakepit._host import Host
     from snakepit._job import Job
 
 
@@ -76,6 +78,29 @@ class Call:
         """Raises Cancelled when the result is not wanted any more."""
         if self.cancelled:
             raise Cancelled(f"call {self.id} (tool {self.tool!r}) is not wanted any more")
+
+    def call(self, name: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
+        """The result of a function of the host, one of the call's host tools; this thread waits until then.
+
+        Arguments are named; those in a mapping may have any name. Pings, cancellations and other calls of the worker
+        go on meanwhile. Raises a HostCallError (see its classes), Cancelled when this call is not wanted any more, and
+        RuntimeError on an event loop: write `await current().acall(...)` there.
+
+        A thread that the tool has started may call too, by the `Call` it was given or in a copy of the tool's context,
+        as long as the tool runs: when that is over, its host calls are cancelled.
+        """
+        return self._host(name).call(self._job, name, {**(arguments or {}), **named})
+
+    async def acall(self, name: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
+        """As `call`, for async tools: other tasks go on, and cancelling the task cancels the host tool."""
+        return await self._host(name).acall(self._job, name, {**(arguments or {}), **named})
+
+    def _host(self, name: str) -> Host:
+        from snakepit._host import nobody
+
+        if self._job.host is None:
+            raise nobody(name)
+        return self._job.host
 
     def __repr__(self) -> str:
         return f"<call {self.id} of {self.tool}>"

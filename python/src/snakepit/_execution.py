@@ -78,6 +78,7 @@ class Executor:
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._threads = 0
+        self._tool_threads: set[int] = set()
         self._on_threads = 0
         self._for_threads: queue.SimpleQueue[tuple[Job, Tool[..., Any]] | None] = queue.SimpleQueue()
         self._watchers = 0
@@ -271,8 +272,7 @@ class Executor:
 
     def wait(self, job: Job, ready: Callable[[], bool]) -> bool:
         """Returns True when `ready` holds, False when the call is to stop."""
-        if job.for_main and self._lookout is not None:
-            self._lookout.look()
+        self.look(job)
         with self._lock:
             if job.changed is None:
                 job.changed = threading.Condition(self._lock)
@@ -283,6 +283,16 @@ class Executor:
                     return False
                 job.changed.wait(left)
             return not job.cancelled
+
+    def look(self, job: Job) -> None:
+        """Has the lookout read at once, when the main thread is about to wait for something that this call needs."""
+        if job.for_main and self._lookout is not None:
+            self._lookout.look()
+
+    def is_tool_thread(self) -> bool:
+        """Whether tools run on this thread; a thread that a tool has started is none."""
+        here = threading.get_ident()
+        return here == self._main_thread or here in self._tool_threads
 
     def finish(self, job: Job) -> None:
         """Its outcome was said."""
@@ -364,6 +374,7 @@ class Executor:
         return not tool.asynchronous and (self.concurrency == 1 or tool.thread_sensitive)
 
     def _work(self) -> None:
+        self._tool_threads.add(threading.get_ident())
         while (given := self._for_threads.get()) is not None:
             perform(self, *given)
             if self._for_threads.empty():
@@ -394,6 +405,9 @@ class Executor:
             stop()
         if job.wake is not None:
             job.wake()
+        if job.asked is not None:
+            for asked in list(job.asked):
+                asked.wake()
 
     def _decline(self, jobs: list[Job]) -> None:
         for job in jobs:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from snakepit._inputs import Feed
 from snakepit._pieces import Encoded
 from snakepit._segments import Received
 from snakepit._tool import Tool
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from snakepit._host import Asked, Host
 
 
 class Speaker(Protocol):
@@ -55,6 +60,12 @@ class Job:
     """Called under the executor's lock when there is something new for its code to wait no longer."""
     stop: Callable[[], object] | None = None
     """Called under the executor's lock, once, to cancel the task that runs it."""
+    task: asyncio.Task[None] | None = None
+    """That runs it, of an async tool."""
+    host: Host | None = None
+    """Who serves its host calls."""
+    asked: set[Asked] | None = None
+    """Those that have no answer yet."""
 
     def __init__(
         self,

@@ -80,7 +80,7 @@ class Loop:
             job, tool = self._given.popleft()
             # claimed here and not in the task: one that is cancelled before its first step never takes it
             if self._ledger.claim(job):
-                task = asyncio.ensure_future(self._perform(job, tool))
+                job.task = task = asyncio.get_running_loop().create_task(self._perform(job, tool))
                 with self._lock:
                     if not job.cancelled:  # else it sees that when it prepares
                         job.stop = partial(task.get_loop().call_soon_threadsafe, task.cancel)

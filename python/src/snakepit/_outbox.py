@@ -19,12 +19,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from snakepit._errors import describe
 from snakepit._pieces import SHARED_BYTES, Encoded, whole
 from snakepit._segments import Written
-from snakepit._wire import ConnectResponse, Done, Item, PythonException, Shared, WorkerFrame
+from snakepit._wire import ConnectResponse, Done, HostCall, Item, PythonException, Shared, WorkerFrame
+
+if TYPE_CHECKING:
+    from snakepit._host import Asked
 
 RESPONSE_BYTES = (
     4 * 1024 * 1024
@@ -50,9 +53,11 @@ class Kind(enum.IntEnum):
     PONG = 5
     DRAINED = 6
     FREE = 7
+    HOST_CALL = 8
+    HOST_CALL_CANCEL = 9
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, HOST_CALL, HOST_CALL_CANCEL = Kind
 
 Said = tuple[Kind, int, Any, int]
 
@@ -111,6 +116,14 @@ class Outbox:
         self._tell_begun(id)
         self._say(WANT, id, elements)
         self.push()
+
+    def host_call(self, asked: Asked, payload: Encoded, *, waits: bool) -> None:
+        self._tell_begun(asked.job.id)
+        carried = payload if len(payload) < SHARED_BYTES else self._placed(payload)
+        self._say(HOST_CALL, asked.job.id, (asked, carried, waits))
+
+    def host_call_cancel(self, number: int) -> None:
+        self._say(HOST_CALL_CANCEL, number)
 
     def done(self, id: int, payload: Encoded, micros: int) -> None:
         self._begun.pop(id, None)
@@ -350,12 +363,19 @@ def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
         frame.pong.id = id
     elif kind is FREE:
         frame.free.segments.append(id)
+    elif kind is HOST_CALL:
+        asked, payload, waits = value
+        call = frame.host_call
+        call.call, call.number, call.name, call.waits = id, asked.number, asked.name, waits
+        return _put(call, payload)
+    elif kind is HOST_CALL_CANCEL:
+        frame.host_call_cancel.number = id
     else:
         frame.drained.SetInParent()
     return 0
 
 
-def _put(message: Done | Item, payload: bytes | Shared) -> int:
+def _put(message: Done | Item | HostCall, payload: bytes | Shared) -> int:
     """Returns how much of the frame it takes."""
     if isinstance(payload, Shared):
         message.shared.CopyFrom(payload)

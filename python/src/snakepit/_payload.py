@@ -111,11 +111,11 @@ class Payload:
         except msgspec.ValidationError:
             pass  # it may be a whole number that was written as a float
         except UNFIT as problem:
-            raise InvalidArguments(_reason(problem)) from None
+            raise InvalidArguments(reason_of(problem)) from None
         try:
             return _convert(msgspec.msgpack.decode(payload, ext_hook=_ndarray.read), self.input_type)
         except UNFIT as problem:
-            raise InvalidArguments(_reason(problem)) from None
+            raise InvalidArguments(reason_of(problem)) from None
 
     def encode(self, result: object) -> Encoded:
         """MessagePack of a result or element; raises TypeError for what MessagePack cannot carry.
@@ -132,7 +132,7 @@ class Payload:
             return self._encoder.encode(result)
         except (OverflowError, RecursionError, UnicodeEncodeError, BufferError) as problem:
             raise TypeError(
-                f"tool {self._tool!r} returned what MessagePack cannot carry: {_reason(problem)}; "
+                f"tool {self._tool!r} returned what MessagePack cannot carry: {reason_of(problem)}; "
                 f"convert it to one of: {CARRIED}"
             ) from None
 
@@ -205,10 +205,10 @@ class Payload:
             try:
                 msgspec.msgpack.decode(value, ext_hook=_ndarray.read)
             except (*UNREADABLE, _ndarray.NotCarried) as why:
-                return f"tool {self._tool!r}, parameter {name!r}: {_reason(why)}"
+                return f"tool {self._tool!r}, parameter {name!r}: {reason_of(why)}"
         if isinstance(problem, RecursionError):
             return f"tool {self._tool!r}: one of the arguments is nested too deeply, or contains itself"
-        return f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {_reason(problem)}"
+        return f"tool {self._tool!r}: arguments are no MessagePack map of names to values: {reason_of(problem)}"
 
     def _check_names(self, values: dict[str, Any]) -> None:
         given = values.keys()
@@ -248,7 +248,7 @@ def _is_large(value: Any) -> bool:
     return (isinstance(value, memoryview) or _ndarray.is_array(value)) and value.nbytes >= SHARED_BYTES
 
 
-def _reason(problem: Exception) -> str:
+def reason_of(problem: Exception) -> str:
     """What is wrong with a value that cannot be read or written, for people."""
     match problem:
         case RecursionError():

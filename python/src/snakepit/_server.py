@@ -32,6 +32,7 @@ from snakepit._execute import Unary
 from snakepit._execution import Executor
 from snakepit._grpc import Call, Services, Status
 from snakepit._health import Health
+from snakepit._host import Host
 from snakepit._http2 import Connection
 from snakepit._job import Job
 from snakepit._lookout import Lookout
@@ -218,6 +219,7 @@ class Server:
             session.written = Written(hello.segments, hello.segment_bytes)
             session.outbox = Outbox(session.written)
             session.received = Received(hello.segments, session.outbox.free)
+        session.host = Host(session.outbox, self._executor)
         with self._lock:
             before, self._session = self._session, session
         if before is not None:
@@ -282,6 +284,8 @@ class Server:
             if session.expiry is not None:
                 session.expiry.cancel()
         session.outbox.end()
+        if session.host is not None:
+            session.host.end(because or "the host has not come back in time")
         if stream is not None:
             stream.finish(because)
         self._executor.abandon(session.outbox)
@@ -328,6 +332,8 @@ class Server:
                 self._executor.give_input(frame.input.id, _payload(session, frame.input))
             case "free":
                 _free(session, frame.free)
+            case "host_result":
+                _answer(session, frame.host_result)
             case "input_end":
                 self._executor.end_input(frame.input_end.id, frame.input_end.failure)
             case "cancel":
@@ -349,25 +355,25 @@ class Server:
         if not function and tool >= len(tools):
             session.outbox.unknown(call.id, f"no tool has id {tool}; Welcome listed {len(tools)} from 0")
             return
-        calls.append(
-            Job(
-                id=call.id,
-                tool=None if function else tools[tool],
-                arguments=_payload(session, call),
-                deadline=now + deadline_ms / 1000 if deadline_ms else None,
-                credit=call.credit,
-                skip=call.skip,
-                max_payload=session.max_payload,
-                outbox=session.outbox,
-                session=call.session,
-                trace=call.trace,
-                function=function,
-                received=session.received,
-            )
+        job = Job(
+            id=call.id,
+            tool=None if function else tools[tool],
+            arguments=_payload(session, call),
+            deadline=now + deadline_ms / 1000 if deadline_ms else None,
+            credit=call.credit,
+            skip=call.skip,
+            max_payload=session.max_payload,
+            outbox=session.outbox,
+            session=call.session,
+            trace=call.trace,
+            function=function,
+            received=session.received,
         )
+        job.host = session.host
+        calls.append(job)
 
 
-def _payload(session: Session, message: _wire.Call | _wire.Input) -> bytes | memoryview:
+def _payload(session: Session, message: _wire.Call | _wire.Input | _wire.HostResult) -> bytes | memoryview:
     payload = message.payload
     if payload or not message.HasField("shared"):
         return payload
@@ -375,6 +381,19 @@ def _payload(session: Session, message: _wire.Call | _wire.Input) -> bytes | mem
         raise BrokenRule("a payload is said to be in a segment, and Hello named no folder of segments")
     session.received.collect()
     return session.received.view(message.shared.segment, message.shared.length)
+
+
+def _answer(session: Session, result: _wire.HostResult) -> None:
+    assert session.host is not None
+    payload = _payload(session, result)
+    failure = None
+    if result.HasField("failure"):
+        said = result.failure
+        failure = (said.reason, said.message, said.tag, said.data)
+    try:
+        session.host.answer(result.number, payload, failure)
+    except KeyError:
+        raise BrokenRule(f"host call {result.number} is answered, and none of that number waits for it") from None
 
 
 def _remove(session: Session) -> None:

@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from snakepit._host import Host
 from snakepit._outbox import Outbox
 from snakepit._outbox import Stream as Sink
 from snakepit._segments import Received, Written
@@ -36,6 +37,7 @@ class Session:
     outbox: Outbox = field(default_factory=Outbox)
     received: Received | None = None
     written: Written | None = None
+    host: Host | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     batch: int = 0
     stream: Stream | None = None

@@ -42,6 +42,7 @@ class HostFrame(Message):
     input_end: InputEnd
     rename: Rename
     free: Free
+    host_result: HostResult
     def __init__(
         self,
         *,
@@ -55,6 +56,7 @@ class HostFrame(Message):
         input_end: InputEnd = ...,
         rename: Rename = ...,
         free: Free = ...,
+        host_result: HostResult = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -68,6 +70,8 @@ class WorkerFrame(Message):
     drained: Drained
     want: Want
     free: Free
+    host_call: HostCall
+    host_call_cancel: HostCallCancel
     def __init__(
         self,
         *,
@@ -81,6 +85,8 @@ class WorkerFrame(Message):
         drained: Drained = ...,
         want: Want = ...,
         free: Free = ...,
+        host_call: HostCall = ...,
+        host_call_cancel: HostCallCancel = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -272,6 +278,44 @@ class Failed(Message):
 class Cancelled(Message):
     how: str
     def __init__(self, *, how: str = ...) -> None: ...
+
+class HostCall(Message):
+    call: int
+    number: int
+    name: str
+    payload: bytes
+    shared: Shared
+    waits: bool
+    def __init__(
+        self,
+        *,
+        call: int = ...,
+        number: int = ...,
+        name: str = ...,
+        payload: bytes = ...,
+        shared: Shared = ...,
+        waits: bool = ...,
+    ) -> None: ...
+
+class HostCallCancel(Message):
+    number: int
+    def __init__(self, *, number: int = ...) -> None: ...
+
+class HostResult(Message):
+    number: int
+    payload: bytes
+    shared: Shared
+    failure: HostFailure
+    def __init__(
+        self, *, number: int = ..., payload: bytes = ..., shared: Shared = ..., failure: HostFailure = ...
+    ) -> None: ...
+
+class HostFailure(Message):
+    reason: str
+    message: str
+    tag: str
+    data: bytes
+    def __init__(self, *, reason: str = ..., message: str = ..., tag: str = ..., data: bytes = ...) -> None: ...
 
 class PythonException(Message):
     type: str

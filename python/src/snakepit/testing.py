@@ -14,12 +14,14 @@ thread of the test, so a tool that sets signal handlers cannot be tested so; and
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import inspect
 import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -32,6 +34,7 @@ from snakepit._catalogue import Catalogue
 from snakepit._errors import describe
 from snakepit._execution import Executor
 from snakepit._functions import Functions
+from snakepit._host import Asked, Host, HostToolError
 from snakepit._job import Job
 from snakepit._pieces import Encoded, whole
 
@@ -124,8 +127,9 @@ class RunningCall:
 class Tools:
     """The tools that a test calls; made by `serve`."""
 
-    def __init__(self, executor: Executor, catalogue: Catalogue, max_payload: int) -> None:
+    def __init__(self, executor: Executor, catalogue: Catalogue, max_payload: int, host: Host | None) -> None:
         self._executor = executor
+        self._host = host
         self._tools = {tool.name: tool for tool in catalogue.tools}
         self._max_payload = max_payload
         self._ids = itertools.count(1)
@@ -176,6 +180,7 @@ class Tools:
             session=session or "",
             function="" if known else tool,
         )
+        job.host = self._host
         call = self._calls[id] = RunningCall(self._executor, id, inputs)
         self._executor.submit(job)
         if inputs is None:
@@ -202,10 +207,13 @@ def serve(
     concurrency: int = 1,
     allow: Sequence[str] = (),
     max_payload: int = MAX_PAYLOAD,
+    host_tools: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Iterator[Tools]:
     """Serves an adapter: a module, its name, or a list of tools and adapter classes.
 
-    `concurrency` and `allow` are those of the pool. Calls that are still running at the end are cancelled, then adapter
+    `concurrency` and `allow` are those of the pool. `host_tools` are what its tools find at the host, by name: plain or
+    async functions of the named arguments; a HostToolError that one raises is an error that its contract declares, all
+    else is a HostToolFailed. Calls that are still running at the end are cancelled, then adapter
     classes are stopped. What `on_start` raises is raised here.
     """
     if isinstance(adapter, str):
@@ -219,7 +227,11 @@ def serve(
     instances = Instances(catalogue.adapters, executor.loop)
     instances.start()
     catalogue.bind(instances)
-    tools = Tools(executor, catalogue, max_payload)
+    host = None
+    if host_tools is not None:
+        functions = _HostTools(host_tools)
+        host = functions.host = Host(functions, executor)
+    tools = Tools(executor, catalogue, max_payload, host)
     main = threading.Thread(target=executor.run, name="snakepit-main", daemon=True)
     main.start()
     try:
@@ -231,6 +243,41 @@ def serve(
         main.join()
         instances.stop()
         executor.loop.close()
+
+
+class _HostTools:
+    """Stands in for the host of a session: runs each of its functions on a thread of its own."""
+
+    host: Host
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._functions = functions
+
+    def host_call(self, asked: Asked, payload: bytes, *, waits: bool) -> None:
+        threading.Thread(target=self._run, args=(asked, payload), name="snakepit-host-tool", daemon=True).start()
+
+    def host_call_cancel(self, number: int) -> None: ...
+
+    def push(self) -> None: ...
+
+    def _run(self, asked: Asked, payload: bytes) -> None:
+        function = self._functions.get(asked.name)
+        if function is None:
+            there = ", ".join(sorted(self._functions)) or "none"
+            self.host.answer(
+                asked.number, b"", ("unknown", f"there is no host tool {asked.name!r}; there are: {there}", "", b"")
+            )
+            return
+        try:
+            result = function(**_decode(payload))
+            if inspect.iscoroutine(result):
+                result = asyncio.run(result)
+            self.host.answer(asked.number, _encode(result), None)
+        except HostToolError as error:
+            self.host.answer(asked.number, b"", ("raised", error.message, error.tag, _encode(error.data)))
+        except Exception as problem:
+            about = f"host tool {asked.name!r} broke down: {type(problem).__name__}: {problem}"
+            self.host.answer(asked.number, b"", ("failed", about, "", b""))
 
 
 class _Ears:

@@ -4,7 +4,7 @@ import { writeSync } from "node:fs"
 import { type CallError, Pool } from "snakepit"
 import type * as Chance from "../Chance.ts"
 import type { Line, Outcome } from "../Ledger.ts"
-import { type Endless, mix, type Single, Tools } from "./Tools.ts"
+import { type Asked, mix, Tools } from "./Tools.ts"
 
 /** After a call that failed at once: a pool that is down must not be asked a million times. */
 const pause = "5 millis"
@@ -20,7 +20,7 @@ export interface Calls {
   /** One call of the mix, as the choices have it, that takes at most so long. */
   readonly mixed: (pool: string, chance: Chance.Chance, mostMillis?: number) => Effect.Effect<void>
   /** A call of this tool, begun; its id. */
-  readonly begin: (call: { readonly pool: string; readonly tool: Single | Endless; readonly seconds?: number }) => Effect.Effect<number>
+  readonly begin: (call: Asked) => Effect.Effect<number>
   readonly outcome: (id: number) => Effect.Effect<Outcome>
   /** Returns when every call is over. */
   readonly allOver: Effect.Effect<void>
@@ -43,6 +43,7 @@ class Caller implements Calls {
   private readonly clients: Clients
   private readonly ledger: number
   private readonly open = new Map<number, Set<(outcome: Outcome) => void>>()
+  /** Of those that were begun one by one: who asks may come later. */
   private readonly over = new Map<number, Outcome>()
   private last = 0
 
@@ -67,25 +68,39 @@ class Caller implements Calls {
           case "again_stream":
             return counted(elements, client[tool]({ id, elements, millis: millis / 4 }))
         }
-      }, mixBoundMillis)
+      }, { bound: mixBoundMillis })
     }).pipe(Effect.flatMap((outcome) => outcome === "completed" ? Effect.void : Effect.sleep(pause)))
 
-  readonly begin: Calls["begin"] = ({ pool, seconds = 0, tool }) =>
+  readonly begin: Calls["begin"] = (asked) =>
     Effect.gen({ self: this }, function*() {
-      const client = this.clients.get(pool)!
+      const client = this.clients.get(asked.pool)!
       const id = this.last + 1
       const made = (id: number): Effect.Effect<number, CallError.CallError> => {
-        switch (tool) {
+        switch (asked.tool) {
           case "nap":
           case "hold_lock":
           case "grandchildren":
           case "ignore_sigterm":
-            return client[tool]({ id, seconds })
+            return client[asked.tool]({ id, seconds: asked.seconds })
+          case "crash":
+          case "again_crash":
+            return client[asked.tool]({ id, how: asked.how })
+          case "eat":
+            return client.eat({ id, bytes: asked.bytes })
+          case "cut":
+            return client.cut({ id, millis: asked.millis })
+          case "again_copy":
+            return Effect.map(
+              client.again_copy({ id, data: new Uint8Array(asked.bytes).fill(id) }),
+              (copy) => copy.length === asked.bytes && copy.every((byte) => byte === id % 256) ? id : -1
+            )
           default:
-            return client[tool]({ id })
+            return client[asked.tool]({ id })
         }
       }
-      yield* Effect.forkDetach(this.told(pool, tool, (id) => same(id, made(id))), { startImmediately: true })
+      yield* Effect.forkDetach(this.told(asked.pool, asked.tool, (id) => same(id, made(id)), { isAskedFor: true }), {
+        startImmediately: true
+      })
       return id
     })
 
@@ -103,28 +118,31 @@ class Caller implements Calls {
     pool: string,
     tool: string,
     call: (id: number) => Effect.Effect<void, CallError.CallError | string>,
-    bound?: number
+    { bound, isAskedFor = false }: { readonly bound?: number; readonly isAskedFor?: boolean }
   ): Effect.Effect<Outcome> {
     return Effect.suspend(() => {
       const id = ++this.last
       const idempotent = tool.startsWith("again")
       this.open.set(id, new Set())
       this.write({ id, pool, tool, idempotent, at: Date.now(), ...(bound === undefined ? {} : { bound }) })
-      return Effect.onExit(call(id), (exit) => Effect.sync(() => this.tell(id, exit))).pipe(
-        Effect.exit,
-        Effect.map(() => this.over.get(id)!)
-      )
+      let outcome: Outcome = "interrupted"
+      const tell = (exit: Exit.Exit<void, CallError.CallError | string>) =>
+        Effect.sync(() => {
+          outcome = this.tell(id, exit)
+          if (isAskedFor) this.over.set(id, outcome)
+        })
+      return Effect.map(Effect.exit(Effect.onExit(call(id), tell)), () => outcome)
     })
   }
 
   readonly ending = () => this.write({ ending: Date.now() })
 
-  private tell(id: number, exit: Exit.Exit<void, CallError.CallError | string>): void {
+  private tell(id: number, exit: Exit.Exit<void, CallError.CallError | string>): Outcome {
     const { cause, outcome } = outcomeOf(exit)
     this.write({ id, outcome, ...(cause === undefined ? {} : { cause }) })
-    this.over.set(id, outcome)
     for (const hear of this.open.get(id) ?? []) hear(outcome)
     this.open.delete(id)
+    return outcome
   }
 
   private write(line: Line): void {

@@ -11,7 +11,7 @@
  */
 import type { Contract, Event, SnakepitConfig, Tree } from "snakepit"
 import type { Outcome } from "../Ledger.ts"
-import type { Endless, Single } from "./Tools.ts"
+import type { Asked } from "./Tools.ts"
 
 /** The step of a shutdown that an event is: its name and what it is about. Two others have no event. */
 export const stepOf = ({ attributes, name }: Pick<Event.Event, "name" | "attributes">): string => {
@@ -41,16 +41,10 @@ export interface Requests {
     readonly ask: { readonly callersPerPool: number; readonly seed: number; readonly pools?: ReadonlyArray<string> }
     readonly answer: null
   }
-  /** No further call of `keepBusy`; answers when all calls are over. */
+  /** No further call of `keepBusy` until that is asked for again; answers when all calls are over. */
   readonly rest: { readonly ask: object; readonly answer: null }
   /** One call; answers at once with its id. */
-  readonly call: {
-    readonly ask: { readonly pool: string; readonly tool: Single; readonly seconds: number } | {
-      readonly pool: string
-      readonly tool: Endless
-    }
-    readonly answer: number
-  }
+  readonly call: { readonly ask: Asked; readonly answer: number }
   /** The outcome of that call, when it is over. */
   readonly outcome: { readonly ask: { readonly id: number }; readonly answer: Outcome }
   /** Rolls out the code of the pool's adapter as it is now; answers when every worker has it, or where it was rolled back, and why. */
@@ -69,6 +63,10 @@ export interface Requests {
     readonly ask: { readonly supervisor: string; readonly child: string; readonly most: number }
     readonly answer: number
   }
+  /** Sets its wall clock, as its `Clock` has it, ahead by so much, or back. */
+  readonly setClock: { readonly ask: { readonly millis: number }; readonly answer: null }
+  /** Collects its garbage, which takes `--expose-gc`; answers with the bytes that its objects take then. */
+  readonly collect: { readonly ask: object; readonly answer: number }
   /** Ends the program as its user would. With `stopAt`, it stops itself so long after that step of its shutdown. */
   readonly end: { readonly ask: { readonly stopAt?: string; readonly afterMillis?: number }; readonly answer: null }
 }

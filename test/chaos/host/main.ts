@@ -1,11 +1,12 @@
 /** A program as a user writes it, under load, that does to its own tree what the runner asks it to. Its one argument is a `Plan`. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Data, Deferred, Effect, Fiber, Scope } from "effect"
+import { Clock, Data, Deferred, Effect, Fiber, Scope } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
 import { EventBus, EventLog, type Pool, PoolControl, Snakepit, type Tree } from "snakepit"
 import * as Chance from "../Chance.ts"
 import * as Calls from "./Calls.ts"
+import { JumpingClock } from "./JumpingClock.ts"
 import { firstStep, lastStep, type Plan, type Request, type Requests, type Said, stepOf } from "./Protocol.ts"
 import * as Shutdown from "./Shutdown.ts"
 
@@ -13,6 +14,7 @@ class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
 
 const { config, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
 const pools = Object.keys(config.pools)
+const clock = new JumpingClock(Effect.runSync(Clock.clockWith(Effect.succeed)))
 const eventFile = openSync(events, "a", 0o600)
 
 const say = (said: Said): void => void process.stdout.write(`${JSON.stringify(said)}\n`)
@@ -56,6 +58,8 @@ const program = Effect.gen(function*() {
   const ended = yield* Deferred.make<void>()
   const context = yield* Effect.context<Pool.Pools>()
   let ending = false
+  let resting = false
+  const goesOn = () => !ending && !resting
   const busy = new Set<Fiber.Fiber<unknown>>()
   let chance = Chance.make(0)
   const beginEnd = () => {
@@ -87,22 +91,26 @@ const program = Effect.gen(function*() {
         let left = request.calls
         const drawn = Chance.make(request.seed)
         const one = Effect.suspend(() => calls.mixed(pools[left % pools.length]!, drawn, request.mostMillis))
-        return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && !ending, body: () => one, step: () => {} }))
+        return callers(request.callers, Effect.whileLoop({ while: () => left-- > 0 && goesOn(), body: () => one, step: () => {} }))
       }
       case "keepBusy":
         return Effect.sync(() => {
           chance = Chance.make(request.seed)
+          resting = false
           if (busy.size > 0) return
           for (const pool of request.pools ?? pools) {
-            const forever = Effect.whileLoop({ while: () => !ending, body: () => calls.mixed(pool, chance), step: () => {} })
+            const forever = Effect.whileLoop({ while: goesOn, body: () => calls.mixed(pool, chance), step: () => {} })
             const work = callers(request.callersPerPool, forever)
             busy.add(Effect.runForkWith(context)(work))
           }
         })
       case "rest":
-        return Effect.sync(() => {
-          ending = true
-        }).pipe(Effect.andThen(Fiber.awaitAll(busy)), Effect.andThen(calls.allOver))
+        return Effect.gen(function*() {
+          resting = true
+          yield* Fiber.awaitAll(busy)
+          busy.clear()
+          yield* calls.allOver
+        })
       case "call":
         return calls.begin(request)
       case "reload":
@@ -123,6 +131,13 @@ const program = Effect.gen(function*() {
         )
       case "spend":
         return spend(request)
+      case "setClock":
+        return Effect.sync(() => void (clock.ahead += request.millis))
+      case "collect":
+        return Effect.sync(() => {
+          globalThis.gc!({ type: "major", execution: "sync", flavor: "last-resort" }) // gives back what it can
+          return process.memoryUsage().heapUsed
+        })
       case "end":
         return Effect.sync(() => {
           beginEnd()
@@ -158,5 +173,6 @@ Effect.scoped(program).pipe(
     writeSync(eventFile, `${JSON.stringify({ name: lastStep, at: Date.now(), measurements: {}, attributes: {} })}\n`)
     step(lastStep)
   })),
+  Effect.provideService(Clock.Clock, clock),
   NodeRuntime.runMain
 )

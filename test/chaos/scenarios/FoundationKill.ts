@@ -40,9 +40,29 @@ const shortRuns = 7
 
 export const foundationKill: Scenario = {
   name: "foundation-kill",
-  about:
-    "each part of Foundation, and each of the root's other children that are not pools, dies: no worker is touched, no call fails; after" +
-    " the registry's death its file goes on",
+  about: "each part of Foundation, and each of the root's other children that are not pools, dies: no worker is touched, no call fails;" +
+    " after the registry's death its file goes on",
+  mustSee: {
+    events: ["snakepit.foundation_supervisor.restart", "snakepit.foundation_supervisor.recover", "snakepit.root_supervisor.restart"],
+    holds: ["`failed`, `unknown` and `refused` are 0", "no worker is another process than before", "the registry's file goes on"]
+  },
+  byHand: [
+    "In the program: `const handle = yield* root.at(\"snakepit/foundation\")`, then `yield* handle.failChild(\"process_registry\"," +
+    " reason)`.",
+    "`pgrep -af snakepit.worker` shows the same pids as before."
+  ],
+  touches: {
+    ends: [
+      "snakepit/foundation",
+      "snakepit/foundation/config_server",
+      "snakepit/foundation/process_registry",
+      "snakepit/telemetry",
+      "snakepit/telemetry/event_log",
+      "snakepit/bridge",
+      "snakepit/bridge/gateway"
+    ],
+    tries: []
+  },
   runs: 20,
   shortRuns,
   sharesHost: true,

@@ -11,6 +11,8 @@ import type { Scenario } from "../Session.ts"
 import { plenty } from "./Settings.ts"
 
 const lanes = 2 // a third would only wait for a core
+const usualSeconds = 10
+const shortSeconds = 4
 const pools = { default: { size: 3, restart: plenty } }
 
 const identities = (host: Host): ReadonlySet<string> => new Set(host.workers().map(Observer.key))
@@ -19,11 +21,20 @@ export const gilHog: Scenario = {
   name: "gil-hog",
   about:
     "a computation that holds the interpreter lock for --seconds: its result arrives and no worker is killed; killed is by the observer",
+  mustSee: {
+    events: ["snakepit.heartbeat.miss", "snakepit.watchdog.verdict", "snakepit.heartbeat.recover"],
+    holds: ["`killed` is 0", "every call completes"]
+  },
+  byHand: [
+    "Call a tool that computes in C for ten seconds: `collections.deque(itertools.repeat(None, 4_000_000_000), maxlen=0)`.",
+    "Watch `top -p <pid>`: its worker misses beats, uses a whole core, and is left alone."
+  ],
+  touches: { ends: [], tries: ["snakepit/pools/<key>/fleet/<key>/heartbeat", "snakepit/pools/<key>/fleet/<key>/watchdog"] },
   runs: 100,
   shortRuns: 2,
   sharesHost: true,
   run: async (session) => {
-    const { runs = 0, seconds } = session.options
+    const { runs = 0, seconds = session.options.short ? shortSeconds : usualSeconds } = session.options
     const killed = new Set<string>() // the lanes see the same workers: each counts once
     let next = 0
     const one = (index: number) =>

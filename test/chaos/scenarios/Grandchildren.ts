@@ -11,6 +11,15 @@ const pools = { default: { size: 2, restart: plenty, stopGrace } }
 export const grandchildren: Scenario = {
   name: "grandchildren",
   about: "a worker with grandchildren in sessions of their own is killed: none is left; millis is the time until then",
+  mustSee: {
+    events: ["snakepit.process.exit", "snakepit.worker_supervisor.restart"],
+    holds: ["nothing of the worker's family is left within 2 s", "`snakepit.process.leak` is not told"]
+  },
+  byHand: [
+    "Call a tool that does `subprocess.Popen([\"sleep\", \"600\"], start_new_session=True)` and goes on.",
+    "`kill -KILL <pid>` to its worker; `pgrep sleep` finds nothing."
+  ],
+  touches: { ends: ["snakepit/pools/<key>/fleet/<key>/process"], tries: ["snakepit/pools/<key>/reaper"] },
   runs: 20,
   shortRuns: 2,
   sharesHost: true,

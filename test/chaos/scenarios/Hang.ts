@@ -1,11 +1,11 @@
 /** Workers that will never answer again, each in its own way. */
 import { check } from "../Check.ts"
-import { type Host, until } from "../Host.ts"
+import type { Host } from "../Host.ts"
 import { limitMillis } from "../host/Tools.ts"
 import * as Observer from "../Observer.ts"
 import type { Scenario } from "../Session.ts"
 import * as Spread from "../Spread.ts"
-import { plenty, replaced, stopGrace, successor, workerOf } from "./Settings.ts"
+import { allUp, plenty, replaced, stopGrace, successor, workerOf } from "./Settings.ts"
 
 const cancelGraceMillis = 500
 const foundMillis = 20_000 // far beyond any threshold: a run that takes longer has found nothing
@@ -33,9 +33,7 @@ interface Begun {
 
 /** Each kind on a worker of its own. The signal comes last: a stopped worker would be given a call, and never begin it. */
 const begin = async (host: Host, round: ReadonlyArray<typeof kinds[number]>): Promise<ReadonlyMap<string, Begun>> => {
-  const { size } = pools.default
-  const there = await until(() => host.workers().length, (there) => there === size, 30_000)
-  check(there === size, () => `${there} workers were there, of ${size}`)
+  await allUp(host, "default", pools.default.size)
   const begun = new Map<string, Begun>()
   for (const tool of round) {
     if (tool === "SIGSTOP") continue
@@ -52,8 +50,28 @@ const begin = async (host: Host, round: ReadonlyArray<typeof kinds[number]>): Pr
 
 export const hang: Scenario = {
   name: "hang",
-  about:
-    "SIGSTOP, a deadlock holding the interpreter lock; a deadlock and an endless loop, after their limit: all found, and of 40 runs p99 of millis ≤ 3 s",
+  about: "SIGSTOP, a deadlock holding the interpreter lock; a deadlock and an endless loop, after their limit: all found, and of 40 runs" +
+    " p99 of millis ≤ 3 s",
+  mustSee: {
+    events: [
+      "snakepit.watchdog.verdict",
+      "snakepit.watchdog.bite",
+      "snakepit.worker_supervisor.restart",
+      "snakepit.worker_supervisor.recover"
+    ],
+    holds: [
+      "each kind is found as what it is: `WorkerStopped`, `WorkerHung`, `CallOverran`",
+      "the 99th percentile of 40 `millis` is at most 3 s"
+    ]
+  },
+  byHand: [
+    "Call a tool that takes a `threading.Lock` twice, with `Tool.CallTimeout` in its contract; or `kill -STOP` its worker.",
+    "`snakepit.watchdog.bite` says what it was found to be and by which evidence."
+  ],
+  touches: {
+    ends: ["snakepit/pools/<key>/fleet/<key>/process"],
+    tries: ["snakepit/pools/<key>/fleet/<key>/heartbeat", "snakepit/pools/<key>/fleet/<key>/watchdog"]
+  },
   runs: 40,
   shortRuns: 4,
   sharesHost: true,

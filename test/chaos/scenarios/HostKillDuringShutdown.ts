@@ -139,6 +139,15 @@ const some = <A>(session: Session, chance: Chance, all: ReadonlyArray<A>, short:
 export const hostKillDuringShutdown: Scenario = {
   name: "host-kill-during-shutdown",
   about: "SIGKILL to the host at every step of its shutdown that is told, and at moments between them: nothing is left",
+  mustSee: {
+    events: ["snakepit.root_supervisor.terminate", "snakepit.pool.close", "snakepit.process.exit"],
+    holds: ["every step that the contracts promise is told once", "`survivors` is 0 whichever step was the last"]
+  },
+  byHand: [
+    "`kill -TERM <pid of the host>; sleep 0.05; kill -KILL <pid of the host>`, with other times.",
+    "`pgrep -af snakepit` finds nothing."
+  ],
+  touches: { ends: ["snakepit"], tries: [] },
   runs: 1,
   shortRuns: 1,
   sharesHost: false,

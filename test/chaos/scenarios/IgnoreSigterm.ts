@@ -11,6 +11,15 @@ const pools = { default: { size: 2, restart: plenty, stopGrace: `${graceMillis} 
 export const ignoreSigterm: Scenario = {
   name: "ignore-sigterm",
   about: "a tool that ignores SIGTERM: the stop ends by SIGKILL after the grace, verified; millis is the time that the stop took",
+  mustSee: {
+    events: ["snakepit.worker_supervisor.terminate", "snakepit.process.exit"],
+    holds: ["the worker's end is told with `signal` SIGKILL", "`survivors` is 0 when the program has ended"]
+  },
+  byHand: [
+    "Call a tool that does `signal.signal(signal.SIGTERM, signal.SIG_IGN)` and sleeps.",
+    "Stop the program: Ctrl-C, or `kill -TERM <pid of the host>`. It ends after `stopGrace`, and `pgrep -f snakepit.worker` finds nothing."
+  ],
+  touches: { ends: ["snakepit"], tries: [] },
   runs: 10,
   shortRuns: 1,
   sharesHost: false,

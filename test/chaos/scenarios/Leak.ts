@@ -36,6 +36,19 @@ export const leak: Scenario = {
   about:
     "5 MB a call, 10 calls a second for each worker: each is replaced before it is a tenth above its limit, and no call fails; largestMB: the" +
     " largest that was seen, recycled: workers that were replaced",
+  mustSee: {
+    events: ["snakepit.lifecycle.start", "snakepit.lifecycle.ready", "snakepit.lifecycle.drain", "snakepit.lifecycle.stop"],
+    holds: [
+      "`largestMB` is at most a tenth above `recycle.rss`",
+      "`failed`, `unknown` and `refused` are 0: no call notices",
+      "no restart is spent"
+    ]
+  },
+  byHand: [
+    "Give the pool `recycle: { rss: 512_000_000, every: \"100 millis\" }`, and a tool that appends 5 MB to a list at module level.",
+    "Call it, and watch `VmRSS` in `/proc/<pid>/status` of the workers, or `memory` in `PoolControl.status`."
+  ],
+  touches: { ends: [], tries: ["snakepit/pools/<key>/control/lifecycle"] },
   runs: 1,
   shortRuns: 1,
   sharesHost: false,

@@ -57,6 +57,26 @@ export const reloadUnderLoad: Scenario = {
   about:
     "a bad version of the adapter (it does not import, lacks a tool, or fails its probe), then a good one, under load: no call fails, never" +
     " fewer than all workers serve; rolledBack, rolledOut: versions",
+  mustSee: {
+    events: [
+      "snakepit.rollout.fail",
+      "snakepit.rollout.promote",
+      "snakepit.lifecycle.drain",
+      "snakepit.lifecycle.stop",
+      "snakepit.rollout.finish"
+    ],
+    holds: [
+      "`failed`, `unknown` and `refused` are 0: no call notices",
+      "as many workers serve all the while as the pool has",
+      "`rolledBack` is the number of runs: each bad version is found at the stage where it is bad, and the workers of before go on",
+      "no restart is spent"
+    ]
+  },
+  byHand: [
+    "Spoil the adapter: `raise` at its end, delete a tool, or let the tool that `reload.probe` names fail. `PoolControl.reload` fails with `RolloutFailed`.",
+    "Put it right and reload again: `PoolControl.status` shows one worker of the new version, then all."
+  ],
+  touches: { ends: [], tries: ["snakepit/pools/<key>/control/lifecycle", "snakepit/pools/<key>/fleet"] },
   runs: 20,
   shortRuns: faults.length,
   sharesHost: true,

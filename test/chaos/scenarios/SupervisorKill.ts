@@ -141,6 +141,37 @@ const hasRoom = (tree: Tree.SupervisorNode, path: string): boolean => path === t
 export const supervisorKill: Scenario = {
   name: "supervisor-kill",
   about: "every supervisor by path, killed, and its budget spent by each of its children: the victims are those that its contract names",
+  mustSee: {
+    events: [
+      "snakepit.root_supervisor.restart",
+      "snakepit.pools_supervisor.restart",
+      "snakepit.pool_supervisor.restart",
+      "snakepit.fleet_supervisor.restart",
+      "snakepit.worker_supervisor.give_up",
+      "snakepit.fleet_supervisor.give_up",
+      "snakepit.pool_supervisor.give_up"
+    ],
+    holds: ["`differing` is 0: the victims are those of the contract", "calls to pools that are no victims complete"]
+  },
+  byHand: [
+    "In the program: `const handle = yield* root.at(\"snakepit/pools/default\")`, then `yield* handle.failChild(\"control\", reason)`.",
+    "Compare `tree` before and after with [the supervision tree](../architecture/supervision.md): generations grow where the contract says."
+  ],
+  touches: {
+    ends: [
+      "snakepit",
+      "snakepit/foundation",
+      "snakepit/telemetry",
+      "snakepit/bridge",
+      "snakepit/pools",
+      "snakepit/pools/<key>",
+      "snakepit/pools/<key>/fleet",
+      "snakepit/pools/<key>/fleet/<key>",
+      "snakepit/pools/<key>/control",
+      "snakepit/pools/<key>/control/launcher"
+    ],
+    tries: []
+  },
   runs: undefined,
   shortRuns: 6,
   sharesHost: true,

@@ -1,9 +1,9 @@
 /** Workers are stopped by a signal under load. */
 import { check } from "../Check.ts"
-import { sleep, until } from "../Host.ts"
+import { sleep } from "../Host.ts"
 import * as Observer from "../Observer.ts"
 import type { Scenario } from "../Session.ts"
-import { plenty, replaced, stopGrace, successor } from "./Settings.ts"
+import { allUp, plenty, replaced, stopGrace, successor } from "./Settings.ts"
 
 const foundMillis = 15_000 // far beyond any threshold: a run that takes longer has found nothing
 const size = 4
@@ -12,6 +12,18 @@ const pools = { default: { size, restart: plenty, stopGrace, heartbeat: { interv
 export const workerFreeze: Scenario = {
   name: "worker-freeze",
   about: "SIGSTOP to a worker under load: it is found to be stopped, ended and replaced; millis is the time until it was found",
+  mustSee: {
+    events: ["snakepit.heartbeat.miss", "snakepit.watchdog.verdict", "snakepit.watchdog.bite", "snakepit.process.exit"],
+    holds: ["each is found to be `WorkerStopped` and no other", "`lost`, `twice` and `survivors` are 0"]
+  },
+  byHand: [
+    "`kill -STOP <pid>` to a worker while calls run.",
+    "Within `heartbeat.interval` × 2.5 another process is in its place. The stopped one is gone: `ps -o pid,stat,args -p <pid>` is empty."
+  ],
+  touches: {
+    ends: ["snakepit/pools/<key>/fleet/<key>/process"],
+    tries: ["snakepit/pools/<key>/fleet/<key>/heartbeat", "snakepit/pools/<key>/fleet/<key>/watchdog"]
+  },
   runs: 20,
   shortRuns: 2,
   sharesHost: true,
@@ -20,9 +32,7 @@ export const workerFreeze: Scenario = {
       const host = await session.shared(pools)
       await host.ask("keepBusy", { callersPerPool: size, seed })
       await sleep(chance.between(0, 300))
-      const workers = await until(() => host.workers(), (workers) => workers.length === size, 30_000)
-      check(workers.length === size, () => `${workers.length} workers were there, of ${size}`)
-      const victim = chance.of(workers)
+      const victim = chance.of(await allUp(host, "default", size))
       const began = Date.now()
       Observer.signal(victim, "SIGSTOP")
       const restart = await replaced(host, victim, began, foundMillis)

@@ -30,9 +30,18 @@ const bite = (session: Session): void => {
 
 export const workerKill: Scenario = {
   name: "worker-kill",
-  about:
-    "SIGKILL to a worker at a random moment of 20 calls, half of them not idempotent: none lost, none run twice; hit: kills of a worker" +
-    " with a call, hitOnce: with one that is not idempotent",
+  about: "SIGKILL to a worker at a random moment of 20 calls, half of them not idempotent: none lost, none run twice; hit: kills of a" +
+    " worker with a call, hitOnce: with one that is not idempotent",
+  mustSee: {
+    events: ["snakepit.process.exit", "snakepit.worker_supervisor.restart", "snakepit.worker_supervisor.recover", "snakepit.call.retry"],
+    holds: ["`lost` and `twice` are 0", "`survivors` is 0", "`escalations` is 0, with restarts left"]
+  },
+  byHand: [
+    "Find a worker: `pgrep -af snakepit.worker` shows `snakepit.worker default/3` and its like.",
+    "While calls run: `kill -KILL <pid>`.",
+    "Callers of idempotent calls notice nothing; of the others, the one whose call ran there is told `WorkerCrashed`."
+  ],
+  touches: { ends: ["snakepit/pools/<key>/fleet/<key>/process"], tries: [] },
   runs: 300,
   shortRuns: 20,
   sharesHost: true,

@@ -105,6 +105,10 @@ const hear = (sink: Wire.WireSink, frame: Frames.Heard): void => {
       const failure = failureOf(frame.reason)
       return failure === undefined ? undefined : sink.failed(frame.id, failure)
     }
+    case "hostCall":
+      return sink.hostCall(frame.asked)
+    case "hostCallCancel":
+      return sink.hostCancel(frame.number)
     default:
       return // a second handshake, which this host has not asked for, or a frame of a newer worker
   }
@@ -185,6 +189,10 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome
     cancel: (id) => outbox.say().cancel(id),
     credit: (id, elements) => outbox.say().credit(id, elements),
     input: (id, payload) => outbox.say().input(id, segments.place(payload)),
+    hostResult: (number, outcome) => {
+      if (outcome._tag === "Done") outbox.say().hostResult(number, segments.place(outcome.payload))
+      else outbox.say().hostFailure(number, outcome)
+    },
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
     probe
   }

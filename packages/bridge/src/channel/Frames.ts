@@ -6,11 +6,12 @@
  * A frame of any other form, and a rare one, is left to protobuf-es. Ids and numbers are plain numbers: exact up to 2^53.
  */
 import { fromBinary } from "@bufbuild/protobuf"
-import { Payload } from "@snakepit/pool"
+import { Payload, type Wire } from "@snakepit/pool"
 import {
   ConnectResponseSchema,
   type Done,
   type Failed,
+  type HostCall,
   type Item,
   type Welcome,
   type WorkerFrame,
@@ -46,6 +47,9 @@ export interface Call {
   readonly function: string
 }
 
+/** Why a host call gave no result. */
+export type HostFailure = Omit<Extract<Wire.HostOutcome, { readonly _tag: "Failed" }>, "_tag">
+
 /** What a worker says in one frame. */
 export type Heard =
   | { readonly kind: "started" | "pong"; readonly id: number }
@@ -53,6 +57,8 @@ export type Heard =
   | { readonly kind: "done"; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   | { readonly kind: "want"; readonly id: number; readonly elements: number }
   | { readonly kind: "failed"; readonly id: number; readonly reason: Failed["reason"] }
+  | { readonly kind: "hostCall"; readonly asked: Wire.WireHostCall }
+  | { readonly kind: "hostCallCancel"; readonly number: number }
   | { readonly kind: "drained" }
   /** Nothing looks into these segments of the host any more. */
   | { readonly kind: "free"; readonly segments: ReadonlyArray<number> }
@@ -78,7 +84,7 @@ const bytes = 2
 const tag = (field: number, wireType: number): number => field << 3 | wireType
 
 const request = { batch: tag(1, varint), frames: tag(2, bytes), read: tag(3, varint) }
-const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, rename: 9, free: 10 } as const
+const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, rename: 9, free: 10, hostResult: 11 } as const
 const worker = { started: 2, item: 3, done: 4, pong: 6 } as const
 const response = { read: tag(1, varint), frames: tag(2, bytes), batch: tag(3, varint) }
 
@@ -174,6 +180,22 @@ export class Batch {
     this.frame(host.inputEnd, numberSize(id) + textSize(failure))
     this.number(1, id)
     this.text(2, failure)
+  }
+  hostResult(number: number, payload: Carried): void {
+    this.frame(host.hostResult, numberSize(number) + carriedSize(payload))
+    this.number(1, number)
+    this.carried(2, 3, payload)
+  }
+  hostFailure(number: number, { data = none, message, reason, tag: name = "" }: HostFailure): void {
+    const size = textSize(reason) + textSize(message) + textSize(name) + bytesSize(data.length)
+    this.frame(host.hostResult, numberSize(number) + 1 + lengthOf(size) + size)
+    this.number(1, number)
+    this.buffer[this.end++] = tag(4, bytes)
+    this.varint(size)
+    this.text(1, reason)
+    this.text(2, message)
+    this.text(3, name)
+    this.bytes(4, data)
   }
   rename(name: string): void {
     this.frame(host.rename, textSize(name))
@@ -383,7 +405,7 @@ const parsed = <A>(parse: () => A): A => {
 }
 
 /** A frame with both is read as one with `shared`. */
-const fetched = ({ payload, shared }: Item | Done, fetch: Fetch): Uint8Array =>
+const fetched = ({ payload, shared }: Item | Done | HostCall, fetch: Fetch): Uint8Array =>
   shared === undefined ? payload : fetch(exact(shared.segment), exact(shared.length))
 
 const heard = (frame: WorkerFrame["frame"], fetch: Fetch): Heard => {
@@ -399,6 +421,13 @@ const heard = (frame: WorkerFrame["frame"], fetch: Fetch): Heard => {
       return { kind: "want", id: exact(frame.value.id), elements: frame.value.elements }
     case "failed":
       return { kind: "failed", id: exact(frame.value.id), reason: frame.value.reason }
+    case "hostCall": {
+      const { call, name, number, waits } = frame.value
+      const payload = fetched(frame.value, fetch)
+      return { kind: "hostCall", asked: { id: exact(call), number: exact(number), name, payload, waits } }
+    }
+    case "hostCallCancel":
+      return { kind: "hostCallCancel", number: exact(frame.value.number) }
     case "drained":
       return { kind: "drained" }
     case "free":

@@ -98,6 +98,7 @@ export class Session {
   private welcomed: Welcome | undefined
   private waiting: Stream | undefined
   private pings = 0
+  private hostCalls = 0
   private isEnded = false
 
   constructor(options: Options, open: Open = Connection.open) {
@@ -309,6 +310,17 @@ export class Session {
         return this.probes.get(frame.id)?.()
       case "free":
         return frame.segments.forEach((segment) => this.segments.free(segment))
+      case "hostCall":
+        if (frame.asked.number !== this.hostCalls + 1) {
+          throw new Frames.Malformed(`expected host call ${this.hostCalls + 1} of the session, received ${frame.asked.number}`)
+        }
+        this.hostCalls++
+        return this.listener?.frame(frame)
+      case "hostCallCancel":
+        if (frame.number === 0 || frame.number > this.hostCalls) {
+          throw new Frames.Malformed(`host call ${frame.number} is given up, it says, and ${this.hostCalls} were made`)
+        }
+        return this.listener?.frame(frame)
       case "drained":
         return void Deferred.doneUnsafe(this.drained, Exit.void)
       default:

@@ -97,9 +97,12 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   // not run: later, or with fewer calls at once, it may be
   QueueFull: status.RESOURCE_EXHAUSTED,
   QueueTimeout: status.RESOURCE_EXHAUSTED,
+  CallCycle: status.RESOURCE_EXHAUSTED,
   SessionBusy: status.RESOURCE_EXHAUSTED,
+  RateLimited: status.RESOURCE_EXHAUSTED,
   PoolDown: status.UNAVAILABLE,
   PoolDraining: status.UNAVAILABLE,
+  CircuitOpen: status.UNAVAILABLE,
   // not run, and never will be as it is
   PoolNotFound: status.NOT_FOUND,
   ToolNotFound: status.NOT_FOUND,
@@ -109,6 +112,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   WrongMethod: status.INVALID_ARGUMENT,
   InvalidMessage: status.INVALID_ARGUMENT,
   SessionLost: status.FAILED_PRECONDITION,
+  CallPoisoned: status.FAILED_PRECONDITION,
   Unauthenticated: status.UNAUTHENTICATED,
   // ran and failed
   PythonError: status.UNKNOWN, // as gRPC's own servers in Python say of an exception

@@ -7,6 +7,7 @@ import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type { Call, DispatchState, Offer, Slot, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Pace from "./Pace.ts"
+import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as TenantQueue from "./TenantQueue.ts"
@@ -20,12 +21,12 @@ export const offer = (step: Step, offer: Offer): void => {
   let slot: Slot | undefined
   const binding = error === undefined ? Affinity.bindingOf(state, offer) : undefined
   if (binding === undefined) {
-    if (queue.length === 0) slot = Room.choose(step, offer.session)
+    if (queue.length === 0) slot = Room.choose(step, offer)
   } else {
     const home = state.slots[binding.slot]!
     queue = home.bound
     error = Affinity.refusal(state, offer, binding)
-    if (error === undefined && queue.length === 0 && Room.hasRoom(step, home)) slot = home
+    if (error === undefined && queue.length === 0 && Room.takes(step, home, offer)) slot = home
   }
   if (error === undefined && slot === undefined) error = full(state, queue, offer)
   if (error !== undefined) {
@@ -51,16 +52,18 @@ const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {
 }
 
 /** Why it cannot be served at all. */
-const refusal = ({ now, state }: Step, offer: Offer): CallError | undefined => {
+const refusal = (step: Step, offer: Offer): CallError | undefined => {
+  const { now, state } = step
   const { bytes, deadline } = offer
   const { closed, config, draining, tools } = state
   if (closed !== undefined) return DispatchError.poolDown(state, offer, closed)
-  if (draining) return DispatchError.poolDraining(state, offer)
+  if (draining && offer.nested === undefined) return DispatchError.poolDraining(state, offer)
   const unfit = tools === undefined ? undefined : DispatchError.unfit(state, offer, tools)
   if (unfit !== undefined) return unfit
   if (bytes > config.maxPayload) return DispatchError.tooLarge(state, offer)
   if (deadline !== undefined && deadline <= now) return DispatchError.late(state, offer, "no")
-  return undefined
+  const poison = Quarantine.holds(step, offer)
+  return poison === undefined ? undefined : DispatchError.poisoned(state, offer, poison, "no")
 }
 
 /** Why it cannot wait. */
@@ -94,6 +97,9 @@ const accept = ({ calls, config, limits }: DispatchState, offer: Offer): Call =>
     delivered: 0,
     granted: config.credit,
     asked: false,
+    crashed: undefined,
+    restUntil: Number.POSITIVE_INFINITY,
+    digest: undefined,
     because: undefined,
     abandonedAt: 0,
     line: undefined,

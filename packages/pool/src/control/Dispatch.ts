@@ -12,6 +12,7 @@ import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import { ById } from "./ById.ts"
+import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
@@ -25,6 +26,7 @@ export interface Offer {
   readonly tool: string
   /** Whether its contract agrees with what workers announce of the tool. */
   readonly agreement: Agreement | undefined
+  readonly payload: Payload
   readonly bytes: number
   /** This and the following four: `undefined` where the contract says nothing, so that what the worker announces of the tool holds. */
   readonly idempotent: boolean | undefined
@@ -46,6 +48,8 @@ export interface Offer {
   readonly trace: Uint8Array | undefined
   /** Only for the worker in this slot, whatever keeps others from it: a probe. */
   readonly slot?: number | undefined
+  /** Of a call that a host tool has made: which of all these it is, in the order in which they were made. It is never sent ahead. */
+  readonly nested?: number | undefined
   /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
   readonly at: number
 }
@@ -53,13 +57,16 @@ export interface Offer {
 /** `module:function`: in no catalogue, and the worker says whether it may be called. */
 export const isFunction = (tool: string): boolean => tool.includes(":")
 
-/** Where a call stands. Abandoned: its caller has its outcome already, but the worker still has it. */
-export type Stage = "Queued" | "Sent" | "Running" | "Abandoned"
+/**
+ * Where a call stands. Resting: it may have crashed its worker, and waits a while before it is queued again. Abandoned: its caller has its outcome
+ * already, but the worker still has it.
+ */
+export type Stage = "Queued" | "Sent" | "Running" | "Resting" | "Abandoned"
 
 /** Why a call is not waited for any more. */
 export type Because = "caller" | "timeout" | "deadline"
 
-/** A call that was accepted. It stands in one line: of a queue, or of the slot that has it. */
+/** A call that was accepted. It stands in one line: of a queue, of those that rest, or of the slot that has it. */
 export interface Call extends Line.Linked<Call> {
   readonly id: number
   readonly tenant: string
@@ -93,6 +100,12 @@ export interface Call extends Line.Linked<Call> {
   granted: number
   /** Its worker has asked for inputs: it is not tried again. */
   asked: boolean
+  /** Slots whose workers it may have crashed; `undefined`: none. */
+  crashed: ReadonlyArray<number> | undefined
+  /** When it is queued again; Infinity while that is not known. */
+  restUntil: number
+  /** Of its arguments, once it was needed. */
+  digest: string | undefined
   because: Because | undefined
   abandonedAt: number
 }
@@ -124,6 +137,18 @@ export interface Slot {
   draining: boolean
   /** Calls that have left it since the pool came up, whatever became of them. */
   served: number
+  /** Until when it gets no calls while others are clean, because its worker crashed; 0: it is not tainted. This and the following: `Avoidance.ts`. */
+  taintedUntil: number
+  /** The same, because its worker fails where others succeed; 0: it is not ejected. */
+  ejectedUntil: number
+  /** How often in a row, for how long the last time, and when that was over. */
+  ejections: number
+  ejectedFor: number
+  readmittedAt: number
+  /** It is tainted or ejected. */
+  avoided: boolean
+  /** It is open, and neither avoided nor cordoned. */
+  clean: boolean
 }
 
 /** What the pool has done since it came up. Every accepted call is in exactly one of completed, failed, cancelled or still open. */
@@ -142,7 +167,10 @@ export interface Ledger {
   twice: number
 }
 
-/** `calls`, and of each slot `tools`, are the truth; queues, lines, `waiting`, `busy` and the wheel follow from them. */
+/**
+ * `calls`, and of each slot `tools`, `taintedUntil` and `ejectedUntil`, are the truth; queues, lines, `waiting`, `busy`, the wheel and what the barrier
+ * counts follow from them.
+ */
 export interface DispatchState {
   readonly pool: string
   /** This and `limits` change with `Configured`: to be read at each use. */
@@ -152,6 +180,7 @@ export interface DispatchState {
   readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
+  readonly resting: Line.Line<Call>
   /** Calls in all queues. */
   waiting: number
   /** Grows with the places that the lifecycle fills: see {@link slotAt}. */
@@ -161,6 +190,9 @@ export interface DispatchState {
   readonly ledger: Ledger
   readonly pace: Pace.Pace
   readonly sessions: Sessions.Sessions
+  readonly barrier: CrashBarrier.CrashBarrier
+  /** Of arguments: see `WorkerRuntime`. */
+  readonly digest: (payload: Payload) => string
   /** The tools that workers have announced; `undefined` before the first worker. */
   tools: Wire["tools"] | undefined
   /** Why nothing is accepted any more. */
@@ -208,9 +240,15 @@ export type Event = Data.TaggedEnum<{
   /** New calls are refused. */
   Refuse: {}
   Accept: {}
+  /** The answer to `AskDelay`; `undefined`: the call is not tried again. */
+  DelayKnown: { readonly asked: AskDelay; readonly delayMillis: number | undefined }
+  /** An operator takes calls out of quarantine. */
+  Release: { readonly tool: string; readonly digest: string }
   /** The settings have changed: they hold for what comes, and for what waits where it is next looked at. */
   Configured: { readonly config: PoolConfig }
   Tick: {}
+  /** A queued call waits for itself. */
+  Cycle: { readonly id: number; readonly cycle: ReadonlyArray<CallError.CycleStep> }
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
 }>
@@ -238,7 +276,34 @@ export type Command = Data.TaggedEnum<{
   Fail: { readonly id: number; readonly error: CallError.CallError }
   /** End the worker: it runs a call beyond its limit. */
   FailWorker: { readonly slot: number; readonly call: RunningCall }
-  Retried: { readonly id: number; readonly tool: string; readonly attempt: number; readonly slot: number; readonly reason: string }
+  AskDelay: Omit<AskDelay, "_tag">
+  Retried: {
+    readonly id: number
+    readonly tool: string
+    readonly attempt: number
+    readonly delayMillis: number
+    readonly slot: number
+    readonly reason: string
+  }
+  Tainted: { readonly slot: number; readonly exitClass: string; readonly forMillis: number; readonly reason: string }
+  Untainted: { readonly slot: number }
+  Ejected: {
+    readonly slot: number
+    readonly tool: string
+    readonly failures: number
+    readonly ejections: number
+    readonly forMillis: number
+  }
+  Readmitted: { readonly slot: number; readonly how: "expired" | "replaced" }
+  Quarantined: {
+    readonly tool: string
+    readonly digest: string
+    readonly crashes: number
+    readonly workers: ReadonlyArray<string>
+    readonly exits: ReadonlyArray<string>
+    readonly until: number
+  }
+  Released: { readonly tool: string; readonly digest: string; readonly how: "expired" | "released" | "pushed out" }
   /** A call that nobody waits for is over; `slot` is `undefined` when none had it. */
   Cancelled: {
     readonly id: number
@@ -252,6 +317,15 @@ export type Command = Data.TaggedEnum<{
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
 }>
+
+/** How long is a call to wait before its next attempt? `error` is what the last one ended with. Answered by `DelayKnown`. */
+export interface AskDelay {
+  readonly _tag: "AskDelay"
+  readonly id: number
+  readonly error: CallError.CallError
+  readonly slot: number
+  readonly reason: string
+}
 
 /** Takes commands in. */
 interface Out {
@@ -278,7 +352,14 @@ const makeSlot = (slot: number): Slot => ({
   condemned: false,
   cordoned: false,
   draining: false,
-  served: 0
+  served: 0,
+  taintedUntil: 0,
+  ejectedUntil: 0,
+  ejections: 0,
+  ejectedFor: 0,
+  readmittedAt: 0,
+  avoided: false,
+  clean: false
 })
 
 /** The slot of that number, made with those before it when there is none yet. */
@@ -296,12 +377,14 @@ export const limitsOf = ({ callTimeout, cancelGrace, queue }: PoolConfig): Dispa
   cancelGrace: Duration.toMillis(cancelGrace)
 })
 
-export const make = (pool: string, config: PoolConfig): DispatchState => ({
+export const make = (pool: string, config: PoolConfig, digest: DispatchState["digest"]): DispatchState => ({
   pool,
   config,
+  digest,
   limits: limitsOf(config),
   calls: new ById(),
   queue: TenantQueue.make(),
+  resting: Line.make(),
   waiting: 0,
   slots: Array.from({ length: config.size }, (_, slot) => makeSlot(slot)),
   busy: LeastBusy.make(config.size),
@@ -309,6 +392,7 @@ export const make = (pool: string, config: PoolConfig): DispatchState => ({
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
   pace: Pace.make(),
   sessions: Sessions.make(),
+  barrier: CrashBarrier.make(),
   tools: undefined,
   closed: undefined,
   paused: false,

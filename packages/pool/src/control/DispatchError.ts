@@ -6,6 +6,7 @@ import type { ExitClass } from "../ExitClass.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import { type Call, type DispatchState, isFunction, type Offer, type Step } from "./Dispatch.ts"
+import * as Quarantine from "./Quarantine.ts"
 
 const workerName = (state: DispatchState, slot: number): string => `${state.pool}/${slot}`
 
@@ -36,6 +37,9 @@ export const tooLarge = (state: DispatchState, offer: Offer): CallError.CallErro
 export const queueFull = (state: DispatchState, offer: Offer, capacity: number, tenant?: string): CallError.CallError =>
   new CallError.QueueFull({ ...unrun(state, offer), capacity, ...tenant !== undefined && { tenant } })
 
+export const cycle = (state: DispatchState, offer: Offer, steps: ReadonlyArray<CallError.CycleStep>): CallError.CallError =>
+  new CallError.CallCycle({ ...unrun(state, offer), cycle: steps })
+
 export const sessionBusy = (state: DispatchState, offer: Offer, slot: number): CallError.CallError =>
   new CallError.SessionBusy({ ...unrun(state, offer), session: offer.session!, worker: workerName(state, slot) })
 
@@ -59,6 +63,21 @@ export const crashed = (state: DispatchState, call: Call, reason: string, exit: 
     ...(exit !== undefined && { exit }),
     delivered: call.delivered,
     attempts: call.attempt
+  })
+
+export const poisoned = (
+  state: DispatchState,
+  offer: Offer,
+  suspect: Quarantine.Suspect,
+  executed: "no" | "unknown"
+): CallError.CallError =>
+  new CallError.CallPoisoned({
+    ...about(state, offer),
+    executed,
+    digest: suspect.digest,
+    crashes: suspect.crashes.length,
+    ...Quarantine.facts(suspect),
+    until: suspect.until
   })
 
 /** `ended`: the worker's process was seen to end. */

@@ -5,8 +5,10 @@
  * ```text
  *             accepted                 sent                 began
  *  ─ offer ──▶ Queued ──a slot is free──▶ Sent ──Started──▶ Running ──Done · Failed──▶ settled
- *                ▲                          └─────┬────────────┘
- *                └── worker lost, idempotent ─────┤
+ *                ▲ ▲                        └─────┬────────────┘
+ *                │ └── worker lost, idempotent ───┤
+ *                └─delay─ Resting ◀── and it may have crashed it · poison ──▶ settled: CallPoisoned
+ *                                                 │
  *                                                 ├─ worker lost, not idempotent ──▶ settled: OutcomeUnknown · WorkerCrashed
  *                                                 ├─ deadline · caller gone ──▶ Abandoned ──worker says it is over──▶ forgotten
  *                                                 │      (settled already)         └─ hard limit · cancelGrace over ──▶ the worker is failed
@@ -19,21 +21,26 @@
  * `prefetch`). Of the slots with room the one with the fewest calls gets the next call, or the one that serves the call's session, as `affinity`
  * says. What finds no room waits: tenants take turns, each first in, first out, and a call that is tried again goes before its tenant's others.
  * Calls whose session is bound to a worker wait in that worker's own queue, which takes turns with the common one. While calls wait in the common
- * queue no slot has room. A slot that is cordoned serves what waits in its worker's own queue and nothing else. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
+ * queue no slot that is open to them has room: those that are tainted or ejected are so only when there is no other (`Avoidance.ts`). A slot that is cordoned serves what waits in its worker's own queue and nothing else. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
  * free before.
  *
  * **Gotchas**
  *
  * The machine owns its state and updates it in place. `DispatchRepair.violations` says what is wrong with a state; a new Dispatcher has it mended first.
  */
+import type { CycleStep } from "../CallError.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import * as Admission from "./Admission.ts"
+import * as Avoidance from "./Avoidance.ts"
+import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import { type Call, type Command, type DispatchState, type Event, limitsOf, slotAt, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
+import * as Outlier from "./Outlier.ts"
 import * as Overdue from "./Overdue.ts"
 import * as Pace from "./Pace.ts"
+import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as Sessions from "./Sessions.ts"
@@ -84,7 +91,8 @@ export const apply = (step: Step, event: Event): void => {
       const slot = state.slots[event.slot]
       if (slot === undefined) return
       slot.open = false
-      return Room.refresh(step, slot)
+      Room.refresh(step, slot)
+      return Sending.pump(step) // those that are avoided may have become the only ones
     }
     case "Resumed": {
       const slot = state.slots[event.slot]
@@ -111,11 +119,24 @@ export const apply = (step: Step, event: Event): void => {
     case "Accept":
       state.draining = event._tag === "Refuse"
       return
+    case "DelayKnown": {
+      const { asked, delayMillis } = event
+      const call = state.calls.get(asked.id)
+      if (call?.stage !== "Resting" || call.restUntil < Number.POSITIVE_INFINITY) return
+      if (delayMillis !== undefined) return Sending.restFor(step, call, asked, delayMillis)
+      Settlement.fail(step, call, asked.error)
+      return Settlement.forget(step, call)
+    }
+    case "Release":
+      return Quarantine.release(step, event.tool, event.digest)
     case "Configured":
       return configured(step, event.config)
     case "Tick":
+      CrashBarrier.expire(step)
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
       return
+    case "Cycle":
+      return cycle(step, event.id, event.cycle)
     case "Close":
       return close(step, event.because)
   }
@@ -137,7 +158,7 @@ const credit = ({ out, state }: Step, id: number, elements: number): void => {
 
 const input = ({ out, state }: Step, event: Extract<Event, { readonly _tag: "Input" | "InputEnd" }>): void => {
   const call = state.calls.get(event.id)
-  if (call === undefined || call.stage === "Queued" || call.stage === "Abandoned") return
+  if (call === undefined || call.slot < 0 || call.stage === "Abandoned") return
   const { attempt, id, slot } = call
   out.push(
     event._tag === "Input"
@@ -155,6 +176,8 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire, isTri
   slot.concurrency = Math.max(1, concurrency)
   slot.condemned = false
   if (!isTrial) step.state.tools = tools
+  Outlier.forget(step.state, index)
+  Avoidance.replaced(step, slot)
   Room.refresh(step, slot)
   step.out.push({ _tag: "WorkerUp", slot: index, tools: tools.size })
   Sending.pump(step, slot)
@@ -209,6 +232,7 @@ const done = (step: Step, index: number, id: number, payload: Uint8Array, micros
     out.push({ _tag: "Complete", id, payload })
   }
   if (micros > 0) learn(step, call, micros / 1000)
+  Outlier.tell(step, call, false)
   Settlement.forget(step, call)
   Sending.pump(step, state.slots[index])
 }
@@ -233,6 +257,7 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
     Sending.waitAgain(step, call)
     return Sending.pump(step)
   } else Settlement.fail(step, call, DispatchError.failed(step, call, failure))
+  if (failure._tag === "Exception") Outlier.tell(step, call, true)
   Settlement.forget(step, call)
   Sending.pump(step, slot)
 }
@@ -256,7 +281,7 @@ const cancel = (step: Step, id: number): void => {
   const call = state.calls.get(id)
   if (call === undefined || call.stage === "Abandoned") return
   state.ledger.cancelled++
-  if (call.stage === "Queued") {
+  if (call.slot < 0) {
     call.because = "caller"
     call.abandonedAt = now
     Settlement.cancelled(step, call, "queued")
@@ -264,6 +289,14 @@ const cancel = (step: Step, id: number): void => {
   }
   call.replaceAt = Math.min(call.replaceAt, now + state.limits.cancelGrace)
   Settlement.abandon(step, call, call.replaceAt, "caller")
+}
+
+const cycle = (step: Step, id: number, steps: ReadonlyArray<CycleStep>): void => {
+  const { state } = step
+  const call = state.calls.get(id)
+  if (call?.stage !== "Queued") return
+  Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.cycle(state, call.offer, steps))
+  Settlement.forget(step, call)
 }
 
 const close = (step: Step, because: string): void => {
@@ -274,7 +307,7 @@ const close = (step: Step, because: string): void => {
     slot.open = false
   }
   for (const call of [...state.calls.values()]) {
-    if (call.stage === "Queued") {
+    if (call.slot < 0) {
       Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.poolDown(state, call.offer, because))
     } else if (call.stage === "Abandoned") Settlement.cancelled(step, call, "lost")
     else Settlement.fail(step, call, DispatchError.unknown(state, call, because))

@@ -2,11 +2,13 @@
  * The invariants of a dispatch state, and how one that a crash has damaged is mended, so that no caller waits for ever.
  */
 import * as Affinity from "./Affinity.ts"
+import * as Avoidance from "./Avoidance.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type { Call, Command, DispatchState, Slot, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
+import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as Sessions from "./Sessions.ts"
@@ -24,18 +26,25 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
   }
   const placed = new Set<Call>(queued)
   if (placed.size !== state.waiting) out.push(`${placed.size} calls are in queues, and ${state.waiting} are counted`)
+  for (const call of Line.members(state.resting)) {
+    placed.add(call)
+    if (call.stage !== "Resting") out.push(`call ${call.id} is ${call.stage} and among those that rest`)
+  }
   for (const { id, stage } of queued) if (stage !== "Queued") out.push(`call ${id} is ${stage} and in a queue`)
   for (const slot of state.slots) {
     const { bound, calls, open, tools } = slot
     for (const call of Line.members(calls)) {
       placed.add(call)
-      if (call.stage === "Queued" || call.slot !== slot.slot) out.push(`slot ${slot.slot} holds call ${call.id}, which is not its own`)
+      if (call.stage === "Queued" || call.stage === "Resting" || call.slot !== slot.slot) {
+        out.push(`slot ${slot.slot} holds call ${call.id}, which is not its own`)
+      }
     }
     if ((open || calls.length > 0 || bound.length > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
     const level = state.busy.at[slot.slot]!
-    if (level >= 0 && (slot.cordoned || state.paused)) out.push(`slot ${slot.slot} is cordoned, or its pool paused, and gets calls`)
+    const isChosen = !slot.cordoned && (slot.clean || state.barrier.clean === 0)
+    if (level >= 0 && (!isChosen || state.paused)) out.push(`slot ${slot.slot} is avoided, cordoned or its pool paused, and gets calls`)
     if (level >= 0 && (!open || level !== calls.length)) out.push(`slot ${slot.slot} with ${calls.length} calls is taken to have ${level}`)
-    const isHeld = slot.cordoned || state.paused
+    const isHeld = !isChosen || state.paused
     if (level < 0 && open && !isHeld && calls.length < slot.concurrency) out.push(`slot ${slot.slot} has room and gets no calls`)
   }
   for (const call of state.calls.values()) {
@@ -47,7 +56,7 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
   if (accepted !== completed + failed + cancelled + open(state)) {
     out.push(`${accepted} calls accepted, but ${completed} completed, ${failed} failed, ${cancelled} cancelled and ${open(state)} open`)
   }
-  return out
+  return [...out, ...Avoidance.violations(state), ...Quarantine.violations(state)]
 }
 
 /**
@@ -65,6 +74,8 @@ export const repair = (state: DispatchState, now: number, during?: Command): Rea
     if (during!._tag === "Send") Settlement.forget(step, call) // the wire did not take it
     else Settlement.abandon(step, call, now + state.limits.cancelGrace, "caller")
   }
+  // who was to be asked, or to answer, may have forgotten it
+  for (const call of [...Line.members(state.resting)]) if (call.restUntil === Number.POSITIVE_INFINITY) Sending.restOver(step, call)
   for (const slot of state.slots) Sending.pump(step, slot)
   return out
 }
@@ -73,6 +84,7 @@ const rebuild = (step: Step, reason: string): void => {
   const { now, state } = step
   state.waiting = 0
   TenantQueue.clear(state.queue)
+  Object.assign(state.resting, Line.make())
   Object.assign(state.wheel, { size: 0 }).buckets.clear()
   for (const slot of state.slots) {
     TenantQueue.clear(slot.bound)
@@ -92,6 +104,9 @@ const rebuild = (step: Step, reason: string): void => {
       call.slot = -1
       TenantQueue.push(queueOf(state, call), call)
       state.waiting++
+    } else if (call.stage === "Resting") {
+      call.slot = -1
+      Line.push(state.resting, call)
     } else if (slot?.tools !== undefined) {
       Line.push(slot.calls, call)
       slot.work += call.cost
@@ -102,6 +117,8 @@ const rebuild = (step: Step, reason: string): void => {
     }
     DeadlineWheel.set(state.wheel, call.timer, Number.isFinite(call.timer.due) ? call.timer.due : now + limitOf(state, call))
   }
+  Avoidance.rebuild(state)
+  Quarantine.rebuild(state)
   for (const slot of state.slots) {
     LeastBusy.set(state.busy, slot.slot, -1)
     Room.refresh(step, slot)
@@ -122,6 +139,7 @@ const queueOf = (state: DispatchState, call: Call): TenantQueue.TenantQueue<Call
 const limitOf = ({ limits }: DispatchState, { callTimeoutMillis, hardLimitMillis, offer, replaceAt, stage }: Call): number => {
   switch (stage) {
     case "Queued":
+    case "Resting":
       return offer.queueTimeoutMillis ?? limits.queueTimeout
     case "Sent":
     case "Running":

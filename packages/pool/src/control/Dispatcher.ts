@@ -16,6 +16,8 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as RetryDelay from "../RetryDelay.ts"
+import * as BarrierTelling from "./BarrierTelling.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -30,6 +32,8 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       const roster = yield* Effect.orDie(RegisteredName.whereis(name))
       const sink = yield* Event.EventSink
       const deadlines = Latch.makeUnsafe(false)
+      const expiries = Latch.makeUnsafe(false)
+      const fork = Effect.runForkWith(yield* Effect.context<never>())
       const crashed = yield* Deferred.make<never>()
       let busy = false
 
@@ -39,7 +43,8 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
       const carryOut = () => {
         for (let command = outbox.take(); command !== undefined; command = outbox.take()) {
           roster.inHand = command
-          execute(roster, command, emit)
+          if (command._tag === "AskDelay") fork(delay(roster, command))
+          else execute(roster, command, emit)
           roster.inHand = undefined
         }
       }
@@ -63,6 +68,7 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
             carryOut()
           }
           if (state.wheel.size > 0) deadlines.openUnsafe()
+          if (state.barrier.due < Number.POSITIVE_INFINITY) expiries.openUnsafe()
         } catch (defect) {
           if (roster.dispatcher === drain) roster.dispatcher = undefined
           Deferred.doneUnsafe(crashed, Effect.die(defect))
@@ -75,6 +81,13 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
         yield* HostTimer.punctual(clock, DeadlineWheel.tickMillis)
         Roster.put(roster, { _tag: "Tick" })
         if (state.wheel.size === 0) yield* deadlines.close
+      })
+
+      const look = Effect.gen(function*() {
+        yield* expiries.await
+        yield* HostTimer.punctual(clock, expiryMillis)
+        Roster.put(roster, { _tag: "Tick" })
+        if (state.barrier.due === Number.POSITIVE_INFINITY) yield* expiries.close
       })
 
       for (const command of DispatchRepair.repair(state, now(), roster.inHand)) outbox.push(command)
@@ -90,11 +103,31 @@ export const child = (name: RegisteredName.RegisteredName<Roster.Roster>) =>
           })
       )
       drain()
-      return Effect.raceFirst(Deferred.await(crashed), Effect.forever(tick))
+      return Effect.raceFirst(Deferred.await(crashed), Effect.raceFirst(Effect.forever(tick), Effect.forever(look)))
     })
   })
 
-const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event: Event.Event) => void): void => {
+/** One second: while calls wait, ticks come every {@link DeadlineWheel.tickMillis}; else only an event is late by so much. */
+const expiryMillis = 1000
+
+/** Asks how long a call is to wait, and tells. */
+const delay = (roster: Roster.Roster, asked: Dispatch.AskDelay): Effect.Effect<void> => {
+  const { clock, config, retries, tickets } = roster
+  const ticket = tickets.get(asked.id)
+  if (ticket === undefined) return Effect.void
+  const stepper = retries.get(ticket) ?? RetryDelay.stepper(ticket.retry ?? RetryDelay.of(config.barrier.backoff))
+  retries.set(ticket, stepper)
+  return Effect.map(
+    stepper(clock.now(), asked.error),
+    (delayMillis) => Roster.put(roster, { _tag: "DelayKnown", asked, delayMillis })
+  )
+}
+
+const execute = (
+  roster: Roster.Roster,
+  command: Exclude<Dispatch.Command, Dispatch.AskDelay>,
+  emit: (event: Event.Event) => void
+): void => {
   const { clock, pool, tickets, wires } = roster
   switch (command._tag) {
     case "Send": {
@@ -112,8 +145,11 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
         trace
       })
     }
-    case "CancelOnWire":
-      return wires.get(command.slot)?.cancel(Roster.attemptId(command.id, command.attempt))
+    case "CancelOnWire": {
+      const attempt = Roster.attemptId(command.id, command.attempt)
+      Roster.endHostCalls(roster, command.slot, attempt)
+      return wires.get(command.slot)?.cancel(attempt)
+    }
     case "CreditOnWire":
       return wires.get(command.slot)?.credit(Roster.attemptId(command.id, command.attempt), command.elements)
     case "InputOnWire":
@@ -144,8 +180,15 @@ const execute = (roster: Roster.Roster, command: Dispatch.Command, emit: (event:
       return emit(Event.make(PoolEvent.worker_detach, clock.wallTime, { calls }, { ...about, cause: reason }))
     }
     case "Retried": {
-      const { attempt, reason, slot, tool } = command
-      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt }, { pool, slot, tool, cause: reason }))
+      const { attempt, delayMillis, reason, slot, tool } = command
+      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt, delayMillis }, { pool, slot, tool, cause: reason }))
     }
+    case "Tainted":
+    case "Untainted":
+    case "Ejected":
+    case "Readmitted":
+    case "Quarantined":
+    case "Released":
+      return emit(BarrierTelling.of(pool, command, clock.now(), clock.wallTime))
   }
 }

@@ -232,6 +232,7 @@ const probe = (roster: Roster.Roster, { codec }: Pick<WorkerRuntime, "codec">, s
       payload,
       item: () => {},
       want: () => {},
+      retry: undefined,
       complete: () => resume(Effect.undefined),
       fail: ({ message }) => resume(Effect.succeed(message))
     })
@@ -240,6 +241,7 @@ const probe = (roster: Roster.Roster, { codec }: Pick<WorkerRuntime, "codec">, s
       slot,
       at,
       tool: probe.tool,
+      payload,
       bytes: payload.byteLength,
       idempotent: false,
       callTimeoutMillis: timeout,

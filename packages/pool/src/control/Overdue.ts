@@ -5,17 +5,21 @@ import * as DeadlineWheel from "./DeadlineWheel.ts"
 import { asRunning, type Call, type DispatchState, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
+import * as Sending from "./Sending.ts"
 import * as Settlement from "./Settlement.ts"
 
 /** Its timer went off. */
 export const expire = (step: Step, id: number): void => {
   const { now, out, state } = step
   const call = state.calls.get(id)
-  if (call === undefined) return
+  if (call === undefined || call.timer.due > now) return // it was sent since, in the same tick
   switch (call.stage) {
+    case "Resting":
+      return now >= call.restUntil && now < (call.offer.deadline ?? Number.POSITIVE_INFINITY)
+        ? Sending.restOver(step, call)
+        : giveUp(step, call) // its caller's time is over, or nobody has said when it may be tried again
     case "Queued":
-      Settlement.fail(step, call, DispatchError.waitedTooLong(state, call.offer, now, call))
-      return Settlement.forget(step, call)
+      return giveUp(step, call)
     case "Sent":
     case "Running":
       return overdue(step, call)
@@ -24,6 +28,11 @@ export const expire = (step: Step, id: number): void => {
       state.slots[call.slot]!.condemned = true
       return void out.push({ _tag: "FailWorker", slot: call.slot, call: asRunning(call) })
   }
+}
+
+const giveUp = (step: Step, call: Call): void => {
+  Settlement.fail(step, call, DispatchError.waitedTooLong(step.state, call.offer, step.now, call))
+  Settlement.forget(step, call)
 }
 
 const overdue = (step: Step, call: Call): void => {

@@ -54,7 +54,7 @@ export const make = <const Pool extends string, C extends Child.Any = never>(
     ...flagsOf(entry.config()),
     labels: { pool },
     children: [
-      Roster.child(pool, entry.versions, entry.roster),
+      Roster.child(pool, entry.versions, entry.roster, { digest: runtime.digest, hostTools: entry.hostTools }),
       runtime.reaper(pool),
       FleetSupervisor.make({ entry, runtime, perWorker, name: fleet }),
       ControlSupervisor.make<C>(runtime, { pool, entry, roster: entry.roster, fleet })

@@ -1,7 +1,7 @@
 /**
  * Which slots have room for a call, and which of them a call gets.
  */
-import type { Slot, Step } from "./Dispatch.ts"
+import type { Call, Offer, Slot, Step } from "./Dispatch.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Pace from "./Pace.ts"
 import * as Sessions from "./Sessions.ts"
@@ -16,9 +16,29 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   return ahead < Pace.limit(state.pace, now) && now - movedAt <= Pace.longestMillis && work <= Pace.budget(state.pace)
 }
 
+/** Its worker begins the next call at once. */
+const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
+
+/** Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. */
+export const takes = (step: Step, slot: Slot, { nested }: Offer): boolean => nested === undefined ? hasRoom(step, slot) : hasPlace(slot)
+
+/** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open, those that are cordoned never. */
+export const isChosen = ({ state }: Step, { clean, cordoned }: Slot): boolean => clean || (state.barrier.clean === 0 && !cordoned)
+
 /** Notes whether the slot has room, after it was changed. */
-export const refresh = (step: Step, slot: Slot): void =>
-  LeastBusy.set(step.state.busy, slot.slot, !slot.cordoned && hasRoom(step, slot) ? slot.calls.length : -1)
+export const refresh = (step: Step, slot: Slot): void => {
+  const clean = slot.open && !slot.avoided && !slot.cordoned
+  if (clean !== slot.clean) countClean(step, slot, clean)
+  LeastBusy.set(step.state.busy, slot.slot, isChosen(step, slot) && hasRoom(step, slot) ? slot.calls.length : -1)
+}
+
+const countClean = (step: Step, slot: Slot, clean: boolean): void => {
+  const { barrier, slots } = step.state
+  slot.clean = clean
+  barrier.clean += clean ? 1 : -1
+  if (barrier.clean > 1 || (barrier.clean === 1 && !clean)) return
+  for (const other of slots) if (other !== slot && other.avoided) refresh(step, other) // from none to one, or back
+}
 
 /** The slot with room that has the fewest calls. */
 export const freest = (step: Step): Slot | undefined => {
@@ -31,13 +51,31 @@ export const freest = (step: Step): Slot | undefined => {
   return undefined
 }
 
-/** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
-export const choose = (step: Step, session: string | undefined): Slot | undefined => {
-  const { sessions, slots } = step.state
+/** The freest slot that takes this call. */
+export const freestFor = (step: Step, { nested }: Offer): Slot | undefined => {
   const free = freest(step)
+  if (nested === undefined || (free === undefined ? !step.state.paused : hasPlace(free))) return free // a pause holds no call that has begun
+  return step.state.slots.find((slot) => isChosen(step, slot) && hasPlace(slot)) // of a worker that runs more at once than others do
+}
+
+/** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
+export const choose = (step: Step, offer: Offer): Slot | undefined => {
+  const { sessions, slots } = step.state
+  const { session } = offer
+  const free = freestFor(step, offer)
   if (session === undefined || free === undefined) return free
   const binding = Sessions.get(sessions, session)
   if (binding === undefined) return free
   const last = slots[binding.slot]!
-  return last.calls.length <= free.calls.length + 1 && !last.cordoned && hasRoom(step, last) ? last : free
+  return last.calls.length <= free.calls.length + 1 && isChosen(step, last) && takes(step, last, offer) ? last : free
+}
+
+/** The slot with room that has the fewest calls, of those whose workers the call has not crashed. For calls that are tried again: it looks at all. */
+export const elsewhere = (step: Step, { crashed, offer }: Call): Slot | undefined => {
+  let found: Slot | undefined
+  for (const slot of step.state.slots) {
+    if (crashed!.includes(slot.slot) || !isChosen(step, slot) || !takes(step, slot, offer)) continue
+    if (found === undefined || slot.calls.length < found.calls.length) found = slot
+  }
+  return found
 }

@@ -20,25 +20,46 @@ import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as PoolVersion from "../PoolVersion.ts"
-import type { Wire } from "../Wire.ts"
-import type { Imposed, WorkerSeat } from "../WorkerRuntime.ts"
+import type * as RetryDelay from "../RetryDelay.ts"
+import type { Wire, WireHostCall } from "../Wire.ts"
+import type { Imposed, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import { ById } from "./ById.ts"
+import * as CallCycles from "./CallCycles.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
 import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
+import { HostCalls } from "./HostCalls.ts"
+import { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as LifecycleState from "./LifecycleState.ts"
+import * as Quarantine from "./Quarantine.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
   readonly tool: string
+  /** When it is tried again after a crash; `undefined`: as the pool says. */
+  readonly retry: RetryDelay.RetryDelay | undefined
   readonly payload: Payload
   readonly item: (payload: Uint8Array) => void
   /** The worker has room for so many more inputs: see {@link input}. */
   readonly want: (elements: number) => void
   readonly complete: (payload: Uint8Array) => void
   readonly fail: (error: CallError.CallError) => void
+}
+
+/** Calls that are refused because calls like them have crashed workers. */
+export interface Quarantined {
+  readonly tool: string
+  /** Of their arguments: the first 16 bytes of their SHA-256, in hex. */
+  readonly digest: string
+  /** Within `barrier.poisonWindow`. */
+  readonly crashes: number
+  readonly workers: ReadonlyArray<string>
+  /** The classes of the exits. */
+  readonly exits: ReadonlyArray<string>
+  /** When it ends, in Unix milliseconds. */
+  readonly until: number
 }
 
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
@@ -50,6 +71,8 @@ export interface Roster {
   readonly clock: MonotonicClock.MonotonicClock
   readonly state: Dispatch.DispatchState
   readonly tickets: ById<Ticket>
+  /** Where the callers that had a crash are in their schedules. */
+  readonly retries: WeakMap<Ticket, RetryDelay.Stepper>
   /** The wire of each slot as the machine knows it: set when its `Attached` is applied, which may be later than it came. */
   readonly wires: Map<number, Wire>
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
@@ -70,12 +93,18 @@ export interface Roster {
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
+  /** Host tools that run for its workers. */
+  readonly hostCalls: HostCalls
+  /** Calls that host tools have made, of which some may be over. */
+  readonly nested: Set<number>
   /** Events that are still to be applied: those that came while there was no Dispatcher, or while it was at another. */
   readonly inbox: Fifo<Dispatch.Event>
   /** Commands that are still to be carried out: a crash of the Dispatcher loses none. */
   readonly outbox: Fifo<Dispatch.Command>
   /** The command that is being carried out; after a crash, the one that caused it. */
   inHand: Dispatch.Command | undefined
+  /** Where events go. */
+  readonly emit: (event: Event.Event) => void
   /** Works off inbox and outbox. */
   dispatcher: (() => void) | undefined
   calls: number
@@ -83,8 +112,20 @@ export interface Roster {
   listening: boolean
 }
 
+/** What {@link make} may be given: which host tools there are, and who hears of those that go wrong. */
+export interface Options {
+  readonly digest: WorkerRuntime["digest"]
+  readonly hostTools?: HostToolRegistry | undefined
+  readonly emit?: ((event: Event.Event) => void) | undefined
+}
+
 /** No place is filled yet, and none is a canary's: whatever was tried when the Roster before crashed is to be tried anew. */
-export const make = (pool: string, versions: PoolVersion.Versions, clock: Clock.Clock): Roster => {
+export const make = (
+  pool: string,
+  versions: PoolVersion.Versions,
+  clock: Clock.Clock,
+  { digest, emit = () => {}, hostTools = new HostToolRegistry() }: Options
+): Roster => {
   versions.assigned.clear()
   versions.filled.clear()
   const combined = PoolVersion.combiner()
@@ -95,8 +136,11 @@ export const make = (pool: string, versions: PoolVersion.Versions, clock: Clock.
       return combined(versions.proven, versions.current)
     },
     clock: new MonotonicClock.MonotonicClock(clock),
-    state: Dispatch.make(pool, config),
+    hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
+    nested: new Set(),
+    state: Dispatch.make(pool, config, digest),
     tickets: new ById(),
+    retries: new WeakMap(),
     wires: new Map(),
     probes: new Map(),
     generations: new Map(),
@@ -107,6 +151,7 @@ export const make = (pool: string, versions: PoolVersion.Versions, clock: Clock.
     inbox: new Fifo(),
     outbox: new Fifo(),
     inHand: undefined,
+    emit,
     dispatcher: undefined,
     calls: 0,
     listening: false,
@@ -166,6 +211,12 @@ const dispatchHeard = (roster: Roster): void => {
 /** Offers a call, whose ticket is in its place. */
 export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
 
+/** A call was refused before it was offered. */
+export const refused = ({ clock, emit, pool, state }: Roster, { _tag, executed, message, tool }: CallError.CallError): void => {
+  state.ledger.rejected++
+  emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: _tag, executed, cause: message }))
+}
+
 /** The caller is gone. */
 export const cancel = (roster: Roster, id: number): void => put(roster, { _tag: "Cancel", id })
 
@@ -178,7 +229,17 @@ export const input = (roster: Roster, id: number, payload: Payload): void => put
 /** Ends a call's stream of inputs, after its worker has asked for some; `failure` says why, when the stream failed. */
 export const inputEnd = (roster: Roster, id: number, failure?: string): void => put(roster, { _tag: "InputEnd", id, failure })
 
-/** How often calls that wait for a Dispatcher are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
+/** What is in quarantine: which tool, with which arguments, for what. */
+export const quarantined = ({ state }: Roster): ReadonlyArray<Quarantined> =>
+  [...state.barrier.quarantine.suspects.values()].flatMap((suspect) => {
+    const { crashes, digest, tool, until } = suspect
+    return until === 0 ? [] : [{ tool, digest, crashes: crashes.length, ...Quarantine.facts(suspect), until }]
+  })
+
+/** Takes calls of a tool with these arguments out of quarantine. */
+export const release = (roster: Roster, tool: string, digest: string): void => put(roster, { _tag: "Release", tool, digest })
+
+/** How often calls that wait for a Dispatcher, or for each other, are looked at. 100 ms: it is away for moments, and a limit may be late by that much then. */
 const lookMillis = 100
 
 /** When a call that waits for a Dispatcher has waited too long. */
@@ -238,6 +299,18 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
   }
 }
 
+/** A worker asks for a host tool. */
+const hostCall = (roster: Roster, wire: Wire, { config, slot }: WorkerSeat, asked: WireHostCall): void => {
+  const call = roster.state.calls.get(callOf(asked.id))
+  const runs = call?.slot === slot && call.stage !== "Abandoned" && attemptId(call.id, call.attempt) === asked.id
+  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, asked })
+}
+
+/** An attempt at a call is over, or is to be: what runs for it is ended. */
+export const endHostCalls = ({ hostCalls }: Roster, slot: number, attempt: number): void => {
+  if (hostCalls.size > 0) hostCalls.over(slot, attempt)
+}
+
 /** Fails the tickets that neither the machine nor a waiting event knows: what a crash in the middle of a decision left behind. */
 export const settleLost = (roster: Roster, reason: string, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, pool, state, tickets } = roster
@@ -272,7 +345,8 @@ export const seat = (
   const say = (event: Dispatch.Event) => name.current === undefined ? undefined : put(name.current, event)
   const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
-  return {
+  let attached: Wire | undefined
+  const self: WorkerSeat = {
     pool,
     slot,
     name: `${pool}/${slot}`,
@@ -293,6 +367,7 @@ export const seat = (
     verdict: () => verdict,
     sink: {
       attached: (wire) => {
+        attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
@@ -301,19 +376,33 @@ export const seat = (
       started: (id) => heard({ _tag: "Started", slot, id: callOf(id) }),
       item: (id, payload) => heard({ _tag: "Item", slot, id: callOf(id), payload }),
       want: (id, elements) => heard({ _tag: "Want", slot, id: callOf(id), elements }),
-      done: (id, payload, micros) => heard({ _tag: "Done", slot, id: callOf(id), payload, micros }),
-      failed: (id, failure) => heard({ _tag: "Failed", slot, id: callOf(id), failure }),
+      done: (id, payload, micros) => {
+        if (name.current !== undefined) endHostCalls(name.current, slot, id)
+        heard({ _tag: "Done", slot, id: callOf(id), payload, micros })
+      },
+      failed: (id, failure) => {
+        if (name.current !== undefined) endHostCalls(name.current, slot, id)
+        heard({ _tag: "Failed", slot, id: callOf(id), failure })
+      },
+      hostCall: (asked) => {
+        if (attached === undefined) return
+        if (name.current !== undefined) return hostCall(name.current, attached, self, asked)
+        attached.hostResult(asked.number, { _tag: "Failed", reason: "cancelled", message: `pool "${pool}" is being started anew` })
+      },
+      hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit })
         name.current?.wake()
       }
     },
     governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))
   }
+  return self
 }
 
 /** Ends every open call, and from now on each new one at once: somebody may hold the Roster still. */
@@ -336,22 +425,31 @@ const close = (roster: Roster, because: string, emit: (event: Event.Event) => vo
 }
 
 /** The Roster of a pool as a supervised child, registered under `name`. */
-export const child = (pool: string, versions: PoolVersion.Versions, name: RegisteredName.RegisteredName<Roster>) =>
+export const child = (
+  pool: string,
+  versions: PoolVersion.Versions,
+  name: RegisteredName.RegisteredName<Roster>,
+  options: Omit<Options, "emit">
+) =>
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
-      const roster = make(pool, versions, yield* Clock.Clock)
       const sink = yield* Event.EventSink
+      const roster = make(pool, versions, yield* Clock.Clock, { ...options, emit: (event) => Event.tell(sink, event) })
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
-          close(roster, "the pool is stopping", (event) => Event.tell(sink, event))
+          close(roster, "the pool is stopping", roster.emit)
+          yield* roster.hostCalls.close
           for (const told of roster.watchers) told()
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: roster.lifecycle.size }, { pool })
-      const look = Effect.sync(() => expire(roster, (event) => Event.tell(sink, event)))
+      const look = Effect.sync(() => {
+        expire(roster, roster.emit)
+        if (roster.nested.size > 0) CallCycles.look(roster)
+      })
       return Effect.forever(Effect.andThen(HostTimer.punctual(roster.clock, lookMillis), look))
     })
   })

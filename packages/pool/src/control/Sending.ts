@@ -1,13 +1,15 @@
 /**
  * From the queues to the workers: how a call waits, when it is taken, and what is noted of it when it is sent.
  */
+import type { CallError } from "../CallError.ts"
 import type { WireTool } from "../Wire.ts"
 import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, DispatchState, Slot, Step } from "./Dispatch.ts"
+import type { AskDelay, Call, DispatchState, Slot, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
+import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sessions from "./Sessions.ts"
 import * as Settlement from "./Settlement.ts"
@@ -18,6 +20,44 @@ export const wait = ({ state }: Step, call: Call, from: number): void => {
   const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
   state.waiting++
   DeadlineWheel.set(state.wheel, call.timer, Math.min(from + queueTimeoutMillis, deadline))
+}
+
+/** A call that may have crashed the worker in `slot` is queued again after a while, which somebody else knows. */
+export const rest = (step: Step, call: Call, slot: number, reason: string, error: CallError): void => {
+  const { now, out, state } = step
+  const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
+  call.stage = "Resting"
+  call.slot = -1
+  call.restUntil = Number.POSITIVE_INFINITY
+  call.crashed = [...call.crashed ?? [], slot]
+  Line.push(state.resting, call)
+  DeadlineWheel.set(state.wheel, call.timer, Math.min(now + queueTimeoutMillis, deadline)) // if nobody answers
+  out.push({ _tag: "AskDelay", id: call.id, error, slot, reason })
+}
+
+/** Now it is known: it may be tried again after `delayMillis`, if its caller waits so long. */
+export const restFor = (step: Step, call: Call, { reason, slot }: AskDelay, delayMillis: number): void => {
+  const { deadline = Number.POSITIVE_INFINITY } = call.offer
+  call.restUntil = step.now + delayMillis
+  retried(step, call, slot, reason, delayMillis)
+  if (delayMillis <= 0) return restOver(step, call)
+  if (Number.isFinite(delayMillis)) DeadlineWheel.set(step.state.wheel, call.timer, Math.min(call.restUntil, deadline))
+}
+
+/** It has waited long enough. */
+export const restOver = (step: Step, call: Call): void => {
+  const { now, state } = step
+  Line.leave(call)
+  call.stage = "Queued"
+  TenantQueue.unshift(state.queue, call)
+  wait(step, call, now)
+  pump(step)
+}
+
+/** It is given another attempt. */
+export const retried = ({ out, state }: Step, { attempt, id, offer }: Call, slot: number, reason: string, delayMillis: number): void => {
+  state.ledger.retried++
+  out.push({ _tag: "Retried", id, tool: offer.tool, attempt: attempt + 1, delayMillis, slot, reason })
 }
 
 /** A call that comes back from a worker goes before the others of its tenant. */
@@ -34,34 +74,51 @@ export const waitAgain = (step: Step, call: Call): void => {
 export const pump = (step: Step, slot?: Slot): void => {
   const { state } = step
   if (state.waiting === 0) return
-  if (slot !== undefined) { while (slot.bound.length > 0 && Room.hasRoom(step, slot)) serve(step, slot) }
-  while (state.queue.length > 0) {
-    const free = Room.freest(step)
-    if (free === undefined) return
-    serve(step, free)
+  if (slot !== undefined) { while (slot.bound.length > 0 && Room.hasRoom(step, slot) && serve(step, slot)); }
+  for (let next = TenantQueue.first(state.queue); next !== undefined; next = TenantQueue.first(state.queue)) {
+    const free = Room.freestFor(step, next.offer)
+    if (free === undefined || !serve(step, free)) return
   }
 }
 
-/** Takes one call for a slot with room: from its own queue and from the common one by turns. */
-const serve = (step: Step, slot: Slot): void => {
+/** Takes one call for a slot with room, from its own queue and from the common one by turns; `false`: the next is not to be sent ahead. */
+const serve = (step: Step, slot: Slot): boolean => {
   const { state } = step
   const { bound, boundIsNext } = slot
-  const isBound = bound.length > 0 && (boundIsNext || slot.cordoned || state.queue.length === 0)
+  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot))
+  const queue = isBound ? bound : state.queue
+  const call = TenantQueue.first(queue)!
+  if (!Room.takes(step, slot, call.offer)) return false
+  TenantQueue.take(queue)
   slot.boundIsNext = !isBound
-  const call = TenantQueue.take(isBound ? bound : state.queue)!
   state.waiting--
-  const binding = isBound ? undefined : Affinity.bindingOf(state, call.offer)
-  if (binding === undefined || (binding.slot === slot.slot && binding.lost === undefined)) return send(step, call, slot)
+  hand(step, call, slot, isBound)
+  return true
+}
+
+/** Sends a call that was taken out of its queue, to this slot or to where it belongs by now; or ends it. */
+const hand = (step: Step, call: Call, slot: Slot, isBound: boolean): void => {
+  const { state } = step
+  const poison = Quarantine.holds(step, call.offer, call)
+  if (poison !== undefined) {
+    Settlement.fail(step, call, DispatchError.poisoned(state, call.offer, poison, call.attempt === 0 ? "no" : "unknown"))
+    return Settlement.forget(step, call)
+  }
+  if (isBound) return send(step, call, slot)
+  const binding = Affinity.bindingOf(state, call.offer)
+  if (binding === undefined) return send(step, call, call.crashed === undefined ? slot : Room.elsewhere(step, call) ?? slot)
+  if (binding.slot === slot.slot && binding.lost === undefined) return send(step, call, slot)
   // another call of its session was sent while it waited
   const home = state.slots[binding.slot]!
   const error = Affinity.refusal(state, call.offer, binding)
   if (error !== undefined) {
     Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? error)
-    return Settlement.forget(step, call)
+    Settlement.forget(step, call)
+  } else if (home.bound.length === 0 && Room.takes(step, home, call.offer)) send(step, call, home)
+  else {
+    TenantQueue.push(home.bound, call)
+    state.waiting++
   }
-  if (home.bound.length === 0 && Room.hasRoom(step, home)) return send(step, call, home)
-  TenantQueue.push(home.bound, call)
-  state.waiting++
 }
 
 export const send = (step: Step, call: Call, slot: Slot): void => {

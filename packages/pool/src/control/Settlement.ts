@@ -41,6 +41,7 @@ export const forget = (step: Step, call: Call): void => {
   state.calls.delete(call.id)
   DeadlineWheel.clear(state.wheel, call.timer)
   if (call.slot >= 0) leaveSlot(step, call)
+  else if (call.stage === "Resting") Line.leave(call)
   else if (call.line !== undefined) {
     TenantQueue.leave(call)
     state.waiting--

@@ -56,6 +56,9 @@ export const unshift = <A extends Member<A>>(queue: TenantQueue<A>, call: A): vo
   queue.length++
 }
 
+/** The next call. */
+export const first = <A>(queue: TenantQueue<A>): A | undefined => queue.turns.first?.first
+
 /** Takes out the next call. */
 export const take = <A extends Member<A>>(queue: TenantQueue<A>): A | undefined => {
   const tenant = queue.turns.first

@@ -3,9 +3,11 @@
  */
 import type { ExitClass } from "../ExitClass.ts"
 import * as Affinity from "./Affinity.ts"
+import * as CrashBarrier from "./CrashBarrier.ts"
 import type { Call, DispatchState, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
+import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as Sessions from "./Sessions.ts"
@@ -22,21 +24,31 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
   out.push({ _tag: "WorkerDown", slot: index, calls: slot.calls.length, reason })
   const sessions = Sessions.lose(state.sessions, index, reason, state.config.affinity !== "hint")
   if (sessions > 0) out.push({ _tag: "SessionsLost", slot: index, sessions, reason })
+  const suspects = ended ? CrashBarrier.crashed(step, slot, exit, reason) : []
   const lost = [...Line.members(slot.calls)].toReversed() // each goes before the others: the one that was sent first ends up first
   for (const call of lost) {
+    const isSuspect = suspects.includes(call)
+    const poison = isSuspect ? Quarantine.holds(step, call.offer, call) : undefined
     if (call.stage === "Abandoned") {
       Settlement.cancelled(step, call, slot.condemned ? "recycled" : "lost")
       Settlement.forget(step, call)
-    } else if (mayRunAgain(state, call)) {
-      Settlement.leaveSlot(step, call)
-      Sending.waitAgain(step, call)
-      state.ledger.retried++
-      out.push({ _tag: "Retried", id: call.id, tool: call.offer.tool, attempt: call.attempt + 1, slot: index, reason })
+    } else if (poison !== undefined) {
+      Settlement.fail(step, call, DispatchError.poisoned(state, call.offer, poison, "unknown"))
+      Settlement.forget(step, call)
     } else {
       const isCrash = ended && call.stage === "Running"
       const error = isCrash ? DispatchError.crashed(state, call, reason, exit) : DispatchError.unknown(state, call, reason, ended)
-      Settlement.fail(step, call, error)
-      Settlement.forget(step, call)
+      if (mayRunAgain(state, call)) {
+        Settlement.leaveSlot(step, call)
+        if (isSuspect) Sending.rest(step, call, index, reason, error)
+        else {
+          Sending.retried(step, call, index, reason, 0)
+          Sending.waitAgain(step, call)
+        }
+      } else {
+        Settlement.fail(step, call, error)
+        Settlement.forget(step, call)
+      }
     }
   }
   for (const call of [...TenantQueue.members(slot.bound)]) {

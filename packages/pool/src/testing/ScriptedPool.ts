@@ -92,7 +92,7 @@ export class ScriptedPool {
       const end = (detail: string) => {
         if (this.reaperEnd === end) this.reaperEnd = undefined
         const spares = this.waiting.map(({ process }) => process)
-        for (const process of [...this.workers(), ...spares]) process.end({ code: null, signal: "SIGKILL" })
+        for (const process of [...this.workers(), ...spares]) process.end({ code: null, signal: "SIGKILL" }, true)
         Deferred.doneUnsafe(ended, Effect.fail(new WorkerError.ReaperLost({ pool: this.name, detail })))
       }
       this.reaperEnd = end

@@ -23,7 +23,7 @@ import * as Stream from "effect/Stream"
 import * as Roster from "../control/Roster.ts"
 import * as ExitClass from "../ExitClass.ts"
 import * as Payload from "../Payload.ts"
-import type { Wire, WireFailure, WireSink } from "../Wire.ts"
+import type { HostOutcome, Wire, WireFailure, WireSink } from "../Wire.ts"
 import type { PayloadCodec, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedTool from "./ScriptedTool.ts"
 
@@ -108,7 +108,8 @@ export interface ScriptedProcess {
   readonly drain: (channel?: Channel) => Effect.Effect<void>
   /** Of the grace of its stop. */
   drainTook: Duration.Duration
-  readonly end: (end: ProcessEnd) => void
+  /** `byUs`: the host has ended it. */
+  readonly end: (end: ProcessEnd, byUs?: boolean) => void
   /** Opens a stream, at `now`: of the session before it, while the process knows that. */
   readonly connect: (now: number) => Channel
   readonly disconnect: (channel: Channel, detail: string, now: number) => void
@@ -153,6 +154,9 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   let unsaid: Array<(sink: WireSink) => void> = []
   let unheard: Array<() => void> = []
 
+  let hostCalls = 0
+  const asked = new Map<number, (outcome: HostOutcome) => void>()
+
   const payloadOf = (value: unknown) => value instanceof ScriptedTool.Raw ? value.payload : Payload.whole(codec.encode(value))
   const say = (job: Job, tell: (sink: WireSink) => void) => {
     if (job.host !== host || !attached) return
@@ -171,6 +175,18 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     job.stop.openUnsafe()
     job.more.openUnsafe()
   }
+
+  const callHost = (job: Job, name: string, args: unknown, waits: boolean): Effect.Effect<unknown, ScriptedTool.HostCallFailed> =>
+    Effect.callback((resume) => {
+      const number = ++hostCalls
+      asked.set(number, (outcome) => {
+        if (outcome._tag === "Done") return resume(Effect.sync(() => codec.decode(Payload.whole(outcome.payload))))
+        const { data, message, reason, tag } = outcome
+        resume(Effect.fail(new ScriptedTool.HostCallFailed({ reason, tag, message, data: data && codec.decode(data) })))
+      })
+      say(job, (sink) => sink.hostCall({ id: job.id, number, name, payload: payloadOf(args), waits }))
+      return Effect.sync(() => asked.has(number) && say(job, (sink) => sink.hostCancel(number)))
+    })
 
   const emit = Effect.fnUntraced(function*(job: Job, execution: Execution, element: unknown) {
     while (job.credit === 0 && !job.cancelled) {
@@ -225,7 +241,13 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     if (takes !== undefined) yield* cooperative ? Effect.raceFirst(Effect.sleep(takes), job.stop.await) : Effect.sleep(takes)
     if (cooperative && job.cancelled) return { how: "cooperative" }
     const { deadlineMillis, session, trace } = job
-    const result = tool.run(execution.args, { worker: execution.worker, session, trace, deadlineMillis })
+    const result = tool.run(execution.args, {
+      worker: execution.worker,
+      session,
+      trace,
+      deadlineMillis,
+      call: (name, args = {}, { waits = true } = {}) => callHost(job, name, args, waits)
+    })
     const untilStopped = <E>(effect: Effect.Effect<unknown, E>) => Effect.raceFirst(effect, Effect.as(job.stop.await, undefined))
     if (isIterator(result)) {
       yield* iterate(job, tool, result, execution)
@@ -310,13 +332,13 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           return idle.await
         })
       ),
-    end: (end) => {
+    end: (end, byUs = false) => {
       if (self.over) return
       self.over = true
       for (const execution of running) execution.outcome = "lost"
       const connected = channel
       close(connected, howItEnded(end))
-      leave(howItEnded(end), ExitClass.ofEnd(end))
+      leave(howItEnded(end), byUs && end.signal !== null ? { _tag: "KilledByUs", signal: end.signal } : ExitClass.ofEnd(end))
       Deferred.doneUnsafe(ended, Exit.succeed(end))
     },
     connect: (now) => {
@@ -420,6 +442,12 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           if (job === undefined) return
           if (failure === undefined) Queue.endUnsafe(job.inputs)
           else Queue.failCauseUnsafe(job.inputs, Cause.fail(new ScriptedTool.InputFailed({ failure })))
+        }),
+      hostResult: (number, outcome) =>
+        hear(() => {
+          const told = asked.get(number)
+          asked.delete(number)
+          told?.(outcome)
         }),
       probe: thawed.await
     }

@@ -137,6 +137,7 @@ export const make = (
   return {
     runtime: {
       codec,
+      digest: ScriptedCodec.digest,
       reaper: (name) => pool(name).reaper(),
       forkserver: (name, version) => pool(name).forkserver(version),
       spare: (name, version) => pool(name).spare(version),

@@ -12,9 +12,10 @@
  */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { PythonException } from "../CallError.ts"
-import type { WireTool } from "../Wire.ts"
+import type { HostReason, WireTool } from "../Wire.ts"
 
 /** What a tool can ask of its call, as `snakepit.current()` in Python. */
 export interface Current {
@@ -25,7 +26,25 @@ export interface Current {
   readonly trace: Uint8Array | undefined
   /** What was left when it was sent. */
   readonly deadlineMillis: number
+  /**
+   * Calls a host tool, as `await current().acall(name, …)` does; interrupting it gives the host tool up. `waits`: the tool waits for it and does nothing else,
+   * which is so unless it says otherwise.
+   */
+  readonly call: (
+    name: string,
+    args?: unknown,
+    options?: { readonly waits?: boolean | undefined }
+  ) => Effect.Effect<unknown, HostCallFailed>
 }
+
+/** What a host tool fails with: unhandled, it is the exception of Python that `reason` stands for. */
+export class HostCallFailed extends Data.TaggedError("HostCallFailed")<{
+  readonly reason: HostReason
+  /** Of an error that the contract declares: its `_tag`, and what it encodes to. */
+  readonly tag: string | undefined
+  readonly data: unknown
+  readonly message: string
+}> {}
 
 /**
  * Gives the result, an iterator or a `Stream` of elements, or an `Effect` of the result; it may throw or fail with {@link Raised}. The argument that
@@ -115,10 +134,24 @@ export class Raw {
 /** Returned or yielded by a tool: bytes that the codec did not write. */
 export const raw = (payload: Uint8Array): Raw => new Raw(payload)
 
+/** Python's class for each reason. */
+const hostErrors = {
+  raised: "HostToolError",
+  unknown: "UnknownHostTool",
+  invalid: "InvalidHostArguments",
+  too_large: "HostPayloadTooLarge",
+  timeout: "HostCallTimeout",
+  busy: "HostBusy",
+  cancelled: "HostCallCancelled",
+  failed: "HostToolFailed"
+} as const satisfies Record<HostReason, string>
+
 /** Whatever a tool has thrown, as Python would have raised it. */
 export const raisedBy = (thrown: unknown): PythonException =>
   thrown instanceof Raised
     ? thrown.exception
     : thrown instanceof InputFailed
     ? exception("snakepit.InputFailed", thrown.failure)
+    : thrown instanceof HostCallFailed
+    ? exception(`snakepit.${hostErrors[thrown.reason]}`, thrown.message, { bases: ["snakepit.HostCallError", "Exception"] })
     : exception("RuntimeError", String(thrown))

@@ -86,7 +86,7 @@ export class Bench {
               const drained = seat.verdict() === undefined
                 ? yield* Effect.timeoutOption(started.drain(), Duration.subtract(stopGrace, started.drainTook))
                 : Option.none()
-              started.end(Option.isSome(drained) ? { code: 0, signal: null } : { code: null, signal: "SIGKILL" })
+              started.end(Option.isSome(drained) ? { code: 0, signal: null } : { code: null, signal: "SIGKILL" }, true)
             }
             if (this.process === started) {
               this.process = undefined

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIo0DCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIAEIHCgVmcmFtZSKQAwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSABCBwoFZnJhbWUimQEKBUhlbGxvEhAKCHByb3RvY29sGAEgASgNEg0KBXRva2VuGAIgASgJEhMKC21heF9wYXlsb2FkGAMgASgNEhAKCHJlaGVhcnNlGAQgASgIEg8KB3Nlc3Npb24YBSABKAQSDgoGcmVzdW1lGAYgASgIEhAKCHNlZ21lbnRzGAcgASgJEhUKDXNlZ21lbnRfYnl0ZXMYCCABKAQifQoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRILCgNwaWQYAiABKA0SIAoFdG9vbHMYAyADKAsyES5zbmFrZXBpdC52MS5Ub29sEhYKDmNhdGFsb2d1ZV9oYXNoGAQgASgMEhMKC2NvbmN1cnJlbmN5GAYgASgNSgQIBRAGIjwKB1JlZnVzZWQSDQoFZmllbGQYASABKAkSEAoIZXhwZWN0ZWQYAiABKAkSEAoIcmVjZWl2ZWQYAyABKAkiuwIKBFRvb2wSCgoCaWQYASABKA0SDAoEbmFtZRgCIAEoCRIPCgdzdHJlYW1zGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhIKCnRpbWVvdXRfbXMYBSABKA0SFQoNaGFyZF9saW1pdF9tcxgGIAEoDRISCgppZGVtcG90ZW50GAcgASgIEhUKDWRldGVybWluaXN0aWMYCCABKAgSEAoIYmxvY2tpbmcYCSABKAgSGAoQdGhyZWFkX3NlbnNpdGl2ZRgKIAEoCBINCgVpbnB1dBgLIAEoCRIxCghjb250cmFjdBgMIAMoCzIfLnNuYWtlcGl0LnYxLlRvb2wuQ29udHJhY3RFbnRyeRovCg1Db250cmFjdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoGU2hhcmVkEg8KB3NlZ21lbnQYASABKAQSDgoGbGVuZ3RoGAIgASgEIhgKBEZyZWUSEAoIc2VnbWVudHMYASADKAQiuwEKBENhbGwSCgoCaWQYASABKAQSDAoEdG9vbBgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhMKC2RlYWRsaW5lX21zGAQgASgNEg4KBmNyZWRpdBgFIAEoDRIMCgRza2lwGAYgASgEEg8KB3Nlc3Npb24YByABKAkSDQoFdHJhY2UYCCABKAwSEAoIZnVuY3Rpb24YCSABKAkSIwoGc2hhcmVkGAogASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIhQKBkNhbmNlbBIKCgJpZBgBIAEoBCImCgZDcmVkaXQSCgoCaWQYASABKAQSEAoIZWxlbWVudHMYAiABKA0iEgoEUGluZxIKCgJpZBgBIAEoBCISCgRQb25nEgoKAmlkGAEgASgEIgcKBURyYWluIhYKBlJlbmFtZRIMCgRuYW1lGAEgASgJIkkKBUlucHV0EgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIicKCElucHV0RW5kEgoKAmlkGAEgASgEEg8KB2ZhaWx1cmUYAiABKAkiJAoEV2FudBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSIJCgdEcmFpbmVkIhUKB1N0YXJ0ZWQSCgoCaWQYASABKAQiSAoESXRlbRIKCgJpZBgBIAEoBBIPCgdwYXlsb2FkGAIgASgMEiMKBnNoYXJlZBgDIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCJYCgREb25lEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSDgoGbWljcm9zGAMgASgNEiMKBnNoYXJlZBgEIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCLTAQoGRmFpbGVkEgoKAmlkGAEgASgEEjEKCWV4Y2VwdGlvbhgCIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbkgAEisKCWNhbmNlbGxlZBgGIAEoCzIWLnNuYWtlcGl0LnYxLkNhbmNlbGxlZEgAEhMKCXRvb19sYXJnZRgEIAEoBEgAEhIKCGRlY2xpbmVkGAUgASgISAASEQoHaW52YWxpZBgHIAEoCUgAEhEKB3Vua25vd24YCCABKAlIAEIICgZyZWFzb25KBAgDEAQiGAoJQ2FuY2VsbGVkEgsKA2hvdxgBIAEoCSLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIr0DCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIABIuCgtob3N0X3Jlc3VsdBgLIAEoCzIXLnNuYWtlcGl0LnYxLkhvc3RSZXN1bHRIAEIHCgVmcmFtZSL1AwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSAASKgoJaG9zdF9jYWxsGAsgASgLMhUuc25ha2VwaXQudjEuSG9zdENhbGxIABI3ChBob3N0X2NhbGxfY2FuY2VsGAwgASgLMhsuc25ha2VwaXQudjEuSG9zdENhbGxDYW5jZWxIAEIHCgVmcmFtZSKZAQoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SDQoFdG9rZW4YAiABKAkSEwoLbWF4X3BheWxvYWQYAyABKA0SEAoIcmVoZWFyc2UYBCABKAgSDwoHc2Vzc2lvbhgFIAEoBBIOCgZyZXN1bWUYBiABKAgSEAoIc2VnbWVudHMYByABKAkSFQoNc2VnbWVudF9ieXRlcxgIIAEoBCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSK7AgoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJEjEKCGNvbnRyYWN0GAwgAygLMh8uc25ha2VwaXQudjEuVG9vbC5Db250cmFjdEVudHJ5Gi8KDUNvbnRyYWN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIpCgZTaGFyZWQSDwoHc2VnbWVudBgBIAEoBBIOCgZsZW5ndGgYAiABKAQiGAoERnJlZRIQCghzZWdtZW50cxgBIAMoBCK7AQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCRIjCgZzaGFyZWQYCiABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiFAoGQ2FuY2VsEgoKAmlkGAEgASgEIiYKBkNyZWRpdBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSISCgRQaW5nEgoKAmlkGAEgASgEIhIKBFBvbmcSCgoCaWQYASABKAQiBwoFRHJhaW4iFgoGUmVuYW1lEgwKBG5hbWUYASABKAkiSQoFSW5wdXQSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIjCgZzaGFyZWQYAyABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiJwoISW5wdXRFbmQSCgoCaWQYASABKAQSDwoHZmFpbHVyZRgCIAEoCSIkCgRXYW50EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCJICgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIlgKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0SIwoGc2hhcmVkGAQgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkItMBCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASKwoJY2FuY2VsbGVkGAYgASgLMhYuc25ha2VwaXQudjEuQ2FuY2VsbGVkSAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIABIRCgdpbnZhbGlkGAcgASgJSAASEQoHdW5rbm93bhgIIAEoCUgAQggKBnJlYXNvbkoECAMQBCIYCglDYW5jZWxsZWQSCwoDaG93GAEgASgJInsKCEhvc3RDYWxsEgwKBGNhbGwYASABKAQSDgoGbnVtYmVyGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHcGF5bG9hZBgEIAEoDBIjCgZzaGFyZWQYBSABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQSDQoFd2FpdHMYBiABKAgiIAoOSG9zdENhbGxDYW5jZWwSDgoGbnVtYmVyGAEgASgEIn0KCkhvc3RSZXN1bHQSDgoGbnVtYmVyGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkEikKB2ZhaWx1cmUYBCABKAsyGC5zbmFrZXBpdC52MS5Ib3N0RmFpbHVyZSJJCgtIb3N0RmFpbHVyZRIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRILCgN0YWcYAyABKAkSDAoEZGF0YRgEIAEoDCLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Everything the host has to say in one tick.
@@ -149,6 +149,12 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: Free;
     case: "free";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.HostResult host_result = 11;
+     */
+    value: HostResult;
+    case: "hostResult";
   } | { case: undefined; value?: undefined };
 };
 
@@ -226,6 +232,18 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: Free;
     case: "free";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.HostCall host_call = 11;
+     */
+    value: HostCall;
+    case: "hostCall";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.HostCallCancel host_call_cancel = 12;
+     */
+    value: HostCallCancel;
+    case: "hostCallCancel";
   } | { case: undefined; value?: undefined };
 };
 
@@ -974,6 +992,160 @@ export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 25);
 
 /**
+ * A running tool calls a function of the host. Each is answered by exactly one HostResult.
+ *
+ * @generated from message snakepit.v1.HostCall
+ */
+export type HostCall = Message<"snakepit.v1.HostCall"> & {
+  /**
+   * The call whose tool it is.
+   *
+   * @generated from field: uint64 call = 1;
+   */
+  call: bigint;
+
+  /**
+   * Counts the host calls of the session from 1, without gaps.
+   *
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+
+  /**
+   * At most 64 bytes.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * MessagePack: a map of keyword arguments.
+   *
+   * @generated from field: bytes payload = 4;
+   */
+  payload: Uint8Array;
+
+  /**
+   * As Call.shared.
+   *
+   * @generated from field: snakepit.v1.Shared shared = 5;
+   */
+  shared?: Shared | undefined;
+
+  /**
+   * The tool itself waits for it, and does nothing else until it is answered or the call is to stop.
+   *
+   * @generated from field: bool waits = 6;
+   */
+  waits: boolean;
+};
+
+/**
+ * Describes the message snakepit.v1.HostCall.
+ * Use `create(HostCallSchema)` to create a new message.
+ */
+export const HostCallSchema: GenMessage<HostCall> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 26);
+
+/**
+ * Nobody waits for it any more; it is answered all the same.
+ *
+ * @generated from message snakepit.v1.HostCallCancel
+ */
+export type HostCallCancel = Message<"snakepit.v1.HostCallCancel"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+};
+
+/**
+ * Describes the message snakepit.v1.HostCallCancel.
+ * Use `create(HostCallCancelSchema)` to create a new message.
+ */
+export const HostCallCancelSchema: GenMessage<HostCallCancel> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 27);
+
+/**
+ * What became of a host call.
+ *
+ * @generated from message snakepit.v1.HostResult
+ */
+export type HostResult = Message<"snakepit.v1.HostResult"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * MessagePack, of a call that went well.
+   *
+   * @generated from field: bytes payload = 2;
+   */
+  payload: Uint8Array;
+
+  /**
+   * As Call.shared.
+   *
+   * @generated from field: snakepit.v1.Shared shared = 3;
+   */
+  shared?: Shared | undefined;
+
+  /**
+   * @generated from field: snakepit.v1.HostFailure failure = 4;
+   */
+  failure?: HostFailure | undefined;
+};
+
+/**
+ * Describes the message snakepit.v1.HostResult.
+ * Use `create(HostResultSchema)` to create a new message.
+ */
+export const HostResultSchema: GenMessage<HostResult> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 28);
+
+/**
+ * @generated from message snakepit.v1.HostFailure
+ */
+export type HostFailure = Message<"snakepit.v1.HostFailure"> & {
+  /**
+   * "raised" (an error that its contract declares), "unknown" (no tool has that name), "invalid" (the arguments do not fit), "too_large" (the
+   * arguments, or the result), "timeout", "busy" (too many at once), "cancelled", "failed" (a defect of the function). Others may come.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * Of what was raised: its `_tag`.
+   *
+   * @generated from field: string tag = 3;
+   */
+  tag: string;
+
+  /**
+   * Of what was raised: MessagePack of the error, encoded by its contract.
+   *
+   * @generated from field: bytes data = 4;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message snakepit.v1.HostFailure.
+ * Use `create(HostFailureSchema)` to create a new message.
+ */
+export const HostFailureSchema: GenMessage<HostFailure> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 29);
+
+/**
  * @generated from message snakepit.v1.PythonException
  */
 export type PythonException = Message<"snakepit.v1.PythonException"> & {
@@ -1033,7 +1205,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 26);
+  messageDesc(file_snakepit_v1_worker, 30);
 
 /**
  * One entry of a traceback, outermost first.
@@ -1067,7 +1239,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 27);
+  messageDesc(file_snakepit_v1_worker, 31);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -1096,7 +1268,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 28);
+  messageDesc(file_snakepit_v1_worker, 32);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -1115,7 +1287,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 29);
+  messageDesc(file_snakepit_v1_worker, 33);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
