@@ -1,8 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Event } from "@snakepit/core"
-import { Effect, Fiber, Stream } from "effect"
-import { type PoolConfig, PoolControl } from "../src/index.ts"
-import { ScriptedRuntime } from "../src/testing/index.ts"
+import { Effect, Fiber, Schema, Stream } from "effect"
+import * as Dispatch from "../src/control/Dispatch.ts"
+import * as DispatchMachine from "../src/control/DispatchMachine.ts"
+import { PoolConfig, PoolControl } from "../src/index.ts"
+import { ScriptedCodec, ScriptedRuntime, ScriptedTool } from "../src/testing/index.ts"
+import { offerOf, wireOf } from "./MachineInput.ts"
 import { after, begin, errorOf, openPools, scoped, tools as scriptedTools } from "./OpenPools.ts"
 
 /** One pool of scripted workers, all up, and its control. */
@@ -224,6 +227,22 @@ describe("an operator", () => {
       yield* after("1 second")
       assert.strictEqual((yield* control.status).ready, 2)
     })))
+})
+
+describe("a call that a host tool makes for one that runs", () => {
+  it("is accepted while the pool is drained, and sent while it is paused: the other waits for it", () => {
+    const state = Dispatch.make("default", Schema.decodeUnknownSync(PoolConfig.PoolConfig)({ size: 1 }), ScriptedCodec.digest)
+    const say = (event: Dispatch.Event) => DispatchMachine.transition(state, event, 0).map(({ _tag }) => _tag)
+    const tool = ScriptedTool.announced("tool")
+    say({ _tag: "Attached", slot: 0, wire: wireOf([tool], 2) })
+    say({ _tag: "Refuse" })
+    say({ _tag: "Pause" })
+    assert.deepStrictEqual(say({ _tag: "Offer", offer: offerOf({ id: 1, tool: "tool", at: 0 }) }), ["Fail"])
+    assert.deepStrictEqual(say({ _tag: "Offer", offer: offerOf({ id: 2, tool: "tool", at: 0, nested: 1 }) }), ["Send"])
+    say({ _tag: "Accept" })
+    assert.deepStrictEqual(say({ _tag: "Offer", offer: offerOf({ id: 3, tool: "tool", at: 0 }) }), [])
+    assert.deepStrictEqual(say({ _tag: "Resume" }), ["Send"])
+  })
 })
 
 describe("what was under way", () => {

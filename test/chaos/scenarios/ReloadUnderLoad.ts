@@ -7,23 +7,24 @@ import type { Scenario, Session } from "../Session.ts"
 import { plenty } from "./Settings.ts"
 
 const size = 3
-const healthy = "\n\n@tool\ndef healthy() -> bool:\n    return True\n"
-
-/** The adapter, told apart by its version, with what may be wrong with it. */
-const code = (version: number, more: string) => `from chaos_tools import *\n\nVERSION = ${version}${more}`
+/** The adapter, told apart by its version: the tools of all scenarios, `healthy` as it is given, and whatever follows. */
+const code = (version: number, healthy: string, more: string) =>
+  `from chaos_tools import *\n\nVERSION = ${version}\n\n\n@tool\ndef healthy() -> bool:\n    ${healthy}\n\n\n${more}\n`
+const extra = "@tool\ndef extra() -> int:\n    return VERSION"
+const good = (version: number) => code(version, "return True", extra)
 
 /** What is wrong with a bad version, and where it must be found. */
 const faults = [
-  { more: "\n\nraise RuntimeError('a bad version')\n", stage: "boot" },
-  { more: `${healthy}\n\ndel nap\n`, stage: "catalogue" },
-  { more: "\n\n@tool\ndef healthy() -> bool:\n    raise RuntimeError('a bad version')\n", stage: "probe" }
+  { bad: (version: number) => code(version, "return True", "raise RuntimeError('a bad version')"), stage: "boot" },
+  { bad: (version: number) => code(version, "return True", ""), stage: "catalogue" },
+  { bad: (version: number) => code(version, "raise RuntimeError('a bad version')", extra), stage: "probe" }
 ] as const
 
 const pools = {
   default: {
     size,
     restart: plenty,
-    code: code(0, healthy),
+    code: good(0),
     reload: { probe: { tool: "healthy" }, hold: "300 millis" } // so that twenty of them take two minutes
   }
 } as const
@@ -87,15 +88,15 @@ export const reloadUnderLoad: Scenario = {
       await host.ask("keepBusy", { callersPerPool: 2 * size, seed })
       await sleep(chance.between(0, 200))
       const before = who(host)
-      const { more, stage } = faults[seed % faults.length]! // seeds follow each other: each fault has its turn
-      host.deploy("default", code(2 * index + 1, more))
+      const { bad, stage } = faults[seed % faults.length]! // seeds follow each other: each fault has its turn
+      host.deploy("default", bad(2 * index + 1))
       const failed = await host.ask("reload", { pool: "default" })
       check("stage" in failed && failed.stage === stage, () => `a version that is bad at its ${stage} came to ${JSON.stringify(failed)}`)
       session.add("rolledBack", 1)
       await until(() => host.workers().length, (there) => there === size, 10_000)
       check(who(host) === before, () => `after a roll-back the workers were ${before} and are ${who(host)}`)
 
-      host.deploy("default", code(2 * index + 2, healthy))
+      host.deploy("default", good(2 * index + 2))
       const done = await host.ask("reload", { pool: "default" })
       check("version" in done, () => `a good version was rolled back: ${JSON.stringify(done)}`)
       session.add("rolledOut", 1)
