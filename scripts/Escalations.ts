@@ -25,6 +25,7 @@ export const escalations = {
   "snakepit/foundation": ["Defect"],
   "snakepit/foundation/config_server": ["ConfigInvalid", "Defect", "Ended"],
   "snakepit/foundation/process_registry": ["RunFolderFailed", "SocketPathTooLong", "DataFolderFailed", "Defect", "Ended"],
+  "snakepit/foundation/session_store": ["Defect", "Ended"],
   "snakepit/pools/<key>/roster": ["Defect", "Ended"],
   "snakepit/pools/<key>/reaper": ["ReaperLost", "ContainmentUnavailable", "Defect", "Ended"],
   "snakepit/pools/<key>/fleet": ["Defect"],

@@ -30,6 +30,7 @@ def test_every_feature_has_an_example() -> None:
         "on_start",
         "host_tools=",
         "acall(",
+        "on_session_start",
     ):
         assert any(feature in source for _, source in EXAMPLES), feature
 

@@ -207,6 +207,9 @@ def requests() -> list[_wire.ConnectRequest]:
         frame(credit=_wire.Credit(id=300, elements=1 << 31)),
         frame(input=_wire.Input(id=300, payload=b"\xc0")),
         frame(input_end=_wire.InputEnd(id=300, failure="it failed")),
+        frame(session_start=_wire.SessionStart(session="s", data=b"\xc0")),
+        frame(session_end=_wire.SessionEnd(number=1 << 40, session="s", limit_ms=1)),
+        frame(session_end=_wire.SessionEnd()),
         frame(ping=_wire.Ping(id=1)),
         frame(drain=_wire.Drain()),
     ]

@@ -23,6 +23,7 @@ const detach = "snakepit.worker.detach"
 const tellings: Readonly<Record<string, Telling>> = {
   config_server: nothing,
   process_registry: nothing,
+  session_store: nothing,
   event_log: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },

@@ -241,6 +241,7 @@ describe("workers are adopted", () => {
       "control",
       "config_server",
       "process_registry",
+      "session_store",
       "foundation",
       "event_log",
       "telemetry",

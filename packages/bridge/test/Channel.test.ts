@@ -48,6 +48,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
       started: () => {},
       item: () => {},
       want: () => {},
+      sessionEnded: () => {},
       resumed: () => void told.push("resumed"),
       done: (call) => void told.push(`done ${call}`),
       failed: () => {},

@@ -43,7 +43,9 @@ const Said = Schema.Union([
   Schema.TaggedStruct("rename", { name: text }),
   Schema.TaggedStruct("hostResult", { number: id, payload }),
   Schema.TaggedStruct("hostResultShared", { number: id, segment: id, length: id }),
-  Schema.TaggedStruct("hostFailure", { number: id, message: text, tag: text, data: payload })
+  Schema.TaggedStruct("hostFailure", { number: id, message: text, tag: text, data: payload }),
+  Schema.TaggedStruct("sessionStart", { session: text, data: payload }),
+  Schema.TaggedStruct("sessionEnd", { number: id, session: text, limitMs: uint32 })
 ])
 
 const bytesOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index * 7)
@@ -115,6 +117,16 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
     case "rename":
       batch.rename(said.name)
       return { case: "rename", value: { name: said.name } }
+    case "sessionStart": {
+      const { data, session } = said
+      batch.sessionStart(session, bytesOf(data))
+      return { case: "sessionStart", value: { session, data: bytesOf(data) } }
+    }
+    case "sessionEnd": {
+      const { limitMs, number, session } = said
+      batch.sessionEnd(number, session, limitMs)
+      return { case: "sessionEnd", value: { number: BigInt(number), session, limitMs } }
+    }
   }
 }
 
@@ -133,7 +145,8 @@ const Heard = Schema.Union([
   Schema.TaggedStruct("drained", {}),
   Schema.TaggedStruct("hostCall", { call: number, number, name: text, payload, waits: Schema.Boolean }),
   Schema.TaggedStruct("hostCallShared", { call: id, number: id, segment: id, length: id }),
-  Schema.TaggedStruct("hostCallCancel", { number })
+  Schema.TaggedStruct("hostCallCancel", { number }),
+  Schema.TaggedStruct("sessionEnded", { number: id, failure: text, overran: Schema.Boolean })
 ])
 
 const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
@@ -173,6 +186,8 @@ const frameOf = (heard: typeof Heard.Type): WorkerFrame => {
     }
     case "hostCallCancel":
       return { case: "hostCallCancel", value: { number: BigInt(heard.number) } }
+    case "sessionEnded":
+      return { case: "sessionEnded", value: { number: BigInt(heard.number), failure: heard.failure, overran: heard.overran } }
   }
 }
 
@@ -211,6 +226,10 @@ const reference = (message: Uint8Array): Frames.Response => {
         }
         case "hostCallCancel":
           return { kind: "hostCallCancel", number: Number(frame.value.number) }
+        case "sessionEnded": {
+          const { failure, number, overran } = frame.value
+          return { kind: "sessionEnded", number: Number(number), failure, overran }
+        }
         case "welcome":
           return { kind: "welcome", welcome: frame.value }
         case "refused":

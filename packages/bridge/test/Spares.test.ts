@@ -38,6 +38,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
       started: unused,
       item: unused,
       want: unused,
+      sessionEnded: unused,
       resumed: unused,
       done: unused,
       failed: unused,

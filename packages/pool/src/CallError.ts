@@ -3,7 +3,7 @@
  *
  * | `executed`  | meaning                                             | errors                                                                     |
  * | ----------- | --------------------------------------------------- | -------------------------------------------------------------------------- |
- * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `PoolDraining` `SessionLost` `SessionBusy` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` `CallCycle` `CircuitOpen` `RateLimited` |
+ * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `PoolDraining` `SessionLost` `SessionBusy` `SessionEnded` `SessionsFull` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` `CallCycle` `CircuitOpen` `RateLimited` |
  * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `ResultTooLarge` `InvalidResult`                             |
  * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `WorkerCrashed` `CallTimeout` `InvalidInput`              |
  *
@@ -100,6 +100,27 @@ export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy"
   override get message(): string {
     return `worker ${this.worker} of session "${this.session}" is busy, so "${this.tool}" was not sent. ` +
       "Call again when the session's other calls are over, or let calls wait with affinity \"strict_queue\""
+  }
+}
+
+/** The session was ended while the call waited for a worker. */
+export class SessionEnded extends Schema.TaggedError<SessionEnded>()("SessionEnded", { ...call, ...no, session: Schema.String }) {
+  override get message(): string {
+    return `session "${this.session}" was ended before "${this.tool}" was sent to a worker of pool "${this.pool}". ` +
+      "End a session after its last call; a further call of that id begins a new one"
+  }
+}
+
+/** The pool has as many sessions as it may, and the call would have begun one more. */
+export class SessionsFull extends Schema.TaggedError<SessionsFull>()("SessionsFull", {
+  ...call,
+  ...no,
+  session: Schema.String,
+  limit: Schema.Int
+}) {
+  override get message(): string {
+    return `pool "${this.pool}" has ${this.limit} sessions, as many as it may, so "${this.tool}" could not begin session "${this.session}". ` +
+      "End sessions when they are over, shorten sessions.ttl, or raise sessions.maxSessions"
   }
 }
 
@@ -443,6 +464,8 @@ export const CallError = Schema.Union([
   PoolDraining,
   SessionLost,
   SessionBusy,
+  SessionEnded,
+  SessionsFull,
   ToolNotFound,
   ContractMismatch,
   PayloadTooLarge,

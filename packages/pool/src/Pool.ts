@@ -280,10 +280,7 @@ export const quarantine = (pool = "default"): Effect.Effect<ReadonlyArray<Quaran
 export const release = (tool: string, digest: string, pool = "default"): Effect.Effect<void, PoolNotFound, Pools> =>
   Effect.map(entryOf(pool), ({ roster }) => roster.current && Roster.release(roster.current, tool, digest))
 
-/**
- * The pool of that name.
- * @internal
- */
+/** Where a pool is found, if the application has it. Not part of the public API. @internal */
 export const entryOf = (pool: string): Effect.Effect<PoolEntry, PoolNotFound, Pools> =>
   Effect.flatMap(Pools, ({ directory }) => find(directory, pool))
 

@@ -165,6 +165,24 @@ export const PoolConfig = Schema.Struct({
   affinity: live(
     Schema.Literals(["hint", "strict_queue", "strict_fail_fast"]).pipe(Schema.withDecodingDefault(Effect.succeed("hint" as const)))
   ),
+  /** Sessions: what a call names in its options, or somebody opens. */
+  sessions: live(section({
+    /** How long a session that has no call stays. 30 minutes: a person's pause, after which nobody counts on what a worker still knows. */
+    ttl: duration("30 minutes"),
+    /** Sessions at a time; a call that would begin one more fails with `SessionsFull`. 10,000: some 3 MB of the host, and far more than one pool serves. */
+    maxSessions: count(1, 1_000_000, 10_000),
+    /** The share of `maxSessions` that is told when it is reached. 0.8: early enough to do something about it. */
+    warnAt: Schema.Finite.check(Schema.isBetween({ minimum: 0.2, maximum: 1 })).pipe(Schema.withDecodingDefault(Effect.succeed(0.8))),
+    /** Between two looks for sessions whose time is over. 10 s: what they hold is freed soon against `ttl`, and a look costs nothing to speak of. */
+    sweep: duration("10 seconds"),
+    /**
+     * With strict affinity, when the worker of a session is gone. `"fail"`: the next call of the session is told so, with `SessionLost`, because
+     * what the worker knew cannot be made again by itself. `"replay"`: it goes to another worker, where `on_session_start` runs again.
+     */
+    onLoss: Schema.Literals(["fail", "replay"]).pipe(Schema.withDecodingDefault(Effect.succeed("fail" as const))),
+    /** How long `on_session_end` may take before its worker is replaced. 5 s: as a cancelled tool. */
+    endTimeout: duration("5 seconds")
+  }, {})),
   /** Elements of a stream on the way to a slow consumer before Python waits. */
   credit: live(count(1, 65_536, 64)),
   /** The largest arguments, result or element in bytes. 16 MiB. */

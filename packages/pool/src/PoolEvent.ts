@@ -349,12 +349,47 @@ export const call_cancel = Event.declare({
   }
 })
 
+export const session_start = Event.declare({
+  name: "snakepit.session.start",
+  layer: "control",
+  when:
+    "a worker begins to serve a session; why: new, moved (affinity hint; the worker before it has ended it), again (what another worker knew of it is gone)",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int, session: Schema.String, why: Schema.Literals(["new", "moved", "again"]) }
+})
+
+export const session_end = Event.declare({
+  name: "snakepit.session.end",
+  layer: "control",
+  when: "a session is over; reason: explicit, ttl, lost (with its worker: its next call is told SessionLost), pool_down (likewise)",
+  measurements: { starts: Schema.Int, livedMillis: Schema.Finite },
+  attributes: { ...pool, session: Schema.String, reason: Schema.Literals(["explicit", "ttl", "lost", "pool_down"]) }
+})
+
+export const session_end_fail = Event.declare({
+  name: "snakepit.session.end_fail",
+  layer: "control",
+  when: "a hook on_session_end raised, or goes on beyond sessions.endTimeout, for which its worker is replaced",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int, session: Schema.String, cause: Schema.String }
+})
+
+export const session_many = Event.declare({
+  name: "snakepit.session.many",
+  layer: "control",
+  when: "a pool has come to warnAt of its maxSessions; told again after it was a tenth below",
+  measurements: { sessions: Schema.Int, limit: Schema.Int },
+  attributes: pool
+})
+
 export const session_lose = Event.declare({
   name: "snakepit.session.lose",
   layer: "control",
-  when: "a worker that served sessions is gone: with strict affinity the next call of each is told SessionLost, else they go on elsewhere",
+  when:
+    "a worker that served sessions is gone or being drained; then: told (the next call of each is told SessionLost), replayed (on_session_start runs " +
+    "again elsewhere, by onLoss), elsewhere (affinity hint)",
   measurements: { sessions: Schema.Int },
-  attributes: { ...pool, slot: Schema.Int, cause: Schema.String }
+  attributes: { ...pool, slot: Schema.Int, cause: Schema.String, then: Schema.Literals(["told", "replayed", "elsewhere"]) }
 })
 
 export const call_fail = Event.declare({
@@ -474,6 +509,10 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   circuit_open,
   circuit_probe,
   circuit_close,
+  session_start,
+  session_end,
+  session_end_fail,
+  session_many,
   session_lose,
   heartbeat_miss,
   heartbeat_recover,

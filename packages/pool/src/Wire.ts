@@ -87,6 +87,13 @@ export interface Wire {
   readonly inputEnd: (id: number, failure?: string) => void
   /** Answers a host call, once. */
   readonly hostResult: (number: number, outcome: HostOutcome) => void
+  /** What a session begins with, before its first call. */
+  readonly sessionStart: (session: string, data: Uint8Array) => void
+  /**
+   * The session is over once its calls that were submitted before are: see {@link WireSink.sessionEnded}. `number` is the host's own, `limitMillis` how
+   * long its hooks may take.
+   */
+  readonly sessionEnd: (number: number, session: string, limitMillis: number) => void
   /** Succeeds when the worker answers. Does not time out by itself. */
   readonly probe: Effect.Effect<void>
 }
@@ -118,6 +125,8 @@ export interface WireSink {
   readonly hostCall: (call: WireHostCall) => void
   /** Nobody in Python waits for it any more. */
   readonly hostCancel: (number: number) => void
+  /** Nothing is left of a session that was ended; `failure`: what a hook raised, or empty; `overran`: one goes on beyond its limit. */
+  readonly sessionEnded: (number: number, failure: string, overran: boolean) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
   /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Schema, type Scope, Stream } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import * as Roster from "../src/control/Roster.ts"
-import { CallError, HostTools, type PoolConfig, Tool } from "../src/index.ts"
+import { CallError, HostTools, type PoolConfig, Session, Tool } from "../src/index.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, errorOf } from "./OpenPools.ts"
 import { openTools } from "./OpenTools.ts"
@@ -90,6 +90,19 @@ const paths: { readonly [T in CallError.CallError["_tag"]]: Effect.Effect<CallEr
       return yield* Deferred.await(error)
     })
   ),
+  SessionEnded: by(({ client, provided }) =>
+    Effect.gen(function*() {
+      yield* begin(client.slow(undefined, { session: "s" }))
+      const call = yield* begin(client.slow(undefined, { session: "s" }))
+      yield* begin(provided(Session.end("default", "s")))
+      return yield* errorOf(call)
+    })
+  ),
+  SessionsFull: by(({ client }) =>
+    Effect.andThen(
+      client.echo({ text: "" }, { session: "s" }),
+      Effect.flip(client.echo({ text: "" }, { session: "t" }))
+    ), { sessions: { maxSessions: 1 } }),
   ToolNotFound: by(({ client }) => Effect.flip(client.nowhere())),
   ContractMismatch: by(({ client }) => Effect.flip(Stream.runDrain(client.stream()))),
   PayloadTooLarge: by(({ client }) => Effect.flip(client.echo({ text: "x".repeat(2000) }))),

@@ -23,6 +23,8 @@ const wire = (name: string, said: Array<string>): Wire => ({
   input: ignored,
   inputEnd: ignored,
   hostResult: ignored,
+  sessionStart: ignored,
+  sessionEnd: ignored,
   probe: Effect.never
 })
 

@@ -132,7 +132,22 @@ describe("recycle", () => {
       yield* after("2 seconds")
       assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(waits)], [1, 2])
       assert.deepStrictEqual(scripted.alive(), ["default/1"])
+      assert.strictEqual((yield* Effect.flip(tools.ping(undefined, session)))._tag, "SessionLost") // what its worker had is gone
       yield* tools.ping(undefined, session)
+    })))
+
+  it.effect("a strict session that may begin anew goes on elsewhere, and no call of it is told", () =>
+    scoped(Effect.gen(function*() {
+      const { control, scripted, tools } = yield* open({ size: 1, affinity: "strict_queue", sessions: { onLoss: "replay" } })
+      const session = { session: "s" }
+      const calls = yield* Effect.forEach([1, 2, 3], (n) => begin(tools.record({ n }, session)))
+      const done = yield* begin(control.recycle(0))
+      yield* after("100 millis")
+      calls.push(yield* begin(tools.record({ n: 4 }, session)))
+      yield* after("5 seconds")
+      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), [1, 2, 3, 4])
+      yield* Fiber.join(done)
+      assert.deepStrictEqual(scripted.journal.map(({ worker }) => worker), ["default/0", "default/1", "default/1", "default/1"])
     })))
 })
 

@@ -34,5 +34,7 @@ export const wireOf = (tools: ReadonlyArray<WireTool>, concurrency = 1): Wire =>
   submit: used,
   cancel: used,
   credit: used,
+  sessionStart: used,
+  sessionEnd: used,
   probe: Effect.never
 })

@@ -7,6 +7,7 @@ import { Rpc, RpcGroup } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import { type PerWorker, Pool, PoolConfig, PoolDirectory, PoolEvent, PoolsSupervisor, Tool } from "../src/index.ts"
 import { ScriptedRuntime, ScriptedTool } from "../src/testing/index.ts"
+import * as ScriptedFoundation from "../src/testing/ScriptedFoundation.ts"
 
 const n = { n: Schema.Int }
 
@@ -95,6 +96,7 @@ export const openPools = Effect.fnUntraced(function*<C extends Child.Any = never
   const decoded = yield* Schema.decodeUnknownEffect(Schema.Record(Schema.String, PoolConfig.PoolConfig))(pools)
   yield* RegisteredName.register(config, { pools: decoded })
   const directory = PoolDirectory.make(config)
+  const foundation = yield* Effect.provideService(ScriptedFoundation.start(directory), Event.EventSink, recorded.sink)
   const running = yield* Effect.provideService(
     DynamicSupervisor.start(PoolsSupervisor.make(directory, scripted.runtime, perWorker)),
     Event.EventSink,
@@ -106,6 +108,7 @@ export const openPools = Effect.fnUntraced(function*<C extends Child.Any = never
     scripted,
     recorded,
     running,
+    foundation,
     directory,
     client,
     provided,
@@ -148,7 +151,9 @@ export const scoped = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return yield* exit
   })
 
-const declared = new Map(PoolEvent.declarations.map((declaration) => [declaration.name as string, declaration]))
+const declared = new Map(
+  [...PoolEvent.declarations, ...Object.values(ScriptedFoundation.events)].map((declaration) => [declaration.name as string, declaration])
+)
 
 /** Each event is one that this package declares, with the measurements and attributes that it declares. */
 export const assertDeclared = (events: ReadonlyArray<Event.Event>): void => {

@@ -5,7 +5,6 @@ import { ById } from "../src/control/ById.ts"
 import { Fifo } from "../src/control/Fifo.ts"
 import * as LeastBusy from "../src/control/LeastBusy.ts"
 import type * as Line from "../src/control/Line.ts"
-import * as Sessions from "../src/control/Sessions.ts"
 import * as TenantQueue from "../src/control/TenantQueue.ts"
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -118,33 +117,6 @@ describe("Fifo", () => {
     assert.deepStrictEqual([fifo.take(), fifo.take(), fifo.take()], [2, 4, undefined])
     fifo.push(5)
     assert.deepStrictEqual([...fifo], [5])
-  })
-})
-
-describe("Sessions", () => {
-  it("remember those that were used last, and no more than twice their half", () => {
-    const sessions = Sessions.make()
-    Sessions.bind(sessions, "kept", 1)
-    for (let n = 0; n < 100_000; n++) {
-      Sessions.bind(sessions, `s${n}`, 0)
-      if (n % 1000 === 0) assert.strictEqual(Sessions.get(sessions, "kept")?.slot, 1)
-    }
-    assert.isUndefined(Sessions.get(sessions, "s0"))
-    for (let n = 100_000 - 16_384; n < 100_000; n++) assert.isDefined(Sessions.get(sessions, `s${n}`))
-    assert.isAtMost(sessions.recent.size + sessions.older.size, 32_768)
-  })
-
-  it("of a worker that is gone are counted once, and told or forgotten", () => {
-    const sessions = Sessions.make()
-    for (const session of ["a", "b"]) Sessions.bind(sessions, session, 0)
-    Sessions.bind(sessions, "c", 1)
-    assert.strictEqual(Sessions.lose(sessions, 0, "it crashed", true), 2)
-    assert.strictEqual(Sessions.lose(sessions, 0, "it crashed", true), 0)
-    assert.strictEqual(Sessions.get(sessions, "a")?.lost, "it crashed")
-    Sessions.bind(sessions, "a", 1)
-    assert.isUndefined(Sessions.get(sessions, "a")?.lost)
-    assert.strictEqual(Sessions.lose(sessions, 1, "it crashed", false), 2)
-    assert.isUndefined(Sessions.get(sessions, "c"))
   })
 })
 

@@ -4,14 +4,15 @@
  * ```text
  * foundation            rest_for_one
  * ├─ config_server      the checked configuration   crash ⇒ the same snapshot again, and those below
- * └─ process_registry   which processes are ours    crash ⇒ keeps what it knew; no worker is touched
+ * ├─ process_registry   which processes are ours    crash ⇒ keeps what it knew; no worker is touched
+ * └─ session_store      ends sessions in time       crash ⇒ every session stays; no worker and no call is touched
  * ```
  *
  * Escalates to Root. Stopped by: Root.
  */
 import { ProcessRegistry } from "@snakepit/bridge"
 import { type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
-import { ConfigServer } from "@snakepit/pool"
+import { ConfigServer, type PoolDirectory, SessionStore } from "@snakepit/pool"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
 
@@ -22,9 +23,10 @@ export interface Options {
   readonly input: unknown
   readonly config: RegisteredName.RegisteredName<SnakepitConfig>
   readonly run: ProcessRegistry.Run
+  readonly directory: PoolDirectory.PoolDirectory
 }
 
-export const make = ({ config, input, run, schema }: Options) =>
+export const make = ({ config, directory, input, run, schema }: Options) =>
   Supervisor.make("foundation", {
     plane: "control",
     strategy: "rest_for_one",
@@ -34,6 +36,7 @@ export const make = ({ config, input, run, schema }: Options) =>
     events: SnakepitEvent.foundation_supervisor,
     children: [
       ConfigServer.child({ schema, input, name: config }),
-      ProcessRegistry.child(run, config)
+      ProcessRegistry.child(run, config),
+      SessionStore.child(directory)
     ]
   })

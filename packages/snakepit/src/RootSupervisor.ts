@@ -61,7 +61,7 @@ export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
-      FoundationSupervisor.make({ schema, input, config, run }),
+      FoundationSupervisor.make({ schema, input, config, run, directory }),
       TelemetrySupervisor.make({ eventLog }),
       BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)

@@ -1,7 +1,19 @@
 /** Snakepit: Python from Effect, under supervision. */
 export { GatewayConfig, Survivors } from "@snakepit/bridge"
 export { Child, Contract, Event, ExitReason, SupervisorError, Tree } from "@snakepit/core"
-export { CallError, HostTools, NdArray, Payload, PerWorker, Pool, PoolConfig, PoolControl, Tool, WorkerError } from "@snakepit/pool"
+export {
+  CallError,
+  HostTools,
+  NdArray,
+  Payload,
+  PerWorker,
+  Pool,
+  PoolConfig,
+  PoolControl,
+  Session,
+  Tool,
+  WorkerError
+} from "@snakepit/pool"
 export { Catalogue, EventBus, EventLog } from "@snakepit/telemetry"
 export * as Snakepit from "./Snakepit.ts"
 export * as SnakepitConfig from "./SnakepitConfig.ts"

@@ -33,6 +33,7 @@ describe("the tree of an application", () => {
         | At<"snakepit/foundation", SupervisorError.Defect>
         | At<"snakepit/foundation/config_server", ConfigServer.ConfigInvalid | Always>
         | At<"snakepit/foundation/process_registry", RegistryFailed | Always>
+        | At<"snakepit/foundation/session_store", Always>
       >
     >()
   })

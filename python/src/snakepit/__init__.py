@@ -20,9 +20,9 @@ A function answers once, a generator function streams; both may be async. A para
 or AsyncIterator, gets the caller's stream. Arguments arrive by name and are checked against the annotations; results
 leave as MessagePack. Whatever a tool raises reaches the caller as a typed error, and the worker lives on.
 
-`current` tells of the running call and calls functions of the host, `adapter` makes a class with a beginning and an
-end of its methods, and `snakepit.testing` calls tools without a host. The README beside this package has an example of
-each.
+`current` tells of the running call, holds the state of its session and calls functions of the host, `on_session_start`
+and `on_session_end` are called when sessions begin and end, `adapter` makes a class with a beginning and an end of its
+methods, and `snakepit.testing` calls tools without a host. The README beside this package has an example of each.
 """
 
 from snakepit._adapter import adapter
@@ -42,6 +42,7 @@ from snakepit._host import (
 from snakepit._inputs import InputFailed
 from snakepit._payload import InvalidArguments
 from snakepit._tool import Tool, tool
+from snakepit._visit import Session, on_session_end, on_session_start
 
 __all__ = [
     "Call",
@@ -57,9 +58,12 @@ __all__ = [
     "InputFailed",
     "InvalidArguments",
     "InvalidHostArguments",
+    "Session",
     "Tool",
     "UnknownHostTool",
     "adapter",
     "current",
+    "on_session_end",
+    "on_session_start",
     "tool",
 ]

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from snakepit._loop import Loop
 from snakepit._tool import Tool
+from snakepit._visit import END, START, Unit
 
 C = TypeVar("C", bound=type)
 
-HOOKS = ("on_start", "on_stop")
+# how each is called beyond its instance
+HOOKS = {"on_start": (), "on_stop": (), START: (None,), END: (None,)}
 
 _adapters: weakref.WeakSet[type] = weakref.WeakSet()
 
@@ -25,7 +27,9 @@ def adapter(cls: C) -> C:
     `on_start(self)` is called before the worker is ready, in the worker itself and not where it was forked from: open
     devices, connections and models there. When it raises, the worker does not come up. `on_stop(self)` is called once,
     when the worker drains and its last call is over; the process has the rest of the pool's `stopGrace` for it, and a
-    worker that crashes or is killed never calls it. Both may be async functions, and both may be left out.
+    worker that crashes or is killed never calls it. `on_session_start(self, session)` is called before the first call
+    of a session on the worker, `on_session_end(self, session)` after its last: see the decorators of these names. All
+    may be async functions, and all may be left out.
 
     Raises TypeError for what is no class, cannot be made without arguments, has no tools, or has hooks that take any.
 
@@ -44,15 +48,20 @@ def adapter(cls: C) -> C:
         raise TypeError(f"@adapter decorates a class, not {cls!r}")
     if not _tools(cls):
         raise TypeError(f"adapter {cls.__qualname__} has no tools; decorate a method in it with @snakepit.tool")
-    for what, arguments in ((cls, ()), *((getattr(cls, hook), (None,)) for hook in HOOKS if hasattr(cls, hook))):
+    hooks = ((getattr(cls, hook), (None, *more)) for hook, more in HOOKS.items() if hasattr(cls, hook))
+    for what, arguments in ((cls, ()), *hooks):
         try:
             inspect.signature(what).bind(*arguments)
         except TypeError as problem:
             raise TypeError(
-                f"adapter {cls.__qualname__}: {what.__name__} is called without arguments: {problem}"
+                f"adapter {cls.__qualname__}: {what.__name__} is called {_with(arguments)}: {problem}"
             ) from None
     _adapters.add(cls)
     return cls
+
+
+def _with(arguments: tuple[None, ...]) -> str:
+    return "with the session alone" if len(arguments) > 1 else "without arguments"
 
 
 def adapters_in(values: Iterable[object]) -> list[type]:
@@ -92,6 +101,10 @@ class Instances:
     def bind(self, tool: Tool[..., Any]) -> Tool[..., Any]:
         """The tool with its instance, if it is a method of one."""
         return tool if tool.adapter is None else tool.bound(self._started[tool.adapter])
+
+    def session_hooks(self) -> list[Unit]:
+        """What they do when a session begins and ends, in their order."""
+        return [(getattr(instance, START, None), getattr(instance, END, None)) for instance in self._started.values()]
 
     def stop(self) -> None:
         """Stops them, the last first, and each once; what one raises is printed."""

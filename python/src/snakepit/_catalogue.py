@@ -10,6 +10,7 @@ from snakepit import _wire
 from snakepit._adapter import Instances, adapters_in, tools_of
 from snakepit._contract import Contract
 from snakepit._tool import Tool
+from snakepit._visit import START, SessionHook, Unit
 
 
 class Catalogue:
@@ -19,8 +20,11 @@ class Catalogue:
     ValueError when two tools have one name, TypeError when the signature of one cannot be called by name.
     """
 
-    def __init__(self, tools: Iterable[Tool[..., Any]], adapters: Iterable[type] = ()) -> None:
+    def __init__(
+        self, tools: Iterable[Tool[..., Any]], adapters: Iterable[type] = (), hooks: Iterable[SessionHook] = ()
+    ) -> None:
         self.adapters = list(adapters)
+        self._hooks = list(hooks)
         by_name: dict[str, Tool[..., Any]] = {}
         for tool in [*tools, *(tool for adapter in self.adapters for tool in tools_of(adapter))]:
             other = by_name.setdefault(tool.name, tool)
@@ -44,11 +48,18 @@ class Catalogue:
                 f"adapter {module.__name__!r} has no tools; decorate a function in it with @snakepit.tool, "
                 "or a class that has tools with @snakepit.adapter"
             )
-        return cls(tools, adapters)
+        return cls(tools, adapters, dict.fromkeys(value for value in values if isinstance(value, SessionHook)))
 
     def bind(self, instances: Instances) -> None:
         """Gives the tools that are methods the instances that they belong to."""
         self.tools = [instances.bind(tool) for tool in self.tools]
+
+    def session_hooks(self, instances: Instances) -> list[Unit]:
+        """What is called when a session begins and ends: functions of the module, then its adapter classes."""
+        functions: list[Unit] = [
+            (hook.function, None) if hook.when == START else (None, hook.function) for hook in self._hooks
+        ]
+        return functions + instances.session_hooks()
 
     def messages(self) -> list[_wire.Tool]:
         """The tools as a Welcome lists them."""

@@ -51,6 +51,20 @@ class Call:
         return self._job.session or None
 
     @property
+    def state(self) -> dict[str, Any]:
+        """What the calls of its session on this worker share, from `on_session_start` until `on_session_end`.
+
+        Raises LookupError when the call names no session.
+        """
+        visit = self._job.visit
+        if visit is None:
+            raise LookupError(
+                f"call {self.id} of {self.tool!r} names no session, so it has no state: name one in the call's "
+                "options, or keep what all calls share in the adapter"
+            )
+        return visit.state
+
+    @property
     def trace(self) -> bytes:
         """The W3C trace context in binary (trace id, span id, flags: 25 bytes); empty when it is not sampled."""
         return self._job.trace

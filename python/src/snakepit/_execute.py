@@ -169,6 +169,7 @@ class Unary:
             session=request.session,
             function=function,
         )
+        job.alone = True
         self._executor.submit(job)
 
 

@@ -18,6 +18,7 @@ is thread-sensitive because libraries that touch signals work nowhere else.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import socket
 import threading
@@ -26,6 +27,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from snakepit._current import Cancelled
 from snakepit._functions import Functions, UnknownFunction
 from snakepit._inputs import Feed
 from snakepit._job import Job, Speaker
@@ -34,7 +36,9 @@ from snakepit._loop import Loop
 from snakepit._outbox import Outbox
 from snakepit._perform import perform
 from snakepit._tool import Tool, tool
+from snakepit._visit import END, Attempt, Hooks, Session, Told, Visit, Visits
 
+FIRST_ENDING = -(2**60)  # ends of sessions have numbers below those of any call
 REMEMBERED_CALLS = 32_768  # at least, and at most twice as many: far more than a host has in flight
 
 
@@ -86,8 +90,11 @@ class Executor:
         self._draining = False
         self._held: Speaker | None = None
         self._closed = False
+        self._visits = Visits()
+        self._endings = itertools.count(FIRST_ENDING, -1)
         self.loop = Loop(self, self._lock)
         """Where async tools run, for hooks too."""
+        self.hooks = Hooks([], self.loop)
         self.quick: set[Tool[..., Any]] = set()
 
     # -- from any thread -------------------------------------------------------------------------------------------
@@ -138,16 +145,42 @@ class Executor:
     def abandon(self, outbox: Speaker) -> None:
         """Nobody hears what becomes of these calls: those that wait are dropped, those that run are cancelled."""
         with self._lock:
-            for job in [job for job in self._jobs.values() if job.outbox is outbox]:
+            for job in [job for job in self._jobs.values() if job.outbox is outbox and job.ends is None]:
                 self._cancel(job)
+            for visit in self._visits.all(outbox):
+                self._end_visit(visit)
 
     def hold(self, outbox: Speaker) -> None:
         """Declines what waits of this session and what still comes; says Drained when its running calls are over."""
         with self._lock:
             self._held = outbox
             self._decline([job for job in self._jobs.values() if job.outbox is outbox])
+            for visit in self._visits.all(outbox):
+                self._end_visit(visit)
             if not any(job.outbox is outbox for job in self._jobs.values()):
                 outbox.drained()
+
+    def announce(self, outbox: Speaker, session: str, data: bytes) -> None:
+        """A caller's session begins with this data, before its first call."""
+        with self._lock:
+            self._visits.announce(outbox, session, data)
+
+    def end_session(self, session: str, told: Told, limit: float) -> None:
+        """A caller's session ends when its calls that have come are over; `told` hears when nothing of it is left."""
+        with self._lock:
+            visit = self._visits.get(session)
+            if visit is not None:
+                visit.told, visit.limit = told, limit
+                self._end_visit(visit)
+                return
+        told("", False)
+
+    def end_sessions(self) -> None:
+        """Ends all that are left, after `run` has returned."""
+        with self._lock:
+            left = self._visits.all()
+        for visit in left:
+            self._run_end(visit)
 
     def rehearse(self) -> None:
         """Runs the path of a call once, so that the first real one finds all of it in memory."""
@@ -243,6 +276,11 @@ class Executor:
             self.idle = False
 
     def _find(self, job: Job) -> None:
+        if job.ends is not None:
+            if self.claim(job):
+                self._run_end(job.ends)
+                self.finish(job)
+            return
         try:
             job.tool = self._functions.find(job.function)
         except UnknownFunction as unknown:
@@ -294,6 +332,94 @@ class Executor:
         here = threading.get_ident()
         return here == self._main_thread or here in self._tool_threads
 
+    def enter(self, job: Job) -> None:
+        """Begins the session of a call that has not begun; raises what its hooks raise. Others wait for it."""
+        visit = job.visit
+        assert visit is not None
+        while not visit.begun:
+            with self._lock:
+                if visit.begun:
+                    return
+                attempt, first = visit.attempt, visit.attempt is None
+                if attempt is None:
+                    attempt = visit.attempt = Attempt()
+                    visit.calls += 1  # also when the call is given up meanwhile
+            if first:
+                try:
+                    self._begin(job, visit, attempt)
+                finally:
+                    self._has_tried(visit, attempt)
+            else:
+                self._wait_for(job, visit, lambda attempt=attempt: attempt.over)  # type: ignore[misc]
+            if attempt.raised is not None:
+                raise attempt.raised
+
+    def _begin(self, job: Job, visit: Visit, attempt: Attempt) -> None:
+        before = visit.before
+        while before is not None and not before.over:
+            self._wait_for(job, before, lambda: before.over or (before.calls == 0 and not before.taken))
+            self._run_end(before)
+        visit.before = None
+        try:
+            self.hooks.start(Session(visit))
+            visit.begun = True
+        except BaseException as raised:
+            visit.state.clear()
+            attempt.raised = raised
+
+    def _wait_for(self, job: Job, visit: Visit, ready: Callable[[], bool]) -> None:
+        """Raises Cancelled when the call is given up before."""
+        with self._lock:
+            visit.waiting.add(job)
+        try:
+            if not self.wait(job, ready):
+                job.seen = True
+                raise Cancelled(f"call {job.id} was given up before session {visit.id!r} had begun")
+        finally:
+            with self._lock:
+                visit.waiting.discard(job)
+
+    def _has_tried(self, visit: Visit, attempt: Attempt) -> None:
+        with self._lock:
+            attempt.over = True
+            visit.attempt = None
+            self._depart(visit)
+            _wake(visit)
+
+    def _run_end(self, visit: Visit) -> None:
+        """Runs the hooks of its end, unless somebody does or has."""
+        with self._lock:
+            if visit.taken:
+                return
+            visit.ending = visit.taken = True
+            told, visit.told = visit.told, None
+        ended = threading.Event()
+        timer = None
+        if visit.begun and visit.limit and told is not None:
+            timer = threading.Timer(visit.limit, self._overrun, [visit, told, ended])
+            timer.daemon = True
+            timer.start()
+        failure = self.hooks.end(Session(visit)) if visit.begun else ""
+        with self._lock:
+            late = ended.is_set()
+            ended.set()
+            self._visits.forget(visit)
+            visit.state = {}
+            _wake(visit)
+        if timer is not None:
+            timer.cancel()
+        if told is not None and not late:
+            told(failure, False)
+            visit.outbox.push()
+
+    def _overrun(self, visit: Visit, told: Told, ended: threading.Event) -> None:
+        with self._lock:
+            if ended.is_set():
+                return
+            ended.set()
+        told(f"{END} of session {visit.id!r} goes on beyond its limit of {visit.limit:g} s", True)
+        visit.outbox.push()
+
     def finish(self, job: Job) -> None:
         """Its outcome was said."""
         with self._lock:
@@ -304,6 +430,8 @@ class Executor:
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
             job.release()
+            if job.visit is not None:
+                self._depart(job.visit)
             if job.outbox is self._held and not any(other.outbox is self._held for other in self._jobs.values()):
                 job.outbox.drained()
             self._let_go(job)
@@ -322,6 +450,8 @@ class Executor:
 
     def _accept(self, job: Job) -> None:
         self._jobs[job.id] = job
+        if job.session:
+            job.visit = self._visits.join(job)
         if job.function:
             job.tool = self._functions.known(job.function)
         job.for_main = job.tool is None or self._is_for_main(job.tool)
@@ -330,6 +460,42 @@ class Executor:
         self._waiting.append(job)
         if self._permits:
             self._admit()
+
+    def _depart(self, visit: Visit) -> None:
+        """A call of it is over."""
+        visit.calls -= 1
+        if visit.calls == 0:
+            if visit.ending or visit.brief:
+                self._end_visit(visit)
+            _wake(visit)
+
+    def _end_visit(self, visit: Visit) -> None:
+        """It ends when its calls are over: by the main thread, before what waits; at once without hooks."""
+        visit.ending = True
+        if visit.calls or visit.taken:
+            return
+        if not (visit.begun and self.hooks):
+            visit.taken = True
+            self._visits.forget(visit)
+            if visit.told is not None:
+                visit.told("", False)
+        elif not self._closed:
+            job = Job(
+                id=next(self._endings),
+                tool=None,
+                arguments=b"",
+                deadline=None,
+                credit=0,
+                skip=0,
+                max_payload=0,
+                outbox=visit.outbox,
+            )
+            job.ends = visit
+            job.for_main = True
+            self._jobs[job.id] = job
+            self._waiting.appendleft(job)
+            if self._permits:
+                self._admit()
 
     def _admit(self) -> None:
         """Gives to lanes what may run now: the oldest first, and one for the main thread not while that is busy."""
@@ -411,7 +577,7 @@ class Executor:
 
     def _decline(self, jobs: list[Job]) -> None:
         for job in jobs:
-            if not job.claimed:
+            if not job.claimed and job.ends is None:
                 self._drop(job)
                 job.outbox.declined(job.id)
 
@@ -419,6 +585,8 @@ class Executor:
         job.cancelled = True
         job.release()
         del self._jobs[job.id]
+        if job.visit is not None:
+            self._depart(job.visit)
 
     def _end_feed(self, job: Job, failure: str) -> None:
         if job.feed is not None:
@@ -428,6 +596,12 @@ class Executor:
 
     def _is_busy(self) -> bool:
         return any(job.claimed for job in self._jobs.values())
+
+
+def _wake(visit: Visit) -> None:
+    for job in visit.waiting:
+        if job.wake is not None:
+            job.wake()
 
 
 def _already_started(job: Job) -> AlreadyStarted:

@@ -11,6 +11,7 @@ from snakepit._inputs import Feed
 from snakepit._pieces import Encoded
 from snakepit._segments import Received
 from snakepit._tool import Tool
+from snakepit._visit import Visit
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +45,12 @@ class Job:
     default of the class: there is one of these for every call.
     """
 
+    visit: Visit | None = None
+    """The caller's session that it is a call of."""
+    ends: Visit | None = None
+    """It is no call, but the end of this one."""
+    alone = False
+    """It is the whole of its session, if that has not begun already."""
     for_main = False
     """It runs on the main thread."""
     claimed = False

@@ -87,12 +87,14 @@ def serve(
     from snakepit._execution import Executor
     from snakepit._functions import Functions
     from snakepit._server import Server
+    from snakepit._visit import Hooks
 
     executor = Executor(concurrency, Functions(allow))
     instances = Instances(catalogue.adapters, executor.loop)
     with status.stage("start", EX_SOFTWARE):
         instances.start()
         catalogue.bind(instances)
+        executor.hooks = Hooks(catalogue.session_hooks(instances), executor.loop)
     with status.stage("bind", EX_SOFTWARE):
         server = Server(executor, catalogue, token, max_payload, identity.rename)
         server.start(socket)
@@ -100,6 +102,7 @@ def serve(
     status.write({"status": "ready", "pid": os.getpid(), "tools": [tool.name for tool in catalogue.tools]})
     executor.run()
     # while the stream is open: the host hears that the worker lives, and has what its last calls said
+    executor.end_sessions()
     instances.stop()
     executor.loop.close()
     server.stop(GOODBYE_SECONDS)

@@ -100,6 +100,11 @@ class Loop:
             job.began = time.monotonic()
             if job.deadline is not None:
                 late = asyncio.get_running_loop().call_at(job.deadline, self._expire, job)
+            if job.visit is not None and not job.visit.begun:
+                await asyncio.to_thread(
+                    self._ledger.enter, job
+                )  # a hook that is no coroutine must not hold up the loop
+                job.began = time.monotonic()
             if job.feed is not None and tool.payload.input is not None:
                 arguments[tool.payload.input] = AsyncInputs(job, job.feed, tool.payload, self._wait)
             if tool.streams:

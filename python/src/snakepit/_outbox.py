@@ -55,9 +55,10 @@ class Kind(enum.IntEnum):
     FREE = 7
     HOST_CALL = 8
     HOST_CALL_CANCEL = 9
+    SESSION_ENDED = 10
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, HOST_CALL, HOST_CALL_CANCEL = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, HOST_CALL, HOST_CALL_CANCEL, SESSION_ENDED = Kind
 
 Said = tuple[Kind, int, Any, int]
 
@@ -158,6 +159,10 @@ class Outbox:
 
     def drained(self) -> None:
         self._say(DRAINED, 0)
+        self._prompt = True
+
+    def session_ended(self, number: int, failure: str, overran: bool) -> None:
+        self._say(SESSION_ENDED, number, (failure, overran))
         self._prompt = True
 
     def free(self, segment: int) -> None:
@@ -361,6 +366,11 @@ def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
         frame.want.id, frame.want.elements = id, value
     elif kind is PONG:
         frame.pong.id = id
+    elif kind is SESSION_ENDED:
+        ended = frame.session_ended
+        ended.number = id
+        ended.failure, ended.overran = value
+        return len(ended.failure)
     elif kind is FREE:
         frame.free.segments.append(id)
     elif kind is HOST_CALL:

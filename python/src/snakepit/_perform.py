@@ -47,6 +47,7 @@ class Ledger(Protocol):
 
     def claim(self, job: Job) -> bool: ...
     def wait(self, job: Job, ready: Callable[[], bool]) -> bool: ...
+    def enter(self, job: Job) -> None: ...
     def finish(self, job: Job) -> None: ...
 
 
@@ -71,8 +72,8 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
             outbox.flush(FLUSH_SECONDS)
             job.began = time.monotonic()
         running.set(job)
-        if job.feed is not None and tool.payload.input is not None:
-            arguments[tool.payload.input] = Inputs(job, job.feed, tool.payload, ledger.wait)
+        if job.visit is not None or job.feed is not None:
+            _furnish(ledger, job, tool, arguments)
         if tool.streams:
             outcome = _stream(ledger, job, tool, arguments)
         else:
@@ -90,6 +91,15 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         running.set(None)
         arguments, outcome = None, b""  # they may look into segments, which are free now
         ledger.finish(job)
+
+
+def _furnish(ledger: Ledger, job: Job, tool: Tool[..., Any], arguments: dict[str, Any]) -> None:
+    """What a call may have beside its arguments: a session, a stream of inputs."""
+    if job.visit is not None and not job.visit.begun:
+        ledger.enter(job)
+        job.began = time.monotonic()
+    if job.feed is not None and tool.payload.input is not None:
+        arguments[tool.payload.input] = Inputs(job, job.feed, tool.payload, ledger.wait)
 
 
 def prepare(job: Job, tool: Tool[..., Any], now: float) -> dict[str, Any] | None:

@@ -325,7 +325,7 @@ class Server:
                 session.outbox.push()
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
-        match frame.WhichOneof("frame"):
+        match frame.WhichOneof("frame"):  # others are of a newer protocol, which the host may send unasked
             case "credit":
                 self._executor.give_credit(frame.credit.id, frame.credit.elements)
             case "input":
@@ -340,14 +340,28 @@ class Server:
                 self._executor.cancel(frame.cancel.id)
             case "ping":
                 session.outbox.pong(frame.ping.id)
+            case "session_start":
+                self._session_start(session, frame.session_start)
+            case "session_end":
+                self._session_end(session, frame.session_end)
             case "rename":
                 self._rename(frame.rename.name)
             case "drain":
                 self._executor.hold(session.outbox)
             case "hello":
                 raise BrokenRule("expected no second Hello")
-            case _:
-                pass  # a frame of a newer protocol that the host may send unasked
+
+    def _session_start(self, session: Session, start: _wire.SessionStart) -> None:
+        if not start.session or len(start.data) > session.max_payload:
+            raise BrokenRule(
+                f"expected a session with at most {session.max_payload} bytes of data, received "
+                f"{start.session!r} with {len(start.data)}"
+            )
+        self._executor.announce(session.outbox, start.session, start.data)
+
+    def _session_end(self, session: Session, end: _wire.SessionEnd) -> None:
+        told = partial(session.outbox.session_ended, end.number)
+        self._executor.end_session(end.session, told, end.limit_ms / 1000)
 
     def _call(self, session: Session, call: _wire.Call, now: float, calls: list[Job]) -> None:
         tools = self._catalogue.tools

@@ -43,6 +43,8 @@ class HostFrame(Message):
     rename: Rename
     free: Free
     host_result: HostResult
+    session_start: SessionStart
+    session_end: SessionEnd
     def __init__(
         self,
         *,
@@ -57,6 +59,8 @@ class HostFrame(Message):
         rename: Rename = ...,
         free: Free = ...,
         host_result: HostResult = ...,
+        session_start: SessionStart = ...,
+        session_end: SessionEnd = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -72,6 +76,7 @@ class WorkerFrame(Message):
     free: Free
     host_call: HostCall
     host_call_cancel: HostCallCancel
+    session_ended: SessionEnded
     def __init__(
         self,
         *,
@@ -87,6 +92,7 @@ class WorkerFrame(Message):
         free: Free = ...,
         host_call: HostCall = ...,
         host_call_cancel: HostCallCancel = ...,
+        session_ended: SessionEnded = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -201,6 +207,23 @@ class Call(Message):
 class Rename(Message):
     name: str
     def __init__(self, *, name: str = ...) -> None: ...
+
+class SessionStart(Message):
+    session: str
+    data: bytes
+    def __init__(self, *, session: str = ..., data: bytes = ...) -> None: ...
+
+class SessionEnd(Message):
+    number: int
+    session: str
+    limit_ms: int
+    def __init__(self, *, number: int = ..., session: str = ..., limit_ms: int = ...) -> None: ...
+
+class SessionEnded(Message):
+    number: int
+    failure: str
+    overran: bool
+    def __init__(self, *, number: int = ..., failure: str = ..., overran: bool = ...) -> None: ...
 
 class Cancel(Message):
     id: int

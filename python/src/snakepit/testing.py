@@ -37,6 +37,7 @@ from snakepit._functions import Functions
 from snakepit._host import Asked, Host, HostToolError
 from snakepit._job import Job
 from snakepit._pieces import Encoded, whole
+from snakepit._visit import Hooks
 
 MAX_PAYLOAD = 16 * 1024 * 1024  # as a pool has it by default
 CREDIT = 64  # likewise
@@ -187,6 +188,26 @@ class Tools:
             self._executor.end_input(id, "")
         return call
 
+    def open_session(self, id: str, data: object = None) -> None:
+        """Begins a session with data, before its first call; one without data begins with its first call."""
+        self._executor.announce(_Ears(self._calls), id, _encode(data))
+
+    def end_session(self, id: str, timeout: float = 10.0) -> None:
+        """Ends a session when its calls are over, and waits for `on_session_end`.
+
+        Raises ToolError with what that raised, TimeoutError after `timeout` seconds.
+        """
+        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._executor.end_session(id, lambda failure, overran: ended.put(failure), timeout)
+        try:
+            failure = ended.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(
+                f"session {id!r} has not ended after {timeout:g} s: a call of it, or a hook, runs"
+            ) from None
+        if failure:
+            raise ToolError(failure, "exception")
+
     def call(self, tool: str, arguments: Mapping[str, object] | None = None, /, **named: Any) -> Any:
         """The result of a call, or None of a stream; takes what `begin` takes, and raises ToolError."""
         return self.begin(tool, arguments, **named).result()
@@ -232,6 +253,7 @@ def serve(
         functions = _HostTools(host_tools)
         host = functions.host = Host(functions, executor)
     tools = Tools(executor, catalogue, max_payload, host)
+    executor.hooks = Hooks(catalogue.session_hooks(instances), executor.loop)
     main = threading.Thread(target=executor.run, name="snakepit-main", daemon=True)
     main.start()
     try:
@@ -241,6 +263,7 @@ def serve(
             call.cancel()
         executor.drain()
         main.join()
+        executor.end_sessions()
         instances.stop()
         executor.loop.close()
 

@@ -84,7 +84,7 @@ class Caller implements Calls {
             return client[asked.tool]({ id, seconds: asked.seconds })
           case "crash":
           case "again_crash":
-            return client[asked.tool]({ id, how: asked.how })
+            return client[asked.tool]({ id: asked.as ?? id, how: asked.how })
           case "eat":
             return client.eat({ id, bytes: asked.bytes })
           case "cut":

@@ -51,7 +51,8 @@ export type Asked =
   & (
     | { readonly tool: Lasting; readonly seconds: number }
     | { readonly tool: Endless }
-    | { readonly tool: "crash" | "again_crash"; readonly how: Crash }
+    /** `as`: with the arguments of that earlier call. */
+    | { readonly tool: "crash" | "again_crash"; readonly how: Crash; readonly as?: number }
     /** Takes so much memory, and touches it. */
     | { readonly tool: "eat"; readonly bytes: number }
     /** Its worker shuts its side of the connection down, so long after the answer. */

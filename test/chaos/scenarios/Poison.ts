@@ -6,26 +6,28 @@ import type { Scenario } from "../Session.ts"
 import { allUp, identities, notCompleted, outcomeOf, plenty } from "./Settings.ts"
 
 const size = 4
-const attempts = 3
-const pools = { default: { size, attempts, restart: plenty }, other: { size: 1 } }
+const poisonAfter = 3
+const pools = { default: { size, restart: plenty, barrier: { poisonAfter } }, other: { size: 1 } }
 const kinds = Object.keys(crashes) as ReadonlyArray<Crash>
 
 export const poison: Scenario = {
   name: "poison",
-  about: "an idempotent call that ends every worker that runs it: it is tried `attempts` times and no more, then its caller is told;" +
-    " executions is how often it ran",
+  about:
+    "an idempotent call that ends every worker that runs it: after `barrier.poisonAfter` of them it is quarantined and its caller told," +
+    " and the same call once more is refused; executions is how often it ran",
   mustSee: {
-    events: ["snakepit.process.exit", "snakepit.call.retry", "snakepit.call.fail"],
+    events: ["snakepit.process.exit", "snakepit.call.retry", "snakepit.call.quarantine", "snakepit.call.fail"],
     holds: [
-      "`executions` is `attempts` times `runs`",
-      "the caller is told `WorkerCrashed` with the number of attempts",
+      "`executions` is `poisonAfter`, which is 3 here, times `runs`",
+      "the caller is told `CallPoisoned` with the digest of its arguments, and the next one with the same arguments too, at once",
       "calls to another pool complete"
     ]
   },
   byHand: [
-    "Declare a tool `Tool.Idempotent` that does `ctypes.string_at(0)`, and call it.",
-    "`snakepit.call.retry` is told twice, then the caller is told `WorkerCrashed`; `pgrep -af snakepit.worker` shows as many workers" +
-    " as before."
+    "Declare a tool `Tool.Idempotent` that does `ctypes.string_at(0)`, and call it twice.",
+    "`snakepit.call.retry` is told twice, then `snakepit.call.quarantine`; both callers are told `CallPoisoned`, the second at once." +
+    " `pgrep -af snakepit.worker` shows as many workers as before.",
+    "`Pool.quarantine()` lists it, and `Pool.release` with the tool and the digest lets it run again."
   ],
   touches: { ends: ["snakepit/pools/<key>/fleet/<key>/process"], tries: ["snakepit/pools/<key>/control/dispatcher"] },
   runs: 20,
@@ -33,7 +35,7 @@ export const poison: Scenario = {
   sharesHost: true,
   run: async (session) => {
     session.together = () => {
-      const { executions, wanted } = { executions: session.figure("executions"), wanted: attempts * session.figure("poisons") }
+      const { executions, wanted } = { executions: session.figure("executions"), wanted: poisonAfter * session.figure("poisons") }
       check(executions === wanted, () => `the calls ran ${executions} times together, and must run ${wanted} times`)
     }
     await session.each(60_000, async (chance, seed) => {
@@ -45,16 +47,21 @@ export const poison: Scenario = {
       const lines = host.ledger().length
       const id = await host.ask("call", { pool: "default", tool: "again_crash", how })
       const { cause, outcome } = await outcomeOf(host, id)
+      const again = await outcomeOf(host, await host.ask("call", { pool: "default", tool: "again_crash", how, as: id }))
       const executions = host.journal().filter((execution) => execution.id === id)
       session.add("executions", executions.length)
       session.add("poisons", 1)
       check(
-        outcome === "unknown" && cause.startsWith("WorkerCrashed") && cause.includes(`attempt ${attempts}`),
+        outcome === "unknown" && cause.startsWith("CallPoisoned"),
         () => `a call that ended ${executions.length} workers came to "${outcome}": ${cause}`
       )
       check(
-        executions.length === attempts && new Set(executions.map(({ pid }) => pid)).size === attempts,
-        () => `it ran on pids ${executions.map(({ pid }) => pid).join(", ")}, and was to end ${attempts} workers`
+        executions.length === poisonAfter && new Set(executions.map(({ pid }) => pid)).size === poisonAfter,
+        () => `it ran on pids ${executions.map(({ pid }) => pid).join(", ")}, and was to end ${poisonAfter} workers`
+      )
+      check(
+        again.outcome === "refused" && again.cause.startsWith("CallPoisoned"),
+        () => `the same call once more came to "${again.outcome}": ${again.cause}`
       )
       await allUp(host, "default", size)
       const now = identities(await allUp(host, "other", pools.other.size))

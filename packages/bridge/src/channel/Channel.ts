@@ -109,6 +109,8 @@ const hear = (sink: Wire.WireSink, frame: Frames.Heard): void => {
       return sink.hostCall(frame.asked)
     case "hostCallCancel":
       return sink.hostCancel(frame.number)
+    case "sessionEnded":
+      return sink.sessionEnded(frame.number, frame.failure, frame.overran)
     default:
       return // a second handshake, which this host has not asked for, or a frame of a newer worker
   }
@@ -194,6 +196,8 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome
       else outbox.say().hostFailure(number, outcome)
     },
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
+    sessionStart: (session, data) => outbox.say().sessionStart(session, data),
+    sessionEnd: (number, session, limitMillis) => outbox.say().sessionEnd(number, session, Math.min(longestMillis, Math.ceil(limitMillis))),
     probe
   }
 }

@@ -60,6 +60,7 @@ export type Heard =
   | { readonly kind: "hostCall"; readonly asked: Wire.WireHostCall }
   | { readonly kind: "hostCallCancel"; readonly number: number }
   | { readonly kind: "drained" }
+  | { readonly kind: "sessionEnded"; readonly number: number; readonly failure: string; readonly overran: boolean }
   /** Nothing looks into these segments of the host any more. */
   | { readonly kind: "free"; readonly segments: ReadonlyArray<number> }
   | { readonly kind: "welcome"; readonly welcome: Welcome }
@@ -84,7 +85,20 @@ const bytes = 2
 const tag = (field: number, wireType: number): number => field << 3 | wireType
 
 const request = { batch: tag(1, varint), frames: tag(2, bytes), read: tag(3, varint) }
-const host = { call: 2, cancel: 3, credit: 4, ping: 5, drain: 6, input: 7, inputEnd: 8, rename: 9, free: 10, hostResult: 11 } as const
+const host = {
+  call: 2,
+  cancel: 3,
+  credit: 4,
+  ping: 5,
+  drain: 6,
+  input: 7,
+  inputEnd: 8,
+  rename: 9,
+  free: 10,
+  hostResult: 11,
+  sessionStart: 12,
+  sessionEnd: 13
+} as const
 const worker = { started: 2, item: 3, done: 4, pong: 6 } as const
 const response = { read: tag(1, varint), frames: tag(2, bytes), batch: tag(3, varint) }
 
@@ -196,6 +210,17 @@ export class Batch {
     this.text(2, message)
     this.text(3, name)
     this.bytes(4, data)
+  }
+  sessionStart(session: string, data: Uint8Array): void {
+    this.frame(host.sessionStart, textSize(session) + bytesSize(data.byteLength))
+    this.text(1, session)
+    this.bytes(2, data)
+  }
+  sessionEnd(number: number, session: string, limitMillis: number): void {
+    this.frame(host.sessionEnd, numberSize(number) + textSize(session) + numberSize(limitMillis))
+    this.number(1, number)
+    this.text(2, session)
+    this.number(3, limitMillis)
   }
   rename(name: string): void {
     this.frame(host.rename, textSize(name))
@@ -430,6 +455,10 @@ const heard = (frame: WorkerFrame["frame"], fetch: Fetch): Heard => {
       return { kind: "hostCallCancel", number: exact(frame.value.number) }
     case "drained":
       return { kind: "drained" }
+    case "sessionEnded": {
+      const { failure, number, overran } = frame.value
+      return { kind: "sessionEnded", number: exact(number), failure, overran }
+    }
     case "free":
       return { kind: "free", segments: frame.value.segments.map(exact) }
     case "welcome":

@@ -100,6 +100,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   CallCycle: status.RESOURCE_EXHAUSTED,
   SessionBusy: status.RESOURCE_EXHAUSTED,
   RateLimited: status.RESOURCE_EXHAUSTED,
+  SessionsFull: status.RESOURCE_EXHAUSTED,
   PoolDown: status.UNAVAILABLE,
   PoolDraining: status.UNAVAILABLE,
   CircuitOpen: status.UNAVAILABLE,
@@ -113,6 +114,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   InvalidMessage: status.INVALID_ARGUMENT,
   SessionLost: status.FAILED_PRECONDITION,
   CallPoisoned: status.FAILED_PRECONDITION,
+  SessionEnded: status.FAILED_PRECONDITION,
   Unauthenticated: status.UNAUTHENTICATED,
   // ran and failed
   PythonError: status.UNKNOWN, // as gRPC's own servers in Python say of an exception

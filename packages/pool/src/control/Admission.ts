@@ -10,6 +10,8 @@ import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
+import * as SessionLife from "./SessionLife.ts"
+import type * as Sessions from "./Sessions.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
 export const offer = (step: Step, offer: Offer): void => {
@@ -19,22 +21,25 @@ export const offer = (step: Step, offer: Offer): void => {
   let error = refusal(step, offer)
   let { queue } = state
   let slot: Slot | undefined
-  const binding = error === undefined ? Affinity.bindingOf(state, offer) : undefined
+  const session = offer.session === undefined || error !== undefined ? undefined : SessionLife.find(step, offer.session)
+  const binding = Affinity.bindingOf(state, session)
   if (binding === undefined) {
-    if (queue.length === 0) slot = Room.choose(step, offer)
+    if (queue.length === 0) slot = Room.choose(step, offer, session)
   } else {
     const home = state.slots[binding.slot]!
     queue = home.bound
     error = Affinity.refusal(state, offer, binding)
+    if (error === undefined && home.draining) error = DispatchError.sessionLost(state, offer, home.slot, "its worker is to go, as planned")
     if (error === undefined && queue.length === 0 && Room.takes(step, home, offer)) slot = home
   }
   if (error === undefined && slot === undefined) error = full(state, queue, offer)
+  if (error === undefined && session === undefined && offer.session !== undefined) error = SessionLife.refusal(state, offer)
   if (error !== undefined) {
     state.ledger.rejected++
     return void out.push({ _tag: "Fail", id: offer.id, error })
   }
   state.ledger.accepted++
-  const call = accept(state, offer)
+  const call = accept(step, offer, session)
   if (slot !== undefined) return Sending.send(step, call, slot)
   TenantQueue.push(queue, call)
   Sending.wait(step, call, offer.at)
@@ -48,7 +53,7 @@ const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {
     return void out.push({ _tag: "Fail", id: offer.id, error: DispatchError.poolDown(state, offer, "the worker to probe is gone") })
   }
   state.ledger.accepted++
-  Sending.send(step, accept(state, offer), slot)
+  Sending.send(step, accept(step, offer, undefined), slot)
 }
 
 /** Why it cannot be served at all. */
@@ -74,12 +79,20 @@ const full = (state: DispatchState, queue: TenantQueue.TenantQueue<Call>, offer:
   return DispatchError.queueFull(state, offer, perTenant, offer.tenant)
 }
 
-const accept = ({ calls, config, limits }: DispatchState, offer: Offer): Call => {
+const accept = (step: Step, offer: Offer, known: Sessions.Session | undefined): Call => {
+  const { calls, config, limits } = step.state
+  let session = known
+  if (offer.session !== undefined) {
+    session ??= SessionLife.begin(step, { id: offer.session, data: undefined, ttlMillis: undefined, opened: false })
+    session.calls++
+    session.usedAt = step.now
+  }
   const call: Call = {
     id: offer.id,
     tenant: offer.tenant,
     offer,
     timer: DeadlineWheel.timer(offer.id),
+    session,
     stage: "Queued",
     slot: -1,
     idempotent: offer.idempotent ?? false,

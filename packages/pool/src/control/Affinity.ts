@@ -6,14 +6,15 @@ import type { DispatchState, Offer } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Sessions from "./Sessions.ts"
 
-/** Where the session of a call is bound to, when the call may not go elsewhere. */
-export const bindingOf = ({ config, sessions }: DispatchState, { session }: Offer): Sessions.Binding | undefined =>
-  session === undefined || config.affinity === "hint" ? undefined : Sessions.get(sessions, session)
+/** The session whose worker a call of it may not leave. */
+export const bindingOf = ({ config }: DispatchState, session: Sessions.Session | undefined): Sessions.Session | undefined =>
+  session === undefined || session.slot < 0 || config.affinity === "hint" ? undefined : session
 
 /** Why a call of a bound session can neither be sent nor wait. A loss is told once: the session's next call begins it anew. */
-export const refusal = (state: DispatchState, offer: Offer, { lost, slot }: Sessions.Binding): CallError | undefined => {
+export const refusal = (state: DispatchState, offer: Offer, session: Sessions.Session): CallError | undefined => {
+  const { lost, slot } = session
   if (lost !== undefined) {
-    Sessions.forget(state.sessions, offer.session!)
+    Sessions.unbind(session)
     return DispatchError.sessionLost(state, offer, slot, lost)
   }
   const { calls, concurrency, open } = state.slots[slot]!

@@ -17,6 +17,7 @@ import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
+import type * as SessionLife from "./SessionLife.ts"
 import * as Sessions from "./Sessions.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
@@ -72,6 +73,8 @@ export interface Call extends Line.Linked<Call> {
   readonly tenant: string
   readonly offer: Offer
   readonly timer: DeadlineWheel.Timer
+  /** The session that it is a call of. */
+  readonly session: Sessions.Session | undefined
   stage: Stage
   /** -1 while it waits. */
   slot: number
@@ -133,7 +136,7 @@ export interface Slot {
   condemned: boolean
   /** It gets no calls but those that belong to its worker. */
   cordoned: boolean
-  /** Cordoned, and its worker is to go when its calls are over: nothing binds a session to it any more. */
+  /** Cordoned, and its worker is to go when its calls are over. */
   draining: boolean
   /** Calls that have left it since the pool came up, whatever became of them. */
   served: number
@@ -176,7 +179,13 @@ export interface DispatchState {
   /** This and `limits` change with `Configured`: to be read at each use. */
   config: PoolConfig
   /** Of the config, in milliseconds. */
-  limits: { readonly queueTimeout: number; readonly callTimeout: number; readonly cancelGrace: number }
+  limits: {
+    readonly queueTimeout: number
+    readonly callTimeout: number
+    readonly cancelGrace: number
+    readonly sessionTtl: number
+    readonly sessionEnd: number
+  }
   readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
@@ -189,6 +198,7 @@ export interface DispatchState {
   readonly wheel: DeadlineWheel.DeadlineWheel
   readonly ledger: Ledger
   readonly pace: Pace.Pace
+  /** They outlive this state. */
   readonly sessions: Sessions.Sessions
   readonly barrier: CrashBarrier.CrashBarrier
   /** Of arguments: see `WorkerRuntime`. */
@@ -228,7 +238,7 @@ export type Event = Data.TaggedEnum<{
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
   /** The slot gets no calls but those that belong to its worker. */
   Cordon: { readonly slot: number }
-  /** Cordons it for its worker to go: its sessions are over, the calls that it has go on. */
+  /** Cordons it for its worker to go: the calls that it has go on, and so do those of its strict sessions that were accepted. */
   Drain: { readonly slot: number }
   /** The slot gets calls as others do. */
   Uncordon: { readonly slot: number }
@@ -249,6 +259,19 @@ export type Event = Data.TaggedEnum<{
   Tick: {}
   /** A queued call waits for itself. */
   Cycle: { readonly id: number; readonly cycle: ReadonlyArray<CallError.CycleStep> }
+  /** Somebody begins a session that stays until it is ended; `told` hears why it cannot. */
+  OpenSession: {
+    readonly session: Pick<Sessions.Begin, "id" | "data" | "ttlMillis">
+    readonly told: (outcome: Sessions.Session | SessionLife.Refused) => void
+  }
+  /** `told` hears when nothing of it is left. */
+  EndSession: { readonly session: Sessions.Session; readonly told: () => void }
+  /** Ends sessions that nobody uses. */
+  SweepSessions: {}
+  /** The worker in the slot is about to be drained: its sessions are served there no more. */
+  Vacate: { readonly slot: number; readonly reason: string }
+  /** The worker has ended a session, by the number that it was told. */
+  SessionEnded: { readonly slot: number; readonly number: number; readonly failure: string; readonly overran: boolean }
   /** The pool goes down: everything ends. */
   Close: { readonly because: string }
 }>
@@ -313,7 +336,22 @@ export type Command = Data.TaggedEnum<{
     readonly because: Because
     readonly afterMillis: number
   }
-  SessionsLost: { readonly slot: number; readonly sessions: number; readonly reason: string }
+  /** What the session begins with, before its first call there. */
+  StartSessionOnWire: { readonly slot: number; readonly session: string; readonly data: Uint8Array }
+  EndSessionOnWire: { readonly slot: number; readonly number: number; readonly session: string }
+  SessionStarted: { readonly slot: number; readonly session: string; readonly why: "new" | "moved" | "again" }
+  SessionEnded: { readonly session: string; readonly reason: SessionEnd; readonly starts: number; readonly livedMillis: number }
+  SessionEndFailed: { readonly slot: number; readonly session: string; readonly reason: string }
+  SessionsMany: { readonly sessions: number; readonly limit: number }
+  /** `then`: what becomes of their next calls. */
+  SessionsLost: {
+    readonly slot: number
+    readonly sessions: number
+    readonly reason: string
+    readonly then: "told" | "replayed" | "elsewhere"
+  }
+  /** Somebody waits for this. */
+  Tell: { readonly told: () => void }
   WorkerUp: { readonly slot: number; readonly tools: number }
   WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
 }>
@@ -326,6 +364,8 @@ export interface AskDelay {
   readonly slot: number
   readonly reason: string
 }
+/** Why a session has ended. `lost`, `pool_down`: its worker is gone, or all of the pool, and its next call is told so. */
+export type SessionEnd = "explicit" | "ttl" | "lost" | "pool_down"
 
 /** Takes commands in. */
 interface Out {
@@ -371,13 +411,15 @@ export const slotAt = ({ busy, slots }: DispatchState, index: number): Slot => {
   return slots[index]!
 }
 
-export const limitsOf = ({ callTimeout, cancelGrace, queue }: PoolConfig): DispatchState["limits"] => ({
+export const limitsOf = ({ callTimeout, cancelGrace, queue, sessions }: PoolConfig): DispatchState["limits"] => ({
   queueTimeout: Duration.toMillis(queue.timeout),
   callTimeout: Duration.toMillis(callTimeout),
-  cancelGrace: Duration.toMillis(cancelGrace)
+  cancelGrace: Duration.toMillis(cancelGrace),
+  sessionTtl: Duration.toMillis(sessions.ttl),
+  sessionEnd: Duration.toMillis(sessions.endTimeout)
 })
 
-export const make = (pool: string, config: PoolConfig, digest: DispatchState["digest"]): DispatchState => ({
+export const make = (pool: string, config: PoolConfig, digest: DispatchState["digest"], sessions = Sessions.make()): DispatchState => ({
   pool,
   config,
   digest,
@@ -391,7 +433,7 @@ export const make = (pool: string, config: PoolConfig, digest: DispatchState["di
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
   pace: Pace.make(),
-  sessions: Sessions.make(),
+  sessions,
   barrier: CrashBarrier.make(),
   tools: undefined,
   closed: undefined,

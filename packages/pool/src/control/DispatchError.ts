@@ -46,6 +46,15 @@ export const sessionBusy = (state: DispatchState, offer: Offer, slot: number): C
 export const sessionLost = (state: DispatchState, offer: Offer, slot: number, reason: string): CallError.CallError =>
   new CallError.SessionLost({ ...unrun(state, offer), session: offer.session!, worker: workerName(state, slot), reason })
 
+export const sessionEnded = (state: DispatchState, call: Call): CallError.CallError =>
+  notRetried(state, call) ?? new CallError.SessionEnded({ ...unrun(state, call.offer), session: call.offer.session! })
+
+export const sessionsFull = (state: DispatchState, offer: Offer, limit: number): CallError.CallError =>
+  new CallError.SessionsFull({ ...unrun(state, offer), session: offer.session!, limit })
+
+export const invalid = (state: DispatchState, offer: Offer, issue: string): CallError.CallError =>
+  new CallError.InvalidPayload({ ...unrun(state, offer), issue })
+
 export const late = (state: DispatchState, offer: Offer, executed: "no" | "unknown", worker?: string): CallError.CallError =>
   new CallError.DeadlineExceeded({
     ...about(state, offer),
@@ -144,7 +153,7 @@ export const failed = (
         limit: state.config.maxPayload
       })
     case "Invalid":
-      return new CallError.InvalidPayload({ ...unrun(state, offer), issue: failure.issue })
+      return invalid(state, offer, failure.issue)
     case "Unknown":
       return toolNotFound(state, offer)
     case "Cancelled": {

@@ -43,7 +43,7 @@ import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
-import * as Sessions from "./Sessions.ts"
+import * as SessionLife from "./SessionLife.ts"
 import * as Settlement from "./Settlement.ts"
 import * as WorkerLoss from "./WorkerLoss.ts"
 
@@ -137,6 +137,18 @@ export const apply = (step: Step, event: Event): void => {
       return
     case "Cycle":
       return cycle(step, event.id, event.cycle)
+    case "OpenSession":
+      return SessionLife.open(step, event.session, event.told)
+    case "EndSession":
+      if (event.session.over) return void out.push({ _tag: "Tell", told: event.told })
+      return SessionLife.end(step, event.session, "explicit", event.told)
+    case "SweepSessions":
+      return SessionLife.sweep(step)
+    case "Vacate":
+      WorkerLoss.vacated(step, event.slot, event.reason)
+      return Sending.pump(step)
+    case "SessionEnded":
+      return SessionLife.confirmed(step, event.slot, event.number, event.failure, event.overran)
     case "Close":
       return close(step, event.because)
   }
@@ -183,17 +195,19 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire, isTri
   Sending.pump(step, slot)
 }
 
+const leaving = "its worker is replaced or taken away, as planned"
+
 const cordon = (step: Step, { _tag, slot: index }: Extract<Event, { readonly _tag: "Cordon" | "Drain" | "Uncordon" }>): void => {
-  const { out, state } = step
+  const { state } = step
   const slot = slotAt(state, index)
   slot.cordoned = _tag !== "Uncordon"
   slot.draining = _tag === "Drain"
   Room.refresh(step, slot)
   if (_tag === "Uncordon") return Sending.pump(step, slot)
-  if (_tag === "Cordon") return
-  const reason = "its worker is being replaced or taken away, as planned"
-  const sessions = Sessions.lose(state.sessions, index, reason, state.config.affinity !== "hint")
-  if (sessions > 0) out.push({ _tag: "SessionsLost", slot: index, sessions, reason })
+  const { affinity, sessions } = state.config
+  if (_tag === "Cordon" || (affinity !== "hint" && sessions.onLoss === "fail")) return
+  WorkerLoss.vacated(step, index, leaving) // its sessions go on elsewhere
+  Sending.pump(step)
 }
 
 const pause = (step: Step, paused: boolean): void => {
@@ -254,6 +268,11 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
     slot.open = false
     Settlement.leaveSlot(step, call)
     call.attempt--
+    if (call.session?.over === true) {
+      Settlement.fail(step, call, DispatchError.sessionEnded(state, call))
+      call.slot = -1
+      return Settlement.forget(step, call)
+    }
     Sending.waitAgain(step, call)
     return Sending.pump(step)
   } else Settlement.fail(step, call, DispatchError.failed(step, call, failure))
@@ -313,5 +332,8 @@ const close = (step: Step, because: string): void => {
     else Settlement.fail(step, call, DispatchError.unknown(state, call, because))
     Settlement.forget(step, call)
   }
-  for (const slot of state.slots) Room.refresh(step, slot)
+  for (const slot of state.slots) {
+    SessionLife.vacate(step, slot, because, "pool_down")
+    Room.refresh(step, slot)
+  }
 }

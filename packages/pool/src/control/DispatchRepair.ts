@@ -11,7 +11,8 @@ import * as Line from "./Line.ts"
 import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
-import * as Sessions from "./Sessions.ts"
+import * as SessionLife from "./SessionLife.ts"
+import type * as Sessions from "./Sessions.ts"
 import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
@@ -52,6 +53,10 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
     if (call.timer.line === undefined && Number.isFinite(limitOf(state, call))) out.push(`call ${call.id} has no deadline`)
   }
   for (const { id } of placed) out.push(`call ${id} has a place, and is over`)
+  const inUse = callsBySession(state)
+  for (const session of state.sessions.byId.values()) {
+    if (session.calls !== (inUse.get(session) ?? 0)) out.push(`session ${session.id} counts ${session.calls} calls that are not its own`)
+  }
   const { accepted, cancelled, completed, failed } = state.ledger
   if (accepted !== completed + failed + cancelled + open(state)) {
     out.push(`${accepted} calls accepted, but ${completed} completed, ${failed} failed, ${cancelled} cancelled and ${open(state)} open`)
@@ -92,7 +97,7 @@ const rebuild = (step: Step, reason: string): void => {
     slot.work = 0
     if (slot.tools !== undefined) continue
     slot.open = false
-    Sessions.lose(state.sessions, slot.slot, reason, state.config.affinity !== "hint")
+    SessionLife.vacate(step, slot, reason)
   }
   for (const call of state.calls.values()) {
     Line.unlink(call)
@@ -123,14 +128,22 @@ const rebuild = (step: Step, reason: string): void => {
     LeastBusy.set(state.busy, slot.slot, -1)
     Room.refresh(step, slot)
   }
+  const inUse = callsBySession(state)
+  for (const session of state.sessions.byId.values()) session.calls = inUse.get(session) ?? 0
   const { accepted, cancelled, completed, failed } = state.ledger
   const missing = accepted - completed - failed - cancelled - open(state)
   if (missing > 0) state.ledger.failed += missing // their callers are told by the Dispatcher, which finds their tickets
   else state.ledger.accepted -= missing
 }
 
+const callsBySession = ({ calls }: DispatchState): Map<Sessions.Session, number> => {
+  const counts = new Map<Sessions.Session, number>()
+  for (const { session } of calls.values()) if (session !== undefined) counts.set(session, (counts.get(session) ?? 0) + 1)
+  return counts
+}
+
 const queueOf = (state: DispatchState, call: Call): TenantQueue.TenantQueue<Call> => {
-  const binding = Affinity.bindingOf(state, call.offer)
+  const binding = Affinity.bindingOf(state, call.session)
   const home: Slot | undefined = binding === undefined ? undefined : state.slots[binding.slot]
   return home?.tools === undefined ? state.queue : home.bound
 }

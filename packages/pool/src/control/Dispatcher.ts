@@ -161,13 +161,19 @@ const execute = (
     case "Complete":
     case "Fail":
     case "Cancelled":
+    case "SessionStarted":
+    case "SessionEnded":
+    case "SessionEndFailed":
+    case "SessionsMany":
+    case "SessionsLost":
+    case "Tell":
       return Roster.settle(roster, command, emit)
     case "FailWorker":
       return roster.watchdogs.get(command.slot)?.overran(command.call)
-    case "SessionsLost": {
-      const { reason, sessions, slot } = command
-      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason }))
-    }
+    case "StartSessionOnWire":
+      return wires.get(command.slot)?.sessionStart(command.session, command.data)
+    case "EndSessionOnWire":
+      return wires.get(command.slot)?.sessionEnd(command.number, command.session, roster.state.limits.sessionEnd)
     case "WorkerUp": {
       const { slot, tools } = command
       return emit(

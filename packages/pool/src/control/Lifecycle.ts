@@ -21,11 +21,13 @@ import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import { BootFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
+import type * as Dispatch from "./Dispatch.ts"
 import * as LifecycleMachine from "./LifecycleMachine.ts"
 import type * as LifecycleState from "./LifecycleState.ts"
 import * as Line from "./Line.ts"
 import type * as Places from "./Places.ts"
 import * as Roster from "./Roster.ts"
+import * as Sessions from "./Sessions.ts"
 import type * as WorkerStarter from "./WorkerStarter.ts"
 
 /** 50 ms: a drained worker goes soon after its last call, and a look costs microseconds. */
@@ -142,9 +144,14 @@ const news = (roster: Roster.Roster) =>
     return generation === known || tools === undefined ? [] : [{ slot, generation, served }]
   })
 
+/** Whether strict sessions that the worker serves have calls that are not over, wherever those wait: it stays for them. */
+const isAwaited = ({ config, sessions }: Dispatch.DispatchState, slot: number): boolean =>
+  config.affinity !== "hint" &&
+  [...sessions.byId.values()].some((session) => session.slot === slot && Sessions.isBound(session) && session.calls > 0)
+
 const see = (
   { lifecycle, state }: Roster.Roster,
-  { slot }: Places.Place,
+  { doing, slot }: Places.Place,
   children: ReadonlyArray<Tree.ChildNode>,
   memory: number | undefined
 ): Places.Seen => {
@@ -154,7 +161,7 @@ const see = (
     slot,
     runs: children.some(({ id, status }) => id === String(slot) && status === "running"),
     attached: tools !== undefined,
-    calls: (calls?.length ?? 0) + (bound?.length ?? 0),
+    calls: (calls?.length ?? 0) + (bound?.length ?? 0) + (doing === "draining" && isAwaited(state, slot) ? 1 : 0),
     served,
     memory,
     missing: isCanary ? [...state.tools?.keys() ?? []].filter((tool) => !tools.has(tool)) : []

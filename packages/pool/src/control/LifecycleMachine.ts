@@ -229,6 +229,7 @@ const progress = (step: Step, place: Places.Place): void => {
       if (place.seen.calls > 0 || place.ordered) return
       place.doing = "stopping"
       place.ordered = true
+      LifecycleState.dispatch(step, { _tag: "Vacate", slot, reason: "its worker was replaced or taken away, as planned" })
       return void step.out.push({ _tag: "Stop", slot })
     case "serving":
     case "cordoned":

@@ -119,6 +119,7 @@ export type Command = Data.TaggedEnum<{
   Dispatch: {
     readonly event:
       | { readonly _tag: "Cordon" | "Uncordon" | "Drain" | "Promote"; readonly slot: number }
+      | { readonly _tag: "Vacate"; readonly slot: number; readonly reason: string }
       | { readonly _tag: "Pause" | "Resume" | "Refuse" | "Accept" }
   }
   Tell: {

@@ -4,7 +4,7 @@
 import type { Call, Offer, Slot, Step } from "./Dispatch.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Pace from "./Pace.ts"
-import * as Sessions from "./Sessions.ts"
+import type * as Sessions from "./Sessions.ts"
 
 export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   const { calls, concurrency, movedAt, open, work } = slot
@@ -59,14 +59,10 @@ export const freestFor = (step: Step, { nested }: Offer): Slot | undefined => {
 }
 
 /** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
-export const choose = (step: Step, offer: Offer): Slot | undefined => {
-  const { sessions, slots } = step.state
-  const { session } = offer
+export const choose = (step: Step, offer: Offer, session: Sessions.Session | undefined): Slot | undefined => {
   const free = freestFor(step, offer)
-  if (session === undefined || free === undefined) return free
-  const binding = Sessions.get(sessions, session)
-  if (binding === undefined) return free
-  const last = slots[binding.slot]!
+  if (session === undefined || session.slot < 0 || free === undefined) return free
+  const last = step.state.slots[session.slot]!
   return last.calls.length <= free.calls.length + 1 && isChosen(step, last) && takes(step, last, offer) ? last : free
 }
 

@@ -34,6 +34,7 @@ import { HostCalls } from "./HostCalls.ts"
 import { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as LifecycleState from "./LifecycleState.ts"
 import * as Quarantine from "./Quarantine.ts"
+import type * as Sessions from "./Sessions.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -117,6 +118,8 @@ export interface Options {
   readonly digest: WorkerRuntime["digest"]
   readonly hostTools?: HostToolRegistry | undefined
   readonly emit?: ((event: Event.Event) => void) | undefined
+  /** Those of the Roster before. */
+  readonly sessions?: Sessions.Sessions | undefined
 }
 
 /** No place is filled yet, and none is a canary's: whatever was tried when the Roster before crashed is to be tried anew. */
@@ -124,7 +127,7 @@ export const make = (
   pool: string,
   versions: PoolVersion.Versions,
   clock: Clock.Clock,
-  { digest, emit = () => {}, hostTools = new HostToolRegistry() }: Options
+  { digest, emit = () => {}, hostTools = new HostToolRegistry(), sessions }: Options
 ): Roster => {
   versions.assigned.clear()
   versions.filled.clear()
@@ -138,7 +141,7 @@ export const make = (
     clock: new MonotonicClock.MonotonicClock(clock),
     hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
     nested: new Set(),
-    state: Dispatch.make(pool, config, digest),
+    state: Dispatch.make(pool, config, digest, sessions),
     tickets: new ById(),
     retries: new WeakMap(),
     wires: new Map(),
@@ -296,6 +299,28 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       const { afterMillis, because, how, slot, tool } = command
       return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { pool, slot, tool, because, how }))
     }
+    case "SessionStarted": {
+      const { session, slot, why } = command
+      return emit(Event.make(PoolEvent.session_start, clock.wallTime, {}, { pool, slot, session, why }))
+    }
+    case "SessionEnded": {
+      const { livedMillis, reason, session, starts } = command
+      return emit(Event.make(PoolEvent.session_end, clock.wallTime, { starts, livedMillis }, { pool, session, reason }))
+    }
+    case "SessionEndFailed": {
+      const { reason, session, slot } = command
+      return emit(Event.make(PoolEvent.session_end_fail, clock.wallTime, {}, { pool, slot, session, cause: reason }))
+    }
+    case "SessionsMany": {
+      const { limit, sessions } = command
+      return emit(Event.make(PoolEvent.session_many, clock.wallTime, { sessions, limit }, { pool }))
+    }
+    case "SessionsLost": {
+      const { reason, sessions, slot, then } = command
+      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then }))
+    }
+    case "Tell":
+      return command.told()
   }
 }
 
@@ -390,6 +415,7 @@ export const seat = (
         attached.hostResult(asked.number, { _tag: "Failed", reason: "cancelled", message: `pool "${pool}" is being started anew` })
       },
       hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
+      sessionEnded: (number, failure, overran) => heard({ _tag: "SessionEnded", slot, number, failure, overran }),
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
@@ -429,13 +455,17 @@ export const child = (
   pool: string,
   versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
-  options: Omit<Options, "emit">
+  options: Omit<Options, "emit" | "sessions">
 ) =>
   Child.make("roster", {
     plane: "control",
     start: Effect.gen(function*() {
       const sink = yield* Event.EventSink
-      const roster = make(pool, versions, yield* Clock.Clock, { ...options, emit: (event) => Event.tell(sink, event) })
+      const roster = make(pool, versions, yield* Clock.Clock, {
+        ...options,
+        sessions: name.latest?.state.sessions,
+        emit: (event) => Event.tell(sink, event)
+      })
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
           close(roster, "the pool is stopping", roster.emit)

@@ -11,7 +11,7 @@ import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
-import * as Sessions from "./Sessions.ts"
+import * as SessionLife from "./SessionLife.ts"
 import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
@@ -63,7 +63,7 @@ export const retried = ({ out, state }: Step, { attempt, id, offer }: Call, slot
 /** A call that comes back from a worker goes before the others of its tenant. */
 export const waitAgain = (step: Step, call: Call): void => {
   const { state } = step
-  const binding = Affinity.bindingOf(state, call.offer)
+  const binding = Affinity.bindingOf(state, call.session)
   call.stage = "Queued"
   call.slot = -1
   TenantQueue.unshift(binding === undefined ? state.queue : state.slots[binding.slot]!.bound, call)
@@ -105,7 +105,7 @@ const hand = (step: Step, call: Call, slot: Slot, isBound: boolean): void => {
     return Settlement.forget(step, call)
   }
   if (isBound) return send(step, call, slot)
-  const binding = Affinity.bindingOf(state, call.offer)
+  const binding = Affinity.bindingOf(state, call.session)
   if (binding === undefined) return send(step, call, call.crashed === undefined ? slot : Room.elsewhere(step, call) ?? slot)
   if (binding.slot === slot.slot && binding.lost === undefined) return send(step, call, slot)
   // another call of its session was sent while it waited
@@ -124,7 +124,8 @@ const hand = (step: Step, call: Call, slot: Slot, isBound: boolean): void => {
 export const send = (step: Step, call: Call, slot: Slot): void => {
   const { now, out, state } = step
   const { offer } = call
-  const { deadline = Number.POSITIVE_INFINITY, session, tool, trace } = offer
+  const { session } = call
+  const { deadline = Number.POSITIVE_INFINITY, tool, trace } = offer
   const fact = slot.tools?.get(tool)
   // it was accepted before any worker had announced its tools, or by what workers announced before their adapter was changed
   const unfit = DispatchError.unfit(state, offer, slot.tools)
@@ -150,7 +151,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   slot.work += call.cost
   Line.push(slot.calls, call)
   Room.refresh(step, slot)
-  if (session !== undefined && !slot.draining) Sessions.bind(state.sessions, session, slot.slot)
+  if (session !== undefined && (session.slot !== slot.slot || session.lost !== undefined)) SessionLife.bind(step, session, slot)
   DeadlineWheel.set(state.wheel, call.timer, call.limitAt)
   const { attempt, delivered, granted, id } = call
   out.push({
@@ -159,7 +160,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
     id,
     attempt,
     tool,
-    session,
+    session: offer.session,
     trace,
     deadlineMillis: call.limitAt - now,
     credit: granted - delivered,

@@ -1,62 +1,87 @@
 /**
- * Which slot serves a session. Bounded: of the sessions that were used least recently the older half is forgotten at once, so that remembering
- * one costs a look-up and no reordering.
+ * The sessions of one pool: which there are, and which worker serves each. Plain data that outlives the pool's Roster, so that a session whose
+ * worker went down with its pool is told so.
  */
 
-/** 16,384, twice: the last so many sessions are known for certain; some 100 bytes each. */
-const half = 16_384
-
-export interface Binding {
-  readonly slot: number
-  /** Why its worker is gone, when it is. */
+/** One session. It is bound while `slot` is one and `lost` says nothing. */
+export interface Session {
+  readonly id: string
+  /** What its hooks get, encoded. */
+  readonly data: Uint8Array | undefined
+  /** `undefined`: the pool's. */
+  readonly ttlMillis: number | undefined
+  /** Somebody holds it open: its time to live ends what its worker has of it, not the session. */
+  readonly opened: boolean
+  /** This and `usedAt` on the Roster's clock. */
+  readonly createdAt: number
+  usedAt: number
+  /** Calls that are not over. */
+  calls: number
+  /** Where it is served; -1: nowhere yet. */
+  slot: number
+  /** Why its worker is gone, when its next call is to be told so. */
   lost: string | undefined
+  /** How often it has begun on a worker. */
+  starts: number
+  /** It has ended: calls that it still has are not tried again. */
+  over: boolean
+}
+
+/** The end of a session on a worker that has not confirmed it yet. */
+export interface Ending {
+  readonly slot: number
+  readonly session: string
+  /** Who waits for it. */
+  readonly told: (() => void) | undefined
 }
 
 export interface Sessions {
-  recent: Map<string, Binding>
-  older: Map<string, Binding>
+  readonly byId: Map<string, Session>
+  /** By number. */
+  readonly endings: Map<number, Ending>
+  /** Counts them. */
+  ends: number
+  /** It was told that there are many, and there still are. */
+  warned: boolean
 }
 
-export const make = (): Sessions => ({ recent: new Map(), older: new Map() })
+export const make = (): Sessions => ({ byId: new Map(), endings: new Map(), ends: 0, warned: false })
 
-export const get = (sessions: Sessions, session: string): Binding | undefined => {
-  const recent = sessions.recent.get(session)
-  if (recent !== undefined) return recent
-  const older = sessions.older.get(session)
-  if (older !== undefined) set(sessions, session, older)
-  return older
+/** What `maxSessions` bounds: those that are, and those that a worker still has something of. */
+export const count = ({ byId, endings }: Sessions): number => byId.size + endings.size
+
+/** What {@link add} takes. */
+export interface Begin extends Pick<Session, "id" | "data" | "ttlMillis" | "opened"> {
+  readonly at: number
 }
 
-/** Binds a session to a slot. */
-export const bind = (sessions: Sessions, session: string, slot: number): void => {
-  const present = get(sessions, session)
-  if (present?.slot !== slot || present.lost !== undefined) set(sessions, session, { slot, lost: undefined })
-}
-
-const set = (sessions: Sessions, session: string, binding: Binding): void => {
-  sessions.older.delete(session)
-  if (sessions.recent.size >= half && !sessions.recent.has(session)) {
-    sessions.older = sessions.recent
-    sessions.recent = new Map()
+export const add = ({ byId }: Sessions, { at, data, id, opened, ttlMillis }: Begin): Session => {
+  const session: Session = {
+    id,
+    data,
+    ttlMillis,
+    opened,
+    createdAt: at,
+    usedAt: at,
+    calls: 0,
+    slot: -1,
+    lost: undefined,
+    starts: 0,
+    over: false
   }
-  sessions.recent.set(session, binding)
+  byId.set(id, session)
+  return session
 }
 
-export const forget = ({ older, recent }: Sessions, session: string): void => {
-  recent.delete(session)
-  older.delete(session)
-}
+/** Whether it has not been used for its time to live, `ttlMillis` being the pool's. A session with a call is in use. */
+export const isExpired = (session: Session, now: number, ttlMillis: number): boolean =>
+  session.calls === 0 && now - session.usedAt >= (session.ttlMillis ?? ttlMillis)
 
-/** The worker in `slot` is gone: forgets its sessions, or with `isTold` remembers why for their next calls. Gives how many they were. */
-export const lose = (sessions: Sessions, slot: number, reason: string, isTold: boolean): number => {
-  let count = 0
-  for (const map of [sessions.recent, sessions.older]) {
-    for (const [session, binding] of map) {
-      if (binding.slot !== slot || binding.lost !== undefined) continue
-      count++
-      if (isTold) binding.lost = reason
-      else map.delete(session)
-    }
-  }
-  return count
+/** Whether some worker serves it. */
+export const isBound = ({ lost, slot }: Session): boolean => slot >= 0 && lost === undefined
+
+/** It is served nowhere, and nobody is to be told why. */
+export const unbind = (session: Session): void => {
+  session.slot = -1
+  session.lost = undefined
 }

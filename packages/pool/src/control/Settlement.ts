@@ -39,6 +39,10 @@ export const cancelled = ({ now, out }: Step, { abandonedAt, because, id, offer,
 export const forget = (step: Step, call: Call): void => {
   const { state } = step
   state.calls.delete(call.id)
+  if (call.session !== undefined) {
+    call.session.calls--
+    call.session.usedAt = step.now
+  }
   DeadlineWheel.clear(state.wheel, call.timer)
   if (call.slot >= 0) leaveSlot(step, call)
   else if (call.stage === "Resting") Line.leave(call)

@@ -4,12 +4,13 @@
 import type { ExitClass } from "../ExitClass.ts"
 import * as Affinity from "./Affinity.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
-import type { Call, DispatchState, Step } from "./Dispatch.ts"
+import type { Call, DispatchState, Slot, Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
 import * as Quarantine from "./Quarantine.ts"
 import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
+import * as SessionLife from "./SessionLife.ts"
 import * as Sessions from "./Sessions.ts"
 import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
@@ -22,8 +23,7 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
   slot.tools = undefined
   slot.open = false
   out.push({ _tag: "WorkerDown", slot: index, calls: slot.calls.length, reason })
-  const sessions = Sessions.lose(state.sessions, index, reason, state.config.affinity !== "hint")
-  if (sessions > 0) out.push({ _tag: "SessionsLost", slot: index, sessions, reason })
+  SessionLife.vacate(step, slot, reason)
   const suspects = ended ? CrashBarrier.crashed(step, slot, exit, reason) : []
   const lost = [...Line.members(slot.calls)].toReversed() // each goes before the others: the one that was sent first ends up first
   for (const call of lost) {
@@ -51,14 +51,33 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
       }
     }
   }
-  for (const call of [...TenantQueue.members(slot.bound)]) {
-    Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.sessionLost(state, call.offer, index, reason))
-    Settlement.forget(step, call)
-    Sessions.forget(state.sessions, call.offer.session!)
-  }
+  rehome(step, slot, reason)
   Room.refresh(step, slot)
+}
+
+/** The worker in a slot is to be drained: its sessions, and their calls that wait for it, are served there no more. */
+export const vacated = (step: Step, index: number, reason: string): void => {
+  const slot = step.state.slots[index]
+  if (slot?.tools === undefined) return
+  SessionLife.vacate(step, slot, reason)
+  rehome(step, slot, reason)
+}
+
+/** Calls that wait for the worker of their sessions, which serves these no more: told so, or put behind those that any worker may take. */
+const rehome = (step: Step, { bound, slot }: Slot, reason: string): void => {
+  const { state } = step
+  for (const call of [...TenantQueue.members(bound)]) {
+    if (Affinity.bindingOf(state, call.session) === undefined && state.config.sessions.onLoss === "replay") {
+      TenantQueue.leave(call)
+      TenantQueue.push(state.queue, call)
+      continue
+    }
+    Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.sessionLost(state, call.offer, slot, reason))
+    Settlement.forget(step, call)
+    Sessions.unbind(call.session!)
+  }
 }
 
 const mayRunAgain = (state: DispatchState, call: Call): boolean =>
   call.idempotent && !call.asked && call.attempt < state.config.attempts && (call.delivered === 0 || call.deterministic) &&
-  Affinity.bindingOf(state, call.offer) === undefined // what its worker knew of the session is gone
+  call.session?.over !== true && Affinity.bindingOf(state, call.session) === undefined // what its worker knew of the session is gone

@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as WorkerError from "../WorkerError.ts"
 import type { PayloadCodec } from "../WorkerRuntime.ts"
 import * as ScriptedProcess from "./ScriptedProcess.ts"
+import type { Hooks, SessionStart } from "./ScriptedSession.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
 
 /** What a process imports: its tools, or why it does not come up. */
@@ -21,6 +22,8 @@ export interface Script {
   readonly memory: Map<number, number>
   readonly codec: PayloadCodec
   readonly journal: Array<ScriptedProcess.Execution>
+  readonly hooks: Hooks
+  readonly sessionJournal: Array<SessionStart>
   readonly nextPid: () => number
   readonly bootTakes: Duration.Input | undefined
   readonly redialTakes: Duration.Input

@@ -25,6 +25,7 @@ import * as ExitClass from "../ExitClass.ts"
 import * as Payload from "../Payload.ts"
 import type { HostOutcome, Wire, WireFailure, WireSink } from "../Wire.ts"
 import type { PayloadCodec, WorkerSeat } from "../WorkerRuntime.ts"
+import { type Hooks, ScriptedSessions, type SessionStart, type Visit } from "./ScriptedSession.ts"
 import * as ScriptedTool from "./ScriptedTool.ts"
 
 /** One start of a tool. */
@@ -74,6 +75,7 @@ interface Job {
   credit: number
   cancelled: boolean
   running: Execution | undefined
+  readonly visit: Visit | undefined
 }
 
 /** One stream to the process. */
@@ -125,6 +127,8 @@ export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool.ScriptedTool }
   readonly codec: PayloadCodec
   readonly journal: Array<Execution>
+  readonly hooks: Hooks
+  readonly sessionJournal: Array<SessionStart>
 }
 
 /** 30 s, as in Python: a host that comes back does so within moments. */
@@ -136,7 +140,8 @@ const inputWindow = 16
 export const howItEnded = ({ code, signal }: ProcessEnd): string =>
   signal === null ? `its process ended with code ${code}` : `its process was ended by ${signal}`
 
-export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess => {
+export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Options): ScriptedProcess => {
+  const sessions = new ScriptedSessions({ codec, hooks, journal: sessionJournal })
   const jobs = new Map<number, Job>()
   const started = new Set<number>()
   const queue = Effect.runSync(Queue.unbounded<Job>())
@@ -158,15 +163,20 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   const asked = new Map<number, (outcome: HostOutcome) => void>()
 
   const payloadOf = (value: unknown) => value instanceof ScriptedTool.Raw ? value.payload : Payload.whole(codec.encode(value))
-  const say = (job: Job, tell: (sink: WireSink) => void) => {
-    if (job.host !== host || !attached) return
+  const sayTo = (listener: number, tell: (sink: WireSink) => void) => {
+    if (listener !== host || !attached) return
     if (channel?.open === true) tell(channel.sink)
     else unsaid.push(tell)
   }
+  const say = (job: Job, tell: (sink: WireSink) => void) => sayTo(job.host, tell)
+  const over = (job: Job) => {
+    jobs.delete(job.id)
+    if (job.visit !== undefined) sessions.leave(job.visit)
+  }
   const drop = (job: Job, failure: WireFailure) => {
     job.cancelled = true
-    jobs.delete(job.id)
     say(job, (sink) => sink.failed(job.id, failure))
+    over(job)
   }
   const cancel = (job: Job | undefined) => {
     if (job === undefined) return
@@ -238,12 +248,15 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
   /** Runs the tool; gives its result, or how it was cancelled. */
   const runTool = Effect.fnUntraced(function*(job: Job, tool: ScriptedTool.Timed, execution: Execution) {
     const { cooperative = false, takes } = tool
+    const { visit } = job
+    if (visit !== undefined) yield* sessions.enter(visit, execution.worker, execution.generation)
     if (takes !== undefined) yield* cooperative ? Effect.raceFirst(Effect.sleep(takes), job.stop.await) : Effect.sleep(takes)
     if (cooperative && job.cancelled) return { how: "cooperative" }
     const { deadlineMillis, session, trace } = job
     const result = tool.run(execution.args, {
       worker: execution.worker,
       session,
+      state: visit?.hook.state,
       trace,
       deadlineMillis,
       call: (name, args = {}, { waits = true } = {}) => callHost(job, name, args, waits)
@@ -295,13 +308,13 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     const ranMillis = (yield* Clock.currentTimeMillis) - execution.at
     const micros = 1000 * ranMillis + 1 // rounded up, as Python does
     computedMillis += ranMillis
-    jobs.delete(job.id)
     running.delete(execution)
     const said = spoken(exit)
     if ("payload" in said) execution.outcome = "done"
     else if (said.failure._tag !== "Cancelled") execution.outcome = "raised"
     else Object.assign(execution, { outcome: "cancelled", how: said.failure.how })
     say(job, (sink) => "payload" in said ? sink.done(job.id, said.payload, micros) : sink.failed(job.id, said.failure))
+    over(job)
     if (running.size === 0) idle.openUnsafe() // when that is said: a drain waits for both
   })
 
@@ -329,7 +342,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           if (on === undefined) draining = true
           else on.draining = true
           for (const job of [...jobs.values()]) if (job.running === undefined) drop(job, { _tag: "Declined" })
-          return idle.await
+          return Effect.map(idle.await, () => sessions.endAll("drained"))
         })
       ),
     end: (end, byUs = false) => {
@@ -339,6 +352,7 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
       const connected = channel
       close(connected, howItEnded(end))
       leave(howItEnded(end), byUs && end.signal !== null ? { _tag: "KilledByUs", signal: end.signal } : ExitClass.ofEnd(end))
+      sessions.lose() // also those that it was about to end for a host that it forgot
       Deferred.doneUnsafe(ended, Exit.succeed(end))
     },
     connect: (now) => {
@@ -383,7 +397,10 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
     attached = false
     unsaid = []
     unheard = []
-    if (!self.over) { for (const job of [...jobs.values()]) cancel(job) }
+    if (!self.over) {
+      for (const job of [...jobs.values()]) cancel(job)
+      sessions.endAll("abandoned")
+    }
     place!.seat.sink.detached(reason, self.over, exit)
   }
 
@@ -417,7 +434,8 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
             stop: Latch.makeUnsafe(false),
             inputs: Effect.runSync(Queue.unbounded<unknown, ScriptedTool.InputFailed | Cause.Done>()),
             cancelled: false,
-            running: undefined
+            running: undefined,
+            visit: call.session === undefined ? undefined : sessions.join(call.session)
           }
           jobs.set(id, job)
           Queue.offerUnsafe(queue, job)
@@ -449,6 +467,9 @@ export const make = ({ codec, journal, pid, tools }: Options): ScriptedProcess =
           asked.delete(number)
           told?.(outcome)
         }),
+      sessionStart: (session, data) => hear(() => sessions.announce(session, data)),
+      sessionEnd: (number, id) =>
+        hear(() => sessions.end(id, (failure) => sayTo(session, (sink) => sink.sessionEnded(number, failure, false)))),
       probe: thawed.await
     }
   }

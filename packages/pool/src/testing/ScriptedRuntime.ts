@@ -61,19 +61,24 @@ import * as PoolDirectory from "../PoolDirectory.ts"
 import type * as WorkerError from "../WorkerError.ts"
 import type { PayloadCodec, WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
+import * as ScriptedFoundation from "./ScriptedFoundation.ts"
 import type * as ScriptedLaunch from "./ScriptedLaunch.ts"
 import { ScriptedPool, type ScriptedSpares } from "./ScriptedPool.ts"
 import type * as ScriptedProcess from "./ScriptedProcess.ts"
+import type { Hooks, SessionStart } from "./ScriptedSession.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
 import { Bench, type ScriptedWorker } from "./ScriptedWorker.ts"
 
 export type { ScriptedSpares } from "./ScriptedPool.ts"
 export type { Execution } from "./ScriptedProcess.ts"
+export type { Hooks, HookSession, SessionStart } from "./ScriptedSession.ts"
 export type { ScriptedWorker } from "./ScriptedWorker.ts"
 
 /** What {@link make} takes. */
 export interface Options {
   readonly tools: { readonly [name: string]: ScriptedTool }
+  /** What the adapter does when a session begins and ends on a worker. */
+  readonly sessions?: Hooks | undefined
   /** `ScriptedCodec.json` by default. */
   readonly codec?: PayloadCodec | undefined
   /** From a process's start to its ready line, of workers and spares alike; no time by default. */
@@ -94,6 +99,8 @@ export interface ScriptedRuntime {
   readonly deploy: (code: ScriptedLaunch.Code) => Effect.Effect<void>
   /** Every start of a tool, oldest first. */
   readonly journal: ReadonlyArray<ScriptedProcess.Execution>
+  /** Every start of a session on a worker, oldest first. */
+  readonly sessions: ReadonlyArray<SessionStart>
   readonly worker: (name: string) => ScriptedWorker
   readonly spares: (pool: string) => ScriptedSpares
   /** The Reaper of the pool ends, and all its workers with it. */
@@ -110,7 +117,7 @@ export interface ScriptedRuntime {
 
 /** A runtime whose workers serve `tools`. */
 export const make = (
-  { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, tools }: Options
+  { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, sessions: hooks = {}, tools }: Options
 ): ScriptedRuntime => {
   let pids = 1000 // as if others had been started before
   const script: ScriptedLaunch.Script = {
@@ -118,6 +125,8 @@ export const make = (
     memory: new Map(),
     codec,
     journal: [],
+    hooks,
+    sessionJournal: [],
     nextPid: () => ++pids,
     bootTakes,
     failedBootTakes,
@@ -151,6 +160,7 @@ export const make = (
         script.code = code
       }),
     journal: script.journal,
+    sessions: script.sessionJournal,
     worker: (name) => bench(name).worker,
     spares: (name) => pool(name).spares,
     endReaper: (name, detail = "as scripted") => pool(name).endReaper(detail),
@@ -179,6 +189,7 @@ export const layer = (
       const config = RegisteredName.make<PoolDirectory.PoolSettings>("config")
       yield* RegisteredName.register(config, { pools: yield* Schema.decodeUnknownEffect(Pools)(pools) })
       const directory = PoolDirectory.make(config)
+      yield* ScriptedFoundation.start(directory)
       yield* DynamicSupervisor.start(PoolsSupervisor.make(directory, runtime))
       return { directory, codec: runtime.codec }
     }).pipe(Effect.orDie)

@@ -22,6 +22,8 @@ export interface Current {
   /** The worker's name: `default/0`. */
   readonly worker: string
   readonly session: string | undefined
+  /** The session's state on this worker; `undefined` when the call names none. */
+  readonly state: Record<string, unknown> | undefined
   /** W3C trace context in binary, of a sampled call. */
   readonly trace: Uint8Array | undefined
   /** What was left when it was sent. */

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIr0DCglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIABIuCgtob3N0X3Jlc3VsdBgLIAEoCzIXLnNuYWtlcGl0LnYxLkhvc3RSZXN1bHRIAEIHCgVmcmFtZSL1AwoLV29ya2VyRnJhbWUSJwoHd2VsY29tZRgBIAEoCzIULnNuYWtlcGl0LnYxLldlbGNvbWVIABInCgdzdGFydGVkGAIgASgLMhQuc25ha2VwaXQudjEuU3RhcnRlZEgAEiEKBGl0ZW0YAyABKAsyES5zbmFrZXBpdC52MS5JdGVtSAASIQoEZG9uZRgEIAEoCzIRLnNuYWtlcGl0LnYxLkRvbmVIABIlCgZmYWlsZWQYBSABKAsyEy5zbmFrZXBpdC52MS5GYWlsZWRIABIhCgRwb25nGAYgASgLMhEuc25ha2VwaXQudjEuUG9uZ0gAEicKB3JlZnVzZWQYByABKAsyFC5zbmFrZXBpdC52MS5SZWZ1c2VkSAASJwoHZHJhaW5lZBgIIAEoCzIULnNuYWtlcGl0LnYxLkRyYWluZWRIABIhCgR3YW50GAkgASgLMhEuc25ha2VwaXQudjEuV2FudEgAEiEKBGZyZWUYCiABKAsyES5zbmFrZXBpdC52MS5GcmVlSAASKgoJaG9zdF9jYWxsGAsgASgLMhUuc25ha2VwaXQudjEuSG9zdENhbGxIABI3ChBob3N0X2NhbGxfY2FuY2VsGAwgASgLMhsuc25ha2VwaXQudjEuSG9zdENhbGxDYW5jZWxIAEIHCgVmcmFtZSKZAQoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SDQoFdG9rZW4YAiABKAkSEwoLbWF4X3BheWxvYWQYAyABKA0SEAoIcmVoZWFyc2UYBCABKAgSDwoHc2Vzc2lvbhgFIAEoBBIOCgZyZXN1bWUYBiABKAgSEAoIc2VnbWVudHMYByABKAkSFQoNc2VnbWVudF9ieXRlcxgIIAEoBCJ9CgdXZWxjb21lEhAKCHByb3RvY29sGAEgASgNEgsKA3BpZBgCIAEoDRIgCgV0b29scxgDIAMoCzIRLnNuYWtlcGl0LnYxLlRvb2wSFgoOY2F0YWxvZ3VlX2hhc2gYBCABKAwSEwoLY29uY3VycmVuY3kYBiABKA1KBAgFEAYiPAoHUmVmdXNlZBINCgVmaWVsZBgBIAEoCRIQCghleHBlY3RlZBgCIAEoCRIQCghyZWNlaXZlZBgDIAEoCSK7AgoEVG9vbBIKCgJpZBgBIAEoDRIMCgRuYW1lGAIgASgJEg8KB3N0cmVhbXMYAyABKAgSEwoLZGVzY3JpcHRpb24YBCABKAkSEgoKdGltZW91dF9tcxgFIAEoDRIVCg1oYXJkX2xpbWl0X21zGAYgASgNEhIKCmlkZW1wb3RlbnQYByABKAgSFQoNZGV0ZXJtaW5pc3RpYxgIIAEoCBIQCghibG9ja2luZxgJIAEoCBIYChB0aHJlYWRfc2Vuc2l0aXZlGAogASgIEg0KBWlucHV0GAsgASgJEjEKCGNvbnRyYWN0GAwgAygLMh8uc25ha2VwaXQudjEuVG9vbC5Db250cmFjdEVudHJ5Gi8KDUNvbnRyYWN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIpCgZTaGFyZWQSDwoHc2VnbWVudBgBIAEoBBIOCgZsZW5ndGgYAiABKAQiGAoERnJlZRIQCghzZWdtZW50cxgBIAMoBCK7AQoEQ2FsbBIKCgJpZBgBIAEoBBIMCgR0b29sGAIgASgNEg8KB3BheWxvYWQYAyABKAwSEwoLZGVhZGxpbmVfbXMYBCABKA0SDgoGY3JlZGl0GAUgASgNEgwKBHNraXAYBiABKAQSDwoHc2Vzc2lvbhgHIAEoCRINCgV0cmFjZRgIIAEoDBIQCghmdW5jdGlvbhgJIAEoCRIjCgZzaGFyZWQYCiABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiFAoGQ2FuY2VsEgoKAmlkGAEgASgEIiYKBkNyZWRpdBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSISCgRQaW5nEgoKAmlkGAEgASgEIhIKBFBvbmcSCgoCaWQYASABKAQiBwoFRHJhaW4iFgoGUmVuYW1lEgwKBG5hbWUYASABKAkiSQoFSW5wdXQSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIjCgZzaGFyZWQYAyABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiJwoISW5wdXRFbmQSCgoCaWQYASABKAQSDwoHZmFpbHVyZRgCIAEoCSIkCgRXYW50EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCJICgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIlgKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0SIwoGc2hhcmVkGAQgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkItMBCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASKwoJY2FuY2VsbGVkGAYgASgLMhYuc25ha2VwaXQudjEuQ2FuY2VsbGVkSAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIABIRCgdpbnZhbGlkGAcgASgJSAASEQoHdW5rbm93bhgIIAEoCUgAQggKBnJlYXNvbkoECAMQBCIYCglDYW5jZWxsZWQSCwoDaG93GAEgASgJInsKCEhvc3RDYWxsEgwKBGNhbGwYASABKAQSDgoGbnVtYmVyGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHcGF5bG9hZBgEIAEoDBIjCgZzaGFyZWQYBSABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQSDQoFd2FpdHMYBiABKAgiIAoOSG9zdENhbGxDYW5jZWwSDgoGbnVtYmVyGAEgASgEIn0KCkhvc3RSZXN1bHQSDgoGbnVtYmVyGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkEikKB2ZhaWx1cmUYBCABKAsyGC5zbmFrZXBpdC52MS5Ib3N0RmFpbHVyZSJJCgtIb3N0RmFpbHVyZRIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRILCgN0YWcYAyABKAkSDAoEZGF0YRgEIAEoDCLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIqEECglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIABIuCgtob3N0X3Jlc3VsdBgLIAEoCzIXLnNuYWtlcGl0LnYxLkhvc3RSZXN1bHRIABIyCg1zZXNzaW9uX3N0YXJ0GAwgASgLMhkuc25ha2VwaXQudjEuU2Vzc2lvblN0YXJ0SAASLgoLc2Vzc2lvbl9lbmQYDSABKAsyFy5zbmFrZXBpdC52MS5TZXNzaW9uRW5kSABCBwoFZnJhbWUiqQQKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIABIhCgRmcmVlGAogASgLMhEuc25ha2VwaXQudjEuRnJlZUgAEioKCWhvc3RfY2FsbBgLIAEoCzIVLnNuYWtlcGl0LnYxLkhvc3RDYWxsSAASNwoQaG9zdF9jYWxsX2NhbmNlbBgMIAEoCzIbLnNuYWtlcGl0LnYxLkhvc3RDYWxsQ2FuY2VsSAASMgoNc2Vzc2lvbl9lbmRlZBgNIAEoCzIZLnNuYWtlcGl0LnYxLlNlc3Npb25FbmRlZEgAQgcKBWZyYW1lIpkBCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEg4KBnJlc3VtZRgGIAEoCBIQCghzZWdtZW50cxgHIAEoCRIVCg1zZWdtZW50X2J5dGVzGAggASgEIn0KB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDBITCgtjb25jdXJyZW5jeRgGIAEoDUoECAUQBiI8CgdSZWZ1c2VkEg0KBWZpZWxkGAEgASgJEhAKCGV4cGVjdGVkGAIgASgJEhAKCHJlY2VpdmVkGAMgASgJIrsCCgRUb29sEgoKAmlkGAEgASgNEgwKBG5hbWUYAiABKAkSDwoHc3RyZWFtcxgDIAEoCBITCgtkZXNjcmlwdGlvbhgEIAEoCRISCgp0aW1lb3V0X21zGAUgASgNEhUKDWhhcmRfbGltaXRfbXMYBiABKA0SEgoKaWRlbXBvdGVudBgHIAEoCBIVCg1kZXRlcm1pbmlzdGljGAggASgIEhAKCGJsb2NraW5nGAkgASgIEhgKEHRocmVhZF9zZW5zaXRpdmUYCiABKAgSDQoFaW5wdXQYCyABKAkSMQoIY29udHJhY3QYDCADKAsyHy5zbmFrZXBpdC52MS5Ub29sLkNvbnRyYWN0RW50cnkaLwoNQ29udHJhY3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIikKBlNoYXJlZBIPCgdzZWdtZW50GAEgASgEEg4KBmxlbmd0aBgCIAEoBCIYCgRGcmVlEhAKCHNlZ21lbnRzGAEgAygEIrsBCgRDYWxsEgoKAmlkGAEgASgEEgwKBHRvb2wYAiABKA0SDwoHcGF5bG9hZBgDIAEoDBITCgtkZWFkbGluZV9tcxgEIAEoDRIOCgZjcmVkaXQYBSABKA0SDAoEc2tpcBgGIAEoBBIPCgdzZXNzaW9uGAcgASgJEg0KBXRyYWNlGAggASgMEhAKCGZ1bmN0aW9uGAkgASgJEiMKBnNoYXJlZBgKIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCItCgxTZXNzaW9uU3RhcnQSDwoHc2Vzc2lvbhgBIAEoCRIMCgRkYXRhGAIgASgMIj8KClNlc3Npb25FbmQSDgoGbnVtYmVyGAEgASgEEg8KB3Nlc3Npb24YAiABKAkSEAoIbGltaXRfbXMYAyABKA0iQAoMU2Vzc2lvbkVuZGVkEg4KBm51bWJlchgBIAEoBBIPCgdmYWlsdXJlGAIgASgJEg8KB292ZXJyYW4YAyABKAgiFAoGQ2FuY2VsEgoKAmlkGAEgASgEIiYKBkNyZWRpdBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSISCgRQaW5nEgoKAmlkGAEgASgEIhIKBFBvbmcSCgoCaWQYASABKAQiBwoFRHJhaW4iFgoGUmVuYW1lEgwKBG5hbWUYASABKAkiSQoFSW5wdXQSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIjCgZzaGFyZWQYAyABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiJwoISW5wdXRFbmQSCgoCaWQYASABKAQSDwoHZmFpbHVyZRgCIAEoCSIkCgRXYW50EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCJICgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIlgKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0SIwoGc2hhcmVkGAQgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkItMBCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASKwoJY2FuY2VsbGVkGAYgASgLMhYuc25ha2VwaXQudjEuQ2FuY2VsbGVkSAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIABIRCgdpbnZhbGlkGAcgASgJSAASEQoHdW5rbm93bhgIIAEoCUgAQggKBnJlYXNvbkoECAMQBCIYCglDYW5jZWxsZWQSCwoDaG93GAEgASgJInsKCEhvc3RDYWxsEgwKBGNhbGwYASABKAQSDgoGbnVtYmVyGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHcGF5bG9hZBgEIAEoDBIjCgZzaGFyZWQYBSABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQSDQoFd2FpdHMYBiABKAgiIAoOSG9zdENhbGxDYW5jZWwSDgoGbnVtYmVyGAEgASgEIn0KCkhvc3RSZXN1bHQSDgoGbnVtYmVyGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkEikKB2ZhaWx1cmUYBCABKAsyGC5zbmFrZXBpdC52MS5Ib3N0RmFpbHVyZSJJCgtIb3N0RmFpbHVyZRIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRILCgN0YWcYAyABKAkSDAoEZGF0YRgEIAEoDCLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Everything the host has to say in one tick.
@@ -155,6 +155,18 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: HostResult;
     case: "hostResult";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.SessionStart session_start = 12;
+     */
+    value: SessionStart;
+    case: "sessionStart";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.SessionEnd session_end = 13;
+     */
+    value: SessionEnd;
+    case: "sessionEnd";
   } | { case: undefined; value?: undefined };
 };
 
@@ -244,6 +256,12 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: HostCallCancel;
     case: "hostCallCancel";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.SessionEnded session_ended = 13;
+     */
+    value: SessionEnded;
+    case: "sessionEnded";
   } | { case: undefined; value?: undefined };
 };
 
@@ -611,6 +629,98 @@ export const CallSchema: GenMessage<Call> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 10);
 
 /**
+ * A caller's session, which Call.session names, begins with data here: said before its first call. Without data its first call begins it.
+ *
+ * @generated from message snakepit.v1.SessionStart
+ */
+export type SessionStart = Message<"snakepit.v1.SessionStart"> & {
+  /**
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * MessagePack of any value.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message snakepit.v1.SessionStart.
+ * Use `create(SessionStartSchema)` to create a new message.
+ */
+export const SessionStartSchema: GenMessage<SessionStart> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 11);
+
+/**
+ * The caller's session is over once the calls of it that came before are: what the worker has of it goes.
+ *
+ * @generated from message snakepit.v1.SessionEnd
+ */
+export type SessionEnd = Message<"snakepit.v1.SessionEnd"> & {
+  /**
+   * Chosen by the host, above 0, unique within a pool for its life.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: string session = 2;
+   */
+  session: string;
+
+  /**
+   * How long the adapter's hook may take once it runs; 0: no limit.
+   *
+   * @generated from field: uint32 limit_ms = 3;
+   */
+  limitMs: number;
+};
+
+/**
+ * Describes the message snakepit.v1.SessionEnd.
+ * Use `create(SessionEndSchema)` to create a new message.
+ */
+export const SessionEndSchema: GenMessage<SessionEnd> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 12);
+
+/**
+ * The worker has nothing of the session any more that SessionEnd had this number.
+ *
+ * @generated from message snakepit.v1.SessionEnded
+ */
+export type SessionEnded = Message<"snakepit.v1.SessionEnded"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * What a hook of the adapter raised; empty: nothing.
+   *
+   * @generated from field: string failure = 2;
+   */
+  failure: string;
+
+  /**
+   * It goes on beyond its limit: said at the limit, and not again when it returns.
+   *
+   * @generated from field: bool overran = 3;
+   */
+  overran: boolean;
+};
+
+/**
+ * Describes the message snakepit.v1.SessionEnded.
+ * Use `create(SessionEndedSchema)` to create a new message.
+ */
+export const SessionEndedSchema: GenMessage<SessionEnded> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 13);
+
+/**
  * @generated from message snakepit.v1.Cancel
  */
 export type Cancel = Message<"snakepit.v1.Cancel"> & {
@@ -625,7 +735,7 @@ export type Cancel = Message<"snakepit.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 11);
+  messageDesc(file_snakepit_v1_worker, 14);
 
 /**
  * @generated from message snakepit.v1.Credit
@@ -647,7 +757,7 @@ export type Credit = Message<"snakepit.v1.Credit"> & {
  * Use `create(CreditSchema)` to create a new message.
  */
 export const CreditSchema: GenMessage<Credit> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 12);
+  messageDesc(file_snakepit_v1_worker, 15);
 
 /**
  * @generated from message snakepit.v1.Ping
@@ -664,7 +774,7 @@ export type Ping = Message<"snakepit.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 13);
+  messageDesc(file_snakepit_v1_worker, 16);
 
 /**
  * @generated from message snakepit.v1.Pong
@@ -681,7 +791,7 @@ export type Pong = Message<"snakepit.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 14);
+  messageDesc(file_snakepit_v1_worker, 17);
 
 /**
  * The worker gives back what it has not begun, and each call that comes, as Failed.declined. The running call goes on. For the rest of the session.
@@ -696,7 +806,7 @@ export type Drain = Message<"snakepit.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 15);
+  messageDesc(file_snakepit_v1_worker, 18);
 
 /**
  * It serves another slot than it was started for, as a spare that was taken does: what process listings call it.
@@ -717,7 +827,7 @@ export type Rename = Message<"snakepit.v1.Rename"> & {
  * Use `create(RenameSchema)` to create a new message.
  */
 export const RenameSchema: GenMessage<Rename> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 16);
+  messageDesc(file_snakepit_v1_worker, 19);
 
 /**
  * One element of the stream of inputs of a call, MessagePack.
@@ -748,7 +858,7 @@ export type Input = Message<"snakepit.v1.Input"> & {
  * Use `create(InputSchema)` to create a new message.
  */
 export const InputSchema: GenMessage<Input> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 17);
+  messageDesc(file_snakepit_v1_worker, 20);
 
 /**
  * No further input comes: the stream has ended, or failed at the caller's.
@@ -774,7 +884,7 @@ export type InputEnd = Message<"snakepit.v1.InputEnd"> & {
  * Use `create(InputEndSchema)` to create a new message.
  */
 export const InputEndSchema: GenMessage<InputEnd> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 18);
+  messageDesc(file_snakepit_v1_worker, 21);
 
 /**
  * The worker has room for so many more inputs of the call.
@@ -798,7 +908,7 @@ export type Want = Message<"snakepit.v1.Want"> & {
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema: GenMessage<Want> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 19);
+  messageDesc(file_snakepit_v1_worker, 22);
 
 /**
  * After Drain: no call of this session is running any more, and what became of it was said before.
@@ -813,7 +923,7 @@ export type Drained = Message<"snakepit.v1.Drained"> & {
  * Use `create(DrainedSchema)` to create a new message.
  */
 export const DrainedSchema: GenMessage<Drained> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 20);
+  messageDesc(file_snakepit_v1_worker, 23);
 
 /**
  * The tool's code is about to run: from here on the call counts as executed. Left out when its end is known before this could be said.
@@ -832,7 +942,7 @@ export type Started = Message<"snakepit.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 21);
+  messageDesc(file_snakepit_v1_worker, 24);
 
 /**
  * One element of a stream, MessagePack.
@@ -863,7 +973,7 @@ export type Item = Message<"snakepit.v1.Item"> & {
  * Use `create(ItemSchema)` to create a new message.
  */
 export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 22);
+  messageDesc(file_snakepit_v1_worker, 25);
 
 /**
  * The call ended well; `payload` (MessagePack) is the result of a plain tool and empty for a stream.
@@ -901,7 +1011,7 @@ export type Done = Message<"snakepit.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 23);
+  messageDesc(file_snakepit_v1_worker, 26);
 
 /**
  * @generated from message snakepit.v1.Failed
@@ -969,7 +1079,7 @@ export type Failed = Message<"snakepit.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 24);
+  messageDesc(file_snakepit_v1_worker, 27);
 
 /**
  * @generated from message snakepit.v1.Cancelled
@@ -989,7 +1099,7 @@ export type Cancelled = Message<"snakepit.v1.Cancelled"> & {
  * Use `create(CancelledSchema)` to create a new message.
  */
 export const CancelledSchema: GenMessage<Cancelled> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 25);
+  messageDesc(file_snakepit_v1_worker, 28);
 
 /**
  * A running tool calls a function of the host. Each is answered by exactly one HostResult.
@@ -1045,7 +1155,7 @@ export type HostCall = Message<"snakepit.v1.HostCall"> & {
  * Use `create(HostCallSchema)` to create a new message.
  */
 export const HostCallSchema: GenMessage<HostCall> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 26);
+  messageDesc(file_snakepit_v1_worker, 29);
 
 /**
  * Nobody waits for it any more; it is answered all the same.
@@ -1064,7 +1174,7 @@ export type HostCallCancel = Message<"snakepit.v1.HostCallCancel"> & {
  * Use `create(HostCallCancelSchema)` to create a new message.
  */
 export const HostCallCancelSchema: GenMessage<HostCallCancel> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 27);
+  messageDesc(file_snakepit_v1_worker, 30);
 
 /**
  * What became of a host call.
@@ -1102,7 +1212,7 @@ export type HostResult = Message<"snakepit.v1.HostResult"> & {
  * Use `create(HostResultSchema)` to create a new message.
  */
 export const HostResultSchema: GenMessage<HostResult> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 28);
+  messageDesc(file_snakepit_v1_worker, 31);
 
 /**
  * @generated from message snakepit.v1.HostFailure
@@ -1143,7 +1253,7 @@ export type HostFailure = Message<"snakepit.v1.HostFailure"> & {
  * Use `create(HostFailureSchema)` to create a new message.
  */
 export const HostFailureSchema: GenMessage<HostFailure> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 29);
+  messageDesc(file_snakepit_v1_worker, 32);
 
 /**
  * @generated from message snakepit.v1.PythonException
@@ -1205,7 +1315,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 30);
+  messageDesc(file_snakepit_v1_worker, 33);
 
 /**
  * One entry of a traceback, outermost first.
@@ -1239,7 +1349,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 31);
+  messageDesc(file_snakepit_v1_worker, 34);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -1268,7 +1378,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 32);
+  messageDesc(file_snakepit_v1_worker, 35);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -1287,7 +1397,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 33);
+  messageDesc(file_snakepit_v1_worker, 36);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.
