@@ -46,6 +46,7 @@ export const escalations = {
   "snakepit/pools/<key>/fleet/<key>/watchdog": ["Defect", "Ended"],
   "snakepit/pools/<key>/control": ["Defect"],
   "snakepit/pools/<key>/control/dispatcher": ["Defect", "Ended"],
+  "snakepit/pools/<key>/control/lifecycle": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/spares": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/launcher/forkserver": ["BootFailed"],
   "snakepit/pools/<key>/control/launcher/worker_starter": ["BootFailed", "HandshakeFailed", "ChannelLost", "FleetLost"]

@@ -33,6 +33,8 @@ type PoolInput = SnakepitConfig.SnakepitConfigInput["pools"][string]
 /** The settings of one pool of the chaos tools, and of its Python side what is not theirs. */
 export type PoolSettings = Omit<PoolInput, "python"> & {
   readonly python?: Omit<PoolInput["python"], "adapter" | "path" | "env">
+  /** The code of an adapter of its own, in a file that {@link Host.deploy} writes anew. */
+  readonly code?: string
 }
 
 /** Where and how a host is started. */
@@ -93,7 +95,7 @@ export const until = async <A>(look: () => A | Promise<A>, done: (value: A) => b
 const complaintLines = 30
 
 /** What takes as long as calls and restarts do. */
-const slow: ReadonlySet<Op> = new Set(["load", "rest", "outcome", "spend"])
+const slow: ReadonlySet<Op> = new Set(["load", "rest", "outcome", "spend", "reload"])
 /** The rest is answered at once, but by a program that may have no core to run on. */
 const answerMillis = 15_000
 
@@ -130,10 +132,16 @@ export class Host {
     this.configFile = place.configFile === undefined ? undefined : this.file(place.configFile.name)
     if (place.configFile !== undefined) writeFileSync(this.file(place.configFile.name), place.configFile.text)
     const side = { adapter: "chaos_tools", path: [pythonFolder], env: { CHAOS_FOLDER: this.folder } }
+    const poolOf = (name: string, { code, ...pool }: PoolSettings) => {
+      const python = { ...pool.python, ...side }
+      if (code === undefined) return [name, { ...pool, python }] as const
+      this.deploy(name, code)
+      return [name, { ...pool, python: { ...python, adapter: `adapter_of_${name}`, path: [this.folder, pythonFolder] } }] as const
+    }
     const plan: Plan = {
       config: {
         gateway: { listen: `unix:${this.file("gateway")}` },
-        pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, { ...pool, python: { ...pool.python, ...side } }]))
+        pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => poolOf(name, pool)))
       },
       configFile: this.configFile,
       ledger: this.file("ledger.jsonl"),
@@ -195,6 +203,11 @@ export class Host {
 
   private file(name: string): string {
     return join(this.folder, name)
+  }
+
+  /** Writes the adapter of a pool that has one of its own. */
+  deploy(pool: string, code: string): void {
+    writeFileSync(this.file(`adapter_of_${pool}.py`), code)
   }
 
   /** Its run folders and its data folder are in there. */

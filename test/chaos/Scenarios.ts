@@ -10,8 +10,10 @@ import { hostKill } from "./scenarios/HostKill.ts"
 import { hostKillDuringShutdown } from "./scenarios/HostKillDuringShutdown.ts"
 import { ignoreSigterm } from "./scenarios/IgnoreSigterm.ts"
 import { importError } from "./scenarios/ImportError.ts"
+import { leak } from "./scenarios/Leak.ts"
 import { outOfMemory } from "./scenarios/OutOfMemory.ts"
 import { poison } from "./scenarios/Poison.ts"
+import { reloadUnderLoad } from "./scenarios/ReloadUnderLoad.ts"
 import { segfault } from "./scenarios/Segfault.ts"
 import { slowStart } from "./scenarios/SlowStart.ts"
 import { soak } from "./scenarios/Soak.ts"
@@ -43,5 +45,7 @@ export const all: ReadonlyArray<Scenario> = [
   storm,
   diskFull,
   clockJump,
+  reloadUnderLoad,
+  leak,
   soak
 ]

@@ -29,6 +29,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },
   dispatcher: nothing,
+  lifecycle: nothing,
   spares: nothing, // the suite's pools keep none
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
   worker_starter: { up: ["snakepit.worker_starter.fill"], down: [] },
@@ -38,6 +39,9 @@ const tellings: Readonly<Record<string, Telling>> = {
   watchdog: nothing,
   yours: nothing // the suite's own perWorker child
 }
+
+/** They come at no moment of their own. */
+const untimely: ReadonlySet<string> = new Set(["snakepit.containment.report", "snakepit.lifecycle.fill"])
 
 const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 
@@ -51,11 +55,11 @@ const labelOf = (name: string, { pool, slot }: ReturnType<typeof placeOf>): stri
   [name, ...(pool === undefined ? [] : [slot === undefined ? pool : `${pool}/${slot}`])].join(" ")
 
 /**
- * An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell, as their outcomes are judged instead, and for
- * the report of containment: it comes with whichever process is first.
+ * An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell, as their outcomes are judged instead, for
+ * the report of containment: it comes with whichever process is first, and for the processes that the lifecycle has seen: it tells when it looks.
  */
 export const label = ({ attributes, name }: Event.Event): string | undefined => {
-  if (name.startsWith("snakepit.call.") || name === "snakepit.containment.report") return undefined
+  if (name.startsWith("snakepit.call.") || untimely.has(name)) return undefined
   const { child, path, pool, slot } = attributes
   if (path !== undefined) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
   return labelOf(name, { pool: pool === undefined ? undefined : String(pool), slot: slot === undefined ? undefined : String(slot) })

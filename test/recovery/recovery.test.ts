@@ -236,6 +236,7 @@ describe("workers are adopted", () => {
       "launcher",
       "forkserver",
       "worker_starter",
+      "lifecycle",
       "spares",
       "control",
       "config_server",

@@ -14,6 +14,7 @@ import * as ArgumentDigest from "./codec/ArgumentDigest.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
 import * as Forkserver from "./process/Forkserver.ts"
 import * as KernelEvidence from "./process/KernelEvidence.ts"
+import * as KernelMemory from "./process/KernelMemory.ts"
 import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
@@ -44,7 +45,6 @@ export const make = (
       starts.set(worker, counted + 1)
       return counted
     }
-    const proven = (pool: string) => directory.entry(pool).versions.proven
     const launcher = (pool: string, version: PoolVersion.PoolVersion, config: PoolConfig.PoolConfig): Launcher => ({
       pool,
       roll: version.roll,
@@ -55,13 +55,16 @@ export const make = (
       forkserver: forkservers(pool),
       count
     })
-    const forPool = (pool: string) => launcher(pool, proven(pool), directory.entry(pool).config())
+    const forPool = (pool: string, version: PoolVersion.PoolVersion) => launcher(pool, version, directory.entry(pool).config())
     return {
       codec: Msgpack,
       digest: ArgumentDigest.of,
-      reaper: (pool) => Reaper.child({ pool, registry: run.registry, config: () => pythonOf(proven(pool)), name: reapers(pool), spawner }),
-      forkserver: (pool) => Forkserver.child(() => forPool(pool), recent(pool)),
-      spare: (pool) => Effect.suspend(() => Spares.start(spares(pool), forPool(pool))),
+      reaper: (pool) => {
+        const { versions } = directory.entry(pool)
+        return Reaper.child({ pool, registry: run.registry, config: () => pythonOf(versions.proven), name: reapers(pool), spawner })
+      },
+      forkserver: (pool, version) => Forkserver.child(() => forPool(pool, version()), recent(pool)),
+      spare: (pool, version) => Effect.suspend(() => Spares.start(spares(pool), forPool(pool, version))),
       process: (seat) =>
         PythonProcess.child({
           seat,
@@ -73,7 +76,8 @@ export const make = (
       evidence: (seat) => {
         const process = processes(seat.name).current
         return process === undefined ? undefined : KernelEvidence.of(process.pid)
-      }
+      },
+      memory: KernelMemory.of
     }
   })
 

@@ -59,7 +59,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
     },
     governed: (launch) => launch
   }
-  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, reaped } as const
+  const launched = { pid, start: "spawn", socket: "", token: "", segments: undefined, roll: 0, reaped } as const
   const session = new Session.Session({ process: launched, config: () => seat.config }, python.open)
   yield* Scope.provide(session.prepare(), yield* Effect.scope)
   const held = PythonProcess.make(seat, launched, session, python.open)
@@ -245,10 +245,11 @@ describe("a handshake", () => {
   const shake = Effect.fnUntraced(function*(script: (python: ScriptedWorker) => void, catalogue?: string) {
     const python = new ScriptedWorker()
     script(python)
-    const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogue } }
+    const catalogues = new Map(catalogue === undefined ? [] : [[0, catalogue]])
+    const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogues } }
     const config = (yield* ScriptedReaper.make()).launcher.config
     const session = new Session.Session(
-      { process: { pid: process.pid, socket: "", token: "", segments: undefined, reaped }, config: () => config },
+      { process: { pid: process.pid, roll: 0, socket: "", token: "", segments: undefined, reaped }, config: () => config },
       python.open
     )
     return { reaped, outcome: yield* Effect.flip(session.dial()) }
@@ -278,7 +279,7 @@ describe("a handshake", () => {
       assert.deepInclude(outcome, { _tag: "HandshakeFailed", field: "protocol", expected: "1", received: "2" })
     }))
 
-  it.effect("is refused by the host when the worker serves another catalogue than the others of its pool", () =>
+  it.effect("is refused by the host when the worker serves another catalogue than the others of its version", () =>
     Effect.gen(function*() {
       const { outcome } = yield* shake(() => {}, "ff".repeat(32))
       assert.deepInclude(outcome, {

@@ -75,7 +75,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
     subreaper,
     listeners,
     scope: yield* Effect.scope,
-    catalogue: undefined,
+    catalogues: new Map(),
     send: (command) => {
       commands.push(command)
       note(`${command.op === "signal" ? command.signal : command.op} ${command.id}`)

@@ -20,10 +20,17 @@ const pair = (folder?: string) => {
   worker.manual = true
   const heard: Array<number> = []
   let broken = 0
-  const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper: { catalogue: undefined } }
+  const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper: { catalogues: new Map<number, string>() } }
   const session = new Session.Session(
     {
-      process: { pid: process.pid, socket: "", token: "", segments: folder === undefined ? undefined : { folder, limit: 1 << 20 }, reaped },
+      process: {
+        pid: process.pid,
+        roll: 0,
+        socket: "",
+        token: "",
+        segments: folder === undefined ? undefined : { folder, limit: 1 << 20 },
+        reaped
+      },
       config: () => config
     },
     worker.open

@@ -3,7 +3,7 @@
  *
  * | `executed`  | meaning                                             | errors                                                                     |
  * | ----------- | --------------------------------------------------- | -------------------------------------------------------------------------- |
- * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `SessionLost` `SessionBusy` `SessionEnded` `SessionsFull` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` `CallCycle` `CircuitOpen` `RateLimited` |
+ * | `"no"`      | the tool's code did not run for this call            | `QueueFull` `QueueTimeout` `PoolDown` `PoolDraining` `SessionLost` `SessionBusy` `SessionEnded` `SessionsFull` `ToolNotFound` `ContractMismatch` `PayloadTooLarge` `InvalidPayload` `CallCycle` `CircuitOpen` `RateLimited` |
  * | `"failed"`  | it ran and did not come to a usable result           | `PythonError` `ResultTooLarge` `InvalidResult`                             |
  * | `"unknown"` | it may have run, even to its end                     | `OutcomeUnknown` `WorkerCrashed` `CallTimeout` `InvalidInput`              |
  *
@@ -64,6 +64,14 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeo
 export class PoolDown extends Schema.TaggedError<PoolDown>()("PoolDown", { ...call, ...no, because: Schema.String }) {
   override get message(): string {
     return `pool "${this.pool}" is down, so "${this.tool}" was not run: ${this.because}`
+  }
+}
+
+/** The pool is being drained by an operator: what it had accepted goes on, and it accepts nothing. */
+export class PoolDraining extends Schema.TaggedError<PoolDraining>()("PoolDraining", { ...call, ...no }) {
+  override get message(): string {
+    return `pool "${this.pool}" is being drained, so "${this.tool}" was not run: an operator has asked for it (PoolControl.drain). ` +
+      "Call another pool, or again when it takes calls (PoolControl.undrain)"
   }
 }
 
@@ -453,6 +461,7 @@ export const CallError = Schema.Union([
   QueueFull,
   QueueTimeout,
   PoolDown,
+  PoolDraining,
   SessionLost,
   SessionBusy,
   SessionEnded,

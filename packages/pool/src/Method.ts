@@ -88,7 +88,7 @@ export const capacity = (method: Function): number => {
   if (roster === undefined) return 1
   let running = 0
   for (const { concurrency } of roster.wires.values()) running += concurrency
-  return Math.max(running, roster.config.size)
+  return Math.max(running, roster.lifecycle.size)
 }
 
 export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptions) => {

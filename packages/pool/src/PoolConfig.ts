@@ -211,6 +211,55 @@ export const PoolConfig = Schema.Struct({
      */
     maxMissed: count(1, 1000, 2)
   }, {})),
+  /**
+   * When a worker is replaced although nothing is wrong with it: its replacement is up before it gets no more calls, those it has come to their end,
+   * and no restart is spent. None by default: only the adapter's author knows what it needs. One at a time, the worst first.
+   */
+  recycle: live(section({
+    /** After so many calls. */
+    calls: Schema.optionalKey(int(1, Number.MAX_SAFE_INTEGER)),
+    /** So long after its start. */
+    age: Schema.optionalKey(Schema.DurationFromString),
+    /**
+     * At so many bytes of resident memory, its descendants' with it. What workers share, above all what the forkserver had imported, counts in each.
+     * A worker that has reached it gets no further call, unless it is the only one left, and ends when its replacement is up.
+     */
+    rss: Schema.optionalKey(int(1 << 20, Number.MAX_SAFE_INTEGER)), // 1 MiB: less than any interpreter has
+    /** The same of memory that is shared divided by those who share it (PSS): dearer to measure, so only when it is asked for. It goes before `rss`. */
+    pss: Schema.optionalKey(int(1 << 20, Number.MAX_SAFE_INTEGER)),
+    /** Up to which share before its limits a worker is replaced, drawn for each. 10 %: so that those that started together do not end together. */
+    jitter: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })).pipe(Schema.withDecodingDefault(Effect.succeed(0.1))),
+    /** How often that is looked at. 1 s: what a worker can leak meanwhile is what it may be above its limit. */
+    every: duration("1 second")
+  }, {})),
+  /**
+   * The number of workers follows the time that calls wait: one more when the longest wait is above `targetDelay`, one fewer when the others could do
+   * what runs, never two changes within `cooldown`. `size` is where it begins. When left out the pool has `size` workers.
+   */
+  autoscale: live(Schema.optionalKey(
+    Schema.Struct({
+      min: int(1, 1024),
+      max: int(1, 1024),
+      /** 100 ms: a user notices more. */
+      targetDelay: duration("100 millis"),
+      /** 10 s: what a new worker changes is seen by then. */
+      cooldown: duration("10 seconds")
+    }).check(Schema.makeFilter(({ max, min }) => min <= max || `autoscale.min is ${min} and max ${max}: min must not be above max`))
+  )),
+  /** How a new version, of the code or of settings that need new processes, proves itself: on one worker, the canary, before the rest gets it. */
+  reload: live(section({
+    /** A tool that must succeed on the canary before it gets other calls. When left out it is enough that it comes up. */
+    probe: Schema.optionalKey(Schema.Struct({
+      tool: Schema.NonEmptyString,
+      arguments: Schema.Record(Schema.String, Schema.Unknown).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+      /** 10 s: a first call that loads a model. */
+      timeout: duration("10 seconds")
+    })),
+    /** How long the canary then serves as others do, without a crash. 5 s: what breaks at once breaks by then. */
+    hold: duration("5 seconds"),
+    /** `"keep"`: a version that lacks a tool which the one before has is bad. `"any"`: tools may be taken away. */
+    tools: Schema.Literals(["keep", "any"]).pipe(Schema.withDecodingDefault(Effect.succeed("keep" as const)))
+  }, {})),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
   startTimeout: live(duration("60 seconds")),
   launch: live(section({

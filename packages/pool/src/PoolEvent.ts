@@ -96,6 +96,170 @@ export const spare_fail = Event.declare({
   attributes: { ...pool, cause: Schema.String }
 })
 
+const because = Schema.Literals(["calls", "age", "memory", "version", "operator", "size"])
+const replaces = Schema.UndefinedOr(Schema.Int)
+const version = { ...pool, version: Schema.String }
+
+export const lifecycle_fill = Event.declare({
+  name: "snakepit.lifecycle.fill",
+  layer: "control",
+  when: "a new process of a worker was seen. How much of the jitter it is replaced before its limits, from 0 to 1, drawn at random",
+  measurements: { draw: Schema.Finite },
+  attributes: { ...worker, version: Schema.String }
+})
+
+export const lifecycle_start = Event.declare({
+  name: "snakepit.lifecycle.start",
+  layer: "control",
+  when: "a worker is to come, as planned: beside the others (size), or for one that goes when it is up",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int, because, replaces }
+})
+
+export const lifecycle_start_fail = Event.declare({
+  name: "snakepit.lifecycle.start_fail",
+  layer: "control",
+  when: "a worker that was to come did not come up; the one that it was to replace serves on, and another is tried after the delay",
+  measurements: { delayMillis: Schema.Finite },
+  attributes: { ...pool, slot: Schema.Int, because, replaces, cause: Schema.String }
+})
+
+export const lifecycle_ready = Event.declare({
+  name: "snakepit.lifecycle.ready",
+  layer: "control",
+  when: "a worker that was to come is up and serves; the one that it replaces, if any, gets no further call",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int, because, replaces }
+})
+
+export const lifecycle_drain = Event.declare({
+  name: "snakepit.lifecycle.drain",
+  layer: "control",
+  when: "a worker that is to go gets no further call; it is stopped when the calls that it has are over",
+  measurements: { calls: Schema.Int },
+  attributes: { ...pool, slot: Schema.Int, because }
+})
+
+export const lifecycle_stop = Event.declare({
+  name: "snakepit.lifecycle.stop",
+  layer: "control",
+  when: "a worker is gone as planned; its place is free. What it had served, how old it was, and its memory when it was last measured",
+  measurements: { served: Schema.Int, ageMillis: Schema.Finite, memory: Schema.UndefinedOr(Schema.Int) },
+  attributes: { ...pool, slot: Schema.Int, because }
+})
+
+export const lifecycle_renew_fail = Event.declare({
+  name: "snakepit.lifecycle.renew_fail",
+  layer: "control",
+  when: "forkserver or spares could not be replaced by those of a new version: workers are spawned, and it is tried again after the delay",
+  measurements: { delayMillis: Schema.Finite },
+  attributes: { ...pool, cause: Schema.String }
+})
+
+export const lifecycle_cordon = Event.declare({
+  name: "snakepit.lifecycle.cordon",
+  layer: "control",
+  when: "a worker gets no new calls: an operator has asked for it, or it is at its memory limit and waits for its replacement",
+  measurements: { memory: Schema.UndefinedOr(Schema.Int) },
+  attributes: { ...pool, slot: Schema.Int, by: Schema.Literals(["operator", "memory"]) }
+})
+
+export const lifecycle_uncordon = Event.declare({
+  name: "snakepit.lifecycle.uncordon",
+  layer: "control",
+  when: "a worker gets calls again as others do",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.Int }
+})
+
+export const pool_pause = Event.declare({
+  name: "snakepit.pool.pause",
+  layer: "control",
+  when: "an operator paused the pool: calls are accepted and wait",
+  measurements: {},
+  attributes: pool
+})
+
+export const pool_resume = Event.declare({
+  name: "snakepit.pool.resume",
+  layer: "control",
+  when: "a paused pool sends calls again",
+  measurements: {},
+  attributes: pool
+})
+
+export const pool_drain = Event.declare({
+  name: "snakepit.pool.drain",
+  layer: "control",
+  when: "an operator drains the pool: new calls are refused, those that were accepted go on",
+  measurements: {},
+  attributes: pool
+})
+
+export const pool_drained = Event.declare({
+  name: "snakepit.pool.drained",
+  layer: "control",
+  when: "the last call of a pool that is drained is over",
+  measurements: {},
+  attributes: pool
+})
+
+export const pool_undrain = Event.declare({
+  name: "snakepit.pool.undrain",
+  layer: "control",
+  when: "a pool that was drained accepts calls again",
+  measurements: {},
+  attributes: pool
+})
+
+export const pool_scale = Event.declare({
+  name: "snakepit.pool.scale",
+  layer: "control",
+  when: "the pool is to have another number of workers: by an operator, by its configuration, or because of how long calls wait (delay)",
+  measurements: { size: Schema.Int, was: Schema.Int },
+  attributes: { ...pool, because: Schema.Literals(["operator", "config", "delay"]) }
+})
+
+export const rollout_begin = Event.declare({
+  name: "snakepit.rollout.begin",
+  layer: "control",
+  when: "a new version of a pool, of its code or its settings, is to be rolled out",
+  measurements: {},
+  attributes: version
+})
+
+export const rollout_try = Event.declare({
+  name: "snakepit.rollout.try",
+  layer: "control",
+  when: "the first worker of a new version, its canary, is started beside the others",
+  measurements: {},
+  attributes: { ...version, slot: Schema.Int }
+})
+
+export const rollout_promote = Event.declare({
+  name: "snakepit.rollout.promote",
+  layer: "control",
+  when: "the canary has proved itself: new workers are of its version, and the others are replaced one by one",
+  measurements: {},
+  attributes: { ...version, slot: Schema.Int }
+})
+
+export const rollout_finish = Event.declare({
+  name: "snakepit.rollout.finish",
+  layer: "control",
+  when: "every worker is of the new version",
+  measurements: {},
+  attributes: version
+})
+
+export const rollout_fail = Event.declare({
+  name: "snakepit.rollout.fail",
+  layer: "control",
+  when: "a new version has not proved itself and is rolled back: its canary goes, nothing else has changed",
+  measurements: {},
+  attributes: { ...version, stage: Schema.Literals(["boot", "catalogue", "probe", "hold"]), cause: Schema.String }
+})
+
 export const worker_attach = Event.declare({
   name: "snakepit.worker.attach",
   layer: "execution",
@@ -338,6 +502,26 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   spare_ready,
   spare_leave,
   spare_fail,
+  lifecycle_fill,
+  lifecycle_start,
+  lifecycle_start_fail,
+  lifecycle_ready,
+  lifecycle_drain,
+  lifecycle_stop,
+  lifecycle_renew_fail,
+  lifecycle_cordon,
+  lifecycle_uncordon,
+  pool_pause,
+  pool_resume,
+  pool_drain,
+  pool_drained,
+  pool_undrain,
+  pool_scale,
+  rollout_begin,
+  rollout_try,
+  rollout_promote,
+  rollout_finish,
+  rollout_fail,
   worker_attach,
   worker_detach,
   call_retry,

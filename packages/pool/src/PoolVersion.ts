@@ -46,6 +46,9 @@ export const versions = (first: PoolVersion): Versions => ({
 /** The version of the next process in a place. */
 export const next = ({ assigned, proven }: Versions, slot: number): PoolVersion => assigned.get(slot) ?? proven
 
+/** `3`, or `3+2` when workers were replaced twice to get there. */
+export const name = ({ roll, snapshot }: PoolVersion): string => roll === 0 ? String(snapshot) : `${snapshot}+${roll}`
+
 const shape = ConfigShape.of(PoolConfig)
 const applied: ReadonlySet<ReloadClass> = new Set(["live", "scale"])
 

@@ -101,15 +101,18 @@ export interface WorkerRuntime {
   readonly digest: (payload: Payload) => string
   /** What all workers of a pool belong to: when it ends, they end. */
   readonly reaper: (pool: string) => PortChild<"reaper", ReaperLost | ContainmentUnavailable, never, "control">
-  /** What new processes of a pool come from while it is up. When it ends, living ones go on and new ones start without it. */
-  readonly forkserver: (pool: string) => PortChild<"forkserver", BootFailed, ForkserverLost, "control">
   /**
-   * Starts a process that is ready and connected, and puts it where the next {@link process} of the pool takes it. It ends with the scope,
-   * unless it was taken. Its caller asks the launch governor; the runtime does not.
+   * What new processes of a pool come from while it is up, if they are of the `version` that it was started with. When it ends, living ones go on
+   * and new ones start without it.
    */
-  readonly spare: (pool: string) => Effect.Effect<Spare, BootFailed, Scope.Scope>
+  readonly forkserver: (pool: string, version: () => PoolVersion) => PortChild<"forkserver", BootFailed, ForkserverLost, "control">
   /**
-   * The external process of one worker: takes a spare if one waits, else launches under `seat.governed`. Its channel and its monitors end it with
+   * Starts a process that is ready and connected, and puts it where the next {@link process} of the pool and the version takes it. It ends with the
+   * scope, unless it was taken. Its caller asks the launch governor; the runtime does not.
+   */
+  readonly spare: (pool: string, version: PoolVersion) => Effect.Effect<Spare, BootFailed, Scope.Scope>
+  /**
+   * The external process of one worker: takes a spare of its version if one waits, else launches under `seat.governed`. Its channel and its monitors end it with
    * {@link Imposed}.
    */
   readonly process: (
@@ -119,4 +122,9 @@ export interface WorkerRuntime {
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
   /** What the kernel says of the slot's process now; `undefined` where it says nothing, or there is no process. Synchronous; never throws. */
   readonly evidence: (seat: WorkerSeat) => Evidence | undefined
+  /**
+   * Bytes of memory that a process and its descendants hold: resident (`rss`), or with what is shared divided by those who share it (`pss`);
+   * `undefined` where that is not known, or there is no such process.
+   */
+  readonly memory: (pid: number, kind: "rss" | "pss") => Effect.Effect<number | undefined>
 }

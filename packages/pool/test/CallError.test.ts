@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Schema, type Scope, Stream } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
+import * as Roster from "../src/control/Roster.ts"
 import { CallError, HostTools, type PoolConfig, Session, Tool } from "../src/index.ts"
 import { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, errorOf } from "./OpenPools.ts"
@@ -61,6 +62,12 @@ const paths: { readonly [T in CallError.CallError["_tag"]]: Effect.Effect<CallEr
     })
   ),
   PoolDown: Effect.flatMap(Effect.scoped(open()), ({ client }) => Effect.flip(client.slow())),
+  PoolDraining: by(({ client, roster }) =>
+    Effect.suspend(() => {
+      Roster.put(roster(), { _tag: "Refuse" })
+      return Effect.flip(client.slow())
+    })
+  ),
   SessionLost: by(({ client, scripted }) =>
     Effect.gen(function*() {
       yield* begin(client.slow(undefined, { session: "s" }))

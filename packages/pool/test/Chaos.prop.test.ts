@@ -30,7 +30,13 @@ const Step = Schema.Union([
   Schema.TaggedStruct("CrashSpare", {}),
   Schema.TaggedStruct("RefuseSpares", { times: int(1, 3) }),
   Schema.TaggedStruct("Kill", {
-    path: Schema.Literals(["control/dispatcher", "control/launcher/worker_starter", "control/launcher", "control/spares"])
+    path: Schema.Literals([
+      "control/dispatcher",
+      "control/launcher/worker_starter",
+      "control/launcher",
+      "control/lifecycle",
+      "control/spares"
+    ])
   })
 ])
 const Script = Schema.Array(Step).check(Schema.isMaxLength(60))

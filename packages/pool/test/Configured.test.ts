@@ -112,31 +112,60 @@ describe("what takes a new process", () => {
       change(pools, { size: 2, concurrency: 3, attempts: 7 })
       yield* pools.scripted.worker("default/0").crash()
       yield* after("1 second")
-      assert.deepStrictEqual([...versions.filled.values()], [first, first])
+      assert.deepStrictEqual([versions.filled.get(0), versions.filled.get(1)], [first, first])
       assert.strictEqual(pools.roster().config.concurrency, 1)
       assert.strictEqual(pools.roster().state.config.attempts, 7)
     })))
 
-  it.effect("is for the place that it was assigned to, also after a crash, and for all when it is proven", () =>
+  it.effect("is for one place, whatever crashes meanwhile, and for all when it has proved itself there", () =>
     scoped(Effect.gen(function*() {
       const pools = yield* openPools({ pools: { default: { size: 2 } } })
       const entry = pools.directory.entry("default")
       const first = entry.versions.proven
       change(pools, { size: 2, concurrency: 3 })
       const second = entry.versions.current
-      entry.versions.assigned.set(1, second)
+      yield* after("1 second")
       for (let crash = 0; crash < 2; crash++) {
         yield* pools.scripted.worker("default/0").crash()
-        yield* pools.scripted.worker("default/1").crash()
-        yield* after("2 seconds")
-        assert.deepStrictEqual([entry.versions.filled.get(0), entry.versions.filled.get(1)], [first, second])
+        yield* after("1 second")
+        assert.deepStrictEqual([0, 1, 2].map((slot) => entry.versions.filled.get(slot)), [first, first, second])
       }
-      assert.deepStrictEqual(pools.roster().state.slots.map(({ concurrency }) => concurrency), [1, 3])
-      entry.prove(second)
+      assert.deepStrictEqual(pools.roster().state.slots.map(({ concurrency }) => concurrency), [1, 1, 3])
+      yield* after("10 seconds")
       assert.strictEqual(pools.roster().config.concurrency, 3)
+      assert.strictEqual(entry.versions.proven, second)
       yield* pools.kill("default/roster")
       yield* after("5 seconds")
       assert.deepStrictEqual([...entry.versions.filled.values()], [second, second], "what has proved itself outlives the Roster")
+    })))
+
+  it.effect("is given up when the settings are taken back, and tried anew when they come again", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 } } })
+      const entry = pools.directory.entry("default")
+      const first = entry.versions.proven
+      change(pools, { size: 1, concurrency: 3 })
+      yield* after("1 second")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "default/1"])
+      change(pools, { size: 1 })
+      yield* after("1 second")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0"])
+      assert.strictEqual(entry.versions.filled.get(0), first)
+      change(pools, { size: 1, concurrency: 3 })
+      yield* after("10 seconds")
+      assert.strictEqual(entry.versions.proven.config.concurrency, 3)
+    })))
+
+  it.effect("a number of workers is added or taken away, and those that stay are not touched", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 } } })
+      change(pools, { size: 3 })
+      yield* after("1 second")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "default/1", "default/2"])
+      change(pools, { size: 2 })
+      yield* after("1 second")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "default/1"])
+      assert.strictEqual(pools.scripted.worker("default/0").generation(), 0)
     })))
 })
 

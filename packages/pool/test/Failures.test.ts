@@ -154,9 +154,10 @@ describe("a worker that crashes", () => {
         "call.retry",
         "worker_supervisor.restart",
         "worker.attach",
+        "lifecycle.fill",
         "worker_supervisor.recover"
       ])
-      const [detach, taint, retry, restart, attach, recover] = recorded.events.filter(({ attributes }) => attributes["slot"] === 0)
+      const [detach, taint, retry, restart, attach, , recover] = recorded.events.filter(({ attributes }) => attributes["slot"] === 0)
       assert.deepInclude(detach, { measurements: { calls: 1 } })
       assert.deepInclude(detach!.attributes, { pool: "default", generation: 0, cause: "its process was ended by SIGSEGV" })
       assert.deepInclude(taint, { measurements: { forMillis: 10_000 } })
@@ -311,6 +312,7 @@ describe("a worker that hangs", () => {
         "call.retry",
         "worker_supervisor.restart",
         "worker.attach",
+        "lifecycle.fill",
         "worker_supervisor.recover"
       ])
       const incidents = new Set(recorded.events.flatMap(({ attributes }) => attributes["incident"] ?? []))

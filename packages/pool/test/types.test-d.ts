@@ -172,6 +172,7 @@ describe("the tree of a pool", () => {
       | At<`${Worker}/watchdog`, Always>
       | At<"gpu/control", SupervisorError.Defect>
       | At<"gpu/control/dispatcher", Always>
+      | At<"gpu/control/lifecycle", Always>
       | At<"gpu/control/spares", Always>
       | At<"gpu/control/launcher/forkserver", WorkerError.BootFailed>
       | At<"gpu/control/launcher/worker_starter", NotUp>

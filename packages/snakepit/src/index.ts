@@ -11,6 +11,7 @@ export {
   PerWorker,
   Pool,
   PoolConfig,
+  PoolControl,
   Session,
   Tool,
   WorkerError

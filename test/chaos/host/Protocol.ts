@@ -49,6 +49,11 @@ export interface Requests {
   readonly call: { readonly ask: Asked; readonly answer: number }
   /** The outcome of that call, when it is over. */
   readonly outcome: { readonly ask: { readonly id: number }; readonly answer: Outcome }
+  /** Rolls out the code of the pool's adapter as it is now; answers when every worker has it, or where it was rolled back, and why. */
+  readonly reload: {
+    readonly ask: { readonly pool: string }
+    readonly answer: { readonly version: string } | { readonly stage: string; readonly reason: string }
+  }
   readonly tree: { readonly ask: object; readonly answer: Tree.SupervisorNode }
   readonly contract: { readonly ask: object; readonly answer: Contract.Contract }
   readonly fail: { readonly ask: { readonly supervisor: string; readonly child: string }; readonly answer: null }

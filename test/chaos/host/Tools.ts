@@ -28,6 +28,7 @@ export class Tools extends RpcGroup.make(
   Rpc.make("hold_lock_for_good", { payload: { id }, success: Schema.Int }),
   Rpc.make("grandchildren", { payload: { id, seconds }, success: Schema.Int }),
   Rpc.make("ignore_sigterm", { payload: { id, seconds }, success: Schema.Int }),
+  Rpc.make("leak", { payload: { id }, success: Schema.Int }),
   Rpc.make("crash", { payload: { id, how }, success: Schema.Int }),
   Rpc.make("again_crash", { payload: { id, how }, success: Schema.Int }).annotate(Tool.Idempotent, true),
   Rpc.make("eat", { payload: { id, bytes: Schema.Int }, success: Schema.Int }),
@@ -42,7 +43,7 @@ export class Tools extends RpcGroup.make(
 export const mix = ["once", "once", "once", "once_stream", "again", "again", "again", "again_stream"] as const
 
 type Lasting = "nap" | "hold_lock" | "grandchildren" | "ignore_sigterm"
-type Endless = "hold_lock_for_good" | "deadlock_holding_lock" | "deadlock" | "endless"
+type Endless = "hold_lock_for_good" | "deadlock_holding_lock" | "deadlock" | "endless" | "leak"
 
 /** A call of one tool, by name, and what it takes beside its id. */
 export type Asked =

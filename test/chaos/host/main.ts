@@ -3,7 +3,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Data, Deferred, Effect, Fiber, Scope } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
-import { EventBus, EventLog, Snakepit, type Tree } from "snakepit"
+import { EventBus, EventLog, type Pool, PoolControl, Snakepit, type Tree } from "snakepit"
 import * as Chance from "../Chance.ts"
 import * as Calls from "./Calls.ts"
 import { JumpingClock } from "./JumpingClock.ts"
@@ -56,7 +56,7 @@ const program = Effect.gen(function*() {
   yield* Scope.provide(record, yield* Scope.make())
   const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600))
   const ended = yield* Deferred.make<void>()
-  const context = yield* Effect.context<never>()
+  const context = yield* Effect.context<Pool.Pools>()
   let ending = false
   let resting = false
   const goesOn = () => !ending && !resting
@@ -113,6 +113,11 @@ const program = Effect.gen(function*() {
         })
       case "call":
         return calls.begin(request)
+      case "reload":
+        return Effect.gen(function*() {
+          const control = yield* PoolControl.of(request.pool)
+          return yield* Effect.catchTag(control.reload, "RolloutFailed", ({ reason, stage }) => Effect.succeed({ stage, reason }))
+        }).pipe(Effect.provide(context))
       case "outcome":
         return calls.outcome(request.id)
       case "tree":

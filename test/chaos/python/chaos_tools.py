@@ -280,3 +280,15 @@ def endless(id: int) -> int:
     note(id)
     while True:
         pass
+
+
+LEAKED: list[bytes] = []
+LEAK = 5_000_000  # bytes a call: a decoded image that somebody keeps
+
+
+@tool
+def leak(id: int) -> int:
+    """Keep some memory for good."""
+    note(id)
+    LEAKED.append(os.urandom(4096) * (LEAK // 4096))
+    return id

@@ -153,13 +153,16 @@ const toolOf = (tool: Tool): Wire.WireTool => ({
   contract: tool.contract
 })
 
-/** What the workers of one Reaper serve is the same, so they share it: what looks at it need look once. */
-const catalogues = new WeakMap<Reaper, Wire.Wire["tools"]>()
+/** Workers of one pool that serve the same share what is known of it, by its hash: what looks at it need look once. */
+const catalogues = new WeakMap<Reaper, Map<string, Wire.Wire["tools"]>>()
 
-const toolsOf = (reaper: Reaper, { tools }: Welcome): Wire.Wire["tools"] => {
-  const known = catalogues.get(reaper) ?? new Map(tools.map((tool) => [tool.name, toolOf(tool)]))
+const toolsOf = (reaper: Reaper, { catalogueHash, tools }: Welcome): Wire.Wire["tools"] => {
+  const known = catalogues.get(reaper) ?? new Map<string, Wire.Wire["tools"]>()
   catalogues.set(reaper, known)
-  return known
+  const hash = Buffer.from(catalogueHash).toString("hex")
+  const made = known.get(hash) ?? new Map(tools.map((tool) => [tool.name, toolOf(tool)]))
+  known.set(hash, made)
+  return made
 }
 
 /** uint32: 49 days. */

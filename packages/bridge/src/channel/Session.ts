@@ -56,8 +56,8 @@ export interface Stream {
 
 /** What {@link make} takes. */
 export interface Options {
-  readonly process: Pick<LaunchedProcess, "pid" | "socket" | "token" | "segments"> & {
-    readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogue"> }
+  readonly process: Pick<LaunchedProcess, "pid" | "roll" | "socket" | "token" | "segments"> & {
+    readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogues"> }
   }
   /** Read at each use: how long it waits for a worker applies live. */
   readonly config: () => Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
@@ -242,19 +242,21 @@ export class Session {
     const refused = (field: string, expected: string, received: string) =>
       void Deferred.doneUnsafe(shaken, Exit.fail(new WorkerError.HandshakeFailed({ worker, field, expected, received })))
 
-    const shake = (first: Frames.Heard | undefined, read: number): void => {
-      if (first?.kind === "refused") {
-        if (first.field !== "session") return refused(first.field, first.expected, first.received)
+    const shake = (frame: Frames.Heard | undefined, read: number): void => {
+      if (frame?.kind === "refused") {
+        if (frame.field !== "session") return refused(frame.field, frame.expected, frame.received)
         const detail = "the worker has given up the session that was to go on; it was without a stream for too long"
         this.end(detail, false)
         return void Deferred.doneUnsafe(shaken, Exit.fail(new WorkerError.ChannelLost({ worker, detail })))
       }
-      if (first?.kind !== "welcome") throw new Frames.Malformed(`expected Welcome, received ${first?.kind ?? "nothing"}`)
-      const { welcome } = first
+      if (frame?.kind !== "welcome") throw new Frames.Malformed(`expected Welcome, received ${frame?.kind ?? "nothing"}`)
+      const { welcome } = frame
       if (welcome.protocol !== protocol) return refused("protocol", String(protocol), String(welcome.protocol))
-      const pool = process.reaped.reaper
+      const { catalogues } = process.reaped.reaper
       const catalogue = Buffer.from(welcome.catalogueHash).toString("hex")
-      if (catalogue !== (pool.catalogue ??= catalogue)) return refused("catalogue", pool.catalogue, catalogue)
+      const first = catalogues.get(process.roll) ?? catalogue
+      if (catalogue !== first) return refused("catalogue", first, catalogue)
+      catalogues.set(process.roll, catalogue)
       this.welcomed = welcome
       attached = true
       outbox.attach((message) => connection.write(message), read)

@@ -102,6 +102,7 @@ export const codes: { readonly [Tag in Failure["_tag"]]: grpc.status } = {
   RateLimited: status.RESOURCE_EXHAUSTED,
   SessionsFull: status.RESOURCE_EXHAUSTED,
   PoolDown: status.UNAVAILABLE,
+  PoolDraining: status.UNAVAILABLE,
   CircuitOpen: status.UNAVAILABLE,
   // not run, and never will be as it is
   PoolNotFound: status.NOT_FOUND,

@@ -54,6 +54,8 @@ export interface Place extends ReapedProcess.Owner {
 /** A process that is ready to be dialled. */
 export interface LaunchedProcess {
   readonly pid: number
+  /** Of its version. */
+  readonly roll: number
   readonly start: "fork" | "spawn"
   readonly socket: string
   readonly token: string
@@ -97,7 +99,7 @@ export const launch = Effect.fnUntraced(function*(launcher: Launcher, place: Pla
       (begun) => ReapedProcess.end(begun, reaperName, config.stopGrace, place)
     )
     const { pid } = yield* ReapedProcess.ready(begun, python.adapter)
-    const launched: LaunchedProcess = { pid, start, socket, token: secret, segments, reaped: begun }
+    const launched: LaunchedProcess = { pid, roll: launcher.roll, start, socket, token: secret, segments, reaped: begun }
     return launched
   })
   const spawn = Effect.suspend(() =>

@@ -44,8 +44,8 @@ export interface Reaper {
   readonly subreaper: boolean
   /** Ends with the Reaper: for what is still to be seen of a process whose own child is gone. */
   readonly scope: Scope.Scope
-  /** The hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
-  catalogue: string | undefined
+  /** By the roll of a version, the hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
+  readonly catalogues: Map<number, string>
 }
 
 /** What {@link child} takes. */
@@ -191,7 +191,7 @@ export const child = ({ config: configured, name, pool, registry: registryName, 
         pid,
         subreaper: abilities.subreaper,
         scope: yield* Effect.scope,
-        catalogue: undefined,
+        catalogues: new Map(),
         send: (command) => void Queue.offerUnsafe(commands, Protocol.encode(command)),
         listeners
       })

@@ -16,6 +16,7 @@ import * as TenantQueue from "./TenantQueue.ts"
 
 export const offer = (step: Step, offer: Offer): void => {
   const { now, out, state } = step
+  if (offer.slot !== undefined) return probe(step, offer, state.slots[offer.slot])
   Pace.offered(state.pace, offer.tenant, now)
   let error = refusal(step, offer)
   let { queue } = state
@@ -28,6 +29,7 @@ export const offer = (step: Step, offer: Offer): void => {
     const home = state.slots[binding.slot]!
     queue = home.bound
     error = Affinity.refusal(state, offer, binding)
+    if (error === undefined && home.draining) error = DispatchError.sessionLost(state, offer, home.slot, "its worker is to go, as planned")
     if (error === undefined && queue.length === 0 && Room.takes(step, home, offer)) slot = home
   }
   if (error === undefined && slot === undefined) error = full(state, queue, offer)
@@ -43,12 +45,24 @@ export const offer = (step: Step, offer: Offer): void => {
   Sending.wait(step, call, offer.at)
 }
 
+/** To that worker alone, which nobody else may use yet. */
+const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {
+  const { out, state } = step
+  if (slot?.open !== true) {
+    state.ledger.rejected++
+    return void out.push({ _tag: "Fail", id: offer.id, error: DispatchError.poolDown(state, offer, "the worker to probe is gone") })
+  }
+  state.ledger.accepted++
+  Sending.send(step, accept(step, offer, undefined), slot)
+}
+
 /** Why it cannot be served at all. */
 const refusal = (step: Step, offer: Offer): CallError | undefined => {
   const { now, state } = step
   const { bytes, deadline } = offer
-  const { closed, config, tools } = state
+  const { closed, config, draining, tools } = state
   if (closed !== undefined) return DispatchError.poolDown(state, offer, closed)
+  if (draining && offer.nested === undefined) return DispatchError.poolDraining(state, offer)
   const unfit = tools === undefined ? undefined : DispatchError.unfit(state, offer, tools)
   if (unfit !== undefined) return unfit
   if (bytes > config.maxPayload) return DispatchError.tooLarge(state, offer)

@@ -5,6 +5,7 @@
  * control        one_for_one
  * ├─ dispatcher  which call goes to which worker       crash ⇒ calls wait in the Roster, no worker is touched
  * ├─ launcher    forkserver and worker_starter         crash ⇒ no worker is touched, and no spare
+ * ├─ lifecycle   which workers there should be         crash ⇒ the next one goes on where it was
  * └─ spares      warm processes                        crash ⇒ new ones are started
  * ```
  *
@@ -18,6 +19,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as LauncherSupervisor from "./LauncherSupervisor.ts"
+import * as Lifecycle from "./Lifecycle.ts"
 import * as Spares from "./Spares.ts"
 import type * as WorkerStarter from "./WorkerStarter.ts"
 
@@ -34,7 +36,10 @@ const flagsOf = ({ restart }: PoolConfig) =>
 /** The control plane of a pool whose workers have the children `C` beside their own. */
 export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
   "control",
-  ReturnType<typeof Dispatcher.child> | LauncherSupervisor.LauncherSupervisor<C> | ReturnType<typeof Spares.child>,
+  | ReturnType<typeof Dispatcher.child>
+  | LauncherSupervisor.LauncherSupervisor<C>
+  | ReturnType<typeof Lifecycle.child>
+  | ReturnType<typeof Spares.child>,
   ReturnType<typeof flagsOf>
 >
 
@@ -45,7 +50,12 @@ export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: Optio
   LiveRestart.following(
     Supervisor.make("control", {
       ...flagsOf(options.entry.config()),
-      children: [Dispatcher.child(options.roster), LauncherSupervisor.make<C>(runtime, options), Spares.child(runtime.spare, options.entry)]
+      children: [
+        Dispatcher.child(options.roster),
+        LauncherSupervisor.make<C>(runtime, options),
+        Lifecycle.child(runtime, options),
+        Spares.child(runtime.spare, options.entry)
+      ]
     }),
     options.entry,
     ({ restart }) => restart.pool

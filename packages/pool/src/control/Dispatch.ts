@@ -47,6 +47,8 @@ export interface Offer {
   readonly queueTimeoutMillis: number | undefined
   /** W3C trace context in binary, when the call is sampled. */
   readonly trace: Uint8Array | undefined
+  /** Only for the worker in this slot, whatever keeps others from it: a probe. */
+  readonly slot?: number | undefined
   /** Of a call that a host tool has made: which of all these it is, in the order in which they were made. It is never sent ahead. */
   readonly nested?: number | undefined
   /** When it was offered, in milliseconds: its wait counts from then, also when there was no Dispatcher to take it. */
@@ -132,6 +134,12 @@ export interface Slot {
   boundIsNext: boolean
   /** It was ordered to be replaced. */
   condemned: boolean
+  /** It gets no calls but those that belong to its worker. */
+  cordoned: boolean
+  /** Cordoned, and its worker is to go when its calls are over. */
+  draining: boolean
+  /** Calls that have left it since the pool came up, whatever became of them. */
+  served: number
   /** Until when it gets no calls while others are clean, because its worker crashed; 0: it is not tainted. This and the following: `Avoidance.ts`. */
   taintedUntil: number
   /** The same, because its worker fails where others succeed; 0: it is not ejected. */
@@ -142,7 +150,7 @@ export interface Slot {
   readmittedAt: number
   /** It is tainted or ejected. */
   avoided: boolean
-  /** It is open and not avoided. */
+  /** It is open, and neither avoided nor cordoned. */
   clean: boolean
 }
 
@@ -184,7 +192,8 @@ export interface DispatchState {
   readonly resting: Line.Line<Call>
   /** Calls in all queues. */
   waiting: number
-  readonly slots: ReadonlyArray<Slot>
+  /** Grows with the places that the lifecycle fills: see {@link slotAt}. */
+  readonly slots: Array<Slot>
   readonly busy: LeastBusy.LeastBusy
   readonly wheel: DeadlineWheel.DeadlineWheel
   readonly ledger: Ledger
@@ -198,6 +207,10 @@ export interface DispatchState {
   tools: Wire["tools"] | undefined
   /** Why nothing is accepted any more. */
   closed: string | undefined
+  /** Calls are accepted, and none is sent. */
+  paused: boolean
+  /** No call is accepted; those that were go on. */
+  draining: boolean
 }
 
 export type Event = Data.TaggedEnum<{
@@ -209,7 +222,8 @@ export type Event = Data.TaggedEnum<{
   /** One element of the caller's stream of inputs. */
   Input: { readonly id: number; readonly payload: Payload }
   InputEnd: { readonly id: number; readonly failure: string | undefined }
-  Attached: { readonly slot: number; readonly wire: Wire }
+  /** `isTrial`: of a version that has not proved itself, so what it announces is not what the pool serves. */
+  Attached: { readonly slot: number; readonly wire: Wire; readonly isTrial?: boolean }
   Broken: { readonly slot: number }
   /** Its stream is whole again: what is in flight goes on. */
   Resumed: { readonly slot: number }
@@ -222,6 +236,20 @@ export type Event = Data.TaggedEnum<{
   /** `micros`: how long the tool's code ran; 0: not told. */
   Done: { readonly slot: number; readonly id: number; readonly payload: Uint8Array; readonly micros: number }
   Failed: { readonly slot: number; readonly id: number; readonly failure: WireFailure }
+  /** The slot gets no calls but those that belong to its worker. */
+  Cordon: { readonly slot: number }
+  /** Cordons it for its worker to go: the calls that it has go on, and so do those of its strict sessions that were accepted. */
+  Drain: { readonly slot: number }
+  /** The slot gets calls as others do. */
+  Uncordon: { readonly slot: number }
+  /** The worker in the slot has proved itself: what it announces is what the pool serves. */
+  Promote: { readonly slot: number }
+  /** Calls wait. */
+  Pause: {}
+  Resume: {}
+  /** New calls are refused. */
+  Refuse: {}
+  Accept: {}
   /** The answer to `AskDelay`; `undefined`: the call is not tried again. */
   DelayKnown: { readonly asked: AskDelay; readonly delayMillis: number | undefined }
   /** An operator takes calls out of quarantine. */
@@ -351,6 +379,38 @@ export interface Step {
   readonly out: Out
 }
 
+const makeSlot = (slot: number): Slot => ({
+  slot,
+  tools: undefined,
+  open: false,
+  concurrency: 1,
+  calls: Line.make(),
+  work: 0,
+  movedAt: 0,
+  bound: TenantQueue.make(),
+  boundIsNext: false,
+  condemned: false,
+  cordoned: false,
+  draining: false,
+  served: 0,
+  taintedUntil: 0,
+  ejectedUntil: 0,
+  ejections: 0,
+  ejectedFor: 0,
+  readmittedAt: 0,
+  avoided: false,
+  clean: false
+})
+
+/** The slot of that number, made with those before it when there is none yet. */
+export const slotAt = ({ busy, slots }: DispatchState, index: number): Slot => {
+  if (index >= slots.length) {
+    LeastBusy.grow(busy, index + 1)
+    while (slots.length <= index) slots.push(makeSlot(slots.length))
+  }
+  return slots[index]!
+}
+
 export const limitsOf = ({ callTimeout, cancelGrace, queue, sessions }: PoolConfig): DispatchState["limits"] => ({
   queueTimeout: Duration.toMillis(queue.timeout),
   callTimeout: Duration.toMillis(callTimeout),
@@ -368,25 +428,7 @@ export const make = (pool: string, config: PoolConfig, digest: DispatchState["di
   queue: TenantQueue.make(),
   resting: Line.make(),
   waiting: 0,
-  slots: Array.from({ length: config.size }, (_, slot) => ({
-    slot,
-    tools: undefined,
-    open: false,
-    concurrency: 1,
-    calls: Line.make(),
-    work: 0,
-    movedAt: 0,
-    bound: TenantQueue.make(),
-    boundIsNext: false,
-    condemned: false,
-    taintedUntil: 0,
-    ejectedUntil: 0,
-    ejections: 0,
-    ejectedFor: 0,
-    readmittedAt: 0,
-    avoided: false,
-    clean: false
-  })),
+  slots: Array.from({ length: config.size }, (_, slot) => makeSlot(slot)),
   busy: LeastBusy.make(config.size),
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
@@ -394,7 +436,9 @@ export const make = (pool: string, config: PoolConfig, digest: DispatchState["di
   sessions,
   barrier: CrashBarrier.make(),
   tools: undefined,
-  closed: undefined
+  closed: undefined,
+  paused: false,
+  draining: false
 })
 
 /** A call as a watchdog sees it. */

@@ -17,6 +17,8 @@ const unrun = (state: DispatchState, offer: Offer) => ({ ...about(state, offer),
 export const poolDown = (state: DispatchState, offer: Offer, because: string): CallError.CallError =>
   new CallError.PoolDown({ ...unrun(state, offer), because })
 
+export const poolDraining = (state: DispatchState, offer: Offer): CallError.CallError => new CallError.PoolDraining(unrun(state, offer))
+
 /** `tools`: those there are. */
 export const toolNotFound = (state: DispatchState, offer: Offer, tools = state.tools): CallError.CallError =>
   new CallError.ToolNotFound({ ...unrun(state, offer), available: [...(tools?.keys() ?? [])].toSorted() })

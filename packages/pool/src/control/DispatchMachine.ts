@@ -21,7 +21,7 @@
  * `prefetch`). Of the slots with room the one with the fewest calls gets the next call, or the one that serves the call's session, as `affinity`
  * says. What finds no room waits: tenants take turns, each first in, first out, and a call that is tried again goes before its tenant's others.
  * Calls whose session is bound to a worker wait in that worker's own queue, which takes turns with the common one. While calls wait in the common
- * queue no slot that is open to them has room: those that are tainted or ejected are so only when there is no other (`Avoidance.ts`). An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
+ * queue no slot that is open to them has room: those that are tainted or ejected are so only when there is no other (`Avoidance.ts`). A slot that is cordoned serves what waits in its worker's own queue and nothing else. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
  * free before.
  *
  * **Gotchas**
@@ -35,8 +35,7 @@ import * as Admission from "./Admission.ts"
 import * as Avoidance from "./Avoidance.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, Command, DispatchState, Event, Step } from "./Dispatch.ts"
-import * as Dispatch from "./Dispatch.ts"
+import { type Call, type Command, type DispatchState, type Event, limitsOf, slotAt, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Outlier from "./Outlier.ts"
 import * as Overdue from "./Overdue.ts"
@@ -87,7 +86,7 @@ export const apply = (step: Step, event: Event): void => {
     case "InputEnd":
       return input(step, event)
     case "Attached":
-      return attached(step, event.slot, event.wire)
+      return attached(step, event.slot, event.wire, event.isTrial === true)
     case "Broken": {
       const slot = state.slots[event.slot]
       if (slot === undefined) return
@@ -105,6 +104,21 @@ export const apply = (step: Step, event: Event): void => {
     case "Detached":
       WorkerLoss.detached(step, event.slot, event.reason, event.ended, event.exit)
       return Sending.pump(step)
+    case "Cordon":
+    case "Drain":
+    case "Uncordon":
+      return cordon(step, event)
+    case "Promote": {
+      state.tools = state.slots[event.slot]?.tools ?? state.tools
+      return
+    }
+    case "Pause":
+    case "Resume":
+      return pause(step, event._tag === "Pause")
+    case "Refuse":
+    case "Accept":
+      state.draining = event._tag === "Refuse"
+      return
     case "DelayKnown": {
       const { asked, delayMillis } = event
       const call = state.calls.get(asked.id)
@@ -120,7 +134,7 @@ export const apply = (step: Step, event: Event): void => {
     case "Tick":
       CrashBarrier.expire(step)
       for (const id of DeadlineWheel.expired(state.wheel, now)) Overdue.expire(step, id)
-      return
+      return Sending.pump(step) // a slot may be avoided no more
     case "Cycle":
       return cycle(step, event.id, event.cycle)
     case "OpenSession":
@@ -165,15 +179,15 @@ const input = ({ out, state }: Step, event: Extract<Event, { readonly _tag: "Inp
   )
 }
 
-const attached = (step: Step, index: number, { concurrency, tools }: Wire): void => {
-  const slot = step.state.slots[index]
-  if (slot === undefined || step.state.closed !== undefined) return
+const attached = (step: Step, index: number, { concurrency, tools }: Wire, isTrial: boolean): void => {
+  if (step.state.closed !== undefined) return
+  const slot = slotAt(step.state, index)
   WorkerLoss.detached(step, index, "another connection took its place", false)
   slot.tools = tools
   slot.open = true
   slot.concurrency = Math.max(1, concurrency)
   slot.condemned = false
-  step.state.tools = tools
+  if (!isTrial) step.state.tools = tools
   Outlier.forget(step.state, index)
   Avoidance.replaced(step, slot)
   Room.refresh(step, slot)
@@ -181,11 +195,31 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire): void
   Sending.pump(step, slot)
 }
 
+const leaving = "its worker is replaced or taken away, as planned"
+
+const cordon = (step: Step, { _tag, slot: index }: Extract<Event, { readonly _tag: "Cordon" | "Drain" | "Uncordon" }>): void => {
+  const { state } = step
+  const slot = slotAt(state, index)
+  slot.cordoned = _tag !== "Uncordon"
+  slot.draining = _tag === "Drain"
+  Room.refresh(step, slot)
+  const { affinity, sessions } = state.config
+  if (_tag === "Drain" && (affinity === "hint" || sessions.onLoss === "replay")) WorkerLoss.vacated(step, index, leaving) // they go on elsewhere
+  Sending.pump(step, slot) // also without it: those that are avoided may have become the only ones
+}
+
+const pause = (step: Step, paused: boolean): void => {
+  const { state } = step
+  state.paused = paused
+  for (const slot of state.slots) Room.refresh(step, slot)
+  if (!paused) { for (const slot of state.slots) Sending.pump(step, slot) }
+}
+
 /** A greater prefetch may have made room. */
 const configured = (step: Step, config: PoolConfig): void => {
   const { state } = step
   state.config = config
-  state.limits = Dispatch.limitsOf(config)
+  state.limits = limitsOf(config)
   for (const slot of state.slots) {
     Room.refresh(step, slot)
     Sending.pump(step, slot)

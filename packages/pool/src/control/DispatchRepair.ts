@@ -42,10 +42,11 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
     }
     if ((open || calls.length > 0 || bound.length > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
     const level = state.busy.at[slot.slot]!
-    const isChosen = slot.clean || state.barrier.clean === 0
-    if (level >= 0 && !isChosen) out.push(`slot ${slot.slot} is avoided and gets calls`)
+    const isChosen = !slot.cordoned && (slot.clean || state.barrier.clean === 0)
+    if (level >= 0 && (!isChosen || state.paused)) out.push(`slot ${slot.slot} is avoided, cordoned or its pool paused, and gets calls`)
     if (level >= 0 && (!open || level !== calls.length)) out.push(`slot ${slot.slot} with ${calls.length} calls is taken to have ${level}`)
-    if (level < 0 && open && isChosen && calls.length < slot.concurrency) out.push(`slot ${slot.slot} has room and gets no calls`)
+    const isHeld = !isChosen || state.paused
+    if (level < 0 && open && !isHeld && calls.length < slot.concurrency) out.push(`slot ${slot.slot} has room and gets no calls`)
   }
   for (const call of state.calls.values()) {
     if (!placed.delete(call)) out.push(`call ${call.id} is ${call.stage} and neither in a queue nor on a slot`)

@@ -7,7 +7,7 @@
  * └─ worker_starter   fills the fleet                       crash ⇒ the next one finds the fleet as it is
  * ```
  *
- * Never escalates once it is up: what runs needs neither of them. Stopped by: control.
+ * Never escalates once it is up: what runs needs neither of them. Stopped by: control. The lifecycle replaces the forkserver with a new version.
  */
 import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as PoolEvent from "../PoolEvent.ts"
@@ -31,4 +31,10 @@ export type LauncherSupervisor<C extends Child.Any> = Supervisor.Made<
 >
 
 export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: WorkerStarter.Options): LauncherSupervisor<C> =>
-  Supervisor.make("launcher", { ...flags, children: [runtime.forkserver(options.pool), WorkerStarter.child<C>(options)] })
+  Supervisor.make("launcher", {
+    ...flags,
+    children: [
+      runtime.forkserver(options.pool, () => options.roster.latest!.versions.proven), // it starts below the Roster
+      WorkerStarter.child<C>(options)
+    ]
+  })

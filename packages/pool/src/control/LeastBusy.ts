@@ -9,8 +9,8 @@ export interface LeastBusy {
   /** How many slots are in each level. */
   readonly counts: Array<number>
   /** The level of each slot; -1: it can take none. */
-  readonly at: Int32Array
-  readonly words: number
+  at: Int32Array
+  words: number
   /** Slots that can take a call. */
   slots: number
 }
@@ -22,6 +22,18 @@ export const make = (size: number): LeastBusy => ({
   words: (size + 31) >> 5, // 32 slots a word
   slots: 0
 })
+
+/** Makes room for `size` slots; the new ones can take no call yet. */
+export const grow = (busy: LeastBusy, size: number): void => {
+  const { at, levels } = busy
+  busy.at = new Int32Array(size).fill(-1)
+  busy.at.set(at)
+  busy.words = (size + 31) >> 5
+  for (const [level, bits] of levels.entries()) {
+    levels[level] = new Int32Array(busy.words)
+    levels[level].set(bits)
+  }
+}
 
 /** Says that `slot` has `calls` and can take another; `calls` -1: it cannot. */
 export const set = (busy: LeastBusy, slot: number, calls: number): void => {

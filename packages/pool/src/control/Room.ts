@@ -8,7 +8,7 @@ import type * as Sessions from "./Sessions.ts"
 
 export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   const { calls, concurrency, movedAt, open, work } = slot
-  if (!open) return false
+  if (!open || state.paused) return false
   const ahead = calls.length - concurrency
   if (ahead < 0) return true
   const { prefetch } = state.config
@@ -21,12 +21,13 @@ const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.
 
 /** Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. */
 export const takes = (step: Step, slot: Slot, { nested }: Offer): boolean => nested === undefined ? hasRoom(step, slot) : hasPlace(slot)
-/** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open. */
-export const isChosen = ({ state }: Step, { clean }: Slot): boolean => clean || state.barrier.clean === 0
+
+/** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open, those that are cordoned never. */
+export const isChosen = ({ state }: Step, { clean, cordoned }: Slot): boolean => clean || (state.barrier.clean === 0 && !cordoned)
 
 /** Notes whether the slot has room, after it was changed. */
 export const refresh = (step: Step, slot: Slot): void => {
-  const clean = slot.open && !slot.avoided
+  const clean = slot.open && !slot.avoided && !slot.cordoned
   if (clean !== slot.clean) countClean(step, slot, clean)
   LeastBusy.set(step.state.busy, slot.slot, isChosen(step, slot) && hasRoom(step, slot) ? slot.calls.length : -1)
 }
@@ -53,7 +54,7 @@ export const freest = (step: Step): Slot | undefined => {
 /** The freest slot that takes this call. */
 export const freestFor = (step: Step, { nested }: Offer): Slot | undefined => {
   const free = freest(step)
-  if (nested === undefined || free === undefined || hasPlace(free)) return free
+  if (nested === undefined || (free === undefined ? !step.state.paused : hasPlace(free))) return free // a pause holds no call that has begun
   return step.state.slots.find((slot) => isChosen(step, slot) && hasPlace(slot)) // of a worker that runs more at once than others do
 }
 

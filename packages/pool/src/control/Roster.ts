@@ -32,6 +32,7 @@ import * as DispatchRepair from "./DispatchRepair.ts"
 import { Fifo } from "./Fifo.ts"
 import { HostCalls } from "./HostCalls.ts"
 import { HostToolRegistry } from "./HostToolRegistry.ts"
+import * as LifecycleState from "./LifecycleState.ts"
 import * as Quarantine from "./Quarantine.ts"
 import type * as Sessions from "./Sessions.ts"
 
@@ -79,6 +80,14 @@ export interface Roster {
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
   readonly versions: PoolVersion.Versions
+  /** Places, size, rollout: what a new Lifecycle goes on with. */
+  readonly lifecycle: LifecycleState.LifecycleState
+  /** What the Lifecycle has still to decide on. */
+  readonly orders: Fifo<LifecycleState.Event>
+  /** Has the Lifecycle look, if there is one. */
+  wake: () => void
+  /** Those who are told whenever the lifecycle's state may have changed, and when the Roster goes. */
+  readonly watchers: Set<() => void>
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
@@ -148,7 +157,11 @@ export const make = (
     emit,
     dispatcher: undefined,
     calls: 0,
-    listening: false
+    listening: false,
+    lifecycle: LifecycleState.make(pool, versions, config),
+    orders: new Fifo(),
+    wake: () => {},
+    watchers: new Set()
   }
 }
 
@@ -157,7 +170,18 @@ export const configured = (roster: Roster): void => {
   const { config, launches } = roster
   Effect.runSync(launches.resize(config.launch.concurrency))
   put(roster, { _tag: "Configured", config })
+  roster.wake()
 }
+
+/** Hands something to the Lifecycle, or keeps it for the next one. */
+export const order = (roster: Roster, event: LifecycleState.Event): void => {
+  roster.orders.push(event)
+  roster.wake()
+}
+
+/** The worker in the slot is of a version that has not proved itself. */
+const isTrial = ({ versions }: Roster, slot: number): boolean =>
+  versions.assigned.has(slot) && versions.filled.get(slot)?.roll !== versions.proven.roll
 
 /** Hands an event to the Dispatcher, or keeps it for the next one, within the bound of the queue. */
 export const put = (roster: Roster, event: Dispatch.Event): void => {
@@ -371,7 +395,8 @@ export const seat = (
         attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
-        say({ _tag: "Attached", slot, wire })
+        say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
+        name.current?.wake()
       },
       started: (id) => heard({ _tag: "Started", slot, id: callOf(id) }),
       item: (id, payload) => heard({ _tag: "Item", slot, id: callOf(id), payload }),
@@ -398,6 +423,7 @@ export const seat = (
         name.current?.pids.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit })
+        name.current?.wake()
       }
     },
     governed: (launch) => Effect.flatMap(Effect.orDie(RegisteredName.whereis(name)), (roster) => governed(roster, launch))
@@ -444,11 +470,12 @@ export const child = (
         Effect.gen(function*() {
           close(roster, "the pool is stopping", roster.emit)
           yield* roster.hostCalls.close
+          for (const told of roster.watchers) told()
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
       yield* RegisteredName.register(name, roster)
-      yield* Event.emit(PoolEvent.pool_open, { size: roster.config.size }, { pool })
+      yield* Event.emit(PoolEvent.pool_open, { size: roster.lifecycle.size }, { pool })
       const look = Effect.sync(() => {
         expire(roster, roster.emit)
         if (roster.nested.size > 0) CallCycles.look(roster)

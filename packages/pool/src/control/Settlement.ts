@@ -58,5 +58,6 @@ export const leaveSlot = (step: Step, call: Call): void => {
   Line.leave(call)
   slot.work = slot.calls.length === 0 ? 0 : slot.work - call.cost
   slot.movedAt = step.now
+  slot.served++
   Room.refresh(step, slot)
 }

@@ -30,7 +30,7 @@ export const child = (spare: WorkerRuntime["spare"], entry: PoolEntry) =>
       const { pool, versions } = entry
       const roster = yield* Effect.orDie(RegisteredName.whereis(entry.roster))
       const lanes: Array<{ readonly roll: number; readonly fiber: Fiber.Fiber<never> }> = []
-      const lane = keepSpare(pool, Roster.governed(roster, spare(pool)))
+      const lane = keepSpare(pool, Roster.governed(roster, Effect.suspend(() => spare(pool, versions.proven))))
       /** As many as there are to be, of the version that new workers are of: others would be of no use. */
       const adjust = Effect.gen(function*() {
         const { roll } = versions.proven

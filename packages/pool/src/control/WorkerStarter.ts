@@ -1,5 +1,5 @@
 /**
- * Brings a pool's workers into being: gives the fleet the slots that it lacks.
+ * Brings a pool's workers into being: gives the fleet the places that the Roster wants and it lacks.
  *
  * ```text
  *  start   look at the fleet ─▶ give it what it lacks, all at once ─▶ all up: acknowledge
@@ -9,7 +9,7 @@
  * **Details**
  *
  * A slot that the fleet has is left alone, whatever state it is in: its supervisor minds it. So a WorkerStarter that was restarted adopts
- * the workers as they are. How many processes start at a time is the launch governor's matter (`WorkerSeat.governed`), not this file's.
+ * the workers as they are. Workers that come and go by plan are the Lifecycle's: this fills the places that serve. How many processes start at a time is the launch governor's matter (`WorkerSeat.governed`), not this file's.
  *
  * **Gotchas**
  *
@@ -23,6 +23,7 @@ import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import { BootFailed, ChannelLost, FleetLost, HandshakeFailed, PerWorkerFailed } from "../WorkerError.ts"
+import * as Places from "./Places.ts"
 import type { Roster } from "./Roster.ts"
 
 /** What {@link child} takes. */
@@ -43,26 +44,27 @@ export const child = <C extends Child.Any>({ fleet: fleetName, pool, roster: ros
     plane: "control",
     start: Effect.gen(function*() {
       const fleet = yield* Effect.orDie(RegisteredName.whereis(fleetName))
-      const { state } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
-      const slots = [...state.slots.keys()].map(String)
+      const { lifecycle } = yield* Effect.orDie(RegisteredName.whereis(rosterName))
+      const wanted = () => lifecycle.places.filter(Places.isActive).map(({ slot }) => String(slot))
       const present = new Set((yield* fleet.tree).children.map(({ id }) => id))
       const failed = (error: unknown) => error as Failure<C> // the fleet's template has no other
-      yield* Effect.mapError(fill(fleet, pool, slots), failed)
-      const given = slots.filter((slot) => !present.has(slot)).length
+      yield* Effect.mapError(fill(fleet, pool, wanted), failed)
+      const given = wanted().filter((slot) => !present.has(slot)).length
       yield* Event.emit(PoolEvent.worker_starter_fill, { present: present.size, given }, { pool })
       return Effect.never
     })
   })
 
-/** Returns when the fleet has every slot, and those that were given to it have come up. */
-const fill = Effect.fnUntraced(function*(fleet: Fleet, pool: string, slots: ReadonlyArray<string>) {
+/** Returns when the fleet has every slot that is wanted, and those that were given to it have come up. */
+const fill = Effect.fnUntraced(function*(fleet: Fleet, pool: string, wanted: () => ReadonlyArray<string>) {
   while (true) {
     const { children } = yield* fleet.tree
-    const lacking = slots.filter((slot) => !children.some(({ id }) => id === slot))
+    const lacking = wanted().filter((slot) => !children.some(({ id }) => id === slot))
     yield* Effect.forEach(lacking, (slot) => give(fleet, pool, slot), { concurrency: "unbounded", discard: true })
-    const settled = yield* Stream.runHead(Stream.filter(fleet.changes, (tree) => !tree.children.some(isFirstStart)))
+    const isSettled = ({ children }: Tree.SupervisorNode) => !children.some((child) => isFirstStart(child) && wanted().includes(child.id))
+    const settled = yield* Stream.runHead(Stream.filter(fleet.changes, isSettled))
     if (settled._tag === "None") return yield* lost(fleet, pool)
-    if (slots.every((slot) => settled.value.children.some(({ id }) => id === slot))) return
+    if (wanted().every((slot) => settled.value.children.some(({ id }) => id === slot))) return
   }
 })
 

@@ -5,7 +5,7 @@
  * fleet   dynamic, starts empty
  * ├─ 0    the worker in slot 0 ─┐
  * ├─ 1    the worker in slot 1  ├─ given to it by the worker_starter, restarted each by itself
- * └─ …    size of the pool     ─┘
+ * └─ …    size of the pool     ─┘  those that come and go as planned: by the lifecycle
  * ```
  *
  * It outlives whoever starts its workers, so a crash of that touches none of them. Escalates to the pool when its slots need more restarts
@@ -22,7 +22,7 @@ import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as WorkerSupervisor from "./WorkerSupervisor.ts"
 
-/** The fleet as the worker_starter knows it: it takes slots, and may give up. */
+/** The fleet as worker_starter and lifecycle know it: it takes slots, and may give up. */
 export type Fleet = Supervisor.Running<{ readonly message: string }> & SupervisorHandle.AddsChildren<never>
 
 /** What {@link make} takes. */

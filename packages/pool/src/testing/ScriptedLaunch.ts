@@ -11,9 +11,15 @@ import * as ScriptedProcess from "./ScriptedProcess.ts"
 import type { Hooks, SessionStart } from "./ScriptedSession.ts"
 import type { ScriptedTool } from "./ScriptedTool.ts"
 
+/** What a process imports: its tools, or why it does not come up. */
+export type Code = { readonly tools: { readonly [name: string]: ScriptedTool } } | { readonly broken: WorkerError.BootFailed["stage"] }
+
 /** What all processes of a runtime have in common. */
 export interface Script {
-  readonly tools: { readonly [name: string]: ScriptedTool }
+  /** Of the adapter's file. */
+  code: Code
+  /** Bytes by pid, as a test says. */
+  readonly memory: Map<number, number>
   readonly codec: PayloadCodec
   readonly journal: Array<ScriptedProcess.Execution>
   readonly hooks: Hooks
@@ -52,6 +58,8 @@ export interface Launching {
 /** What {@link launch} takes. */
 export interface Launch {
   readonly script: Script
+  /** What it imports, or was forked with. */
+  readonly code: Code
   readonly worker: string
   readonly refusals: Refusals
   readonly launching: Launching
@@ -60,7 +68,7 @@ export interface Launch {
   readonly limit: Duration.Duration
 }
 
-export const launch = ({ hasReaper, launching, limit, refusals, script, worker }: Launch): Effect.Effect<
+export const launch = ({ code, hasReaper, launching, limit, refusals, script, worker }: Launch): Effect.Effect<
   ScriptedProcess.ScriptedProcess,
   WorkerError.BootFailed,
   Scope.Scope
@@ -73,7 +81,8 @@ export const launch = ({ hasReaper, launching, limit, refusals, script, worker }
     }
     yield* refused(refusals, worker)
     if (!hasReaper()) return yield* bootFailed(worker, "spawn", "there is no Reaper")
-    return ScriptedProcess.make({ ...script, pid: nextPid() })
+    if ("broken" in code) return yield* bootFailed(worker, code.broken, "the code that was deployed is broken")
+    return ScriptedProcess.make({ ...script, ...code, pid: nextPid() })
   })
   let up = false
   const begin = Effect.sync(() => {

@@ -5,6 +5,7 @@ import { Child } from "@snakepit/core"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { PoolVersion } from "../PoolVersion.ts"
 import * as WorkerError from "../WorkerError.ts"
 import * as ScriptedLaunch from "./ScriptedLaunch.ts"
 import type { ScriptedProcess } from "./ScriptedProcess.ts"
@@ -20,12 +21,13 @@ export interface ScriptedSpares {
 }
 
 interface Waiting {
+  readonly version: PoolVersion
   readonly process: ScriptedProcess
   readonly gone: Deferred.Deferred<"taken" | "died">
 }
 
 /** What {@link ScriptedPool.launch} takes. */
-export type Launch = Pick<ScriptedLaunch.Launch, "worker" | "refusals" | "limit">
+export type Launch = Pick<ScriptedLaunch.Launch, "worker" | "refusals" | "limit"> & { readonly version: PoolVersion }
 
 export class ScriptedPool {
   readonly launching: ScriptedLaunch.Launching = { now: 0, most: 0 }
@@ -38,6 +40,8 @@ export class ScriptedPool {
   private readonly forkserverRefusals = ScriptedLaunch.noRefusals()
   private reaperEnd: ((detail: string) => void) | undefined
   private forkserverEnd: ((detail: string) => void) | undefined
+  /** What the forkserver has imported, and for which version, while it is up. */
+  private imported: { readonly version: PoolVersion; readonly code: ScriptedLaunch.Code } | undefined
 
   constructor(name: string, script: ScriptedLaunch.Script, workers: () => ReadonlyArray<ScriptedProcess>) {
     this.name = name
@@ -46,24 +50,25 @@ export class ScriptedPool {
   }
 
   launch(launch: Launch) {
-    const { launching, script } = this
-    return ScriptedLaunch.launch({ ...launch, script, launching, hasReaper: () => this.reaperEnd !== undefined })
+    const { imported, launching, script } = this
+    const code = imported?.version.roll === launch.version.roll ? imported.code : script.code
+    return ScriptedLaunch.launch({ ...launch, code, script, launching, hasReaper: () => this.reaperEnd !== undefined })
   }
 
-  /** The next spare that lives, for a worker. */
-  takeSpare(): ScriptedProcess | undefined {
-    const index = this.waiting.findIndex(({ process }) => !process.over) // one that has died may not have left yet
+  /** The next spare of the version that lives, for a worker. */
+  takeSpare(wanted: PoolVersion): ScriptedProcess | undefined {
+    const index = this.waiting.findIndex(({ process, version }) => !process.over && version.roll === wanted.roll) // one that has died may not have left yet
     if (index < 0) return undefined
     const [{ gone, process }] = this.waiting.splice(index, 1) as [Waiting]
     Deferred.doneUnsafe(gone, Effect.succeed("taken"))
     return process
   }
 
-  spare() {
+  spare(version: PoolVersion) {
     return Effect.gen({ self: this }, function*() {
       const { name, spareRefusals, waiting } = this
-      const process = yield* this.launch({ worker: `${name}/spare`, refusals: spareRefusals, limit: Duration.infinity })
-      const spare: Waiting = { process, gone: yield* Deferred.make<"taken" | "died">() }
+      const process = yield* this.launch({ worker: `${name}/spare`, refusals: spareRefusals, limit: Duration.infinity, version })
+      const spare: Waiting = { version, process, gone: yield* Deferred.make<"taken" | "died">() }
       const leave = () => {
         const index = waiting.indexOf(spare)
         if (index >= 0) waiting.splice(index, 1)
@@ -97,14 +102,22 @@ export class ScriptedPool {
     return Child.make("reaper", { plane: "control", start })
   }
 
-  forkserver() {
+  forkserver(version: () => PoolVersion) {
     const start = Effect.gen({ self: this }, function*() {
       yield* ScriptedLaunch.refused(this.forkserverRefusals, `${this.name}/forkserver`)
+      const imported = { version: version(), code: this.script.code }
       const ended = yield* Deferred.make<never, WorkerError.ForkserverLost>()
       const end = (detail: string) =>
         Deferred.doneUnsafe(ended, Effect.fail(new WorkerError.ForkserverLost({ pool: this.name, detail, output: [] })))
       this.forkserverEnd = end
-      yield* Effect.addFinalizer(() => Effect.sync(() => this.forkserverEnd === end && (this.forkserverEnd = undefined)))
+      this.imported = "broken" in imported.code ? undefined : imported // as in the bridge: it is up, and workers import for themselves
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (this.forkserverEnd !== end) return
+          this.forkserverEnd = undefined
+          this.imported = undefined
+        })
+      )
       return Deferred.await(ended)
     })
     return Child.make("forkserver", { plane: "control", start })

@@ -62,7 +62,7 @@ import type * as WorkerError from "../WorkerError.ts"
 import type { PayloadCodec, WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
 import * as ScriptedFoundation from "./ScriptedFoundation.ts"
-import type { Script } from "./ScriptedLaunch.ts"
+import type * as ScriptedLaunch from "./ScriptedLaunch.ts"
 import { ScriptedPool, type ScriptedSpares } from "./ScriptedPool.ts"
 import type * as ScriptedProcess from "./ScriptedProcess.ts"
 import type { Hooks, SessionStart } from "./ScriptedSession.ts"
@@ -92,6 +92,11 @@ export interface Options {
 /** A runtime that obeys. */
 export interface ScriptedRuntime {
   readonly runtime: WorkerRuntime
+  /**
+   * What is in the adapter's file from now on: processes that import for themselves get it, those that are forked what their forkserver has
+   * imported.
+   */
+  readonly deploy: (code: ScriptedLaunch.Code) => Effect.Effect<void>
   /** Every start of a tool, oldest first. */
   readonly journal: ReadonlyArray<ScriptedProcess.Execution>
   /** Every start of a session on a worker, oldest first. */
@@ -115,8 +120,9 @@ export const make = (
   { bootTakes, codec = ScriptedCodec.json, failedBootTakes = 0, redialTakes = 0, sessions: hooks = {}, tools }: Options
 ): ScriptedRuntime => {
   let pids = 1000 // as if others had been started before
-  const script: Script = {
-    tools,
+  const script: ScriptedLaunch.Script = {
+    code: { tools },
+    memory: new Map(),
     codec,
     journal: [],
     hooks,
@@ -142,12 +148,17 @@ export const make = (
       codec,
       digest: ScriptedCodec.digest,
       reaper: (name) => pool(name).reaper(),
-      forkserver: (name) => pool(name).forkserver(),
-      spare: (name) => pool(name).spare(),
+      forkserver: (name, version) => pool(name).forkserver(version),
+      spare: (name, version) => pool(name).spare(version),
       process: (seat) => bench(seat.name).processChild(seat),
       channel: (seat) => bench(seat.name).channelChild(seat),
-      evidence: (seat) => bench(seat.name).evidence()
+      evidence: (seat) => bench(seat.name).evidence(),
+      memory: (pid) => Effect.sync(() => script.memory.get(pid))
     },
+    deploy: (code) =>
+      Effect.sync(() => {
+        script.code = code
+      }),
     journal: script.journal,
     sessions: script.sessionJournal,
     worker: (name) => bench(name).worker,

@@ -33,6 +33,8 @@ export interface ScriptedWorker {
    * without `/proc`. By default what is: stopped while it is frozen.
    */
   readonly appears: (state: Evidence["state"] | undefined, share?: number) => Effect.Effect<void>
+  /** Its present process uses so many bytes of memory. */
+  readonly uses: (bytes: number) => Effect.Effect<void>
   /** The channel breaks; the process lives on, with its calls, and says what is left to say on the next one. */
   readonly loseChannel: (detail?: string) => Effect.Effect<void>
   /** The process forgets its host: its channel breaks, its calls are cancelled, and nobody is told how they ended. */
@@ -71,8 +73,9 @@ export class Bench {
         this.clock = yield* Clock.Clock
         const generation = seat.fill()
         this.generation = generation
-        const launch = pool.launch({ worker: seat.name, refusals, limit: seat.config.startTimeout })
-        const started = pool.takeSpare() ?? (yield* seat.governed(launch))
+        const version = seat.version()
+        const launch = Effect.suspend(() => pool.launch({ worker: seat.name, refusals, limit: seat.config.startTimeout, version }))
+        const started = pool.takeSpare(version) ?? (yield* seat.governed(launch))
         started.fill(seat, generation)
         this.process = started
         yield* Effect.forkScoped(Effect.raceFirst(started.threads, Deferred.await(started.ended)), { startImmediately: true })
@@ -194,6 +197,7 @@ export class Bench {
             return { pid, state, cpuMillis, threads: new Map([[pid, cpuMillis]]), majorFaults: 0 }
           }
         }),
+      uses: (bytes) => Effect.map(living, ({ pid }) => void this.script.memory.set(pid, bytes)),
       loseChannel: (detail = "as scripted") => this.loseChannel(detail),
       loseSession: Effect.andThen(
         Effect.map(living, (process) => process.leave("the worker does not know the session any more")),

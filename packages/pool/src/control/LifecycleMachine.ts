@@ -1,0 +1,324 @@
+/**
+ * The lifecycle machine of one pool: a total function of (state, event, now) to commands, which brings what there is to what there should be:
+ * so many workers, of that version, none beyond its limits.
+ *
+ * ```text
+ *  Look ─▶ go on with what is under way ─▶ nothing is: the next step, of these the first that is called for
+ *
+ *          a new version waits ────────────────────────────▶ its canary       (Rollout.ts)
+ *          fewer serve than should ────────────────────────▶ one more
+ *          more serve than should ─────────────────────────▶ the least used goes
+ *          one is beyond a limit, of another version,
+ *          or an operator has asked ───────────────────────▶ a replacement comes, then it goes: the worst first
+ * ```
+ *
+ * **Details**
+ *
+ * One step at a time, and one worker more than there should be at most: the replacement of a worker is up before that gets no further call,
+ * and it is stopped when the calls that it has are over, which their own limits bound. One that does not come up leaves the old one serving,
+ * and the next is tried after a delay. All that is plan: the fleet is given places and forgets them, and no restart is spent.
+ *
+ * A worker at its memory limit gets no further call before its replacement is up, as long as another one serves: memory before capacity.
+ *
+ * **Gotchas**
+ *
+ * The machine owns its state and updates it in place. It decides by how things are, not by what has happened: another Lifecycle, which knows nothing
+ * of the one that crashed, goes on with `Begin`.
+ */
+import * as PoolEvent from "../PoolEvent.ts"
+import * as PoolVersion from "../PoolVersion.ts"
+import * as Autoscale from "./Autoscale.ts"
+import * as LifecycleState from "./LifecycleState.ts"
+import * as Places from "./Places.ts"
+import * as Recycle from "./Recycle.ts"
+import * as Rollout from "./Rollout.ts"
+
+type Step = LifecycleState.Step
+
+/** Applies one event at `now` (milliseconds) and returns what to do, in order. Total. */
+export const transition = (
+  state: LifecycleState.LifecycleState,
+  event: LifecycleState.Event,
+  now: number
+): ReadonlyArray<LifecycleState.Command> => {
+  const step: Step = { state, now, out: [] }
+  apply(step, event)
+  return step.out
+}
+
+const apply = (step: Step, event: LifecycleState.Event): void => {
+  const { out, state } = step
+  switch (event._tag) {
+    case "Begin":
+      for (const place of state.places) place.ordered = false
+      if (state.stale === "renewing") state.stale = "yes"
+      if (state.rollout?.stage === "probe") out.push({ _tag: "Probe", slot: state.rollout.canary! })
+      return
+    case "Filled":
+      return filled(step, event)
+    case "StartFailed":
+      return startFailed(step, event)
+    case "Stopped":
+      return stopped(step, event.slot)
+    case "Probed": {
+      const rollout = Rollout.of(state, event.slot)
+      if (rollout !== undefined) Rollout.probed(step, rollout, state.places[event.slot]!, event.failure)
+      return
+    }
+    case "Renewed":
+      return renewed(step, event.failure)
+    case "Look":
+      return look(step, event)
+    case "Pause":
+    case "Resume":
+      return pause(step, event._tag === "Pause")
+    case "Drain":
+    case "Undrain":
+      return drain(step, event._tag === "Drain")
+    case "Cordon":
+    case "Uncordon": {
+      const place = state.places[event.slot]
+      if (place === undefined) return
+      return event._tag === "Cordon" ? cordon(step, place, "operator") : uncordon(step, place)
+    }
+    case "Recycle": {
+      const place = state.places[event.slot]
+      if (place !== undefined && Places.isActive(place)) place.because = "operator"
+      return
+    }
+    case "Scale":
+      return scale(step, event.size, "operator")
+  }
+}
+
+const filled = (step: Step, { draw, generation, served, slot }: Extract<LifecycleState.Event, { readonly _tag: "Filled" }>): void => {
+  const { places, versions } = step.state
+  const place = places[slot]
+  if (place === undefined) return
+  Object.assign(place, { generation, filledAt: step.now, servedBefore: served, draw })
+  place.seen = { ...place.seen, memory: undefined }
+  if (place.because === "operator" && Places.isActive(place)) place.because = undefined // a crash has replaced it
+  const version = PoolVersion.name(versions.filled.get(slot) ?? versions.proven)
+  LifecycleState.tell(step, PoolEvent.lifecycle_fill, { draw }, { slot, generation, version })
+}
+
+const startFailed = (
+  step: Step,
+  { attempt, cause, slot, stage }: Extract<LifecycleState.Event, { readonly _tag: "StartFailed" }>
+): void => {
+  const { now, state } = step
+  const place = state.places[slot]
+  if (place?.attempt !== attempt) return
+  if (place.doing === "draining") return stopped(step, slot) // it was given up before it came up
+  if (place.doing !== "filling") return
+  const { because, replaces } = place
+  const rollout = Rollout.of(state, slot)
+  if (rollout !== undefined) Rollout.fail(step, rollout, stage, cause)
+  Places.clear(place)
+  LifecycleState.dispatch(step, { _tag: "Uncordon", slot })
+  if (rollout !== undefined) return
+  state.retryAt = now + Recycle.retryMillis(++state.failures)
+  const delayMillis = state.retryAt - now
+  LifecycleState.tell(step, PoolEvent.lifecycle_start_fail, { delayMillis }, { slot, because: because ?? "size", replaces, cause })
+  for (const other of state.places) if (other.cordonedBy === "memory") uncordon(step, other)
+}
+
+const stopped = (step: Step, slot: number): void => {
+  const { now, state } = step
+  const place = state.places[slot]
+  if (place === undefined || place.doing === "free") return
+  const { because, filledAt, seen, servedBefore } = place
+  const figures = { served: seen.served - servedBefore, ageMillis: now - filledAt, memory: seen.memory }
+  state.versions.filled.delete(slot)
+  Places.clear(place)
+  LifecycleState.dispatch(step, { _tag: "Uncordon", slot })
+  LifecycleState.tell(step, PoolEvent.lifecycle_stop, figures, { slot, because: because ?? "size" })
+}
+
+const renewed = (step: Step, failure: string | undefined): void => {
+  const { now, state } = step
+  state.stale = failure === undefined ? "no" : "yes"
+  if (failure === undefined) return
+  state.retryAt = now + Recycle.retryMillis(++state.failures)
+  LifecycleState.tell(step, PoolEvent.lifecycle_renew_fail, { delayMillis: state.retryAt - now }, { cause: failure })
+}
+
+const pause = (step: Step, paused: boolean): void => {
+  const { state } = step
+  if (state.paused === paused) return
+  state.paused = paused
+  LifecycleState.dispatch(step, { _tag: paused ? "Pause" : "Resume" })
+  LifecycleState.tell(step, paused ? PoolEvent.pool_pause : PoolEvent.pool_resume, {}, {})
+}
+
+const drain = (step: Step, isWanted: boolean): void => {
+  const { state } = step
+  if (isWanted === (state.draining !== "no")) return
+  state.draining = isWanted ? "draining" : "no"
+  LifecycleState.dispatch(step, { _tag: isWanted ? "Refuse" : "Accept" })
+  LifecycleState.tell(step, isWanted ? PoolEvent.pool_drain : PoolEvent.pool_undrain, {}, {})
+}
+
+const cordon = (step: Step, place: Places.Place, by: "operator" | "memory"): void => {
+  if (place.doing === "serving") {
+    place.doing = "cordoned"
+    LifecycleState.dispatch(step, { _tag: "Cordon", slot: place.slot })
+    LifecycleState.tell(step, PoolEvent.lifecycle_cordon, { memory: place.seen.memory }, { slot: place.slot, by })
+  } else if (place.doing !== "cordoned") return
+  if (place.cordonedBy !== "operator") place.cordonedBy = by
+}
+
+const uncordon = (step: Step, place: Places.Place): void => {
+  if (place.doing !== "cordoned") return
+  place.doing = "serving"
+  place.cordonedBy = undefined
+  LifecycleState.dispatch(step, { _tag: "Uncordon", slot: place.slot })
+  LifecycleState.tell(step, PoolEvent.lifecycle_uncordon, {}, { slot: place.slot })
+}
+
+const scale = (step: Step, size: number, because: "operator" | "config" | "delay"): void => {
+  const { now, state } = step
+  const was = state.size
+  if (size === was) return
+  state.size = size
+  state.autoscale = { changedAt: now, calmSince: undefined } // whoever changed it
+  LifecycleState.tell(step, PoolEvent.pool_scale, { size, was }, { because })
+}
+
+const look = (step: Step, { busy, delayMillis, open, seen }: Extract<LifecycleState.Event, { readonly _tag: "Look" }>): void => {
+  const { state } = step
+  for (const one of seen) {
+    const place = state.places[one.slot]!
+    place.seen = { ...one, memory: one.memory ?? (one.attached ? place.seen.memory : undefined) }
+  }
+  if (state.draining === "draining" && open === 0) {
+    state.draining = "drained"
+    LifecycleState.tell(step, PoolEvent.pool_drained, {}, {})
+  }
+  const { autoscale: bounds, size } = state.versions.current.config
+  if (size !== state.configured) {
+    state.configured = size
+    scale(step, Autoscale.within(size, bounds), "config")
+  }
+  Rollout.follow(step)
+  autoscale(step, delayMillis, busy)
+  for (const place of state.places) progress(step, place)
+  guard(step)
+  next(step)
+}
+
+const autoscale = (step: Step, delayMillis: number, busy: number): void => {
+  const { now, state } = step
+  const settings = state.versions.current.config.autoscale
+  if (settings === undefined || state.paused || state.draining !== "no") return
+  const decided = Autoscale.decide(state.autoscale, { size: state.size, delayMillis, busy }, settings, now)
+  state.autoscale = decided.state
+  scale(step, decided.size, "delay")
+}
+
+/** What is under way in one place. */
+const progress = (step: Step, place: Places.Place): void => {
+  const { slot } = place
+  switch (place.doing) {
+    case "filling":
+      if (place.ordered) return arrive(step, place)
+      place.ordered = true
+      return void step.out.push({ _tag: "Start", slot, attempt: ++place.attempt })
+    case "draining":
+    case "stopping":
+      if (place.seen.calls > 0 || place.ordered) return
+      place.doing = "stopping"
+      place.ordered = true
+      LifecycleState.dispatch(step, { _tag: "Vacate", slot, reason: "its worker was replaced or taken away, as planned" })
+      return void step.out.push({ _tag: "Stop", slot })
+    case "serving":
+    case "cordoned":
+    case "free":
+      return
+  }
+}
+
+/** Whether the worker that was started is up, and what follows from that. */
+const arrive = (step: Step, place: Places.Place): void => {
+  const { state } = step
+  const { because = "size", replaces, seen, slot } = place
+  const rollout = Rollout.of(state, slot)
+  if (rollout === undefined ? !seen.runs || !seen.attached : !Rollout.isProven(step, rollout, place)) return
+  if (rollout !== undefined) Rollout.promote(step, rollout, place)
+  place.doing = "serving"
+  place.replaces = undefined
+  place.because = undefined
+  state.failures = 0
+  LifecycleState.tell(step, PoolEvent.lifecycle_ready, {}, { slot, because, replaces })
+  const old = replaces === undefined ? undefined : state.places[replaces]
+  if (old !== undefined && Places.isActive(old)) retire(step, old, because)
+}
+
+/** Its worker gets no new calls, and goes when those it has are over. */
+const retire = (step: Step, place: Places.Place, because: Recycle.Because): void => {
+  place.doing = "draining"
+  place.ordered = false
+  place.because = because
+  LifecycleState.dispatch(step, { _tag: "Drain", slot: place.slot })
+  LifecycleState.tell(step, PoolEvent.lifecycle_drain, { calls: place.seen.calls }, { slot: place.slot, because })
+}
+
+/** A worker at its memory limit gets no further call, unless no other one serves. */
+const guard = (step: Step): void => {
+  const { failures, places, versions } = step.state
+  const { recycle } = versions.current.config
+  if (failures > 0) return // its replacement does not come up: it goes on
+  for (const place of places) {
+    if (place.doing !== "serving" || !Recycle.isBeyond(place, recycle)) continue
+    if (places.some((other) => other !== place && other.doing === "serving" && other.seen.attached)) cordon(step, place, "memory")
+  }
+}
+
+/** Begins the next step, if one is called for and there is room for it. */
+const next = (step: Step): void => {
+  const { now, state } = step
+  const { places, rollout, size, versions } = state
+  if (state.stale === "yes" && now >= state.retryAt) {
+    state.stale = "renewing"
+    step.out.push({ _tag: "Renew" })
+  }
+  const active = places.filter(Places.isActive).length
+  const retiring = places.some(Places.isRetiring)
+  const used = places.filter(({ doing }) => doing !== "free").length
+  const isRest = rollout?.stage === "rest"
+  const isStale = ({ slot }: Places.Place) => isRest && versions.filled.get(slot)?.roll !== versions.proven.roll
+  if (isRest && state.stale === "no" && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
+    Rollout.finish(step, rollout!)
+  }
+  if (places.some(({ doing }) => doing === "filling")) return
+  if (active > size && !retiring) return retire(step, Recycle.leastUsed(places)!, "size")
+  if (used > size) return
+  if (rollout?.stage === "waiting") {
+    Rollout.begin(step, rollout)
+    return progress(step, places[rollout.canary!]!)
+  }
+  if (now < state.retryAt) return
+  if (active < size) return fill(step, "size", undefined)
+  if (retiring || state.stale === "renewing") return
+  let worst: { readonly place: Places.Place; readonly due: Recycle.Due } | undefined
+  for (const place of places) {
+    const due = Recycle.due(place, versions.current.config.recycle, isStale(place), now)
+    if (due !== undefined && (worst === undefined || due.urgency > worst.due.urgency)) worst = { place, due }
+  }
+  if (worst !== undefined) fill(step, worst.due.because, worst.place.slot)
+}
+
+/** A worker is to come, in the lowest free place. */
+const fill = (step: Step, because: Recycle.Because, replaces: number | undefined): void => {
+  const place = Places.free(step.state.places)
+  place.doing = "filling"
+  place.because = because
+  place.replaces = replaces
+  LifecycleState.tell(step, PoolEvent.lifecycle_start, {}, { slot: place.slot, because, replaces })
+  progress(step, place)
+}
+
+/** Whether something is under way that is not told of when it is over: it has to be looked at soon. */
+export const isBusy = ({ draining, places, stale, rollout }: LifecycleState.LifecycleState): boolean =>
+  draining === "draining" || rollout !== undefined || stale !== "no" ||
+  places.some((place) => place.doing === "filling" || Places.isRetiring(place))
