@@ -21,7 +21,7 @@ const detach = "snakepit.worker.detach"
 
 /** By the id of the child. */
 const tellings: Readonly<Record<string, Telling>> = {
-  config_server: nothing,
+  config_server: { up: ["snakepit.config.restore"], down: [] },
   process_registry: nothing,
   session_store: nothing,
   event_log: nothing,
