@@ -285,7 +285,9 @@ export class Session {
         } catch (error) {
           if (!(error instanceof Frames.Malformed || error instanceof Outbox.NeverWritten)) throw error
           connection.close()
-          end({ detail: `the worker broke a rule of the protocol: ${error.message}`, byWorker: false })
+          const detail = `the worker broke a rule of the protocol: ${error.message}`
+          if (attached) this.end(detail, false) // of what it says, some is lost: no stream can go on with that
+          end({ detail, byWorker: false })
         }
       },
       end
