@@ -18,6 +18,7 @@ from snakepit._inputs import AsyncInputs
 from snakepit._job import Job, Speaker
 from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, note, prepare
 from snakepit._tool import Tool
+from snakepit._waking import wake
 
 GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
 
@@ -177,21 +178,17 @@ class Loop:
                 if ready():
                     return
                 woken = loop.create_future()
-                job.wake = partial(_wake, job, loop, woken)
+                job.wake = partial(_wake, job, woken)
             try:
                 await woken
             finally:
-                job.wake = None
+                with self._lock:  # whoever wakes looks whether there is something to call, and calls it
+                    job.wake = None
 
 
-def _wake(job: Job, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+def _wake(job: Job, woken: asyncio.Future[None]) -> None:
     job.wake = None
-    loop.call_soon_threadsafe(_resolve, woken)
-
-
-def _resolve(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
+    wake(woken)
 
 
 async def _cancel_others() -> None:
