@@ -245,7 +245,8 @@ export class Session {
     const shake = (frame: Frames.Heard | undefined, read: number): void => {
       if (frame?.kind === "refused") {
         if (frame.field !== "session") return refused(frame.field, frame.expected, frame.received)
-        const detail = "the worker has given up the session that was to go on; it was without a stream for too long"
+        const detail =
+          "the worker has given up the session that was to go on: it was too long without a stream, or failed to take a batch in"
         this.end(detail, false)
         return void Deferred.doneUnsafe(shaken, Exit.fail(new WorkerError.ChannelLost({ worker, detail })))
       }
