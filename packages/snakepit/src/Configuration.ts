@@ -70,10 +70,9 @@ export class Configuration extends Context.Service<Configuration, {
   readonly history: Effect.Effect<ReadonlyArray<Snapshot>>
   /** What `apply` of the same patch would do. */
   readonly preview: (patch: Patch) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | RegisteredName.NotRegistered>
-  /** Applies all of the patch, or nothing. Keys that take a restart of the program are refused, unless they may wait for it. */
+  /** Applies all of the patch, or nothing. Keys that take a restart of the program are refused: they are for the file. */
   readonly apply: (
-    patch: Patch,
-    options?: ConfigServer.ApplyOptions
+    patch: Patch
   ) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | ConfigPlan.RestartNeeded | RegisteredName.NotRegistered>
   /** Reads file and environment again, as a SIGHUP does. */
   readonly reload: Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | RegisteredName.NotRegistered>
@@ -127,7 +126,7 @@ export const make = (
     })),
     history: Effect.sync(() => [...store.history]),
     preview: (patch) => Effect.flatMap(ask, (server) => server.preview(patch)),
-    apply: (patch, options) => Effect.flatMap(ask, (server) => server.apply(patch, options)),
+    apply: (patch) => Effect.flatMap(ask, (server) => server.apply(patch)),
     reload: Effect.flatMap(ask, (server) => server.reload("reload")),
     why: (key) => Effect.flatMap(current, (snapshot) => factsOf(snapshot, key))
   }
