@@ -103,6 +103,7 @@ describe("the environment", () => {
     code: unknown = { pools: { "my-pool": { python: { adapter: "tools" } } } }
   ) =>
     Effect.flatMap(ConfigSources.make({ schema: SnakepitConfig, code, file: undefined, environment }), ({ read }) => read).pipe(
+      Effect.scoped,
       Effect.provide(NodeServices.layer)
     )
 
