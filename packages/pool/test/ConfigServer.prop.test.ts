@@ -262,12 +262,13 @@ describe("a ConfigServer", () => {
   it.effect("tells where each mistake was made, what there might have been, and no secret", () =>
     Effect.gen(function*() {
       const layers = [ConfigLayer.code(base), {
-        value: { pools: { a: { size: "many", calTimeout: 1, python: { env: { TOKEN: 12345 } } } } },
+        value: { pools: { a: { size: "many", attempts: Number.POSITIVE_INFINITY, calTimeout: 1, python: { env: { TOKEN: 12345 } } } } },
         sourceOf: () => ({ _tag: "File", file: "snakepit.yaml", line: 4 }) as const
       }]
       const { message } = yield* Effect.flip(ConfigServer.decode(TestConfig, layers))
       assert.include(message, "pools.a.size (snakepit.yaml, line 4): expected")
       assert.include(message, "and it is \"many\"")
+      assert.include(message, "and it is Infinity")
       assert.include(message, "pools.a.calTimeout (snakepit.yaml, line 4): there is no such key. Did you mean \"callTimeout\"?")
       assert.include(message, "pools.a.python.env.TOKEN (snakepit.yaml, line 4): expected")
       assert.notInclude(message, "12345")
