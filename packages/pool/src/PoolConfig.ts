@@ -32,6 +32,16 @@ const section = <F extends Schema.Struct.Fields>(fields: F, defaults: Schema.Str
 const share = (value: number) =>
   Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })).pipe(Schema.withDecodingDefault(Effect.succeed(value)))
 
+/** 16 levels: no arguments of a probe need more, and what is nested without an end cannot be worked on. */
+const mostLevels = 16
+
+const isWithin = (levels: number, value: unknown): boolean =>
+  typeof value !== "object" || value === null || levels > 0 && Object.values(value).every((inner) => isWithin(levels - 1, inner))
+
+const flat = Schema.makeFilter((value: { readonly [name: string]: unknown }) =>
+  isWithin(mostLevels, value) || `they may be nested ${mostLevels} levels deep, and are deeper`
+)
+
 /** The ends of a process that are a crash. */
 const crash = Schema.Literals([
   "Clean",
@@ -251,7 +261,7 @@ export const PoolConfig = Schema.Struct({
     /** A tool that must succeed on the canary before it gets other calls. When left out it is enough that it comes up. */
     probe: Schema.optionalKey(Schema.Struct({
       tool: Schema.NonEmptyString,
-      arguments: Schema.Record(Schema.String, Schema.Unknown).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+      arguments: Schema.Record(Schema.String, Schema.Unknown).check(flat).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
       /** 10 s: a first call that loads a model. */
       timeout: duration("10 seconds")
     })),

@@ -112,16 +112,19 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     hostTools: new HostToolRegistry(),
     isUp: () => {
       because = undefined
+      versions.downs = 0
     },
     isDown: (message) => {
+      versions.downs++
       because = `it gave up and will be tried again: ${message}`
     },
     isRemoved: () => {
+      versions.downs = Number.POSITIVE_INFINITY
       because = "the configuration does not name it any more"
     },
     because: () => because ?? "it is starting, or its application is stopping",
     configure: (snapshot, config) => {
-      PoolVersion.configure(versions, snapshot, config)
+      PoolVersion.configure(versions, snapshot, config, versions.downs > 0 && roster.current === undefined)
       changed()
     }
   }

@@ -25,8 +25,10 @@ export interface PoolVersion {
 export interface Versions {
   /** The latest snapshot's: keys that apply live are read here. */
   current: PoolVersion
-  /** What new workers get whose place was assigned none: the last one that has proved itself. */
+  /** What new workers get whose place was assigned none: the last one that has proved itself, or what a pool begins with that is down. */
   proven: PoolVersion
+  /** How often the pool has gone down since it was up; infinite while it has not been up, as before its first start. */
+  downs: number
   /** Places that were assigned another one: a canary's. A restart there uses it. */
   readonly assigned: Map<number, PoolVersion>
   /** Of the worker that fills each place: set when its process is about to start. */
@@ -38,6 +40,7 @@ export interface Versions {
 export const versions = (first: PoolVersion): Versions => ({
   current: first,
   proven: first,
+  downs: Number.POSITIVE_INFINITY,
   assigned: new Map(),
   filled: new Map(),
   rolls: first.roll
@@ -70,12 +73,20 @@ export const combine = <C extends PoolConfig>(pinned: C, current: C): C => Confi
 /** Whether workers need not be replaced to get from one to the other. */
 export const isLive = (from: PoolConfig, to: PoolConfig): boolean => ConfigShape.isSame(combine(from, to), to)
 
-/** Takes in what a snapshot says of the pool. Where no worker is to be replaced for it, it needs no proof. */
-export const configure = (versions: Versions, snapshot: number, config: PoolConfig): void => {
+/**
+ * Takes in what a snapshot says of the pool. Where no worker is to be replaced for it, it needs no proof; and in a pool without workers (`isDown`)
+ * there is nothing to try it beside.
+ */
+export const configure = (versions: Versions, snapshot: number, config: PoolConfig, isDown = false): void => {
   const { current, proven } = versions
   const like = [current, proven].find((version) => isLive(version.config, config))
   versions.current = { snapshot, roll: like?.roll ?? ++versions.rolls, config }
-  if (versions.current.roll === proven.roll) versions.proven = versions.current
+  if (isDown || versions.current.roll === proven.roll) versions.proven = versions.current
+}
+
+/** The pool begins. What it has not come up with, or not again, proves nothing any more: then it is what the configuration says. */
+export const begin = (versions: Versions): void => {
+  if (versions.downs > 1) versions.proven = versions.current
 }
 
 /** Asks for new workers although no key has changed: the pool's code has. */

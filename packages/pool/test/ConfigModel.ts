@@ -9,7 +9,10 @@ const Python = Schema.Struct({
 
 export const TestConfig = Schema.Struct({
   pools: Schema.Record(Schema.String, Schema.Struct({ ...PoolConfig.PoolConfig.fields, python: ReloadClass.roll(Python) })),
-  address: ReloadClass.restart("it listens there")(Schema.String.pipe(Schema.withDecodingDefault(Effect.succeed("here"))))
+  address: ReloadClass.restart("it listens there")(Schema.String.pipe(Schema.withDecodingDefault(Effect.succeed("here")))),
+  token: Schema.optionalKey(Schema.String).annotateKey({
+    [ReloadClass.annotation]: { class: "restart", because: "it is open", secret: true }
+  })
 })
 export type TestConfig = typeof TestConfig.Type
 

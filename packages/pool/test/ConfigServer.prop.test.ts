@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Event, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { RecordedEvents } from "@snakepit/core/testing"
-import { Effect, Exit, Queue, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, Queue, Schema, Stream } from "effect"
 import { ConfigInvalid, ConfigLayer, ConfigPlan, ConfigServer, ConfigShape, PoolEvent } from "../src/index.ts"
 import { base, Mistake, Part, shape, TestConfig } from "./ConfigModel.ts"
 import { after, assertDeclared } from "./OpenPools.ts"
@@ -15,6 +15,7 @@ const open = Effect.gen(function*() {
   const name = RegisteredName.make<TestConfig>("configuration")
   const serverName = RegisteredName.make<ConfigServer.ConfigServer>("config_server")
   const published: Array<number> = []
+  const meanwhile = { publish: () => {} }
   const sources: ConfigServer.Sources = {
     read: Effect.suspend(() =>
       typeof source.file === "string"
@@ -39,6 +40,7 @@ const open = Effect.gen(function*() {
         publish: ({ config, version }) => {
           assert.strictEqual(name.current, config)
           published.push(version)
+          meanwhile.publish()
         }
       })
     ]
@@ -52,6 +54,7 @@ const open = Effect.gen(function*() {
     changed,
     store,
     published,
+    meanwhile,
     told,
     running,
     current: () => ConfigServer.current(store)!,
@@ -61,8 +64,8 @@ const open = Effect.gen(function*() {
 })
 
 const Step = Schema.Union([
-  Schema.TaggedStruct("Apply", { part: Part, allowPending: Schema.Boolean }),
-  Schema.TaggedStruct("Apply", { part: Part, allowPending: Schema.Boolean }),
+  Schema.TaggedStruct("Apply", { part: Part }),
+  Schema.TaggedStruct("Apply", { part: Part }),
   Schema.TaggedStruct("ApplyMistake", { mistake: Mistake }),
   Schema.TaggedStruct("File", { part: Part }),
   Schema.TaggedStruct("FileMistake", { mistake: Mistake }),
@@ -89,9 +92,9 @@ describe("a ConfigServer", () => {
             case "Apply": {
               const plan = yield* server.preview(step.part)
               assert.strictEqual(current(), before.snapshot, "a look changes nothing")
-              const exit = yield* Effect.exit(server.apply(step.part, { allowPending: step.allowPending }))
+              const exit = yield* Effect.exit(server.apply(step.part))
               if (Exit.isFailure(exit)) {
-                assert.isTrue(plan.needsRestart.length > 0 && !step.allowPending)
+                assert.isAbove(plan.needsRestart.length, 0)
                 unchanged()
                 assert.strictEqual(told().at(-1)?.name, "snakepit.config.reject")
                 break
@@ -152,18 +155,80 @@ describe("a ConfigServer", () => {
 
   it.effect("keeps what the program was started with of keys that take a restart, and shows what waits for it", () =>
     Effect.gen(function*() {
-      const { current, server } = yield* open
+      const { changed, current, server, source } = yield* open
       const { apply } = yield* server
       const error = yield* Effect.flip(apply({ address: "there", pools: { a: { size: 3 } } }))
       assert.strictEqual(error._tag, "RestartNeeded")
       assert.include(error.message, "address (it listens there)")
-      assert.strictEqual(current().config.pools["a"]!.size, 2)
-      yield* apply({ address: "there", pools: { a: { size: 3 } } }, { allowPending: true })
+      assert.include(error.message, "write it in the file")
+      assert.deepStrictEqual([current().version, current().config.pools["a"]!.size], [1, 2])
+      const say = (file: unknown) => {
+        source.file = file
+        return Effect.andThen(Queue.offer(changed, "file"), after("1 millis"))
+      }
+      yield* say({ address: "there", pools: { a: { size: 3 } } })
       assert.deepStrictEqual([current().config.address, current().config.pools["a"]!.size], ["here", 3])
       assert.deepStrictEqual(current().pending.map(({ key, to }) => [key, to]), [["address", "\"there\""]])
       yield* apply({ pools: { a: { size: 4 } } }) // what waits already is no reason to refuse another key
-      yield* apply({ address: null })
+      assert.strictEqual((yield* Effect.flip(apply({ address: "elsewhere" })))._tag, "RestartNeeded")
+      yield* say({})
       assert.deepStrictEqual(current().pending, [])
+    }).pipe(Effect.scoped))
+
+  it.effect("sees that another secret waits for the next start, and shows neither", () =>
+    Effect.gen(function*() {
+      const { changed, current, source, told } = yield* open
+      for (const [index, token] of ["secret-one", "secret-two", "secret-two"].entries()) {
+        source.file = { token }
+        yield* Queue.offer(changed, "file")
+        yield* after("1 millis")
+        assert.strictEqual(current().version, Math.min(index + 2, 3))
+        assert.deepStrictEqual(current().pending.map(({ key, to }) => [key, to]), [["token", "(secret)"]])
+      }
+      assert.notInclude(JSON.stringify(told()), "secret-")
+    }).pipe(Effect.scoped))
+
+  it.effect("takes whatever a source says that cannot be worked on for a mistake of it, and goes on", () =>
+    Effect.gen(function*() {
+      const { changed, current, server, source, store, told } = yield* open
+      const deep = (levels: number) => JSON.parse(`${"[".repeat(levels)}${"]".repeat(levels)}`) as unknown
+      const probe = (argument: unknown) => ({ pools: { a: { reload: { probe: { tool: "add", arguments: { argument } } } } } })
+      const unsound = {
+        get pools(): never {
+          throw new RangeError("Maximum call stack size exceeded by secret-one")
+        }
+      }
+      for (
+        const [file, cause] of [[probe(deep(20)), "nested 16 levels"], [probe(deep(100_000)), "nested"], [unsound, "RangeError"]] as const
+      ) {
+        source.file = file
+        yield* Queue.offer(changed, "file")
+        yield* after("1 millis")
+        assert.strictEqual(told().at(-1)?.name, "snakepit.config.reject")
+        assert.include(String(told().at(-1)?.attributes["cause"]), cause)
+        assert.notInclude(JSON.stringify(told()), "secret-")
+        assert.strictEqual(store.history.length, 1)
+      }
+      const sections = JSON.parse(`${"{\"a\":".repeat(20_000)}1${"}".repeat(20_000)}`) as object
+      const { apply, preview } = yield* server
+      for (const patch of [probe(deep(100_000)), sections]) {
+        assert.strictEqual((yield* Effect.flip(preview(patch)))._tag, "ConfigInvalid")
+        assert.strictEqual((yield* Effect.flip(apply(patch)))._tag, "ConfigInvalid")
+      }
+      source.file = probe(deep(10))
+      yield* Queue.offer(changed, "file")
+      yield* after("1 millis")
+      assert.strictEqual(current().version, 2)
+      assert.notInclude(told().map(({ name }) => name), PoolEvent.config_restore.name, "no server has crashed")
+    }).pipe(Effect.scoped))
+
+  it.effect("tells each change that holds, though who asked for it is gone", () =>
+    Effect.gen(function*() {
+      const { current, meanwhile, server, told } = yield* open
+      const asked = yield* Effect.forkChild((yield* server).apply({ pools: { a: { size: 3 } } }))
+      meanwhile.publish = () => asked.interruptUnsafe()
+      yield* Effect.exit(Fiber.join(asked))
+      assert.deepStrictEqual([current().version, told().at(-1)?.measurements["version"]], [2, 2])
     }).pipe(Effect.scoped))
 
   it.effect("finds what is wrong in a file beneath a patch of the same key", () =>
@@ -197,12 +262,13 @@ describe("a ConfigServer", () => {
   it.effect("tells where each mistake was made, what there might have been, and no secret", () =>
     Effect.gen(function*() {
       const layers = [ConfigLayer.code(base), {
-        value: { pools: { a: { size: "many", calTimeout: 1, python: { env: { TOKEN: 12345 } } } } },
+        value: { pools: { a: { size: "many", attempts: Number.POSITIVE_INFINITY, calTimeout: 1, python: { env: { TOKEN: 12345 } } } } },
         sourceOf: () => ({ _tag: "File", file: "snakepit.yaml", line: 4 }) as const
       }]
       const { message } = yield* Effect.flip(ConfigServer.decode(TestConfig, layers))
       assert.include(message, "pools.a.size (snakepit.yaml, line 4): expected")
       assert.include(message, "and it is \"many\"")
+      assert.include(message, "and it is Infinity")
       assert.include(message, "pools.a.calTimeout (snakepit.yaml, line 4): there is no such key. Did you mean \"callTimeout\"?")
       assert.include(message, "pools.a.python.env.TOKEN (snakepit.yaml, line 4): expected")
       assert.notInclude(message, "12345")

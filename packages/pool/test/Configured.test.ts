@@ -200,6 +200,120 @@ describe("pools come and go", () => {
       assert.strictEqual(yield* (yield* pools.client("third")).add({ a: 1, b: 2 }), 3)
       assert.deepStrictEqual(pids(pools).slice(0, 1), before)
     })))
+
+  it.effect("one that has never come up is repaired by its settings, in place and named anew", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 } } })
+      const third = pools.scripted.worker("third/0")
+      const { versions } = pools.directory.entry("third") // somebody asks for it before it is named
+      yield* third.refuseBoots(1000, "exit")
+      for (const concurrency of [2, 3]) {
+        configure(pools, { default: { size: 1 }, third: { size: 1, concurrency } })
+        yield* after("20 seconds")
+        assert.strictEqual(versions.proven, versions.current, "each attempt is with what the configuration says")
+      }
+      configure(pools, { default: { size: 1 } })
+      yield* after("5 seconds")
+      yield* third.refuseBoots(0, "exit")
+      configure(pools, { default: { size: 1 }, third: { size: 1, concurrency: 4 } })
+      yield* after("1 second")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "third/0"])
+      assert.strictEqual(versions.filled.get(0)?.config.concurrency, 4)
+    })))
+
+  it.effect("one that was up and does not come up again is repaired by its settings, whenever they come", () =>
+    scoped(Effect.gen(function*() {
+      for (const wait of ["10 millis", "3 seconds", "7 seconds"] as const) {
+        const pools = yield* openPools({ pools: { default: { size: 1 }, other: { size: 1, restart: { pool: { maxRestarts: 0 } } } } })
+        const other = pools.scripted.worker("other/0")
+        const { versions } = pools.directory.entry("other")
+        yield* other.refuseBoots(1000, "exit")
+        yield* pools.kill("other/roster")
+        yield* after(wait)
+        configure(pools, { default: { size: 1 }, other: { size: 1, concurrency: 3 } })
+        yield* after("20 seconds")
+        assert.strictEqual(versions.proven, versions.current)
+        yield* other.refuseBoots(0, "exit")
+        yield* after("6 seconds")
+        assert.strictEqual(versions.filled.get(0)?.config.concurrency, 3)
+      }
+    })))
+
+  it.effect("one that gives up comes back as what has proved itself, not as what was rolled back", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1, restart: { pool: { maxRestarts: 0 } } } } })
+      const { versions } = pools.directory.entry("default")
+      const first = versions.proven
+      yield* pools.scripted.worker("default/1").refuseBoots(1, "exit")
+      change(pools, { size: 1, concurrency: 3, restart: { pool: { maxRestarts: 0 } } })
+      yield* after("5 seconds")
+      assert.strictEqual(pools.roster().lifecycle.failed?.stage, "boot")
+      yield* pools.kill("default/roster")
+      yield* after("1 second")
+      assert.strictEqual(versions.filled.get(0)?.roll, first.roll)
+    })))
+
+  it.effect("one that ends refuses new calls, so that those it has come to their end", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 }, other: { size: 2 } } })
+      const tools = yield* pools.client("other")
+      const refused: Array<string> = []
+      const [ok, lost] = [{ calls: 0 }, { calls: 0 }]
+      const caller = Effect.forever(Effect.matchEffect(tools.record({ n: 1 }), {
+        onSuccess: () => Effect.sync(() => ok.calls++),
+        onFailure: (error) => {
+          if (error.executed !== "no") lost.calls++
+          refused.push(error._tag)
+          return Effect.sleep("100 millis")
+        }
+      }))
+      const callers = [yield* begin(caller), yield* begin(Effect.delay(caller, "500 millis"))]
+      yield* after("2700 millis")
+      configure(pools, { default: { size: 1 } })
+      yield* after("600 millis")
+      assert.deepStrictEqual([...new Set(refused)], ["PoolDraining"])
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "other/0", "other/1"])
+      yield* after("2 seconds")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0"])
+      assert.deepStrictEqual([ok.calls, lost.calls], [6, 0])
+      yield* Effect.forEach(callers, Fiber.interrupt)
+    })))
+
+  it.effect("one that is named again while its calls come to their end takes calls again", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({ pools: { default: { size: 1 }, other: { size: 1 } } })
+      const tools = yield* pools.client("other")
+      const before = pids(pools)
+      const call = yield* begin(tools.record({ n: 1 }))
+      configure(pools, { default: { size: 1 } })
+      yield* after("500 millis")
+      configure(pools, { default: { size: 1 }, other: { size: 1 } })
+      yield* after("1 second")
+      assert.strictEqual(yield* Fiber.join(call), 1)
+      assert.strictEqual(yield* tools.add({ a: 1, b: 2 }), 3)
+      assert.deepStrictEqual(pids(pools), before)
+    })))
+
+  it.effect("one that is named again while it stops starts when it is gone", () =>
+    scoped(Effect.gen(function*() {
+      const pools = yield* openPools({
+        pools: { default: { size: 1 }, other: { size: 1, callTimeout: "2 seconds", queue: { timeout: "1 second" } } }
+      })
+      const tools = yield* pools.client("other")
+      yield* begin(Effect.exit(tools.endless()))
+      configure(pools, { default: { size: 1 } })
+      const status = Effect.map(pools.running.tree, ({ children }) => children.find(({ id }) => id === "other")?.status)
+      for (let looks = 0; looks < 100 && (yield* status) !== "stopping"; looks++) yield* after("100 millis")
+      assert.strictEqual(yield* status, "stopping")
+      configure(pools, { default: { size: 1 }, other: { size: 1 } })
+      yield* after("10 millis")
+      configure(pools, { default: { size: 1 } }) // and whatever else is said meanwhile
+      yield* after("10 millis")
+      configure(pools, { default: { size: 1 }, other: { size: 1 } })
+      yield* after("30 seconds")
+      assert.deepStrictEqual(pools.scripted.alive(), ["default/0", "other/0"])
+      assert.strictEqual(yield* tools.add({ a: 1, b: 2 }), 3)
+    })))
 })
 
 const Harm = Schema.Union([

@@ -70,10 +70,9 @@ export class Configuration extends Context.Service<Configuration, {
   readonly history: Effect.Effect<ReadonlyArray<Snapshot>>
   /** What `apply` of the same patch would do. */
   readonly preview: (patch: Patch) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | RegisteredName.NotRegistered>
-  /** Applies all of the patch, or nothing. Keys that take a restart of the program are refused, unless they may wait for it. */
+  /** Applies all of the patch, or nothing. Keys that take a restart of the program are refused: they are for the file. */
   readonly apply: (
-    patch: Patch,
-    options?: ConfigServer.ApplyOptions
+    patch: Patch
   ) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | ConfigPlan.RestartNeeded | RegisteredName.NotRegistered>
   /** Reads file and environment again, as a SIGHUP does. */
   readonly reload: Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | RegisteredName.NotRegistered>
@@ -83,6 +82,13 @@ export class Configuration extends Context.Service<Configuration, {
 
 const shape = ConfigShape.of(SnakepitConfig.SnakepitConfig)
 
+/** Whether there may be such a key: below a pool, only of one that the configuration names. */
+const isThere = (config: unknown, path: ConfigShape.Path): boolean => {
+  const above = ConfigShape.at(shape, path.slice(0, -1))
+  if (above?._tag === "Table" && above.each._tag === "Section") return ConfigLayer.valueAt(config, path) !== undefined
+  return ConfigShape.at(shape, path) !== undefined
+}
+
 /** What a snapshot, or one that is no snapshot yet, knows of a key. */
 export const factsOf = (
   { config, pending = [], provenance }: ConfigPlan.Side & { readonly pending?: ReadonlyArray<ConfigPlan.Change> },
@@ -91,12 +97,12 @@ export const factsOf = (
   Effect.suspend(() => {
     const path = ConfigShape.parse(key)
     const found = ConfigShape.at(shape, path)
-    const missing = path.findIndex((_, index) => ConfigShape.at(shape, path.slice(0, index + 1)) === undefined)
-    if (found === undefined) {
-      const above = ConfigShape.at(shape, path.slice(0, missing))
-      return Effect.fail(
-        new KeyUnknown({ key, issue: ConfigInvalid.noSuchKey(path[missing]!, above?._tag === "Section" ? [...above.keys.keys()] : []) })
-      )
+    const missing = path.findIndex((_, index) => !isThere(config, path.slice(0, index + 1)))
+    if (found === undefined || missing >= 0) {
+      const above = path.slice(0, missing)
+      const section = ConfigShape.at(shape, above)
+      const names = section?._tag === "Section" ? [...section.keys.keys()] : Object.keys(ConfigLayer.valueAt(config, above) ?? {})
+      return Effect.fail(new KeyUnknown({ key, issue: ConfigInvalid.noSuchKey(path[missing]!, names) }))
     }
     if (found._tag !== "Key") {
       const keys = found._tag === "Section" ? [...found.keys.keys()] : Object.keys(ConfigLayer.valueAt(config, path) ?? {})
@@ -123,11 +129,12 @@ export const make = (
     current,
     changes: Stream.unwrap(Effect.gen(function*() {
       const later = yield* PubSub.subscribe(store.snapshots)
-      return Stream.concat(Stream.fromEffect(current), Stream.fromSubscription(later))
+      const first = yield* current // after that: what comes in between comes twice, and is told once
+      return Stream.concat(Stream.succeed(first), Stream.filter(Stream.fromSubscription(later), ({ version }) => version > first.version))
     })),
     history: Effect.sync(() => [...store.history]),
     preview: (patch) => Effect.flatMap(ask, (server) => server.preview(patch)),
-    apply: (patch, options) => Effect.flatMap(ask, (server) => server.apply(patch, options)),
+    apply: (patch) => Effect.flatMap(ask, (server) => server.apply(patch)),
     reload: Effect.flatMap(ask, (server) => server.reload("reload")),
     why: (key) => Effect.flatMap(current, (snapshot) => factsOf(snapshot, key))
   }

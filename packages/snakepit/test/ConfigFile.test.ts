@@ -1,7 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigLayer, ConfigServer } from "@snakepit/pool"
-import { Effect } from "effect"
+import { Cause, Effect, Exit } from "effect"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -48,7 +48,10 @@ describe("a configuration file", () => {
   it.effect.each([
     { file: "a.yaml", text: "pools:\n  default: [1,\nx: 1", says: ["a.yaml, line 3", "it is no YAML"] },
     { file: "a.yaml", text: "pools:\n  a: {}\n  a: {}\n", says: ["a.yaml, line 3", "\"a\" stands there twice"] },
-    { file: "a.yaml", text: "pools: &all\n  a: *all\n", says: ["a.yaml", "aliases"] },
+    { file: "a.yaml", text: "pools: &all\n  a: *all\n", says: ["a.yaml, line 2", "aliases"] },
+    { file: "a.yaml", text: "pools:\n  a: *all\n", says: ["a.yaml, line 2", "aliases"] },
+    { file: "a.yaml", text: "pools:\n  a: !all\n", says: ["a.yaml, line 2", "tag"] },
+    { file: "a.yaml", text: `pools: ${"[".repeat(10_000)}`, says: ["a.yaml", "it is no YAML"] },
     { file: "a.yaml", text: "- one\n- two\n", says: ["it is no list of keys"] },
     { file: "a.yaml", text: "--- {}\n--- {}\n", says: ["a.yaml, line 2", "multiple documents"] },
     { file: "a.json", text: "{ \"pools\": { ", says: ["a.json", "it is no JSON"] },
@@ -73,7 +76,9 @@ describe("a configuration file", () => {
 
   it.effect.each([
     { file: "a.json", text: "{ \"gateway\": { \"token\": \"abcdef-secret\" oops } }" },
+    { file: "a.json", text: "{ \"gateway\": { \"token\": abcdef-secret } }" },
     { file: "a.toml", text: "gateway = { token = \"abcdef-secret\" oops }" },
+    { file: "a.toml", text: "gateway = { token = abcdef-secret }" },
     { file: "a.yaml", text: "gateway:\n  token: \"abcdef-secret\" oops\n" },
     { file: "a.yaml", text: "gateway:\n  listen: \"unix:x\"\n  token: abcdef-secret\n" },
     { file: "a.yaml", text: "pools:\n  a:\n    python:\n      adapter: x\n      env:\n        TOKEN: [abcdef-secret]\n" }
@@ -81,6 +86,40 @@ describe("a configuration file", () => {
     "what is wrong in $text is told without what stands there",
     ({ file, text }) => Effect.map(complaint(file, text), (message) => assert.notInclude(message, "abcdef-secret"))
   )
+
+  it.effect.each(
+    [
+      "",
+      "!",
+      "&",
+      "*",
+      "@",
+      "`",
+      "%",
+      ">",
+      "|",
+      "{",
+      "[",
+      "\"",
+      "'",
+      "\"\\q",
+      "|x ",
+      "- ",
+      "? ",
+      "!!int ",
+      "!<",
+      "a: b: ",
+      "\t",
+      "x\n        PW: "
+    ]
+  )("a password that is written as %j and more is taken or refused, and shown nowhere", (before) =>
+    Effect.gen(function*() {
+      const text = `pools:\n  a:\n    python:\n      adapter: x\n      env:\n        PW: ${before}hunter2\n`
+      const exit = yield* Effect.exit(decoded("a.yaml", text))
+      if (Exit.isSuccess(exit)) assert.include(exit.value.pools["a"]!.python.env["PW"], "hunter2")
+      else assert.notInclude(String(Cause.squash(exit.cause)), "hunter2")
+      assert.isFalse(Exit.hasDies(exit))
+    }))
 
   it.effect("that is a folder, too large, of another encoding or not there is refused with its name", () =>
     Effect.gen(function*() {
@@ -103,6 +142,7 @@ describe("the environment", () => {
     code: unknown = { pools: { "my-pool": { python: { adapter: "tools" } } } }
   ) =>
     Effect.flatMap(ConfigSources.make({ schema: SnakepitConfig, code, file: undefined, environment }), ({ read }) => read).pipe(
+      Effect.scoped,
       Effect.provide(NodeServices.layer)
     )
 

@@ -1,7 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigLayer } from "@snakepit/pool"
-import { Effect, Queue, Stream } from "effect"
+import { Effect, Fiber, Option, Queue, Stream } from "effect"
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -22,9 +22,9 @@ const watching = Effect.fnUntraced(function*(prepare: (folder: string) => string
   const sources = yield* ConfigSources.make({ schema: SnakepitConfig, code: {}, file, environment: {} })
   const size = Effect.map(sources.read, (layers) => ConfigLayer.valueAt(ConfigLayer.merge(layers), ["pools", "default", "size"]))
   assert.strictEqual(yield* size, 1)
-  yield* Effect.forkScoped(Stream.runForEach(sources.changed, (by) => Queue.offer(heard, by)), { startImmediately: true })
+  const reader = yield* Effect.forkScoped(Stream.runForEach(sources.changed, (by) => Queue.offer(heard, by)), { startImmediately: true })
   const next = Effect.timeout(Queue.take(heard), patience)
-  return { folder, file, next, size }
+  return { folder, file, next, size, reader, sources }
 })
 
 const plain = (folder: string): string => {
@@ -74,14 +74,18 @@ describe("a configuration file is read again", () => {
       assert.strictEqual(yield* size, 4)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
-  it.live("at a SIGHUP, which ends the program no more, and does again when nobody listens", () =>
+  it.live("at a SIGHUP, which ends the program no more, also while nobody listens, and does again afterwards", () =>
     Effect.gen(function*() {
       const listening = process.listenerCount("SIGHUP")
       yield* Effect.scoped(Effect.gen(function*() {
-        const { next } = yield* watching(plain)
-        yield* Effect.repeat(Effect.sleep("10 millis"), { until: () => process.listenerCount("SIGHUP") > listening })
+        const { next, reader, sources } = yield* watching(plain)
         process.emit("SIGHUP")
         assert.strictEqual(yield* next, "SIGHUP")
+        yield* Fiber.interrupt(reader) // as when the ConfigServer is restarted
+        assert.strictEqual(process.listenerCount("SIGHUP"), listening + 1)
+        process.emit("SIGHUP")
+        const kept = yield* Stream.runHead(sources.changed).pipe(Effect.timeout(patience))
+        assert.deepStrictEqual(kept, Option.some("SIGHUP"))
       }))
       assert.strictEqual(process.listenerCount("SIGHUP"), listening)
     }).pipe(Effect.provide(NodeServices.layer)))

@@ -60,7 +60,7 @@ const mostShown = 80
 const got = (shape: ConfigShape.ConfigShape, path: ConfigShape.Path, value: unknown): string => {
   const key = ConfigShape.at(shape, path)
   if (key?._tag !== "Key" || key.reload.secret === true || value === undefined || typeof value === "object") return ""
-  const text = JSON.stringify(value)
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value) // which has no infinite number
   return `, and it is ${text.length > mostShown ? `${text.slice(0, mostShown)}…` : text}`
 }
 

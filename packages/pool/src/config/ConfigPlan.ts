@@ -140,13 +140,13 @@ const describePool = (change: PoolChange): ReadonlyArray<string> => {
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 
-/** A change needs a new start of the program, and nobody has said that it may wait for that. Nothing was applied. */
+/** A patch has keys that take a new start of the program, after which it is not there any more. Nothing was applied. */
 export class RestartNeeded extends Schema.TaggedError<RestartNeeded>()("RestartNeeded", {
   keys: Schema.Array(Schema.Struct({ key: Schema.String, because: Schema.String }))
 }) {
   override get message(): string {
     const keys = this.keys.map(({ because, key }) => `${key} (${because})`).join(", ")
-    return `nothing was applied: ${keys} can change only with the next start of the program. Leave it out, or say that it may wait for that: ` +
-      "allowPending"
+    return `nothing was applied: ${keys} can change only with the next start of the program, and patches do not outlive this one. ` +
+      "Leave it out of the patch, and write it in the file"
   }
 }

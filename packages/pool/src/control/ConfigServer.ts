@@ -4,7 +4,7 @@
  * ```text
  *  file · SIGHUP · reload ─▶ read all sources ─┐
  *  apply(patch) ───────────▶ patch ────────────┴▶ merge ─▶ decode ─▶ plan ─▶ apply: one turn of the event loop, one event
- *                                                          │            └─ takes a restart: refused, or noted as pending
+ *                                                          │            └─ takes a restart: noted as pending; of a patch, refused
  *                                                          └─ not valid: nothing changes, one event
  * ```
  *
@@ -55,21 +55,12 @@ export interface Sources {
 /** What a program without files has. */
 export const fixed = (layers: ReadonlyArray<ConfigLayer.ConfigLayer>): Sources => ({ read: Effect.succeed(layers), changed: Stream.never })
 
-/** What may be done with a patch whose keys take a restart. */
-export interface ApplyOptions {
-  /** They may wait for the next start of the program, and the others are applied. */
-  readonly allowPending?: boolean | undefined
-}
-
 /** The server, as those who change the configuration see it. */
 export interface ConfigServer {
   /** What {@link apply} of the same patch would do now. */
   readonly preview: (patch: unknown) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid>
-  /** Applies all of it, or nothing. */
-  readonly apply: (
-    patch: unknown,
-    options?: ApplyOptions
-  ) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | ConfigPlan.RestartNeeded>
+  /** Applies all of it, or nothing. What takes a restart is refused: the patch would not be there any more. */
+  readonly apply: (patch: unknown) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid | ConfigPlan.RestartNeeded>
   /** Reads all sources again, and applies what they say; what takes a restart waits for it. */
   readonly reload: (by: string) => Effect.Effect<ConfigPlan.ConfigPlan, ConfigInvalid.ConfigInvalid>
 }
@@ -89,6 +80,8 @@ export interface Store<C> {
   /** Of the last good snapshot. */
   layers: Layers
   patch: unknown
+  /** What the layers and the patch come to, with what is pending: secrets too. */
+  wanted: C | undefined
   readonly snapshots: PubSub.PubSub<ConfigSnapshot<C>>
   /** One change at a time. */
   readonly lock: Semaphore.Semaphore
@@ -106,6 +99,7 @@ export const makeStore = <C>(): Effect.Effect<Store<C>> =>
     history: [],
     layers: [],
     patch: {},
+    wanted: undefined,
     snapshots,
     lock: Semaphore.makeUnsafe(1)
   }))
@@ -143,7 +137,15 @@ export const prime = <S extends AnyConfig>(
   )
 
 const load = <S extends AnyConfig>(schema: S, { read }: Sources): Effect.Effect<Loaded<S["Type"]>, ConfigInvalid.ConfigInvalid> =>
-  Effect.flatMap(read, (layers) => Effect.map(decode(schema, layers), (config) => ({ layers, config })))
+  sound(Effect.flatMap(read, (layers) => Effect.map(decode(schema, layers), (config) => ({ layers, config }))))
+
+/** Whatever goes wrong over what a source says is a mistake of that: the next server would read the same, and end as this one. */
+const sound = <A>(effect: Effect.Effect<A, ConfigInvalid.ConfigInvalid>): Effect.Effect<A, ConfigInvalid.ConfigInvalid> =>
+  Effect.catchDefect(effect, (defect) => {
+    const name = defect instanceof Error ? defect.name : typeof defect // no message: it may quote a secret
+    const issue = `it cannot be worked on (${name}): something in it is nested too deep or too large. Take back what was changed last`
+    return Effect.fail(ConfigInvalid.whole("the configuration as a whole", issue))
+  })
 
 /** What changes while the program runs. */
 const changeable: ReadonlySet<ReloadClass> = new Set(["live", "scale", "roll"])
@@ -154,14 +156,16 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
   const shape = ConfigShape.of(schema)
 
   /** What the layers with a patch would come to. */
-  const plan = Effect.fnUntraced(function*(layers: Layers, patch: unknown) {
-    const all = [...layers, ConfigLayer.patch(patch)]
-    const wanted = yield* decode(schema, all)
-    const before = current(store)!
-    const provenance = ConfigLayer.provenance(shape, all, wanted)
-    const config = ConfigShape.combine(shape, before.config, wanted, changeable) as C
-    return { layers, patch, config, provenance, plan: ConfigPlan.of(shape, before, { config: wanted, provenance }) }
-  })
+  const plan = (layers: Layers, patchOf: () => unknown) =>
+    sound(Effect.gen(function*() {
+      const patch = patchOf()
+      const all = [...layers, ConfigLayer.patch(patch)]
+      const wanted = yield* decode(schema, all)
+      const before = current(store)!
+      const provenance = ConfigLayer.provenance(shape, all, wanted)
+      const config = ConfigShape.combine(shape, before.config, wanted, changeable) as C
+      return { layers, patch, wanted, config, provenance, plan: ConfigPlan.of(shape, before, { config: wanted, provenance }) }
+    }))
 
   const serve = (snapshot: ConfigSnapshot<C>) => {
     name.current = snapshot.config
@@ -171,38 +175,45 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
 
   /** All of it in one turn of the event loop. */
   const commit = Effect.fnUntraced(function*(by: string, next: Effect.Success<ReturnType<typeof plan>>) {
-    const { config, layers, patch, plan: made, provenance } = next
+    const { config, layers, patch, plan: made, provenance, wanted } = next
     const before = current(store)!
-    store.layers = layers
-    store.patch = patch
     const pending = made.changes.filter((change) => change.class === "restart")
-    const isSame = ConfigPlan.isEmpty(made) || made.changes.length === pending.length && made.pools.length === 0
-    if (isSame && ConfigShape.isSame(pending.map(({ key, to }) => [key, to]), before.pending.map(({ key, to }) => [key, to]))) {
-      store.history[store.history.length - 1] = { ...before, provenance } // the same, but another may say it
-      return made
-    }
-    const snapshot: ConfigSnapshot<C> = { version: before.version + 1, at: yield* Clock.currentTimeMillis, config, provenance, pending }
+    const isSame = ConfigShape.isSame(wanted, store.wanted)
+    const snapshot: ConfigSnapshot<C> = isSame
+      ? { ...before, provenance } // another may say it
+      : { version: before.version + 1, at: yield* Clock.currentTimeMillis, config, provenance, pending }
     const described = ConfigPlan.describe(made)
     yield* Effect.sync(() => {
+      store.layers = layers
+      store.patch = patch
+      store.wanted = wanted
+      if (isSame) return void (store.history[store.history.length - 1] = snapshot)
       store.history.push(snapshot)
       if (store.history.length > kept) store.history.shift()
       serve(snapshot)
       PubSub.publishUnsafe(store.snapshots, snapshot)
     })
+    if (isSame) return made
     yield* Event.emit(PoolEvent.config_apply, { version: snapshot.version, changes: made.changes.length, pending: pending.length }, {
       by,
       plan: described
     })
     return made
-  })
+  }, Effect.uninterruptible) // what holds is told
 
   const rejected = (by: string) => (error: ConfigInvalid.ConfigInvalid | ConfigPlan.RestartNeeded) =>
     Event.emit(PoolEvent.config_reject, { version: current(store)!.version }, { by, cause: error.message })
 
   const patched = (patch: unknown) =>
     ConfigShape.isObject(patch)
-      ? plan(store.layers, ConfigLayer.patched(store.patch, patch))
+      ? plan(store.layers, () => ConfigLayer.patched(store.patch, patch))
       : Effect.fail(ConfigInvalid.whole("patch at run time", "a patch is an object of the keys that it changes"))
+
+  /** Whether the change is for something else than what waits for the next start already. */
+  const isNew = (wanted: C, { key }: ConfigPlan.Change) => {
+    const path = ConfigShape.parse(key)
+    return !ConfigShape.isSame(ConfigLayer.valueAt(wanted, path), ConfigLayer.valueAt(store.wanted, path))
+  }
 
   const inTurn = Effect.fnUntraced(function*<A, E>(effect: Effect.Effect<A, E>) {
     return yield* Semaphore.withPermit(store.lock, effect)
@@ -214,13 +225,13 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
       const told = <A, E>(effect: Effect.Effect<A, E>) => inTurn(Effect.provideService(effect, Event.EventSink, sink))
       const server: ConfigServer = {
         preview: (patch) => told(Effect.map(patched(patch), ({ plan }) => plan)),
-        apply: (patch, { allowPending = false } = {}) =>
+        apply: (patch) =>
           told(
             Effect.gen(function*() {
               const next = yield* patched(patch)
-              const pending = next.plan.changes.filter(({ class: reload, key, to }) => reload === "restart" && !isPending(store, key, to))
-              if (pending.length > 0 && !allowPending) {
-                return yield* new ConfigPlan.RestartNeeded({ keys: pending.map(({ because = "", key }) => ({ key, because })) })
+              const keys = next.plan.changes.filter((change) => change.class === "restart" && isNew(next.wanted, change))
+              if (keys.length > 0) {
+                return yield* new ConfigPlan.RestartNeeded({ keys: keys.map(({ because = "", key }) => ({ key, because })) })
               }
               return yield* commit("apply", next)
             }).pipe(Effect.tapError(rejected("apply")))
@@ -228,7 +239,7 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
         reload: (by) =>
           told(
             // without the patch too: it must not hide what is wrong below it, and it may be taken back
-            Effect.flatMap(load(schema, sources), ({ layers }) => plan(layers, store.patch)).pipe(
+            Effect.flatMap(load(schema, sources), ({ layers }) => plan(layers, () => store.patch)).pipe(
               Effect.flatMap((next) => commit(by, next)),
               Effect.tapError(rejected(by))
             )
@@ -240,8 +251,11 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
         const { config, layers } = yield* store.first ?? load(schema, sources)
         const provenance = ConfigLayer.provenance(shape, layers, config)
         const snapshot: ConfigSnapshot<C> = { version: 1, at: yield* Clock.currentTimeMillis, config, provenance, pending: [] }
-        store.layers = layers
-        store.history.push(snapshot)
+        yield* Effect.sync(() => {
+          store.layers = layers
+          store.wanted = config
+          store.history.push(snapshot)
+        })
         yield* Event.emit(PoolEvent.config_apply, { version: 1, changes: 0, pending: 0 }, { by: "start", plan: "the first configuration" })
       } else yield* Event.emit(PoolEvent.config_restore, { version: last.version }, {})
       yield* Effect.acquireRelease(
@@ -257,7 +271,3 @@ export const child = <S extends AnyConfig>(options: Options<S>) => {
     })
   })
 }
-
-/** Whether the key waits for a restart already: it was allowed to. */
-const isPending = (store: Store<unknown>, key: string, to: string | undefined): boolean =>
-  current(store)!.pending.some((change) => change.key === key && change.to === to)

@@ -4,18 +4,21 @@
  * ```text
  *  named, and not there ─▶ start it ─┬─ up
  *                                    └─ does not come up: down, with the reason; again with backoff, as long as it is named
- *  there, and not named ─▶ wait for its calls, as long as its limits let them take ─▶ stop it
+ *  there, and not named ─▶ refuse new calls ─▶ wait for those it has, as long as its limits let them take ─▶ stop it
+ *                                └─ named again ─▶ take calls again         └─ named again ─▶ wait until it is gone, start it
  * ```
  */
-import type { Supervisor, SupervisorHandle } from "@snakepit/core"
+import type { Supervisor, SupervisorHandle, Tree } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import type { PoolDirectory, PoolEntry } from "../PoolDirectory.ts"
+import * as Roster from "./Roster.ts"
 
 /** The pools that run. */
-type Running = Pick<Supervisor.Running<never>, "tree" | "terminateChild"> & SupervisorHandle.AddsChildren<never>
+type Running = Pick<Supervisor.Running<never>, "tree" | "changes" | "terminateChild"> & SupervisorHandle.AddsChildren<never>
 
 /** 50 ms doubling to 5 s: as of a pool that gave up. */
 const backoff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")])
@@ -44,20 +47,33 @@ export const follow = (directory: PoolDirectory, running: Running): Effect.Effec
 
 const start = (running: Running, entry: PoolEntry): Effect.Effect<void> =>
   running.startChild(entry.pool).pipe(
-    Effect.catchTag("ChildPresent", () => Effect.void),
+    Effect.catchTag("ChildPresent", ({ status }) =>
+      status === "Starting" || status === "Stopping"
+        ? Effect.andThen(settled(running, entry), start(running, entry)) // somebody else's start, or its end: it may be gone after that
+        : Effect.sync(() => order(entry, "Undrain"))),
     Effect.catchTag("SupervisorStopping", () => Effect.never),
     Effect.tapError(({ message }) => Effect.sync(() => entry.isDown(message))),
     Effect.retry(backoff),
     Effect.ignore
   )
 
+/** Waits until the pool neither starts nor stops. */
+const settled = ({ changes }: Running, { pool }: PoolEntry): Effect.Effect<unknown> =>
+  Stream.runHead(Stream.filter(changes, ({ children }) => !children.some(({ id, status }) => id === pool && moving.has(status))))
+
+const moving: ReadonlySet<Tree.NodeStatus> = new Set(["starting", "stopping"])
+
+const order = ({ roster }: PoolEntry, _tag: "Drain" | "Undrain"): void => {
+  if (roster.current !== undefined) Roster.order(roster.current, { _tag })
+}
+
+/** What of it is asked for goes on when it is interrupted: who starts the pool again waits for that. */
 const end = (running: Running, entry: PoolEntry): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { callTimeout, queue } = entry.config()
-    const over = Effect.repeat(Effect.sync(() => entry.roster.current?.tickets.size ?? 0), {
-      until: (open) => open === 0,
-      schedule: Schedule.spaced(look)
-    })
+    const refuse = Effect.sync(() => order(entry, "Drain")) // each time: a Roster that was made anew has to be told again
+    const open = Effect.sync(() => entry.roster.current?.tickets.size ?? 0)
+    const over = Effect.repeat(Effect.andThen(refuse, Effect.delay(open, look)), { until: (open) => open === 0 })
     yield* Effect.timeoutOption(over, Duration.sum(queue.timeout, callTimeout))
     entry.isRemoved()
     yield* Effect.ignore(running.terminateChild(entry.pool)) // it is gone already

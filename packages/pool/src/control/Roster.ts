@@ -461,6 +461,7 @@ export const child = (
     plane: "control",
     start: Effect.gen(function*() {
       const sink = yield* Event.EventSink
+      PoolVersion.begin(versions)
       const roster = make(pool, versions, yield* Clock.Clock, {
         ...options,
         sessions: name.latest?.state.sessions,

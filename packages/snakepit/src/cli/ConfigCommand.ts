@@ -13,7 +13,7 @@ const isLeft = ({ issue }: ConfigInvalid.ConfigProblem): boolean => missing.test
 const load = Effect.fnUntraced(function*(file: string) {
   const sources = yield* ConfigSources.make({ schema: SnakepitConfig, code: { pools: {} }, file })
   return yield* sources.read
-})
+}, Effect.scoped)
 
 /** Says that the file is valid, and what it leaves to the program; fails with what is wrong in it. */
 export const check = Effect.fnUntraced(function*(file: string) {

@@ -3,8 +3,9 @@
  *
  * **Details**
  *
- * It has the same keys as the configuration in code. Values of the source text stand in no message: a file may hold secrets. Aliases of YAML are
- * refused: a few lines of them can come to gigabytes, or to a value that holds itself.
+ * It has the same keys as the configuration in code. Nothing of the source text but a key stands in a message: a file may hold secrets. Anchors and
+ * aliases of YAML are refused: a few lines of them can come to gigabytes, or to a value that holds itself, and a password may begin with `&`. So is what
+ * its parser only warns of, such as a tag that it does not know: it would take nothing for the value.
  */
 import { ConfigInvalid, type ConfigLayer, type ConfigShape } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
@@ -34,11 +35,38 @@ type Parse = (text: string) => Parsed | { readonly fault: Fault }
 
 const noLines = (): undefined => undefined
 
+const unknown = "the parser does not know what to make of it"
+
+/** What is wrong, without what stands there: the parser's own messages quote it. */
+const reasons: { readonly [code in Exclude<Yaml.YAMLError["code"], "DUPLICATE_KEY">]: string } = {
+  ALIAS_PROPS: "an alias has a tag or an anchor",
+  BAD_ALIAS: "it is not how an alias or an anchor is written: what begins with * or & goes into quotes",
+  BAD_COLLECTION_TYPE: "the tag is for another kind of value",
+  BAD_DIRECTIVE: "it is no directive: what begins with % goes into quotes",
+  BAD_DQ_ESCAPE: "there is no such escape in double quotes: write \\\\ for \\, or use single quotes",
+  BAD_INDENT: "what belongs together is not indented alike",
+  BAD_PROP_ORDER: "a tag or an anchor stands in the wrong place",
+  BAD_SCALAR_START: "no value begins with this character: put it into quotes",
+  BLOCK_AS_IMPLICIT_KEY: "keys or a list stand where one value belongs: a value with a colon goes into quotes",
+  BLOCK_IN_FLOW: "within brackets stands what is taken only outside of them",
+  IMPOSSIBLE: unknown,
+  KEY_OVER_1024_CHARS: "a key has more than 1024 characters: is a colon missing?",
+  MISSING_CHAR: "a character is missing: a quote, a bracket, a comma, a colon, or a space after it",
+  MULTILINE_IMPLICIT_KEY: "a key goes over more than one line: is a colon or a quote missing?",
+  MULTIPLE_ANCHORS: "a value has more than one anchor",
+  MULTIPLE_DOCS: "there are multiple documents, and one is read",
+  MULTIPLE_TAGS: "a value has more than one tag",
+  NON_STRING_KEY: "a key is no text",
+  RESOURCE_EXHAUSTION: "it is nested too deep",
+  TAB_AS_INDENT: "a tab indents the line: use spaces",
+  TAG_RESOLVE_FAILED: "there is no such tag, or not for this value: what begins with ! goes into quotes",
+  UNEXPECTED_TOKEN: "it does not belong there: a value with characters that mean something in YAML goes into quotes"
+}
+
 /** Where and why a document of YAML is wrong; JSON is YAML. */
-const yamlFault = (text: string, lines: Yaml.LineCounter, { code, message, pos: [at] }: Yaml.YAMLError): Fault => {
+const yamlFault = (text: string, lines: Yaml.LineCounter, { code, pos: [at] }: Yaml.YAMLError): Fault => {
   const { col, line } = lines.linePos(at)
-  const detail = code === "DUPLICATE_KEY" ? `${nameAt(text, at)} stands there twice` : message
-  return { detail, line, column: col }
+  return { detail: code === "DUPLICATE_KEY" ? `${nameAt(text, at)} stands there twice` : reasons[code], line, column: col }
 }
 
 /** The key that begins here, in words. */
@@ -62,14 +90,32 @@ const lineIn = (made: Yaml.Document, lines: Yaml.LineCounter) => (path: ConfigSh
   return line
 }
 
+/** The first anchor or alias. */
+const anchored = (made: Yaml.Document): Yaml.Node | undefined => {
+  let found: Yaml.Node | undefined
+  Yaml.visit(made, {
+    Node: (_, node) => {
+      if (!Yaml.isAlias(node) && node.anchor === undefined) return undefined
+      found = node
+      return Yaml.visit.BREAK
+    }
+  })
+  return found
+}
+
 const yaml: Parse = (text) => {
-  const { lines, made } = document(text)
-  const [error] = made.errors
-  if (error !== undefined) return { fault: yamlFault(text, lines, error) }
   try {
-    return { value: made.toJS({ maxAliasCount: 0 }) ?? {}, lineOf: lineIn(made, lines) } // an empty file says nothing
+    const { lines, made } = document(text)
+    const [fault] = [...made.errors, ...made.warnings]
+    if (fault !== undefined) return { fault: yamlFault(text, lines, fault) }
+    const node = anchored(made)
+    if (node !== undefined) {
+      const { line } = lines.linePos(node.range?.[0] ?? 0)
+      return { fault: { detail: "anchors (&name) and aliases (*name) are not taken: write the value out, or put it into quotes", line } }
+    }
+    return { value: made.toJS() ?? {}, lineOf: lineIn(made, lines) } // an empty file says nothing
   } catch {
-    return { fault: { detail: "aliases (*name) are not taken: write the value out" } }
+    return { fault: { detail: unknown } }
   }
 }
 
@@ -80,9 +126,11 @@ const json: Parse = (text) => {
     const twice = made.errors.find(({ code }) => code === "DUPLICATE_KEY")
     return twice === undefined ? { value, lineOf: lineIn(made, lines) } : { fault: yamlFault(text, lines, twice) }
   } catch (thrown) {
-    const message = thrown instanceof Error ? thrown.message : String(thrown)
+    if (!(thrown instanceof SyntaxError)) return { fault: { detail: unknown } }
+    const { message } = thrown
     const place = /\(line (\d+) column (\d+)\)/.exec(message)
-    const [detail] = message.split(/, (?:\.\.\.)?"| in JSON| \(line/) as [string] // what follows quotes the file
+    const [said] = message.split(/ in JSON| \(line/) as [string]
+    const detail = message.startsWith("Unexpected token") ? "something stands there that does not belong there" : said // it quotes the file
     return { fault: { detail, ...place === null ? {} : { line: Number(place[1]), column: Number(place[2]) } } }
   }
 }
@@ -91,7 +139,7 @@ const toml: Parse = (text) => {
   try {
     return { value: parseToml(text), lineOf: noLines }
   } catch (thrown) {
-    if (!(thrown instanceof TomlError)) return { fault: { detail: "the parser does not know what to make of it" } }
+    if (!(thrown instanceof TomlError)) return { fault: { detail: unknown } }
     const { column, line, message } = thrown
     const [first] = message.split("\n") as [string] // what follows quotes the file
     const name = /redefine/.test(first) ? /^\s*\[*([\w."-]+)/.exec(text.split("\n")[line - 1] ?? "")?.[1] : undefined

@@ -44,6 +44,7 @@ export interface Options {
   readonly environment?: { readonly [name: string]: string | undefined } | undefined
 }
 
+/** With a file the process takes SIGHUPs from now on, until the scope closes. */
 export const make = Effect.fnUntraced(function*({ code, environment = process.env, file: given, schema }: Options) {
   const files = yield* FileSystem.FileSystem
   const shape = ConfigShape.of(schema)
@@ -84,7 +85,7 @@ export const make = Effect.fnUntraced(function*({ code, environment = process.en
     Stream.filterEffect(() => another),
     Stream.map(() => "file")
   )
-  return { read, changed: Stream.merge(changed, hangups) } satisfies ConfigServer.Sources
+  return { read, changed: Stream.merge(changed, yield* hangups) } satisfies ConfigServer.Sources
 })
 
 /** Whenever something changes in a folder. Where it cannot be watched, or no longer, never: what looks again will do. */
@@ -101,9 +102,13 @@ const changesIn = (folder: string) =>
       (watcher) => Effect.sync(() => watcher?.close())
     ), { bufferSize: 1, strategy: "sliding" }) // one look is for all that has changed before it
 
-/** Each SIGHUP, as long as somebody listens: by default it would end the program. */
-const hangups = Stream.callback<string>((queue) =>
-  Effect.acquireRelease(
+/**
+ * Each SIGHUP, until the scope closes: by default it would end the program. The handler is not the ConfigServer's, which may be away: one that nobody has
+ * heard yet is kept.
+ */
+const hangups = Effect.gen(function*() {
+  const queue = yield* Queue.sliding<string>(1) // one look is for all that were before it
+  yield* Effect.acquireRelease(
     Effect.sync(() => {
       const heard = () => void Queue.offerUnsafe(queue, "SIGHUP")
       process.on("SIGHUP", heard)
@@ -111,4 +116,5 @@ const hangups = Stream.callback<string>((queue) =>
     }),
     (heard) => Effect.sync(() => void process.off("SIGHUP", heard))
   )
-)
+  return Stream.fromQueue(queue)
+})
