@@ -100,6 +100,23 @@ describe("recycle", () => {
       assert.strictEqual(scripted.alive().length, 3)
     })))
 
+  it.effect("by memory: one that is below its limit again, or was replaced by a crash, gets calls again", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted } = yield* open({ size: 4, recycle: { rss: 1 << 30, jitter: 0 } }, { bootMillis: 3000 })
+      const doing = Effect.map(control.status, ({ workers }) => workers.map(({ doing }) => doing).slice(0, 4))
+      yield* after("1 second")
+      for (const [slot, memory] of [1 << 30, 1 << 30, 3 * 2 ** 29].entries()) yield* scripted.worker(`default/${slot}`).uses(memory)
+      yield* after("1 second")
+      assert.deepStrictEqual(yield* doing, ["cordoned", "cordoned", "cordoned", "serving"])
+      yield* scripted.worker("default/0").uses(1 << 20) // while the replacement of the worst boots
+      yield* scripted.worker("default/1").crash()
+      yield* after("1 second")
+      assert.deepStrictEqual(yield* doing, ["serving", "serving", "cordoned", "serving"])
+      yield* after("10 seconds")
+      assert.deepStrictEqual(attributes(said("lifecycle.stop"), "slot"), [[2]])
+      assert.strictEqual((yield* control.status).ready, 4)
+    })))
+
   it.effect("leaves the last worker that serves its calls, whatever memory it uses, and those whose replacement does not come up", () =>
     scoped(Effect.gen(function*() {
       const { control, said, scripted, tools } = yield* open({ size: 2, recycle: { rss: 1 << 20, jitter: 0 } })

@@ -152,6 +152,24 @@ describe("a reload", () => {
       assert.deepStrictEqual(said("rollout.fail"), [])
     })))
 
+  it.effect("that has proved itself is given to the rest although a newer one, which took its place, is rolled back", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted, sums } = yield* open({ size: 4, reload: { hold: "0 millis" } })
+      yield* scripted.deploy(code.good)
+      const first = yield* begin(control.reload)
+      for (let step = 0; said("rollout.promote").length === 0 && step < 50; step++) yield* after("50 millis")
+      yield* scripted.deploy(code.broken)
+      const second = yield* begin(control.reload)
+      yield* after("100 millis")
+      assert.deepInclude(yield* errorOf(first), { _tag: "RolloutSuperseded" })
+      yield* after("500 millis")
+      yield* scripted.deploy(code.good)
+      yield* after("20 seconds")
+      assert.deepInclude(yield* errorOf(second), { _tag: "RolloutFailed", stage: "boot" })
+      assert.deepStrictEqual(yield* sums, [200, 200, 200, 200])
+      assert.deepInclude(yield* control.status, { ready: 4, version: "1+1", rollout: undefined })
+    })))
+
   it.effect("goes on without a forkserver when that does not come up with the new code, and asks for it again", () =>
     scoped(Effect.gen(function*() {
       const { control, said, scripted, sums } = yield* open()

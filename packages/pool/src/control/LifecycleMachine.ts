@@ -98,6 +98,7 @@ const filled = (step: Step, { draw, generation, served, slot }: Extract<Lifecycl
   Object.assign(place, { generation, filledAt: step.now, servedBefore: served, draw })
   place.seen = { ...place.seen, memory: undefined }
   if (place.because === "operator" && Places.isActive(place)) place.because = undefined // a crash has replaced it
+  if (place.cordonedBy === "memory") uncordon(step, place)
   const version = PoolVersion.name(versions.filled.get(slot) ?? versions.proven)
   LifecycleState.tell(step, PoolEvent.lifecycle_fill, { draw }, { slot, generation, version })
 }
@@ -263,10 +264,11 @@ const retire = (step: Step, place: Places.Place, because: Recycle.Because): void
   LifecycleState.tell(step, PoolEvent.lifecycle_drain, { calls: place.seen.calls }, { slot: place.slot, because })
 }
 
-/** A worker at its memory limit gets no further call, unless no other one serves. */
+/** A worker at its memory limit gets no further call, as long as it is that and another one serves. */
 const guard = (step: Step): void => {
   const { failures, places, versions } = step.state
   const { recycle } = versions.current.config
+  for (const place of places) if (place.cordonedBy === "memory" && !Recycle.isBeyond(place, recycle)) uncordon(step, place)
   if (failures > 0) return // its replacement does not come up: it goes on
   for (const place of places) {
     if (place.doing !== "serving" || !Recycle.isBeyond(place, recycle)) continue
@@ -285,10 +287,10 @@ const next = (step: Step): void => {
   const active = places.filter(Places.isActive).length
   const retiring = places.some(Places.isRetiring)
   const used = places.filter(({ doing }) => doing !== "free").length
-  const isRest = rollout?.stage === "rest"
-  const isStale = ({ slot }: Places.Place) => isRest && versions.filled.get(slot)?.roll !== versions.proven.roll
-  if (isRest && state.stale === "no" && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
-    Rollout.finish(step, rollout!)
+  const isTried = rollout !== undefined && rollout.stage !== "rest"
+  const isStale = ({ slot }: Places.Place) => !isTried && (versions.filled.get(slot)?.roll ?? versions.proven.roll) !== versions.proven.roll
+  if (rollout?.stage === "rest" && state.stale === "no" && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
+    Rollout.finish(step, rollout)
   }
   if (places.some(({ doing }) => doing === "filling")) return
   if (active > size && !retiring) return retire(step, Recycle.leastUsed(places)!, "size")
