@@ -12,7 +12,8 @@ const code = {
   better: { tools: { ...tools, add: () => 300, more: () => 1 } },
   broken: { broken: "import" },
   bad: { tools: { ...tools, add: () => ScriptedTool.raise("ValueError", "no model", { bases: ["Exception"] }) } },
-  lacking: { tools: { ...withoutPing, add: () => 400 } }
+  lacking: { tools: { ...withoutPing, add: () => 400 } },
+  changed: { tools: { ...tools, ping: tools.steps } }
 } as const
 
 const reload = { hold: "2 seconds", probe: { tool: "add", arguments: { a: 1, b: 2 } } } as const
@@ -73,12 +74,12 @@ describe("a reload", () => {
       assert.strictEqual((yield* ledger())?.failed, 0)
     })))
 
-  it.effect("rolls back what does not come up, lacks a tool, fails its probe or crashes while it is held: nothing else has changed", () =>
+  it.effect("rolls back what does not come up, lacks a tool, has another one, fails its probe or crashes while it is held: nothing else has changed", () =>
     scoped(Effect.gen(function*() {
       const { control, ledger, restarts, scripted, sums } = yield* open()
       const pids = () => [0, 1].map((slot) => scripted.worker(`default/${slot}`).pid())
       const before = pids()
-      for (const [deployed, stage] of [["broken", "boot"], ["lacking", "catalogue"], ["bad", "probe"]] as const) {
+      for (const [deployed, stage] of [["broken", "boot"], ["lacking", "catalogue"], ["changed", "catalogue"], ["bad", "probe"]] as const) {
         yield* scripted.deploy(code[deployed])
         const reloaded = yield* begin(control.reload)
         yield* after("2 seconds")
@@ -133,6 +134,27 @@ describe("a reload", () => {
       yield* after("3 seconds")
       yield* Fiber.join(reloaded)
       assert.strictEqual((yield* Effect.flip(client.ping()))._tag, "ToolNotFound")
+    })))
+
+  it.effect("sends no call to a worker on trial that only the version before can do: it waits for another", () =>
+    scoped(Effect.gen(function*() {
+      const { control, scripted, tools: client } = yield* open({ size: 1, reload: { hold: "10 seconds", tools: "any" } })
+      yield* scripted.deploy(code.lacking)
+      yield* begin(control.reload)
+      yield* after("1 second")
+      assert.deepInclude((yield* control.status).rollout, { stage: "hold" })
+      yield* begin(client.record({ n: 1 })) // the freest of two that are idle
+      yield* begin(client.record({ n: 2 }))
+      const pings = [yield* begin(client.ping()), yield* begin(client.ping(undefined, { session: "s" }))]
+      yield* after("2500 millis")
+      yield* Effect.forEach(pings, Fiber.join)
+      yield* Effect.forEach([1, 2, 3], () => client.ping())
+      assert.deepStrictEqual(
+        new Set(scripted.journal.flatMap(({ tool, worker }) => tool === "ping" ? [worker] : [])),
+        new Set(["default/0"])
+      )
+      const adds = yield* Effect.forEach([1, 2], () => begin(client.add({ a: 1, b: 2 })))
+      assert.sameMembers(yield* Effect.forEach(adds, Fiber.join), [3, 400])
     })))
 
   it.effect("gives way to a newer one, whose canary begins at once; one that waits takes the newest code", () =>

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
+import * as Agreement from "../Agreement.ts"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import { BootFailed } from "../WorkerError.ts"
@@ -156,7 +157,7 @@ const see = (
   memory: number | undefined
 ): Places.Seen => {
   const { bound, calls, served = 0, tools } = state.slots[slot] ?? {}
-  const isCanary = lifecycle.rollout?.canary === slot && tools !== undefined
+  const before = lifecycle.rollout?.canary === slot && tools !== undefined ? [...state.tools ?? []] : []
   return {
     slot,
     runs: children.some(({ id, status }) => id === String(slot) && status === "running"),
@@ -164,7 +165,8 @@ const see = (
     calls: (calls?.length ?? 0) + (bound?.length ?? 0) + (doing === "draining" && isAwaited(state, slot) ? 1 : 0),
     served,
     memory,
-    missing: isCanary ? [...state.tools?.keys() ?? []].filter((tool) => !tools.has(tool)) : []
+    missing: before.flatMap(([name]) => tools?.has(name) === true ? [] : [name]),
+    changed: before.flatMap(([name, tool]) => Agreement.agree(tool, tools?.get(name) ?? tool) ? [] : [name])
   }
 }
 

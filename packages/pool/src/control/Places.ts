@@ -31,8 +31,9 @@ export interface Seen {
   readonly served: number
   /** Bytes of memory, its descendants' with them, when that was measured. */
   readonly memory: number | undefined
-  /** Of a canary: tools that the pool serves and that it has not. */
+  /** Of a canary: tools that the pool serves and that it has not, or not as the pool's other workers have them. */
   readonly missing: ReadonlyArray<string>
+  readonly changed: ReadonlyArray<string>
 }
 
 export interface Place {
@@ -59,7 +60,16 @@ export interface Place {
   seen: Seen
 }
 
-const nothing = (slot: number): Seen => ({ slot, runs: false, attached: false, calls: 0, served: 0, memory: undefined, missing: [] })
+const nothing = (slot: number): Seen => ({
+  slot,
+  runs: false,
+  attached: false,
+  calls: 0,
+  served: 0,
+  memory: undefined,
+  missing: [],
+  changed: []
+})
 
 const make = (slot: number, doing: Doing): Place => ({
   slot,

@@ -84,10 +84,14 @@ export const isProven = (step: Step, rollout: LifecycleState.Rollout, place: Pla
   switch (rollout.stage) {
     case "boot": {
       if (!place.seen.runs || !place.seen.attached) return false
-      const { missing } = place.seen
-      if (tools === "keep" && missing.length > 0) {
-        const reason = `it has no tool ${missing.map((tool) => `"${tool}"`).join(", ")}, which the version before has`
-        fail(step, rollout, "catalogue", reason)
+      const { changed, missing } = place.seen
+      if (tools === "keep" && missing.length + changed.length > 0) {
+        const named = (tools: ReadonlyArray<string>) => tools.map((tool) => `"${tool}"`).join(", ")
+        const reasons = [
+          ...missing.length === 0 ? [] : [`it has no tool ${named(missing)}, which the version before has`],
+          ...changed.length === 0 ? [] : [`what ${named(changed)} takes or gives is not as in the version before`]
+        ]
+        fail(step, rollout, "catalogue", reasons.join("; "))
         return false
       }
       rollout.generation = place.generation

@@ -85,10 +85,11 @@ export const pump = (step: Step, slot?: Slot): void => {
 const serve = (step: Step, slot: Slot): boolean => {
   const { state } = step
   const { bound, boundIsNext } = slot
-  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot))
+  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot)) &&
+    Room.suits(step, slot, TenantQueue.first(bound)!.offer)
   const queue = isBound ? bound : state.queue
-  const call = TenantQueue.first(queue)!
-  if (!Room.takes(step, slot, call.offer)) return false
+  const call = TenantQueue.first(queue)
+  if (call === undefined || !Room.takes(step, slot, call.offer)) return false
   TenantQueue.take(queue)
   slot.boundIsNext = !isBound
   state.waiting--
