@@ -85,6 +85,8 @@ describe("recycle", () => {
   it.effect("by memory: the worst first, and one at its limit gets no call while another serves", () =>
     scoped(Effect.gen(function*() {
       const { control, said, scripted, tools } = yield* open({ size: 3, recycle: { rss: 1 << 30, jitter: 0.1 } }, { bootMillis: 2000 })
+      for (const slot of [0, 1, 2]) yield* scripted.worker(`default/${slot}`).uses(1 << 20)
+      yield* after("1 second")
       yield* scripted.worker("default/0").uses(1 << 30)
       yield* scripted.worker("default/1").uses(3 * 2 ** 29)
       yield* scripted.worker("default/2").uses(2 ** 28)
@@ -104,6 +106,7 @@ describe("recycle", () => {
     scoped(Effect.gen(function*() {
       const { control, said, scripted } = yield* open({ size: 4, recycle: { rss: 1 << 30, jitter: 0 } }, { bootMillis: 3000 })
       const doing = Effect.map(control.status, ({ workers }) => workers.map(({ doing }) => doing).slice(0, 4))
+      for (const slot of [0, 1, 2]) yield* scripted.worker(`default/${slot}`).uses(1 << 20)
       yield* after("1 second")
       for (const [slot, memory] of [1 << 30, 1 << 30, 3 * 2 ** 29].entries()) yield* scripted.worker(`default/${slot}`).uses(memory)
       yield* after("1 second")
@@ -115,6 +118,26 @@ describe("recycle", () => {
       yield* after("10 seconds")
       assert.deepStrictEqual(attributes(said("lifecycle.stop"), "slot"), [[2]])
       assert.strictEqual((yield* control.status).ready, 4)
+    })))
+
+  it.effect("by memory: a limit that a new worker is beyond already is told once, costs no capacity and no churn", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted } = yield* open({ size: 2, recycle: { rss: 1 << 20, jitter: 0 } })
+      for (let step = 0; step < 600; step++) { // each new process uses twice as much
+        for (const worker of scripted.alive()) yield* scripted.worker(worker).uses(1 << 21)
+        yield* after("500 millis")
+        assert.isFalse((yield* control.status).workers.some(({ doing }) => doing === "cordoned"))
+      }
+      assert.isAtMost(said("lifecycle.stop").length, 12) // in 5 minutes: 1, 2, … 32 s, then one a minute
+      assert.isAtLeast(said("lifecycle.stop").length, 6)
+      assert.deepStrictEqual(said("lifecycle.limit_low").map(({ measurements }) => measurements), [{ memory: 1 << 21, limit: 1 << 20 }])
+    })))
+
+  it.effect("by memory: that none can be measured is told once", () =>
+    scoped(Effect.gen(function*() {
+      const { said } = yield* open({ size: 2, recycle: { rss: 1 << 20 } })
+      yield* after("1 minute")
+      assert.deepStrictEqual(said("lifecycle.memory_unknown").length, 1)
     })))
 
   it.effect("leaves the last worker that serves its calls, whatever memory it uses, and those whose replacement does not come up", () =>
@@ -239,6 +262,17 @@ describe("an operator", () => {
       assert.deepStrictEqual(said("pool.scale").map(({ measurements }) => measurements), [{ size: 3, was: 1 }, { size: 1, was: 3 }])
       assert.deepStrictEqual(restarts(), [])
       assert.strictEqual((yield* ledger())?.failed, 0)
+    })))
+
+  it.effect("is not kept waiting for a worker that is at its memory limit to be uncordoned", () =>
+    scoped(Effect.gen(function*() {
+      const { control, scripted } = yield* open({ size: 2, recycle: { rss: 1 << 20, jitter: 0 } }, { bootMillis: 5000 })
+      for (const slot of [0, 1]) yield* scripted.worker(`default/${slot}`).uses(1 << 19)
+      yield* after("2 seconds")
+      yield* scripted.worker("default/0").uses(1 << 20)
+      yield* after("2 seconds")
+      yield* control.uncordon(0)
+      assert.strictEqual((yield* control.status).workers[0]?.doing, "cordoned")
     })))
 
   it.effect("has a worker replaced, sees every change, and learns that a pool that is down cannot be asked", () =>

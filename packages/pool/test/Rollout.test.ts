@@ -204,6 +204,23 @@ describe("a reload", () => {
       assert.strictEqual(said("lifecycle.renew_fail").length, 1)
     })))
 
+  it.effect("and every recycle go on while a forkserver never comes up again", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted, sums } = yield* open()
+      yield* scripted.deploy(code.good)
+      yield* scripted.refuseForkserver("default", Number.POSITIVE_INFINITY, "timeout")
+      const reloaded = yield* begin(control.reload)
+      yield* after("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(reloaded), { version: "1+1" })
+      const [slot] = (yield* control.status).workers.map(({ slot }) => slot)
+      const recycled = yield* begin(control.recycle(slot!))
+      yield* after("2 minutes")
+      yield* Fiber.join(recycled)
+      assert.deepStrictEqual(yield* sums, [200, 200])
+      assert.isAtLeast(said("lifecycle.renew_fail").length, 5)
+      yield* scripted.refuseForkserver("default", 0, "timeout")
+    })))
+
   it.effect("is gone on with after a crash of the lifecycle, at each of its stages", () =>
     scoped(Effect.gen(function*() {
       const { control, kill, scripted, sums } = yield* open({ restart: { pool: { maxRestarts: 100 } } })

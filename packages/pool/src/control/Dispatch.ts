@@ -85,6 +85,8 @@ export interface Call extends Line.Linked<Call> {
   hardLimitMillis: number | undefined
   blocking: boolean
   attempt: number
+  /** Since when it waits, or waited last. */
+  queuedAt: number
   /** When the present attempt was sent. */
   sentAt: number
   /** When the present attempt is over by its limits. */

@@ -47,13 +47,12 @@ export const transition = (
 }
 
 const apply = (step: Step, event: LifecycleState.Event): void => {
-  const { out, state } = step
+  const { state } = step
   switch (event._tag) {
     case "Begin":
       for (const place of state.places) place.ordered = false
       if (state.stale === "renewing") state.stale = "yes"
-      if (state.rollout?.stage === "probe") out.push({ _tag: "Probe", slot: state.rollout.canary! })
-      return
+      return repeat(step)
     case "Filled":
       return filled(step, event)
     case "StartFailed":
@@ -67,6 +66,8 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
     }
     case "Renewed":
       return renewed(step, event.failure)
+    case "Measured":
+      return measured(step, event.memory)
     case "Look":
       return look(step, event)
     case "Pause":
@@ -79,7 +80,8 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
     case "Uncordon": {
       const place = state.places[event.slot]
       if (place === undefined) return
-      return event._tag === "Cordon" ? cordon(step, place, "operator") : uncordon(step, place)
+      if (event._tag === "Cordon") return cordon(step, place, "operator")
+      return place.cordonedBy === "operator" ? uncordon(step, place) : undefined
     }
     case "Recycle": {
       const place = state.places[event.slot]
@@ -91,12 +93,30 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
   }
 }
 
+/** What the Lifecycle before may have decided and not carried out. It changes nothing where it was. */
+const repeat = (step: Step): void => {
+  const { out, state } = step
+  const { draining, paused, places, rollout, versions } = state
+  for (const place of places) {
+    const { doing, slot } = place
+    const isTried = Rollout.of(state, slot) !== undefined && rollout!.stage !== "hold"
+    LifecycleState.dispatch(step, { _tag: Places.isRetiring(place) ? "Drain" : isTried || doing === "cordoned" ? "Cordon" : "Uncordon", slot })
+  }
+  LifecycleState.dispatch(step, { _tag: paused ? "Pause" : "Resume" })
+  LifecycleState.dispatch(step, { _tag: draining === "no" ? "Accept" : "Refuse" })
+  if (rollout?.stage === "probe") out.push({ _tag: "Probe", slot: rollout.canary! })
+  if (rollout?.stage !== "rest") return
+  out.push({ _tag: "Prove", version: versions.proven })
+  LifecycleState.dispatch(step, { _tag: "Promote", slot: rollout.canary! })
+}
+
 const filled = (step: Step, { draw, generation, served, slot }: Extract<LifecycleState.Event, { readonly _tag: "Filled" }>): void => {
   const { places, versions } = step.state
   const place = places[slot]
   if (place === undefined) return
   Object.assign(place, { generation, filledAt: step.now, servedBefore: served, draw })
   place.seen = { ...place.seen, memory: undefined }
+  place.baseline = undefined
   if (place.because === "operator" && Places.isActive(place)) place.because = undefined // a crash has replaced it
   if (place.cordonedBy === "memory") uncordon(step, place)
   const version = PoolVersion.name(versions.filled.get(slot) ?? versions.proven)
@@ -140,8 +160,27 @@ const renewed = (step: Step, failure: string | undefined): void => {
   const { now, state } = step
   state.stale = failure === undefined ? "no" : "yes"
   if (failure === undefined) return
-  state.retryAt = now + Recycle.retryMillis(++state.failures)
-  LifecycleState.tell(step, PoolEvent.lifecycle_renew_fail, { delayMillis: state.retryAt - now }, { cause: failure })
+  state.renewAt = now + Recycle.retryMillis(++state.renewFailures)
+  LifecycleState.tell(step, PoolEvent.lifecycle_renew_fail, { delayMillis: state.renewAt - now }, { cause: failure })
+}
+
+const measured = (step: Step, memory: Extract<LifecycleState.Event, { readonly _tag: "Measured" }>["memory"]): void => {
+  const { state } = step
+  const { recycle } = state.versions.current.config
+  if (memory.length === 0) return
+  state.unmeasured = memory.every(({ bytes }) => bytes === undefined) ? state.unmeasured + 1 : 0
+  if (state.unmeasured === 2) LifecycleState.tell(step, PoolEvent.lifecycle_memory_unknown, {}, {}) // once is a crash that was not seen yet
+  for (const { bytes, slot } of memory) {
+    const place = state.places[slot]
+    if (place === undefined || bytes === undefined) continue
+    place.seen = { ...place.seen, memory: bytes }
+    if (place.baseline !== undefined) continue
+    place.baseline = bytes
+    if (!Recycle.isOversized(place, recycle)) state.oversized = 0
+    else if (++state.oversized === 1) {
+      LifecycleState.tell(step, PoolEvent.lifecycle_limit_low, { memory: bytes, limit: recycle.pss ?? recycle.rss }, { slot })
+    }
+  }
 }
 
 const pause = (step: Step, paused: boolean): void => {
@@ -169,6 +208,7 @@ const cordon = (step: Step, place: Places.Place, by: "operator" | "memory"): voi
   if (place.cordonedBy !== "operator") place.cordonedBy = by
 }
 
+/** Lifts whatever keeps calls from it. */
 const uncordon = (step: Step, place: Places.Place): void => {
   if (place.doing !== "cordoned") return
   place.doing = "serving"
@@ -188,10 +228,7 @@ const scale = (step: Step, size: number, because: "operator" | "config" | "delay
 
 const look = (step: Step, { busy, delayMillis, open, seen }: Extract<LifecycleState.Event, { readonly _tag: "Look" }>): void => {
   const { state } = step
-  for (const one of seen) {
-    const place = state.places[one.slot]!
-    place.seen = { ...one, memory: one.memory ?? (one.attached ? place.seen.memory : undefined) }
-  }
+  for (const one of seen) state.places[one.slot]!.seen = one
   if (state.draining === "draining" && open === 0) {
     state.draining = "drained"
     LifecycleState.tell(step, PoolEvent.pool_drained, {}, {})
@@ -271,7 +308,7 @@ const guard = (step: Step): void => {
   for (const place of places) if (place.cordonedBy === "memory" && !Recycle.isBeyond(place, recycle)) uncordon(step, place)
   if (failures > 0) return // its replacement does not come up: it goes on
   for (const place of places) {
-    if (place.doing !== "serving" || !Recycle.isBeyond(place, recycle)) continue
+    if (place.doing !== "serving" || !Recycle.isBeyond(place, recycle) || Recycle.isOversized(place, recycle)) continue
     if (places.some((other) => other !== place && other.doing === "serving" && other.seen.attached)) cordon(step, place, "memory")
   }
 }
@@ -280,7 +317,7 @@ const guard = (step: Step): void => {
 const next = (step: Step): void => {
   const { now, state } = step
   const { places, rollout, size, versions } = state
-  if (state.stale === "yes" && now >= state.retryAt) {
+  if (state.stale === "yes" && now >= state.renewAt) {
     state.stale = "renewing"
     step.out.push({ _tag: "Renew" })
   }
@@ -289,11 +326,16 @@ const next = (step: Step): void => {
   const used = places.filter(({ doing }) => doing !== "free").length
   const isTried = rollout !== undefined && rollout.stage !== "rest"
   const isStale = ({ slot }: Places.Place) => !isTried && (versions.filled.get(slot)?.roll ?? versions.proven.roll) !== versions.proven.roll
-  if (rollout?.stage === "rest" && state.stale === "no" && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
+  const isRenewed = state.stale === "no" || state.renewFailures > 0 // what does not come up is done without
+  if (rollout?.stage === "rest" && isRenewed && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
     Rollout.finish(step, rollout)
   }
   if (places.some(({ doing }) => doing === "filling")) return
-  if (active > size && !retiring) return retire(step, Recycle.leastUsed(places)!, "size")
+  const { recycle } = versions.current.config
+  const dueOf = (place: Places.Place) => Recycle.due(place, recycle, isStale(place), now)
+  const isOversized = ({ due, place }: { readonly due: Recycle.Due; readonly place: Places.Place }) =>
+    due.because === "memory" && Recycle.isOversized(place, recycle)
+  if (active > size && !retiring) return retire(step, Recycle.leastUsed(places, isStale, (place) => dueOf(place) !== undefined)!, "size")
   if (used > size) return
   if (rollout?.stage === "waiting") {
     Rollout.begin(step, rollout)
@@ -301,13 +343,16 @@ const next = (step: Step): void => {
   }
   if (now < state.retryAt) return
   if (active < size) return fill(step, "size", undefined)
-  if (retiring || state.stale === "renewing") return
+  if (retiring || !isRenewed) return
   let worst: { readonly place: Places.Place; readonly due: Recycle.Due } | undefined
   for (const place of places) {
-    const due = Recycle.due(place, versions.current.config.recycle, isStale(place), now)
-    if (due !== undefined && (worst === undefined || due.urgency > worst.due.urgency)) worst = { place, due }
+    const due = dueOf(place)
+    if (due === undefined || (isOversized({ place, due }) && now < state.oversizedAt)) continue
+    if (worst === undefined || due.urgency > worst.due.urgency) worst = { place, due }
   }
-  if (worst !== undefined) fill(step, worst.due.because, worst.place.slot)
+  if (worst === undefined) return
+  if (isOversized(worst)) state.oversizedAt = now + Recycle.retryMillis(state.oversized)
+  fill(step, worst.due.because, worst.place.slot)
 }
 
 /** A worker is to come, in the lowest free place. */
@@ -321,6 +366,6 @@ const fill = (step: Step, because: Recycle.Because, replaces: number | undefined
 }
 
 /** Whether something is under way that is not told of when it is over: it has to be looked at soon. */
-export const isBusy = ({ draining, places, stale, rollout }: LifecycleState.LifecycleState): boolean =>
-  draining === "draining" || rollout !== undefined || stale !== "no" ||
+export const isBusy = ({ draining, places, renewFailures, rollout, stale }: LifecycleState.LifecycleState): boolean =>
+  draining === "draining" || rollout !== undefined || (stale !== "no" && renewFailures === 0) ||
   places.some((place) => place.doing === "filling" || Places.isRetiring(place))

@@ -51,6 +51,8 @@ export interface Place {
   replaces: number | undefined
   /** Why its worker is to go, or goes. */
   because: Because | undefined
+  /** Bytes of memory when that process was first measured. */
+  baseline: number | undefined
   /** Who keeps new calls from it. */
   cordonedBy: "operator" | "memory" | undefined
   /** What its state asks for was ordered by the present Lifecycle. */
@@ -80,6 +82,7 @@ const make = (slot: number, doing: Doing): Place => ({
   draw: 0,
   replaces: undefined,
   because: undefined,
+  baseline: undefined,
   cordonedBy: undefined,
   ordered: false,
   attempt: 0,

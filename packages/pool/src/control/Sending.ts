@@ -19,6 +19,7 @@ import * as TenantQueue from "./TenantQueue.ts"
 export const wait = ({ state }: Step, call: Call, from: number): void => {
   const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
   state.waiting++
+  call.queuedAt = from
   DeadlineWheel.set(state.wheel, call.timer, Math.min(from + queueTimeoutMillis, deadline))
 }
 
