@@ -167,7 +167,8 @@ export const lifecycle_cordon = Event.declare({
 export const lifecycle_limit_low = Event.declare({
   name: "snakepit.lifecycle.limit_low",
   layer: "control",
-  when: "a new worker is beyond its memory limit already: the limit is below what its adapter needs. Such workers serve on and are replaced " +
+  when:
+    "a new worker is beyond its memory limit already: the limit is below what its adapter needs. Such workers serve on and are replaced " +
     "after a delay that grows to a minute. Told once, and again after one that was within it",
   measurements: { memory: Schema.UndefinedOr(Schema.Int), limit: Schema.UndefinedOr(Schema.Int) },
   attributes: { ...pool, slot: Schema.Int }

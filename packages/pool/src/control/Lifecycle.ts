@@ -84,7 +84,10 @@ export const child = (runtime: Pick<WorkerRuntime, "codec" | "memory">, { entry,
           case "Prove":
             return Effect.sync(() => entry.prove(command.version))
           case "Renew":
-            return told(Effect.map(renew(control), (failure) => ({ _tag: "Renewed", failure })), (failure) => ({ _tag: "Renewed", failure }))
+            return told(
+              Effect.map(renew(control), (failure) => ({ _tag: "Renewed", failure })),
+              (failure) => ({ _tag: "Renewed", failure })
+            )
         }
       }
       /** In the background; what comes of it is decided on, and so is a mistake in it. */

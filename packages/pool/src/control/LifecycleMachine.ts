@@ -100,7 +100,10 @@ const repeat = (step: Step): void => {
   for (const place of places) {
     const { doing, slot } = place
     const isTried = Rollout.of(state, slot) !== undefined && rollout!.stage !== "hold"
-    LifecycleState.dispatch(step, { _tag: Places.isRetiring(place) ? "Drain" : isTried || doing === "cordoned" ? "Cordon" : "Uncordon", slot })
+    LifecycleState.dispatch(step, {
+      _tag: Places.isRetiring(place) ? "Drain" : isTried || doing === "cordoned" ? "Cordon" : "Uncordon",
+      slot
+    })
   }
   LifecycleState.dispatch(step, { _tag: paused ? "Pause" : "Resume" })
   LifecycleState.dispatch(step, { _tag: draining === "no" ? "Accept" : "Refuse" })
