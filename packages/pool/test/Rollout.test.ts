@@ -143,8 +143,9 @@ describe("a reload", () => {
       yield* begin(control.reload)
       yield* after("1 second")
       assert.deepInclude((yield* control.status).rollout, { stage: "hold" })
-      yield* begin(client.record({ n: 1 })) // the freest of two that are idle
-      yield* begin(client.record({ n: 2 }))
+      yield* begin(client.record({ n: 1 })) // now the one on trial is the freest
+      yield* after("100 millis")
+      assert.strictEqual(scripted.journal.at(-1)?.worker, "default/0")
       const pings = [yield* begin(client.ping()), yield* begin(client.ping(undefined, { session: "s" }))]
       yield* after("2500 millis")
       yield* Effect.forEach(pings, Fiber.join)

@@ -18,7 +18,8 @@
  * and it is stopped when the calls that it has are over, which their own limits bound. One that does not come up leaves the old one serving,
  * and the next is tried after a delay. All that is plan: the fleet is given places and forgets them, and no restart is spent.
  *
- * A worker at its memory limit gets no further call before its replacement is up, as long as another one serves: memory before capacity.
+ * A worker at its memory limit gets no further call before its replacement is up, as long as it is at that limit and another one serves: memory
+ * before capacity.
  *
  * **Gotchas**
  *

@@ -2,7 +2,7 @@
  * How a new version proves itself: on one worker, started by itself without the forkserver, which holds the code of the version before.
  *
  * ```text
- *  waiting ─ a place is free ─▶ boot ─ hands shaken, no tool missing ─▶ probe ─ succeeds ─▶ hold ─ no crash ─▶ rest ─ none is of another ─▶ done
+ *  waiting ─ a place is free ─▶ boot ─ hands shaken, tools as before ─▶ probe ─ succeeds ─▶ hold ─ no crash ─▶ rest ─ none is of another ─▶ done
  *                                └──────────────┬──────────────────────────┴───────────────────┘
  *                                               └─▶ rolled back: the canary is drained and stopped, nothing else has changed
  *  rest: the forkserver is replaced, and spares with it, then worker by worker, as stale
