@@ -38,14 +38,21 @@ export class Agreement {
   }
 }
 
+/** Whether whoever knows one of the two can call the other. */
+export const agree = (one: WireTool, other: WireTool): boolean =>
+  one.streams === other.streams && one.input === other.input && partThatDiffers(one.contract, other.contract) === undefined
+
+/** Of two contracts, if both are known. */
+const partThatDiffers = (one: WireTool["contract"], other: WireTool["contract"]): string | undefined =>
+  [one, other].every((side) => Object.keys(side).length > 0)
+    ? Object.keys({ ...one, ...other }).find((part) => one[part] !== other[part])
+    : undefined
+
 const compare = ({ input, parts = {}, pool, streams, tool }: Terms, announced: WireTool): CallError.ContractMismatch | undefined => {
   const differ = (field: string, expected = "none", received = "none") =>
     new CallError.ContractMismatch({ pool, tool, executed: "no", field, expected, received })
   if (announced.streams !== streams) return differ("stream", String(streams), String(announced.streams))
   if (input === anyInput ? announced.input === undefined : announced.input !== input) return differ("input", input, announced.input)
-  const both = [parts, announced.contract].every((side) => Object.keys(side).length > 0)
-  const part = both
-    ? Object.keys({ ...parts, ...announced.contract }).find((part) => parts[part] !== announced.contract[part])
-    : undefined
+  const part = partThatDiffers(parts, announced.contract)
   return part === undefined ? undefined : differ(part, parts[part], announced.contract[part])
 }

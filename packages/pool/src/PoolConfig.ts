@@ -267,7 +267,7 @@ export const PoolConfig = Schema.Struct({
     })),
     /** How long the canary then serves as others do, without a crash. 5 s: what breaks at once breaks by then. */
     hold: duration("5 seconds"),
-    /** `"keep"`: a version that lacks a tool which the one before has is bad. `"any"`: tools may be taken away. */
+    /** `"keep"`: a version is bad that lacks a tool which the one before has, or has it with another contract. `"any"`: tools may go and change. */
     tools: Schema.Literals(["keep", "any"]).pipe(Schema.withDecodingDefault(Effect.succeed("keep" as const)))
   }, {})),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */

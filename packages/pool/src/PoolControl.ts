@@ -134,6 +134,7 @@ export interface PoolControl {
   readonly undrain: Done
   /** The worker gets no new calls, but those of its strict sessions. It stays one of the pool's workers. */
   readonly cordon: (slot: number) => Done<WorkerNotFound>
+  /** One at its memory limit stays cordoned for that. */
   readonly uncordon: (slot: number) => Done<WorkerNotFound>
   /** Has the worker replaced; returns when it is gone. While its replacement does not come up it serves on. */
   readonly recycle: (slot: number) => Done<WorkerNotFound>
@@ -239,7 +240,7 @@ const make = (entry: PoolEntry): PoolControl => {
     cordon: (slot) =>
       Effect.flatMap(place(slot), ({ place, roster }) => order(roster, { _tag: "Cordon", slot }, () => place.doing !== "serving")),
     uncordon: (slot) =>
-      Effect.flatMap(place(slot), ({ place, roster }) => order(roster, { _tag: "Uncordon", slot }, () => place.doing !== "cordoned")),
+      Effect.flatMap(place(slot), ({ place, roster }) => order(roster, { _tag: "Uncordon", slot }, () => place.cordonedBy !== "operator")),
     recycle: (slot) =>
       Effect.flatMap(place(slot), ({ place, roster }) => {
         const { generation } = place
@@ -262,8 +263,9 @@ const make = (entry: PoolEntry): PoolControl => {
     reload: Effect.flatMap(roster, (roster) => {
       const { results, rollout, tried } = roster.lifecycle
       const { versions } = entry
-      const hasBegun = rollout?.stage !== "waiting" && versions.current.roll <= tried
-      if (hasBegun) entry.reload() // else it will import what is there when it begins
+      const { roll } = versions.current
+      const waits = roll > tried || (rollout?.stage === "waiting" && rollout.version.roll === roll)
+      if (!waits) entry.reload() // else it will import what is there when it begins
       const version = versions.current
       return Effect.flatMap(
         until(roster, () => results.get(version.roll)),

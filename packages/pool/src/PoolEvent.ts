@@ -164,6 +164,24 @@ export const lifecycle_cordon = Event.declare({
   attributes: { ...pool, slot: Schema.Int, by: Schema.Literals(["operator", "memory"]) }
 })
 
+export const lifecycle_limit_low = Event.declare({
+  name: "snakepit.lifecycle.limit_low",
+  layer: "control",
+  when:
+    "a new worker is beyond its memory limit already: the limit is below what its adapter needs. Such workers serve on and are replaced " +
+    "after a delay that grows to a minute. Told once, and again after one that was within it",
+  measurements: { memory: Schema.UndefinedOr(Schema.Int), limit: Schema.UndefinedOr(Schema.Int) },
+  attributes: { ...pool, slot: Schema.Int }
+})
+
+export const lifecycle_memory_unknown = Event.declare({
+  name: "snakepit.lifecycle.memory_unknown",
+  layer: "control",
+  when: "no memory of any worker can be measured here, which needs /proc: recycle.rss and recycle.pss do nothing. Told once",
+  measurements: {},
+  attributes: pool
+})
+
 export const lifecycle_uncordon = Event.declare({
   name: "snakepit.lifecycle.uncordon",
   layer: "control",
@@ -510,6 +528,8 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   lifecycle_stop,
   lifecycle_renew_fail,
   lifecycle_cordon,
+  lifecycle_limit_low,
+  lifecycle_memory_unknown,
   lifecycle_uncordon,
   pool_pause,
   pool_resume,

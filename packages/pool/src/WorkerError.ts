@@ -228,7 +228,7 @@ export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("Hand
   private next(): string {
     switch (this.field) {
       case "catalogue":
-        return "Its tools are not those of the pool's other workers: the adapter was changed while the pool was up. The pool is started anew with it"
+        return "Its tools are not those of the pool's other workers: the adapter was changed while the pool was up. Reload the pool, or put it back"
       default:
         return "Host and Python package of different versions are the likely cause: install matching ones"
     }

@@ -135,8 +135,11 @@ describe("a pool under harm of every kind", () => {
               yield* after(step.ms)
           }
         }
-        for (const slot of [0, 1]) yield* harm(scripted.worker(`default/${slot}`).throwAtSubmit(undefined))
-        yield* after("40 seconds") // the longest chain: a queue, three attempts, the grace of each
+        for (const slot of [0, 1]) {
+          yield* harm(scripted.worker(`default/${slot}`).throwAtSubmit(undefined))
+          yield* scripted.worker(`default/${slot}`).refuseBoots(0)
+        }
+        yield* after("40 seconds") // the longest chain: a queue, three attempts, the grace of each; or the window of a slot that did not import
 
         for (const { fiber, got, n, tool } of calls) {
           const runs = scripted.journal.filter(({ args }) => (args as { readonly n: number }).n === n)

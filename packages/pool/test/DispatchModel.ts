@@ -86,7 +86,8 @@ export const Step = Schema.Union([
   }),
   Schema.TaggedStruct("Tick", { ms: Schema.Literals([1, 5, 10, 10, 40, 110, 300]) }),
   /** Time passes, and no tick comes yet. */
-  Schema.TaggedStruct("Pass", { ms: int(1, 50) })
+  Schema.TaggedStruct("Pass", { ms: int(1, 50) }),
+  Schema.TaggedStruct("Hold", { slot, how: Schema.Literals(["Cordon", "Drain", "Uncordon", "Uncordon"]) })
 ])
 export type Step = typeof Step.Type
 
@@ -123,6 +124,7 @@ export const Crashes = Schema.Array(Schema.Union([
   Schema.TaggedStruct("Pass", { ms: Schema.Literals([40, 110, 300]) }),
   Schema.TaggedStruct("Break", { slot }),
   Schema.TaggedStruct("Resume", { slot }),
+  Schema.TaggedStruct("Hold", { slot, how: Schema.Literals(["Cordon", "Drain", "Uncordon", "Uncordon"]) }),
   Schema.TaggedStruct("Ask", { slot }),
   Schema.TaggedStruct("Finish", { slot }),
   Schema.TaggedStruct("Cancel", { nth })
@@ -174,6 +176,7 @@ interface Job {
 interface Worker {
   tools: ReadonlySet<string> | undefined
   open: boolean
+  held: "no" | "cordoned" | "drained"
   jobs: Array<Job>
 }
 
@@ -194,7 +197,7 @@ const facts: { readonly [tool: string]: WireTool } = {
 export class Model {
   readonly state: Dispatch.DispatchState
   readonly callers = new Map<number, Caller>()
-  readonly workers: ReadonlyArray<Worker> = Array.from({ length: slots }, () => ({ tools: undefined, open: false, jobs: [] }))
+  readonly workers: ReadonlyArray<Worker> = Array.from({ length: slots }, () => ({ tools: undefined, open: false, held: "no", jobs: [] }))
   /** By tenant, in the order in which they should be sent. */
   readonly lines = new Map<string, Array<number>>()
   /** By waiting tenant: how often others were served since it was. */
@@ -299,6 +302,11 @@ export class Model {
       case "Resume":
         worker!.open = worker!.tools !== undefined
         return this.say({ _tag: "Resumed", slot: step.slot })
+      case "Hold": {
+        worker!.held = step.how === "Uncordon" ? "no" : step.how === "Cordon" ? "cordoned" : "drained"
+        if (step.how === "Drain" && !this.isStrict) this.leave(step.slot)
+        return this.say({ _tag: step.how, slot: step.slot })
+      }
       case "Detach":
         return this.detach(step.slot, step.end)
       case "Stray": { // news of a call that the slot does not have
@@ -461,6 +469,7 @@ export class Model {
 
   /** Lets everything come to its end: all workers up, and every one of them at work. */
   settle(): void {
+    for (let slot = 0; slot < slots; slot++) this.step({ _tag: "Hold", slot, how: "Uncordon" })
     for (let round = 0; round < 200 && this.state.calls.size > 0; round++) {
       if (this.state.resting.length > 0) this.step({ _tag: "Tick", ms: 40 })
       for (let slot = 0; slot < slots; slot++) {
@@ -654,15 +663,16 @@ export class Model {
       assert.isTrue(home === undefined || home === slot, "sent to another worker than its session's")
     }
     assert.isFalse(this.isPoison(caller), "sent, though it is in quarantine")
-    const isClean = (slot: number) => this.workers[slot]!.open && !this.tainted.has(slot)
+    const isClean = (slot: number) => this.workers[slot]!.open && this.workers[slot]!.held === "no" && !this.tainted.has(slot)
     const anyClean = this.workers.some((_, slot) => isClean(slot))
-    const chosen = this.workers.filter(({ open }, index) => open && (!anyClean || isClean(index)))
+    const chosen = this.workers.filter(({ held, open }, index) => open && held === "no" && (!anyClean || isClean(index)))
     const others = chosen.filter((worker) => !caller.crashed.has(this.workers.indexOf(worker)))
     if (caller.crashed.has(slot)) {
       assert.isTrue(others.every(({ jobs }) => jobs.length >= concurrency), "sent where it crashed, while another worker is free")
     }
     const least = Math.min(...(caller.crashed.has(slot) ? chosen : others).map(({ jobs }) => jobs.length))
     if (!(this.isStrict && home !== undefined)) {
+      assert.strictEqual(worker.held, "no", "sent to a worker that gets no new calls")
       assert.isTrue(!anyClean || isClean(slot), "sent to a tainted worker, while another is there")
       if (busy >= concurrency) assert.isAtLeast(least, concurrency - (home === slot ? 1 : 0), "sent ahead while another worker is free")
       if (prefetch !== "auto" && caller.crashed.size === 0) assert.isAtMost(busy, least + (home === slot ? 1 : 0), "not the freest worker")
@@ -739,6 +749,7 @@ export class Model {
           error.tenant === undefined ? this.settings.capacity : this.isStrict ? 0 : this.settings.perTenant
         )
       case "SessionLost":
+        if (this.workers[this.homes.get(session!) ?? -1]?.held === "drained" && !this.homeless.has(session!)) return
         assert.isTrue(this.isStrict && this.homeless.has(session!), "its worker is there")
         this.told.add(session!)
         return
@@ -823,6 +834,11 @@ export class Model {
         caller.crashed.add(slot)
       }
     }
+    this.leave(slot)
+  }
+
+  /** Sessions whose worker goes. */
+  private leave(slot: number): void {
     for (const [session, home] of this.homes) {
       if (home !== slot) continue
       if (this.isStrict) this.homeless.add(session)

@@ -636,7 +636,7 @@ describe("a pool that gives up", () => {
 
   it.effect("because its adapter does not import is down at once, tells the chain, and comes back by itself", () =>
     scoped(Effect.gen(function*() {
-      const { client, recorded, scripted, tools } = yield* openPools({ pools: { a: {}, b: {} } })
+      const { client, recorded, scripted, tools } = yield* openPools({ pools: { a: { size: 1 }, b: {} } })
       const b = yield* client("b")
       const other = yield* begin(b.record({ n: 1 }))
       yield* scripted.worker("a/0").refuseBoots(1, "import")
@@ -662,6 +662,25 @@ describe("a pool that gives up", () => {
       assert.strictEqual(yield* Fiber.join(other), 1)
       assert.deepStrictEqual([0, 1].map((slot) => scripted.worker(`b/${slot}`).generation()), [0, 0])
     })))
+
+  it.effect("does so for no slot alone: what does not import any more is tried again each window, and the others serve on", () =>
+    Effect.gen(function*() {
+      const { recorded, scripted, tools } = yield* openPools({ pools: { default: { size: 3, restart: { worker: { maxRestarts: 1 } } } } })
+      yield* scripted.deploy({ broken: "import" })
+      yield* scripted.endForkserver("default") // what is spawned, or forked by the next, imports anew
+      yield* scripted.worker("default/1").crash()
+      yield* after("10 minutes")
+      assert.strictEqual(yield* tools.add({ a: 1, b: 2 }), 3)
+      assert.deepStrictEqual(scripted.alive(), ["default/0", "default/2"])
+      assert.deepStrictEqual(recorded.ofVerb("give_up").filter(({ attributes }) => attributes["path"] !== "pools/default/fleet/1"), [])
+      yield* scripted.deploy({ tools: scriptedTools })
+      yield* after("1 minute")
+      assert.deepStrictEqual(scripted.alive(), ["default/0", "default/1", "default/2"])
+      yield* scripted.deploy({ broken: "import" })
+      for (const slot of [0, 1, 2]) yield* scripted.worker(`default/${slot}`).crash()
+      yield* after("20 millis")
+      assert.strictEqual((yield* Effect.flip(tools.add({ a: 1, b: 2 })))._tag, "PoolDown")
+    }))
 
   it.effect("because its tools cannot be served, found when its Reaper was replaced, is down until a later attempt", () =>
     Effect.gen(function*() {

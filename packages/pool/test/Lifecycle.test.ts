@@ -3,7 +3,11 @@ import type { Event } from "@snakepit/core"
 import { Effect, Fiber, Schema, Stream } from "effect"
 import * as Dispatch from "../src/control/Dispatch.ts"
 import * as DispatchMachine from "../src/control/DispatchMachine.ts"
+import * as LifecycleMachine from "../src/control/LifecycleMachine.ts"
+import * as LifecycleState from "../src/control/LifecycleState.ts"
+import type * as Places from "../src/control/Places.ts"
 import { PoolConfig, PoolControl } from "../src/index.ts"
+import * as PoolVersion from "../src/PoolVersion.ts"
 import { ScriptedCodec, ScriptedRuntime, ScriptedTool } from "../src/testing/index.ts"
 import { offerOf, wireOf } from "./MachineInput.ts"
 import { after, begin, errorOf, openPools, scoped, tools as scriptedTools } from "./OpenPools.ts"
@@ -85,6 +89,8 @@ describe("recycle", () => {
   it.effect("by memory: the worst first, and one at its limit gets no call while another serves", () =>
     scoped(Effect.gen(function*() {
       const { control, said, scripted, tools } = yield* open({ size: 3, recycle: { rss: 1 << 30, jitter: 0.1 } }, { bootMillis: 2000 })
+      for (const slot of [0, 1, 2]) yield* scripted.worker(`default/${slot}`).uses(1 << 20)
+      yield* after("1 second")
       yield* scripted.worker("default/0").uses(1 << 30)
       yield* scripted.worker("default/1").uses(3 * 2 ** 29)
       yield* scripted.worker("default/2").uses(2 ** 28)
@@ -98,6 +104,59 @@ describe("recycle", () => {
       yield* after("10 seconds")
       assert.deepStrictEqual(attributes(said("lifecycle.stop"), "slot"), [[1], [0]])
       assert.strictEqual(scripted.alive().length, 3)
+    })))
+
+  it.effect("by memory: one that is below its limit again, or was replaced by a crash, gets calls again", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted } = yield* open({ size: 4, recycle: { rss: 1 << 30, jitter: 0 } }, { bootMillis: 3000 })
+      const doing = Effect.map(control.status, ({ workers }) => workers.map(({ doing }) => doing).slice(0, 4))
+      for (const slot of [0, 1, 2]) yield* scripted.worker(`default/${slot}`).uses(1 << 20)
+      yield* after("1 second")
+      for (const [slot, memory] of [1 << 30, 1 << 30, 3 * 2 ** 29].entries()) yield* scripted.worker(`default/${slot}`).uses(memory)
+      yield* after("1 second")
+      assert.deepStrictEqual(yield* doing, ["cordoned", "cordoned", "cordoned", "serving"])
+      yield* scripted.worker("default/0").uses(1 << 20) // while the replacement of the worst boots
+      yield* scripted.worker("default/1").crash()
+      yield* after("1 second")
+      assert.deepStrictEqual(yield* doing, ["serving", "serving", "cordoned", "serving"])
+      yield* after("10 seconds")
+      assert.deepStrictEqual(attributes(said("lifecycle.stop"), "slot"), [[2]])
+      assert.strictEqual((yield* control.status).ready, 4)
+    })))
+
+  it.effect("by memory: a limit that a new worker is beyond already is told once, costs no capacity and no churn", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted } = yield* open({ size: 2, recycle: { rss: 1 << 20, jitter: 0 } })
+      for (let step = 0; step < 600; step++) { // each new process uses twice as much
+        for (const worker of scripted.alive()) yield* scripted.worker(worker).uses(1 << 21)
+        yield* after("500 millis")
+        assert.isFalse((yield* control.status).workers.some(({ doing }) => doing === "cordoned"))
+      }
+      assert.isAtMost(said("lifecycle.stop").length, 12) // in 5 minutes: 1, 2, … 32 s, then one a minute
+      assert.isAtLeast(said("lifecycle.stop").length, 6)
+      assert.deepStrictEqual(said("lifecycle.limit_low").map(({ measurements }) => measurements), [{ memory: 1 << 21, limit: 1 << 20 }])
+    })))
+
+  it.effect("by memory: a measurement that takes its time holds up nothing else", () =>
+    scoped(Effect.gen(function*() {
+      const scripted = ScriptedRuntime.make({ tools: scriptedTools })
+      const runtime = { ...scripted.runtime, memory: () => Effect.never }
+      const { provided } = yield* openPools({
+        pools: { default: { size: 1, recycle: { rss: 1 << 20 } } },
+        scripted: { ...scripted, runtime }
+      })
+      const control = yield* PoolControl.of("default").pipe(provided)
+      const recycled = yield* begin(control.recycle(0))
+      yield* after("2 seconds")
+      yield* Fiber.join(recycled)
+      assert.deepStrictEqual(scripted.alive(), ["default/1"])
+    })))
+
+  it.effect("by memory: that none can be measured is told once", () =>
+    scoped(Effect.gen(function*() {
+      const { said } = yield* open({ size: 2, recycle: { rss: 1 << 20 } })
+      yield* after("1 minute")
+      assert.deepStrictEqual(said("lifecycle.memory_unknown").length, 1)
     })))
 
   it.effect("leaves the last worker that serves its calls, whatever memory it uses, and those whose replacement does not come up", () =>
@@ -224,6 +283,17 @@ describe("an operator", () => {
       assert.strictEqual((yield* ledger())?.failed, 0)
     })))
 
+  it.effect("is not kept waiting for a worker that is at its memory limit to be uncordoned", () =>
+    scoped(Effect.gen(function*() {
+      const { control, scripted } = yield* open({ size: 2, recycle: { rss: 1 << 20, jitter: 0 } }, { bootMillis: 5000 })
+      for (const slot of [0, 1]) yield* scripted.worker(`default/${slot}`).uses(1 << 19)
+      yield* after("2 seconds")
+      yield* scripted.worker("default/0").uses(1 << 20)
+      yield* after("2 seconds")
+      yield* control.uncordon(0)
+      assert.strictEqual((yield* control.status).workers[0]?.doing, "cordoned")
+    })))
+
   it.effect("has a worker replaced, sees every change, and learns that a pool that is down cannot be asked", () =>
     scoped(Effect.gen(function*() {
       const { control, kill, provided, slots } = yield* open({ size: 2 }, { bootMillis: 100 })
@@ -260,6 +330,83 @@ describe("a call that a host tool makes for one that runs", () => {
   })
 })
 
+/** The machine of a pool of three whose workers are all up, and what is seen of them. */
+const machine = (settings: PoolConfig.PoolConfigInput = {}) => {
+  const config = Schema.decodeUnknownSync(PoolConfig.PoolConfig)({ size: 3, ...settings })
+  const versions = PoolVersion.versions({ snapshot: 1, roll: 0, config })
+  const state = LifecycleState.make("default", versions, config)
+  const say = (event: LifecycleState.Event, now = 0) => LifecycleMachine.transition(state, event, now)
+  const seen = (slot: number, calls = 0): Places.Seen => ({
+    slot,
+    runs: true,
+    attached: true,
+    calls,
+    served: 0,
+    memory: state.places[slot]!.seen.memory,
+    missing: [],
+    changed: []
+  })
+  const look = (...calls: ReadonlyArray<number>) =>
+    say({ _tag: "Look", seen: [0, 1, 2].map((slot) => seen(slot, calls[slot])), delayMillis: 0, busy: 0, open: 0 })
+  for (const slot of [0, 1, 2]) {
+    versions.filled.set(slot, versions.proven)
+    say({ _tag: "Filled", slot, generation: 0, served: 0, draw: 0 })
+  }
+  look()
+  return { look, say, state, versions }
+}
+
+describe("who goes when there are to be fewer", () => {
+  const gone = ({ look, say, state }: ReturnType<typeof machine>) => {
+    say({ _tag: "Scale", size: 2 })
+    look(2, 1, 0)
+    return state.places.flatMap(({ doing, slot }) => doing === "draining" ? [slot] : [])
+  }
+
+  it("is the least used, but before it one that is to be replaced, and before that one of another version", () => {
+    assert.deepStrictEqual(gone(machine()), [2])
+    const due = machine({ recycle: { age: "1 hour" } })
+    due.state.places[0]!.filledAt = -3_600_000
+    assert.deepStrictEqual(gone(due), [0])
+    const stale = machine({ recycle: { age: "1 hour" } })
+    stale.state.places[0]!.filledAt = -3_600_000
+    stale.versions.filled.set(1, { ...stale.versions.proven, roll: -1 })
+    assert.deepStrictEqual(gone(stale), [1])
+  })
+})
+
+describe("a lifecycle that begins", () => {
+  it("tells again what the one before has decided: it may not have been carried out", () => {
+    const { say, state, versions } = machine()
+    state.places[0]!.doing = "cordoned"
+    state.places[1]!.doing = "draining"
+    state.paused = true
+    state.draining = "drained"
+    state.rollout = { version: versions.proven, stage: "rest", canary: 2, generation: 0, since: 0 }
+    const told = say({ _tag: "Begin" }).map((command) => {
+      if (command._tag !== "Dispatch") return command._tag
+      return "slot" in command.event ? `${command.event._tag} ${command.event.slot}` : command.event._tag
+    })
+    assert.sameMembers(told, ["Cordon 0", "Drain 1", "Uncordon 2", "Pause", "Refuse", "Prove", "Promote 2"])
+    state.rollout = undefined
+    state.places[2]!.doing = "filling"
+    assert.deepStrictEqual(say({ _tag: "Begin" }).some(({ _tag }) => _tag === "Prove"), false)
+  })
+})
+
+describe("a version that was taken back before it was looked at", () => {
+  it("is told to those who wait for it", () => {
+    const { look, state, versions } = machine()
+    versions.rolls = 2
+    look()
+    assert.deepStrictEqual([1, 2].map((roll) => (state.results.get(roll) as { readonly _tag: string })._tag), [
+      "RolloutSuperseded",
+      "RolloutSuperseded"
+    ])
+    assert.isUndefined(state.rollout)
+  })
+})
+
 describe("what was under way", () => {
   it.effect("is gone on with by the next lifecycle, wherever it was", () =>
     scoped(Effect.gen(function*() {
@@ -280,6 +427,21 @@ describe("what was under way", () => {
 })
 
 describe("autoscale", () => {
+  it.effect("does not add workers for calls that wait for one worker alone", () =>
+    scoped(Effect.gen(function*() {
+      const { control, tools } = yield* open({
+        size: 1,
+        affinity: "strict_queue",
+        autoscale: { min: 1, max: 3, targetDelay: "200 millis", cooldown: "2 seconds" }
+      })
+      yield* tools.ping(undefined, { session: "s" })
+      const calls = yield* Effect.forEach([1, 2, 3, 4, 5], (n) => begin(tools.record({ n }, { session: "s" })))
+      yield* after("4 seconds")
+      assert.strictEqual((yield* control.status).size, 1)
+      yield* after("4 seconds")
+      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), [1, 2, 3, 4, 5])
+    })))
+
   it.effect("adds workers while calls wait too long, and takes them away when the others can do what runs", () =>
     scoped(Effect.gen(function*() {
       const { control, restarts, said, scripted, tools } = yield* open({

@@ -15,13 +15,13 @@ const exited = new ProcessExited({
 })
 const boot = (stage: BootFailed["stage"]) => new BootFailed({ worker: "default/0", stage, adapter: "tools", detail: "no", output: [] })
 const failed = (error: unknown) => ({ id: "process", reason: ExitReason.ExitReason.Failed({ error }) })
-const stepOf = (delay: typeof RestartDelay.worker) =>
+const stepOf = (delay: ReturnType<typeof RestartDelay.worker>) =>
   RestartPolicy.delayStep(RestartPolicy.make({ intensity: { maxRestarts: 100, within: "30 seconds" }, delay }))
 
 describe("the delay of a restart", () => {
   it.effect("of a worker's children is none at first, then 50 ms doubling to 5 s, and none again after a quiet time", () =>
     Effect.gen(function*() {
-      const step = stepOf(RestartDelay.worker)
+      const step = stepOf(RestartDelay.worker())
       const delays = yield* Effect.forEach([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], (now) => step(now, failed(exited)))
       assert.deepStrictEqual(delays, [0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000])
       assert.strictEqual(yield* step(30_009, failed(exited)), 5000)
@@ -30,7 +30,7 @@ describe("the delay of a restart", () => {
 
   it.effect("of a subtree is 50 ms doubling to 5 s", () =>
     Effect.gen(function*() {
-      const step = stepOf(RestartDelay.subtree)
+      const step = stepOf(RestartDelay.subtree())
       assert.deepStrictEqual(yield* Effect.forEach([0, 1, 2], (now) => step(now, failed(exited))), [50, 100, 200])
     }))
 
@@ -45,7 +45,7 @@ describe("the delay of a restart", () => {
           escalated: [],
           incident: "1"
         })
-      for (const delay of [RestartDelay.worker, RestartDelay.subtree]) {
+      for (const delay of [RestartDelay.worker(), RestartDelay.subtree()]) {
         for (const stage of ["import", "catalogue"] as const) {
           for (const error of [boot(stage), started(boot(stage)), gaveUp(boot(stage)), gaveUp(started(boot(stage)))]) {
             const refusal = yield* Effect.flip(stepOf(delay)(0, failed(error)))

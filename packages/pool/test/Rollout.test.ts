@@ -12,7 +12,8 @@ const code = {
   better: { tools: { ...tools, add: () => 300, more: () => 1 } },
   broken: { broken: "import" },
   bad: { tools: { ...tools, add: () => ScriptedTool.raise("ValueError", "no model", { bases: ["Exception"] }) } },
-  lacking: { tools: { ...withoutPing, add: () => 400 } }
+  lacking: { tools: { ...withoutPing, add: () => 400 } },
+  changed: { tools: { ...tools, ping: tools.steps } }
 } as const
 
 const reload = { hold: "2 seconds", probe: { tool: "add", arguments: { a: 1, b: 2 } } } as const
@@ -73,12 +74,12 @@ describe("a reload", () => {
       assert.strictEqual((yield* ledger())?.failed, 0)
     })))
 
-  it.effect("rolls back what does not come up, lacks a tool, fails its probe or crashes while it is held: nothing else has changed", () =>
+  it.effect("rolls back what does not come up, lacks a tool, has another one, fails its probe or crashes while it is held: nothing else has changed", () =>
     scoped(Effect.gen(function*() {
       const { control, ledger, restarts, scripted, sums } = yield* open()
       const pids = () => [0, 1].map((slot) => scripted.worker(`default/${slot}`).pid())
       const before = pids()
-      for (const [deployed, stage] of [["broken", "boot"], ["lacking", "catalogue"], ["bad", "probe"]] as const) {
+      for (const [deployed, stage] of [["broken", "boot"], ["lacking", "catalogue"], ["changed", "catalogue"], ["bad", "probe"]] as const) {
         yield* scripted.deploy(code[deployed])
         const reloaded = yield* begin(control.reload)
         yield* after("2 seconds")
@@ -135,6 +136,28 @@ describe("a reload", () => {
       assert.strictEqual((yield* Effect.flip(client.ping()))._tag, "ToolNotFound")
     })))
 
+  it.effect("sends no call to a worker on trial that only the version before can do: it waits for another", () =>
+    scoped(Effect.gen(function*() {
+      const { control, scripted, tools: client } = yield* open({ size: 1, reload: { hold: "10 seconds", tools: "any" } })
+      yield* scripted.deploy(code.lacking)
+      yield* begin(control.reload)
+      yield* after("1 second")
+      assert.deepInclude((yield* control.status).rollout, { stage: "hold" })
+      yield* begin(client.record({ n: 1 })) // now the one on trial is the freest
+      yield* after("100 millis")
+      assert.strictEqual(scripted.journal.at(-1)?.worker, "default/0")
+      const pings = [yield* begin(client.ping()), yield* begin(client.ping(undefined, { session: "s" }))]
+      yield* after("2500 millis")
+      yield* Effect.forEach(pings, Fiber.join)
+      yield* Effect.forEach([1, 2, 3], () => client.ping())
+      assert.deepStrictEqual(
+        new Set(scripted.journal.flatMap(({ tool, worker }) => tool === "ping" ? [worker] : [])),
+        new Set(["default/0"])
+      )
+      const adds = yield* Effect.forEach([1, 2], () => begin(client.add({ a: 1, b: 2 })))
+      assert.sameMembers(yield* Effect.forEach(adds, Fiber.join), [3, 400])
+    })))
+
   it.effect("gives way to a newer one, whose canary begins at once; one that waits takes the newest code", () =>
     scoped(Effect.gen(function*() {
       const { control, said, scripted, sums } = yield* open()
@@ -152,6 +175,24 @@ describe("a reload", () => {
       assert.deepStrictEqual(said("rollout.fail"), [])
     })))
 
+  it.effect("that has proved itself is given to the rest although a newer one, which took its place, is rolled back", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted, sums } = yield* open({ size: 4, reload: { hold: "0 millis" } })
+      yield* scripted.deploy(code.good)
+      const first = yield* begin(control.reload)
+      for (let step = 0; said("rollout.promote").length === 0 && step < 50; step++) yield* after("50 millis")
+      yield* scripted.deploy(code.broken)
+      const second = yield* begin(control.reload)
+      yield* after("100 millis")
+      assert.deepInclude(yield* errorOf(first), { _tag: "RolloutSuperseded" })
+      yield* after("500 millis")
+      yield* scripted.deploy(code.good)
+      yield* after("20 seconds")
+      assert.deepInclude(yield* errorOf(second), { _tag: "RolloutFailed", stage: "boot" })
+      assert.deepStrictEqual(yield* sums, [200, 200, 200, 200])
+      assert.deepInclude(yield* control.status, { ready: 4, version: "1+1", rollout: undefined })
+    })))
+
   it.effect("goes on without a forkserver when that does not come up with the new code, and asks for it again", () =>
     scoped(Effect.gen(function*() {
       const { control, said, scripted, sums } = yield* open()
@@ -162,6 +203,23 @@ describe("a reload", () => {
       yield* Fiber.join(reloaded)
       assert.deepStrictEqual(yield* sums, [200, 200])
       assert.strictEqual(said("lifecycle.renew_fail").length, 1)
+    })))
+
+  it.effect("and every recycle go on while a forkserver never comes up again", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted, sums } = yield* open()
+      yield* scripted.deploy(code.good)
+      yield* scripted.refuseForkserver("default", Number.POSITIVE_INFINITY, "timeout")
+      const reloaded = yield* begin(control.reload)
+      yield* after("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(reloaded), { version: "1+1" })
+      const [slot] = (yield* control.status).workers.map(({ slot }) => slot)
+      const recycled = yield* begin(control.recycle(slot!))
+      yield* after("2 minutes")
+      yield* Fiber.join(recycled)
+      assert.deepStrictEqual(yield* sums, [200, 200])
+      assert.isAtLeast(said("lifecycle.renew_fail").length, 5)
+      yield* scripted.refuseForkserver("default", 0, "timeout")
     })))
 
   it.effect("is gone on with after a crash of the lifecycle, at each of its stages", () =>

@@ -101,6 +101,7 @@ const accept = (step: Step, offer: Offer, known: Sessions.Session | undefined): 
     hardLimitMillis: offer.hardLimitMillis,
     blocking: offer.blocking ?? false,
     attempt: 0,
+    queuedAt: offer.at,
     sentAt: 0,
     limitAt: 0,
     replaceAt: Number.POSITIVE_INFINITY,

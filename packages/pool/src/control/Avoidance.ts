@@ -20,6 +20,9 @@ import * as Room from "./Room.ts"
 
 const isAvoided = ({ ejectedUntil, taintedUntil }: Slot): boolean => taintedUntil > 0 || ejectedUntil > 0
 
+/** As {@link Room.refresh} notes it. */
+const isClean = ({ avoided, cordoned, open }: Slot): boolean => open && !avoided && !cordoned
+
 const count = (state: DispatchState, which: (slot: Slot) => boolean): number => {
   let slots = 0
   for (const slot of state.slots) if (which(slot)) slots++
@@ -105,9 +108,9 @@ export const violations = ({ barrier, slots }: DispatchState): ReadonlyArray<str
   const out: Array<string> = []
   let clean = 0
   for (const slot of slots) {
-    const { ejectedUntil, open, slot: index, taintedUntil } = slot
+    const { ejectedUntil, slot: index, taintedUntil } = slot
     if (slot.avoided !== isAvoided(slot)) out.push(`slot ${index} is ${slot.avoided ? "" : "not "}avoided, for no reason`)
-    if (slot.clean !== (open && !slot.avoided)) out.push(`slot ${index} is taken for ${slot.clean ? "" : "not "}clean`)
+    if (slot.clean !== isClean(slot)) out.push(`slot ${index} is taken for ${slot.clean ? "" : "not "}clean`)
     if (slot.clean) clean++
     for (const until of [taintedUntil, ejectedUntil]) if (until > 0 && barrier.due > until) out.push(`slot ${index} is never clean again`)
   }
@@ -121,7 +124,7 @@ export const rebuild = ({ barrier, slots }: DispatchState): void => {
   barrier.due = 0 // looked at by the next tick
   for (const slot of slots) {
     slot.avoided = isAvoided(slot)
-    slot.clean = slot.open && !slot.avoided
+    slot.clean = isClean(slot)
     if (slot.clean) barrier.clean++
   }
 }

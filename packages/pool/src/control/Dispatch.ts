@@ -85,6 +85,8 @@ export interface Call extends Line.Linked<Call> {
   hardLimitMillis: number | undefined
   blocking: boolean
   attempt: number
+  /** Since when it waits, or waited last. */
+  queuedAt: number
   /** When the present attempt was sent. */
   sentAt: number
   /** When the present attempt is over by its limits. */
@@ -132,6 +134,8 @@ export interface Slot {
   readonly bound: TenantQueue.TenantQueue<Call>
   /** Whether these, or the common queue, are next. */
   boundIsNext: boolean
+  /** Its worker is of a version that has not proved itself. */
+  trial: boolean
   /** It was ordered to be replaced. */
   condemned: boolean
   /** It gets no calls but those that belong to its worker. */
@@ -389,6 +393,7 @@ const makeSlot = (slot: number): Slot => ({
   movedAt: 0,
   bound: TenantQueue.make(),
   boundIsNext: false,
+  trial: false,
   condemned: false,
   cordoned: false,
   draining: false,

@@ -109,8 +109,10 @@ export const apply = (step: Step, event: Event): void => {
     case "Uncordon":
       return cordon(step, event)
     case "Promote": {
-      state.tools = state.slots[event.slot]?.tools ?? state.tools
-      return
+      const slot = slotAt(state, event.slot)
+      slot.trial = false
+      state.tools = slot.tools ?? state.tools
+      return Sending.pump(step, slot)
     }
     case "Pause":
     case "Resume":
@@ -187,6 +189,7 @@ const attached = (step: Step, index: number, { concurrency, tools }: Wire, isTri
   slot.open = true
   slot.concurrency = Math.max(1, concurrency)
   slot.condemned = false
+  slot.trial = isTrial
   if (!isTrial) step.state.tools = tools
   Outlier.forget(step.state, index)
   Avoidance.replaced(step, slot)

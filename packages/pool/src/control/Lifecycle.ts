@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
+import * as Agreement from "../Agreement.ts"
 import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import { BootFailed } from "../WorkerError.ts"
@@ -47,6 +48,7 @@ export const child = (runtime: Pick<WorkerRuntime, "codec" | "memory">, { entry,
       const kick = Latch.makeUnsafe(false)
       const { clock, lifecycle, orders } = roster
       let measuredAt = Number.NEGATIVE_INFINITY
+      let measures = false
 
       const wake = () => void kick.openUnsafe()
       yield* Effect.acquireRelease(
@@ -65,47 +67,70 @@ export const child = (runtime: Pick<WorkerRuntime, "codec" | "memory">, { entry,
             return Effect.sync(() => Event.tell(sink, Event.make(event, clock.wallTime, measurements, attributes)))
           }
           case "Start":
-            return told(Effect.map(start(fleet, command.slot), (failure) => failure && { ...command, ...failure, _tag: "StartFailed" }))
+            return told(
+              Effect.map(start(fleet, command.slot), (failure) => failure && { ...command, ...failure, _tag: "StartFailed" }),
+              (cause) => ({ ...command, stage: "boot", cause, _tag: "StartFailed" })
+            )
           case "Stop":
-            return told(Effect.as(Effect.ignore(fleet.terminateChild(String(command.slot))), { _tag: "Stopped", slot: command.slot }))
+            return told(
+              Effect.as(Effect.ignore(fleet.terminateChild(String(command.slot))), { _tag: "Stopped", slot: command.slot }),
+              () => ({ _tag: "Stopped", slot: command.slot })
+            )
           case "Probe":
-            return told(Effect.map(probe(roster, runtime, command.slot), (failure) => ({ _tag: "Probed", slot: command.slot, failure })))
+            return told(
+              Effect.map(probe(roster, runtime, command.slot), (failure) => ({ _tag: "Probed", slot: command.slot, failure })),
+              (failure) => ({ _tag: "Probed", slot: command.slot, failure })
+            )
           case "Prove":
             return Effect.sync(() => entry.prove(command.version))
           case "Renew":
-            return told(Effect.map(renew(control), (failure) => ({ _tag: "Renewed", failure })))
+            return told(
+              Effect.map(renew(control), (failure) => ({ _tag: "Renewed", failure })),
+              (failure) => ({ _tag: "Renewed", failure })
+            )
         }
       }
-      /** In the background; what comes of it is decided on. */
-      const told = <E extends LifecycleState.Event>(effect: Effect.Effect<E | undefined>) =>
-        Effect.forkChild(Effect.map(effect, (event) => event === undefined ? wake() : Roster.order(roster, event)))
+      /** In the background; what comes of it is decided on, and so is a mistake in it. */
+      const told = (
+        effect: Effect.Effect<LifecycleState.Event | undefined>,
+        failed: (cause: string) => LifecycleState.Event
+      ) =>
+        Effect.forkChild(Effect.map(
+          Effect.catchDefect(effect, (defect) => Effect.succeed(failed(String(defect)))),
+          (event) => event === undefined ? wake() : Roster.order(roster, event)
+        ))
       const decide = (event: LifecycleState.Event) =>
         Effect.suspend(() => Effect.forEach(LifecycleMachine.transition(lifecycle, event, clock.now()), execute, { discard: true }))
 
       const look = Effect.gen(function*() {
-        const memory = yield* measure
         const { children } = yield* fleet.tree
         for (const { generation, served, slot } of news(roster)) {
           yield* decide({ _tag: "Filled", slot, generation, served, draw: yield* Random.next })
         }
-        const seen = lifecycle.places.flatMap((place) =>
-          place.doing === "free" ? [] : [see(roster, place, children, memory.get(place.slot))]
-        )
+        yield* measure
+        const seen = lifecycle.places.flatMap((place) => place.doing === "free" ? [] : [see(roster, place, children)])
         yield* decide({ _tag: "Look", seen, ...load(roster) })
       })
 
-      /** Bytes by slot, when it is time to measure. */
+      /** In the background, when it is time: it may take a while. What was measured of a process that is gone by then is no matter. */
       const measure = Effect.suspend(() => {
         const { every, pss, rss } = lifecycle.versions.current.config.recycle
         const kind = pss === undefined ? rss === undefined ? undefined : "rss" : "pss"
         const now = clock.now()
-        if (kind === undefined || now - measuredAt < Duration.toMillis(every)) return Effect.succeed(new Map<number, number>())
+        if (measures || kind === undefined || roster.pids.size === 0 || now - measuredAt < Duration.toMillis(every)) return Effect.void
         measuredAt = now
-        const pids = [...roster.pids]
-        return Effect.map(
-          Effect.forEach(pids, ([slot, pid]) => Effect.map(runtime.memory(pid, kind), (bytes) => [slot, bytes] as const)),
-          (measured) => new Map(measured.flatMap(([slot, bytes]) => bytes === undefined ? [] : [[slot, bytes]]))
+        measures = true
+        const measured = Effect.map(
+          Effect.forEach([...roster.pids], ([slot, pid]) => Effect.map(runtime.memory(pid, kind), (bytes) => ({ slot, pid, bytes }))),
+          (all): LifecycleState.Event => {
+            measures = false
+            return { _tag: "Measured", memory: all.filter(({ pid, slot }) => roster.pids.get(slot) === pid) }
+          }
         )
+        return told(measured, () => {
+          measures = false
+          return { _tag: "Measured", memory: [] }
+        })
       })
 
       const life = Effect.gen(function*() {
@@ -131,7 +156,7 @@ const restMillis = (state: LifecycleState.LifecycleState, now: number): number |
   const intervals = [
     ...(age ?? calls ?? pss ?? rss) === undefined ? [] : [Duration.toMillis(every)],
     ...autoscale === undefined ? [] : [Math.max(busyMillis, Duration.toMillis(autoscale.targetDelay) / 2)],
-    ...state.retryAt > now ? [state.retryAt - now] : []
+    ...[state.retryAt, state.renewAt].flatMap((at) => at > now ? [at - now] : [])
   ]
   return intervals.length === 0 ? undefined : Math.min(...intervals)
 }
@@ -150,32 +175,31 @@ const isAwaited = ({ config, sessions }: Dispatch.DispatchState, slot: number): 
   [...sessions.byId.values()].some((session) => session.slot === slot && Sessions.isBound(session) && session.calls > 0)
 
 const see = (
-  { lifecycle, state }: Roster.Roster,
-  { doing, slot }: Places.Place,
-  children: ReadonlyArray<Tree.ChildNode>,
-  memory: number | undefined
+  { dispatcher, inbox, lifecycle, state }: Roster.Roster,
+  { doing, seen, slot }: Places.Place,
+  children: ReadonlyArray<Tree.ChildNode>
 ): Places.Seen => {
   const { bound, calls, served = 0, tools } = state.slots[slot] ?? {}
-  const isCanary = lifecycle.rollout?.canary === slot && tools !== undefined
+  const before = lifecycle.rollout?.canary === slot && tools !== undefined ? [...state.tools ?? []] : []
+  const isHeld = doing === "draining" && (dispatcher === undefined || inbox.length > 0 || isAwaited(state, slot)) // more may be sent to it
   return {
     slot,
     runs: children.some(({ id, status }) => id === String(slot) && status === "running"),
     attached: tools !== undefined,
-    calls: (calls?.length ?? 0) + (bound?.length ?? 0) + (doing === "draining" && isAwaited(state, slot) ? 1 : 0),
+    calls: (calls?.length ?? 0) + (bound?.length ?? 0) + (isHeld ? 1 : 0),
     served,
-    memory,
-    missing: isCanary ? [...state.tools?.keys() ?? []].filter((tool) => !tools.has(tool)) : []
+    memory: tools === undefined ? undefined : seen.memory,
+    missing: before.flatMap(([name]) => tools?.has(name) === true ? [] : [name]),
+    changed: before.flatMap(([name, tool]) => Agreement.agree(tool, tools?.get(name) ?? tool) ? [] : [name])
   }
 }
 
-/** How long calls wait, what runs, and how many are open. */
+/** How long calls wait that any worker may do, what runs, and how many are open. */
 const load = ({ clock, state }: Roster.Roster) => {
   const now = clock.now()
   const { calls, queue, slots } = state
   let since = now
-  for (const waiting of [queue, ...slots.map(({ bound }) => bound)]) {
-    for (const { first } of Line.members(waiting.turns)) since = Math.min(since, first?.offer.at ?? now)
-  }
+  for (const { first } of Line.members(queue.turns)) since = Math.min(since, first?.queuedAt ?? now)
   const busy = slots.reduce((sum, { calls, concurrency }) => sum + Math.min(calls.length, concurrency) / concurrency, 0)
   return { delayMillis: now - since, busy, open: calls.size }
 }

@@ -18,7 +18,8 @@
  * and it is stopped when the calls that it has are over, which their own limits bound. One that does not come up leaves the old one serving,
  * and the next is tried after a delay. All that is plan: the fleet is given places and forgets them, and no restart is spent.
  *
- * A worker at its memory limit gets no further call before its replacement is up, as long as another one serves: memory before capacity.
+ * A worker at its memory limit gets no further call before its replacement is up, as long as it is at that limit and another one serves: memory
+ * before capacity.
  *
  * **Gotchas**
  *
@@ -47,13 +48,12 @@ export const transition = (
 }
 
 const apply = (step: Step, event: LifecycleState.Event): void => {
-  const { out, state } = step
+  const { state } = step
   switch (event._tag) {
     case "Begin":
       for (const place of state.places) place.ordered = false
       if (state.stale === "renewing") state.stale = "yes"
-      if (state.rollout?.stage === "probe") out.push({ _tag: "Probe", slot: state.rollout.canary! })
-      return
+      return repeat(step)
     case "Filled":
       return filled(step, event)
     case "StartFailed":
@@ -67,6 +67,8 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
     }
     case "Renewed":
       return renewed(step, event.failure)
+    case "Measured":
+      return measured(step, event.memory)
     case "Look":
       return look(step, event)
     case "Pause":
@@ -79,7 +81,8 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
     case "Uncordon": {
       const place = state.places[event.slot]
       if (place === undefined) return
-      return event._tag === "Cordon" ? cordon(step, place, "operator") : uncordon(step, place)
+      if (event._tag === "Cordon") return cordon(step, place, "operator")
+      return place.cordonedBy === "operator" ? uncordon(step, place) : undefined
     }
     case "Recycle": {
       const place = state.places[event.slot]
@@ -91,13 +94,35 @@ const apply = (step: Step, event: LifecycleState.Event): void => {
   }
 }
 
+/** What the Lifecycle before may have decided and not carried out. It changes nothing where it was. */
+const repeat = (step: Step): void => {
+  const { out, state } = step
+  const { draining, paused, places, rollout, versions } = state
+  for (const place of places) {
+    const { doing, slot } = place
+    const isTried = Rollout.of(state, slot) !== undefined && rollout!.stage !== "hold"
+    LifecycleState.dispatch(step, {
+      _tag: Places.isRetiring(place) ? "Drain" : isTried || doing === "cordoned" ? "Cordon" : "Uncordon",
+      slot
+    })
+  }
+  LifecycleState.dispatch(step, { _tag: paused ? "Pause" : "Resume" })
+  LifecycleState.dispatch(step, { _tag: draining === "no" ? "Accept" : "Refuse" })
+  if (rollout?.stage === "probe") out.push({ _tag: "Probe", slot: rollout.canary! })
+  if (rollout?.stage !== "rest") return
+  out.push({ _tag: "Prove", version: versions.proven })
+  LifecycleState.dispatch(step, { _tag: "Promote", slot: rollout.canary! })
+}
+
 const filled = (step: Step, { draw, generation, served, slot }: Extract<LifecycleState.Event, { readonly _tag: "Filled" }>): void => {
   const { places, versions } = step.state
   const place = places[slot]
   if (place === undefined) return
   Object.assign(place, { generation, filledAt: step.now, servedBefore: served, draw })
   place.seen = { ...place.seen, memory: undefined }
+  place.baseline = undefined
   if (place.because === "operator" && Places.isActive(place)) place.because = undefined // a crash has replaced it
+  if (place.cordonedBy === "memory") uncordon(step, place)
   const version = PoolVersion.name(versions.filled.get(slot) ?? versions.proven)
   LifecycleState.tell(step, PoolEvent.lifecycle_fill, { draw }, { slot, generation, version })
 }
@@ -139,8 +164,27 @@ const renewed = (step: Step, failure: string | undefined): void => {
   const { now, state } = step
   state.stale = failure === undefined ? "no" : "yes"
   if (failure === undefined) return
-  state.retryAt = now + Recycle.retryMillis(++state.failures)
-  LifecycleState.tell(step, PoolEvent.lifecycle_renew_fail, { delayMillis: state.retryAt - now }, { cause: failure })
+  state.renewAt = now + Recycle.retryMillis(++state.renewFailures)
+  LifecycleState.tell(step, PoolEvent.lifecycle_renew_fail, { delayMillis: state.renewAt - now }, { cause: failure })
+}
+
+const measured = (step: Step, memory: Extract<LifecycleState.Event, { readonly _tag: "Measured" }>["memory"]): void => {
+  const { state } = step
+  const { recycle } = state.versions.current.config
+  if (memory.length === 0) return
+  state.unmeasured = memory.every(({ bytes }) => bytes === undefined) ? state.unmeasured + 1 : 0
+  if (state.unmeasured === 2) LifecycleState.tell(step, PoolEvent.lifecycle_memory_unknown, {}, {}) // once is a crash that was not seen yet
+  for (const { bytes, slot } of memory) {
+    const place = state.places[slot]
+    if (place === undefined || bytes === undefined) continue
+    place.seen = { ...place.seen, memory: bytes }
+    if (place.baseline !== undefined) continue
+    place.baseline = bytes
+    if (!Recycle.isOversized(place, recycle)) state.oversized = 0
+    else if (++state.oversized === 1) {
+      LifecycleState.tell(step, PoolEvent.lifecycle_limit_low, { memory: bytes, limit: recycle.pss ?? recycle.rss }, { slot })
+    }
+  }
 }
 
 const pause = (step: Step, paused: boolean): void => {
@@ -168,6 +212,7 @@ const cordon = (step: Step, place: Places.Place, by: "operator" | "memory"): voi
   if (place.cordonedBy !== "operator") place.cordonedBy = by
 }
 
+/** Lifts whatever keeps calls from it. */
 const uncordon = (step: Step, place: Places.Place): void => {
   if (place.doing !== "cordoned") return
   place.doing = "serving"
@@ -187,10 +232,7 @@ const scale = (step: Step, size: number, because: "operator" | "config" | "delay
 
 const look = (step: Step, { busy, delayMillis, open, seen }: Extract<LifecycleState.Event, { readonly _tag: "Look" }>): void => {
   const { state } = step
-  for (const one of seen) {
-    const place = state.places[one.slot]!
-    place.seen = { ...one, memory: one.memory ?? (one.attached ? place.seen.memory : undefined) }
-  }
+  for (const one of seen) state.places[one.slot]!.seen = one
   if (state.draining === "draining" && open === 0) {
     state.draining = "drained"
     LifecycleState.tell(step, PoolEvent.pool_drained, {}, {})
@@ -263,13 +305,14 @@ const retire = (step: Step, place: Places.Place, because: Recycle.Because): void
   LifecycleState.tell(step, PoolEvent.lifecycle_drain, { calls: place.seen.calls }, { slot: place.slot, because })
 }
 
-/** A worker at its memory limit gets no further call, unless no other one serves. */
+/** A worker at its memory limit gets no further call, as long as it is that and another one serves. */
 const guard = (step: Step): void => {
   const { failures, places, versions } = step.state
   const { recycle } = versions.current.config
+  for (const place of places) if (place.cordonedBy === "memory" && !Recycle.isBeyond(place, recycle)) uncordon(step, place)
   if (failures > 0) return // its replacement does not come up: it goes on
   for (const place of places) {
-    if (place.doing !== "serving" || !Recycle.isBeyond(place, recycle)) continue
+    if (place.doing !== "serving" || !Recycle.isBeyond(place, recycle) || Recycle.isOversized(place, recycle)) continue
     if (places.some((other) => other !== place && other.doing === "serving" && other.seen.attached)) cordon(step, place, "memory")
   }
 }
@@ -278,20 +321,25 @@ const guard = (step: Step): void => {
 const next = (step: Step): void => {
   const { now, state } = step
   const { places, rollout, size, versions } = state
-  if (state.stale === "yes" && now >= state.retryAt) {
+  if (state.stale === "yes" && now >= state.renewAt) {
     state.stale = "renewing"
     step.out.push({ _tag: "Renew" })
   }
   const active = places.filter(Places.isActive).length
   const retiring = places.some(Places.isRetiring)
   const used = places.filter(({ doing }) => doing !== "free").length
-  const isRest = rollout?.stage === "rest"
-  const isStale = ({ slot }: Places.Place) => isRest && versions.filled.get(slot)?.roll !== versions.proven.roll
-  if (isRest && state.stale === "no" && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
-    Rollout.finish(step, rollout!)
+  const isTried = rollout !== undefined && rollout.stage !== "rest"
+  const isStale = ({ slot }: Places.Place) => !isTried && (versions.filled.get(slot)?.roll ?? versions.proven.roll) !== versions.proven.roll
+  const isRenewed = state.stale === "no" || state.renewFailures > 0 // what does not come up is done without
+  if (rollout?.stage === "rest" && isRenewed && !retiring && !places.some((place) => Places.isActive(place) && isStale(place))) {
+    Rollout.finish(step, rollout)
   }
   if (places.some(({ doing }) => doing === "filling")) return
-  if (active > size && !retiring) return retire(step, Recycle.leastUsed(places)!, "size")
+  const { recycle } = versions.current.config
+  const dueOf = (place: Places.Place) => Recycle.due(place, recycle, isStale(place), now)
+  const isOversized = ({ due, place }: { readonly due: Recycle.Due; readonly place: Places.Place }) =>
+    due.because === "memory" && Recycle.isOversized(place, recycle)
+  if (active > size && !retiring) return retire(step, Recycle.leastUsed(places, isStale, (place) => dueOf(place) !== undefined)!, "size")
   if (used > size) return
   if (rollout?.stage === "waiting") {
     Rollout.begin(step, rollout)
@@ -299,13 +347,16 @@ const next = (step: Step): void => {
   }
   if (now < state.retryAt) return
   if (active < size) return fill(step, "size", undefined)
-  if (retiring || state.stale === "renewing") return
+  if (retiring || !isRenewed) return
   let worst: { readonly place: Places.Place; readonly due: Recycle.Due } | undefined
   for (const place of places) {
-    const due = Recycle.due(place, versions.current.config.recycle, isStale(place), now)
-    if (due !== undefined && (worst === undefined || due.urgency > worst.due.urgency)) worst = { place, due }
+    const due = dueOf(place)
+    if (due === undefined || (isOversized({ place, due }) && now < state.oversizedAt)) continue
+    if (worst === undefined || due.urgency > worst.due.urgency) worst = { place, due }
   }
-  if (worst !== undefined) fill(step, worst.due.because, worst.place.slot)
+  if (worst === undefined) return
+  if (isOversized(worst)) state.oversizedAt = now + Recycle.retryMillis(state.oversized)
+  fill(step, worst.due.because, worst.place.slot)
 }
 
 /** A worker is to come, in the lowest free place. */
@@ -319,6 +370,6 @@ const fill = (step: Step, because: Recycle.Because, replaces: number | undefined
 }
 
 /** Whether something is under way that is not told of when it is over: it has to be looked at soon. */
-export const isBusy = ({ draining, places, stale, rollout }: LifecycleState.LifecycleState): boolean =>
-  draining === "draining" || rollout !== undefined || stale !== "no" ||
+export const isBusy = ({ draining, places, renewFailures, rollout, stale }: LifecycleState.LifecycleState): boolean =>
+  draining === "draining" || rollout !== undefined || (stale !== "no" && renewFailures === 0) ||
   places.some((place) => place.doing === "filling" || Places.isRetiring(place))

@@ -50,6 +50,14 @@ export interface LifecycleState {
   readonly results: Map<number, RolloutResult>
   /** Whether the forkserver is of a version that the pool does not run any more. */
   stale: "no" | "yes" | "renewing"
+  /** Times in a row that it was to be replaced and was not, and when it is tried again. */
+  renewFailures: number
+  renewAt: number
+  /** Workers in a row that were beyond the memory limit when they were first measured, and when the next of them is replaced. */
+  oversized: number
+  oversizedAt: number
+  /** Measurements in a row that gave nothing of any worker. */
+  unmeasured: number
 }
 
 export const make = (pool: string, versions: PoolVersion.Versions, { autoscale, size: configured }: PoolConfig): LifecycleState => {
@@ -69,7 +77,12 @@ export const make = (pool: string, versions: PoolVersion.Versions, { autoscale, 
     tried: versions.proven.roll,
     failed: undefined,
     results: new Map(),
-    stale: "no"
+    stale: "no",
+    renewFailures: 0,
+    renewAt: 0,
+    oversized: 0,
+    oversizedAt: 0,
+    unmeasured: 0
   }
 }
 
@@ -101,6 +114,8 @@ export type Event =
     Probed: { readonly slot: number; readonly failure: string | undefined }
     /** The forkserver is new; or why it is not. */
     Renewed: { readonly failure: string | undefined }
+    /** Bytes of memory; `undefined`: not to be had. */
+    Measured: { readonly memory: ReadonlyArray<{ readonly slot: number; readonly bytes: number | undefined }> }
     /** How everything stands now. `open`: accepted calls that are not over. */
     Look: { readonly seen: ReadonlyArray<Places.Seen>; readonly delayMillis: number; readonly busy: number; readonly open: number }
   }>

@@ -31,8 +31,9 @@ export interface Seen {
   readonly served: number
   /** Bytes of memory, its descendants' with them, when that was measured. */
   readonly memory: number | undefined
-  /** Of a canary: tools that the pool serves and that it has not. */
+  /** Of a canary: tools that the pool serves and that it has not, or not as the pool's other workers have them. */
   readonly missing: ReadonlyArray<string>
+  readonly changed: ReadonlyArray<string>
 }
 
 export interface Place {
@@ -50,6 +51,8 @@ export interface Place {
   replaces: number | undefined
   /** Why its worker is to go, or goes. */
   because: Because | undefined
+  /** Bytes of memory when that process was first measured. */
+  baseline: number | undefined
   /** Who keeps new calls from it. */
   cordonedBy: "operator" | "memory" | undefined
   /** What its state asks for was ordered by the present Lifecycle. */
@@ -59,7 +62,16 @@ export interface Place {
   seen: Seen
 }
 
-const nothing = (slot: number): Seen => ({ slot, runs: false, attached: false, calls: 0, served: 0, memory: undefined, missing: [] })
+const nothing = (slot: number): Seen => ({
+  slot,
+  runs: false,
+  attached: false,
+  calls: 0,
+  served: 0,
+  memory: undefined,
+  missing: [],
+  changed: []
+})
 
 const make = (slot: number, doing: Doing): Place => ({
   slot,
@@ -70,6 +82,7 @@ const make = (slot: number, doing: Doing): Place => ({
   draw: 0,
   replaces: undefined,
   because: undefined,
+  baseline: undefined,
   cordonedBy: undefined,
   ordered: false,
   attempt: 0,

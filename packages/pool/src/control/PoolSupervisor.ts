@@ -27,7 +27,7 @@ const flagsOf = ({ restart }: PoolConfig) =>
   ({
     plane: "control",
     strategy: "rest_for_one",
-    restart: RestartPolicy.make({ intensity: restart.pool, delay: RestartDelay.subtree }),
+    restart: RestartPolicy.make({ intensity: restart.pool, delay: RestartDelay.subtree() }),
     because: "each child uses those before it: workers belong to the Reaper, and all work on the Roster",
     limitBecause: "a restart here may cost all workers; a fourth in a minute is an outage: callers are told PoolDown at once",
     events: PoolEvent.pool_supervisor

@@ -38,15 +38,29 @@ export const due = (
 const share = (value: number | undefined, limit: number | undefined, early: number): number =>
   value === undefined || limit === undefined ? 0 : value / (limit * early)
 
+/** Whether it was beyond its limit, the jitter taken off, when it was first measured: another one would be too. */
+export const isOversized = ({ baseline, draw }: Place, { jitter, pss, rss }: PoolConfig["recycle"]): boolean =>
+  share(baseline, pss ?? rss, 1 - jitter * draw) >= 1
+
 /** Whether it uses more memory than it may at all: the limit without its jitter. */
 export const isBeyond = ({ seen: { memory } }: Place, { pss, rss }: PoolConfig["recycle"]): boolean => {
   const limit = pss ?? rss
   return memory !== undefined && limit !== undefined && memory >= limit
 }
 
-/** The worker that can be spared when there are to be fewer: the one with the fewest calls, then the one that has served the fewest. */
-export const leastUsed = (places: ReadonlyArray<Place>): Place | undefined =>
-  places.filter(isActive).toSorted((a, b) => a.seen.calls - b.seen.calls || used(a) - used(b) || b.slot - a.slot)[0]
+/**
+ * The worker that can be spared when there are to be fewer: one of another version, then one that is to be replaced anyway; of these the one with the
+ * fewest calls, then the one that has served the fewest.
+ */
+export const leastUsed = (
+  places: ReadonlyArray<Place>,
+  isStale: (place: Place) => boolean,
+  isDue: (place: Place) => boolean
+): Place | undefined => {
+  const worth = (place: Place) => isStale(place) ? 0 : place.cordonedBy === "memory" || isDue(place) ? 1 : 2
+  return places.filter(isActive)
+    .toSorted((a, b) => worth(a) - worth(b) || a.seen.calls - b.seen.calls || used(a) - used(b) || b.slot - a.slot)[0]
+}
 
 const used = ({ seen, servedBefore }: Place): number => seen.served - servedBefore
 

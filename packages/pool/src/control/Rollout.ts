@@ -2,7 +2,7 @@
  * How a new version proves itself: on one worker, started by itself without the forkserver, which holds the code of the version before.
  *
  * ```text
- *  waiting ─ a place is free ─▶ boot ─ hands shaken, no tool missing ─▶ probe ─ succeeds ─▶ hold ─ no crash ─▶ rest ─ none is of another ─▶ done
+ *  waiting ─ a place is free ─▶ boot ─ hands shaken, tools as before ─▶ probe ─ succeeds ─▶ hold ─ no crash ─▶ rest ─ none is of another ─▶ done
  *                                └──────────────┬──────────────────────────┴───────────────────┘
  *                                               └─▶ rolled back: the canary is drained and stopped, nothing else has changed
  *  rest: the forkserver is replaced, and spares with it, then worker by worker, as stale
@@ -32,8 +32,12 @@ const note = ({ state }: Step, { roll }: PoolVersion.PoolVersion, result: Lifecy
 /** Begins with the version that the settings are of, when that is another one. What is on its way gives way to it. */
 export const follow = (step: Step): void => {
   const { state } = step
-  const { current, proven } = state.versions
+  const { current, proven, rolls } = state.versions
   const wanted = current.roll > state.tried
+  for (let roll = state.tried + 1; roll <= rolls; roll++) { // those that were not looked at in time
+    if (roll !== current.roll) note(step, { ...current, roll }, superseded(state.pool, { ...current, roll }, current))
+  }
+  state.tried = Math.max(state.tried, rolls)
   const isTakenBack = current.roll === proven.roll && state.rollout !== undefined && state.rollout.stage !== "rest"
   if (!wanted && !isTakenBack) return
   const before = state.rollout
@@ -42,12 +46,7 @@ export const follow = (step: Step): void => {
     state.rollout = undefined
     note(step, before.version, superseded(state.pool, before.version, current))
   }
-  if (!wanted) return
-  for (let roll = state.tried + 1; roll < current.roll; roll++) { // those that were not looked at in time
-    note(step, { ...current, roll }, superseded(state.pool, { ...current, roll }, current))
-  }
-  state.tried = current.roll
-  order(step, current)
+  if (wanted) order(step, current)
 }
 
 const superseded = (pool: string, version: PoolVersion.PoolVersion, by: PoolVersion.PoolVersion): RolloutSuperseded =>
@@ -84,10 +83,14 @@ export const isProven = (step: Step, rollout: LifecycleState.Rollout, place: Pla
   switch (rollout.stage) {
     case "boot": {
       if (!place.seen.runs || !place.seen.attached) return false
-      const { missing } = place.seen
-      if (tools === "keep" && missing.length > 0) {
-        const reason = `it has no tool ${missing.map((tool) => `"${tool}"`).join(", ")}, which the version before has`
-        fail(step, rollout, "catalogue", reason)
+      const { changed, missing } = place.seen
+      if (tools === "keep" && missing.length + changed.length > 0) {
+        const named = (tools: ReadonlyArray<string>) => tools.map((tool) => `"${tool}"`).join(", ")
+        const reasons = [
+          ...missing.length === 0 ? [] : [`it has no tool ${named(missing)}, which the version before has`],
+          ...changed.length === 0 ? [] : [`what ${named(changed)} takes or gives is not as in the version before`]
+        ]
+        fail(step, rollout, "catalogue", reasons.join("; "))
         return false
       }
       rollout.generation = place.generation
@@ -131,7 +134,7 @@ export const promote = (step: Step, rollout: LifecycleState.Rollout, { slot }: P
   state.versions.proven = rollout.version
   step.out.push({ _tag: "Prove", version: rollout.version })
   state.versions.assigned.delete(slot)
-  state.stale = "yes"
+  Object.assign(state, { stale: "yes", renewFailures: 0, renewAt: 0 })
   LifecycleState.dispatch(step, { _tag: "Promote", slot })
   LifecycleState.tell(step, PoolEvent.rollout_promote, {}, { ...about(rollout.version), slot })
 }

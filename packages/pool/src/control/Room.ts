@@ -2,6 +2,7 @@
  * Which slots have room for a call, and which of them a call gets.
  */
 import type { Call, Offer, Slot, Step } from "./Dispatch.ts"
+import * as DispatchError from "./DispatchError.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Pace from "./Pace.ts"
 import type * as Sessions from "./Sessions.ts"
@@ -19,8 +20,13 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
 /** Its worker begins the next call at once. */
 const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
 
+/** Not when its worker is of a version on trial and the call can be done by the version before alone: that one waits for another worker. */
+export const suits = ({ state }: Step, { tools, trial }: Slot, offer: Offer): boolean =>
+  !trial || DispatchError.unfit(state, offer, tools) === undefined || DispatchError.unfit(state, offer, state.tools) !== undefined
+
 /** Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. */
-export const takes = (step: Step, slot: Slot, { nested }: Offer): boolean => nested === undefined ? hasRoom(step, slot) : hasPlace(slot)
+export const takes = (step: Step, slot: Slot, offer: Offer): boolean =>
+  (offer.nested === undefined ? hasRoom(step, slot) : hasPlace(slot)) && suits(step, slot, offer)
 
 /** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open, those that are cordoned never. */
 export const isChosen = ({ state }: Step, { clean, cordoned }: Slot): boolean => clean || (state.barrier.clean === 0 && !cordoned)
@@ -52,10 +58,12 @@ export const freest = (step: Step): Slot | undefined => {
 }
 
 /** The freest slot that takes this call. */
-export const freestFor = (step: Step, { nested }: Offer): Slot | undefined => {
+export const freestFor = (step: Step, offer: Offer): Slot | undefined => {
+  const { nested } = offer
   const free = freest(step)
+  if (free?.trial === true && !suits(step, free, offer)) return freestOf(step, (slot) => isChosen(step, slot) && takes(step, slot, offer))
   if (nested === undefined || (free === undefined ? !step.state.paused : hasPlace(free))) return free // a pause holds no call that has begun
-  return step.state.slots.find((slot) => isChosen(step, slot) && hasPlace(slot)) // of a worker that runs more at once than others do
+  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer)) // of a worker that runs more at once than others do
 }
 
 /** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
@@ -67,11 +75,12 @@ export const choose = (step: Step, offer: Offer, session: Sessions.Session | und
 }
 
 /** The slot with room that has the fewest calls, of those whose workers the call has not crashed. For calls that are tried again: it looks at all. */
-export const elsewhere = (step: Step, { crashed, offer }: Call): Slot | undefined => {
+export const elsewhere = (step: Step, { crashed, offer }: Call): Slot | undefined =>
+  freestOf(step, (slot) => !crashed!.includes(slot.slot) && isChosen(step, slot) && takes(step, slot, offer))
+
+/** The slot with the fewest calls of those that may be taken. It looks at all. */
+const freestOf = ({ state }: Step, may: (slot: Slot) => boolean): Slot | undefined => {
   let found: Slot | undefined
-  for (const slot of step.state.slots) {
-    if (crashed!.includes(slot.slot) || !isChosen(step, slot) || !takes(step, slot, offer)) continue
-    if (found === undefined || slot.calls.length < found.calls.length) found = slot
-  }
+  for (const slot of state.slots) if (may(slot) && (found === undefined || slot.calls.length < found.calls.length)) found = slot
   return found
 }

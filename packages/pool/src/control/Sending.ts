@@ -19,6 +19,7 @@ import * as TenantQueue from "./TenantQueue.ts"
 export const wait = ({ state }: Step, call: Call, from: number): void => {
   const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
   state.waiting++
+  call.queuedAt = from
   DeadlineWheel.set(state.wheel, call.timer, Math.min(from + queueTimeoutMillis, deadline))
 }
 
@@ -85,10 +86,11 @@ export const pump = (step: Step, slot?: Slot): void => {
 const serve = (step: Step, slot: Slot): boolean => {
   const { state } = step
   const { bound, boundIsNext } = slot
-  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot))
+  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot)) &&
+    Room.suits(step, slot, TenantQueue.first(bound)!.offer)
   const queue = isBound ? bound : state.queue
-  const call = TenantQueue.first(queue)!
-  if (!Room.takes(step, slot, call.offer)) return false
+  const call = TenantQueue.first(queue)
+  if (call === undefined || !Room.takes(step, slot, call.offer)) return false
   TenantQueue.take(queue)
   slot.boundIsNext = !isBound
   state.waiting--

@@ -9,7 +9,7 @@
  * ```
  *
  * It outlives whoever starts its workers, so a crash of that touches none of them. Escalates to the pool when its slots need more restarts
- * than `restart.fleet` allows, or at once when an adapter cannot be served. Stopped by: the pool.
+ * than `restart.fleet` allows, or at once when an adapter cannot be served and no worker is up. Stopped by: the pool.
  */
 import { type Child, DynamicSupervisor, type RegisteredName, RestartPolicy, Supervisor, type SupervisorHandle } from "@snakepit/core"
 import * as Roster from "../control/Roster.ts"
@@ -34,11 +34,11 @@ export interface Options<C extends Child.Any> {
   readonly name: RegisteredName.RegisteredName<Fleet>
 }
 
-const flagsOf = ({ restart }: PoolConfig) =>
+const flagsOf = ({ restart }: PoolConfig, patience: RestartDelay.Patience) =>
   ({
     plane: "execution",
     mountOn: "control",
-    restart: RestartPolicy.make({ intensity: restart.fleet, delay: RestartDelay.subtree }),
+    restart: RestartPolicy.make({ intensity: restart.fleet, delay: RestartDelay.subtree(patience) }),
     because: "workers are independent; one that keeps failing must not take the others along before the budget of all is spent",
     limitBecause: "twice the default size: each slot may be started anew twice before the cause is taken to be common to all",
     events: PoolEvent.fleet_supervisor
@@ -57,7 +57,7 @@ export const make = <C extends Child.Any>(options: Options<C>): FleetSupervisor<
   const { entry, name, perWorker, runtime } = options
   const { pool, roster, versions } = entry
   const fleet = DynamicSupervisor.make("fleet", {
-    ...flagsOf(entry.config()),
+    ...flagsOf(entry.config(), (slot) => RestartDelay.besideOthers(entry, Number(slot), "fleet")),
     startedBy: "control/launcher/worker_starter",
     child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, versions, roster, Number(slot)), entry, runtime, perWorker)
   })

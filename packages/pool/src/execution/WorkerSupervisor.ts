@@ -10,8 +10,8 @@
  * └─ …         the application's own           `perWorker`; ends ⇒ those after it, no other part of the worker
  * ```
  *
- * Escalates to the fleet when it needs more restarts than `restart.worker` allows, or at once when its adapter cannot be served. Stopped by:
- * the fleet. Never by a watchdog or the channel: they ask it with `failChild`. A heartbeat or a watchdog that ends is restarted and harms
+ * Escalates to the fleet when it needs more restarts than `restart.worker` allows, or at once when its adapter cannot be served and no
+ * other worker is up. Stopped by: the fleet. Never by a watchdog or the channel: they ask it with `failChild`. A heartbeat or a watchdog that ends is restarted and harms
  * nothing.
  */
 import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
@@ -26,12 +26,13 @@ import type { WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as Watchdog from "./Watchdog.ts"
 
-const flagsOf = ({ restart }: PoolConfig) =>
+const flagsOf = ({ restart }: PoolConfig, patience: RestartDelay.Patience) =>
   ({
     plane: "execution",
     strategy: "rest_for_one",
-    restart: RestartPolicy.make({ intensity: restart.worker, delay: RestartDelay.worker }),
-    because: "a channel is meaningless without its process, a heartbeat without its channel; a boot that cannot succeed is not tried again",
+    restart: RestartPolicy.make({ intensity: restart.worker, delay: RestartDelay.worker(patience) }),
+    because:
+      "a channel is meaningless without its process, a heartbeat without its channel; a boot that cannot succeed is not tried again at once",
     limitBecause: "three crashes in half a minute may be the fault of its calls; with the fourth the slot as a whole is started anew",
     events: PoolEvent.worker_supervisor
   }) as const
@@ -68,7 +69,7 @@ export const make = <C extends Child.Any>(
   }
   const more = perWorker(worker) as ReadonlyArray<Child.Child<string, never, never, never, "execution", false>> // `PerWorker.Check` has seen them
   const made: Supervisor.Any = Supervisor.make(slot, {
-    ...flagsOf(seat.config),
+    ...flagsOf(seat.config, () => RestartDelay.besideOthers(entry, seat.slot, "worker")),
     failedBy: { process: ["channel", "watchdog"] },
     labels: { pool, slot: seat.slot },
     children: [...ownOf(seat, runtime, roster), ...more]
