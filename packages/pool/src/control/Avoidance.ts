@@ -105,9 +105,9 @@ export const violations = ({ barrier, slots }: DispatchState): ReadonlyArray<str
   const out: Array<string> = []
   let clean = 0
   for (const slot of slots) {
-    const { ejectedUntil, open, slot: index, taintedUntil } = slot
+    const { cordoned, ejectedUntil, open, slot: index, taintedUntil } = slot
     if (slot.avoided !== isAvoided(slot)) out.push(`slot ${index} is ${slot.avoided ? "" : "not "}avoided, for no reason`)
-    if (slot.clean !== (open && !slot.avoided)) out.push(`slot ${index} is taken for ${slot.clean ? "" : "not "}clean`)
+    if (slot.clean !== (open && !slot.avoided && !cordoned)) out.push(`slot ${index} is taken for ${slot.clean ? "" : "not "}clean`)
     if (slot.clean) clean++
     for (const until of [taintedUntil, ejectedUntil]) if (until > 0 && barrier.due > until) out.push(`slot ${index} is never clean again`)
   }
@@ -121,7 +121,7 @@ export const rebuild = ({ barrier, slots }: DispatchState): void => {
   barrier.due = 0 // looked at by the next tick
   for (const slot of slots) {
     slot.avoided = isAvoided(slot)
-    slot.clean = slot.open && !slot.avoided
+    slot.clean = slot.open && !slot.avoided && !slot.cordoned
     if (slot.clean) barrier.clean++
   }
 }

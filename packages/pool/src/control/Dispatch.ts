@@ -128,8 +128,9 @@ export interface Slot {
   work: number
   /** When the last of its calls was over, or when the first was sent to an idle worker. */
   movedAt: number
-  /** Calls of sessions that wait for this worker. */
+  /** Calls of sessions that wait for this worker, and those of them that host tools have made. */
   readonly bound: TenantQueue.TenantQueue<Call>
+  readonly boundNested: TenantQueue.TenantQueue<Call>
   /** Whether these, or the common queue, are next. */
   boundIsNext: boolean
   /** It was ordered to be replaced. */
@@ -189,6 +190,8 @@ export interface DispatchState {
   readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
+  /** The same, made by host tools: they go before the others, because a call that has begun waits for them. */
+  readonly nested: TenantQueue.TenantQueue<Call>
   readonly resting: Line.Line<Call>
   /** Calls in all queues. */
   waiting: number
@@ -207,7 +210,7 @@ export interface DispatchState {
   tools: Wire["tools"] | undefined
   /** Why nothing is accepted any more. */
   closed: string | undefined
-  /** Calls are accepted, and none is sent. */
+  /** Calls are accepted, and none is sent but those of host tools. */
   paused: boolean
   /** No call is accepted; those that were go on. */
   draining: boolean
@@ -388,6 +391,7 @@ const makeSlot = (slot: number): Slot => ({
   work: 0,
   movedAt: 0,
   bound: TenantQueue.make(),
+  boundNested: TenantQueue.make(),
   boundIsNext: false,
   condemned: false,
   cordoned: false,
@@ -411,6 +415,17 @@ export const slotAt = ({ busy, slots }: DispatchState, index: number): Slot => {
   return slots[index]!
 }
 
+/** Where a call waits: `home` is the slot that alone may serve it. */
+export const queueOf = ({ nested, queue }: DispatchState, offer: Offer, home?: Slot): TenantQueue.TenantQueue<Call> =>
+  offer.nested === undefined ? home?.bound ?? queue : home?.boundNested ?? nested
+
+/** All queues. */
+export const queues = ({ nested, queue, slots }: DispatchState): ReadonlyArray<TenantQueue.TenantQueue<Call>> => [
+  nested,
+  queue,
+  ...slots.flatMap(({ bound, boundNested }) => [boundNested, bound])
+]
+
 export const limitsOf = ({ callTimeout, cancelGrace, queue, sessions }: PoolConfig): DispatchState["limits"] => ({
   queueTimeout: Duration.toMillis(queue.timeout),
   callTimeout: Duration.toMillis(callTimeout),
@@ -426,6 +441,7 @@ export const make = (pool: string, config: PoolConfig, digest: DispatchState["di
   limits: limitsOf(config),
   calls: new ById(),
   queue: TenantQueue.make(),
+  nested: TenantQueue.make(),
   resting: Line.make(),
   waiting: 0,
   slots: Array.from({ length: config.size }, (_, slot) => makeSlot(slot)),

@@ -21,7 +21,7 @@ import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import { BootFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
-import type * as Dispatch from "./Dispatch.ts"
+import * as Dispatch from "./Dispatch.ts"
 import * as LifecycleMachine from "./LifecycleMachine.ts"
 import type * as LifecycleState from "./LifecycleState.ts"
 import * as Line from "./Line.ts"
@@ -155,13 +155,14 @@ const see = (
   children: ReadonlyArray<Tree.ChildNode>,
   memory: number | undefined
 ): Places.Seen => {
-  const { bound, calls, served = 0, tools } = state.slots[slot] ?? {}
+  const { bound, boundNested, calls, served = 0, tools } = state.slots[slot] ?? {}
+  const had = (calls?.length ?? 0) + (bound?.length ?? 0) + (boundNested?.length ?? 0)
   const isCanary = lifecycle.rollout?.canary === slot && tools !== undefined
   return {
     slot,
     runs: children.some(({ id, status }) => id === String(slot) && status === "running"),
     attached: tools !== undefined,
-    calls: (calls?.length ?? 0) + (bound?.length ?? 0) + (doing === "draining" && isAwaited(state, slot) ? 1 : 0),
+    calls: had + (doing === "draining" && isAwaited(state, slot) ? 1 : 0),
     served,
     memory,
     missing: isCanary ? [...state.tools?.keys() ?? []].filter((tool) => !tools.has(tool)) : []
@@ -171,9 +172,9 @@ const see = (
 /** How long calls wait, what runs, and how many are open. */
 const load = ({ clock, state }: Roster.Roster) => {
   const now = clock.now()
-  const { calls, queue, slots } = state
+  const { calls, slots } = state
   let since = now
-  for (const waiting of [queue, ...slots.map(({ bound }) => bound)]) {
+  for (const waiting of Dispatch.queues(state)) {
     for (const { first } of Line.members(waiting.turns)) since = Math.min(since, first?.offer.at ?? now)
   }
   const busy = slots.reduce((sum, { calls, concurrency }) => sum + Math.min(calls.length, concurrency) / concurrency, 0)
