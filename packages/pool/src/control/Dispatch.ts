@@ -419,6 +419,9 @@ export const slotAt = ({ busy, slots }: DispatchState, index: number): Slot => {
 export const queueOf = ({ nested, queue }: DispatchState, offer: Offer, home?: Slot): TenantQueue.TenantQueue<Call> =>
   offer.nested === undefined ? home?.bound ?? queue : home?.boundNested ?? nested
 
+/** Calls that a slot has, and those that wait for it alone. */
+export const callsOf = ({ bound, boundNested, calls }: Slot): number => calls.length + bound.length + boundNested.length
+
 /** All queues. */
 export const queues = ({ nested, queue, slots }: DispatchState): ReadonlyArray<TenantQueue.TenantQueue<Call>> => [
   nested,

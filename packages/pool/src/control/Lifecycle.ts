@@ -155,8 +155,9 @@ const see = (
   children: ReadonlyArray<Tree.ChildNode>,
   memory: number | undefined
 ): Places.Seen => {
-  const { bound, boundNested, calls, served = 0, tools } = state.slots[slot] ?? {}
-  const had = (calls?.length ?? 0) + (bound?.length ?? 0) + (boundNested?.length ?? 0)
+  const place = state.slots[slot]
+  const { served = 0, tools } = place ?? {}
+  const had = place === undefined ? 0 : Dispatch.callsOf(place)
   const isCanary = lifecycle.rollout?.canary === slot && tools !== undefined
   return {
     slot,
