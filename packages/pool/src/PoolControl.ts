@@ -34,6 +34,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Dispatch from "./control/Dispatch.ts"
 import type * as LifecycleState from "./control/LifecycleState.ts"
 import * as Places from "./control/Places.ts"
 import { RolloutFailed, RolloutSuperseded } from "./control/RolloutError.ts"
@@ -126,7 +127,7 @@ export interface PoolControl {
   readonly status: Effect.Effect<Status, PoolUnavailable>
   /** The status now and whenever it may have changed, the latest for a slow reader; ends when the pool's Roster goes. */
   readonly changes: Stream.Stream<Status, PoolUnavailable>
-  /** Calls are accepted and wait, within the limits of the queue; those that run go on. */
+  /** Calls are accepted and wait, within the limits of the queue; those that run go on, and so do those that their host tools make. */
   readonly pause: Done
   readonly resume: Done
   /** New calls are refused with `PoolDraining`; returns when the last that was accepted is over. */
@@ -154,7 +155,8 @@ const statusOf = ({ lifecycle, pids, pool, state, versions }: Roster.Roster): St
   const workers = lifecycle.places.flatMap((place): ReadonlyArray<WorkerStatus> => {
     const { doing, generation, seen, servedBefore, slot } = place
     if (doing === "free") return []
-    const { bound, calls, served = servedBefore, tools } = state.slots[slot] ?? {}
+    const present = state.slots[slot]
+    const { served = servedBefore, tools } = present ?? {}
     return [{
       slot,
       name: `${pool}/${slot}`,
@@ -163,7 +165,7 @@ const statusOf = ({ lifecycle, pids, pool, state, versions }: Roster.Roster): St
       generation,
       pid: pids.get(slot),
       version: PoolVersion.name(versions.filled.get(slot) ?? PoolVersion.next(versions, slot)),
-      calls: (calls?.length ?? 0) + (bound?.length ?? 0),
+      calls: present === undefined ? 0 : Dispatch.callsOf(present),
       served: served - servedBefore,
       memory: seen.memory
     }]

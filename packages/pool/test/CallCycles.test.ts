@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result, Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { CallError, HostTools, Pool, type PoolConfig } from "../src/index.ts"
+import { CallError, HostTools, Pool, type PoolConfig, PoolControl } from "../src/index.ts"
 import type { ScriptedTool } from "../src/testing/index.ts"
 import { after, begin, scoped } from "./OpenPools.ts"
 import { openTools } from "./OpenTools.ts"
@@ -58,7 +58,8 @@ const open = Effect.fnUntraced(function*(
     in_session: ({ plan, pool }) => noted(work(pool, plan, { session: "s" }))
   })
   for (const pool of Object.keys(pools)) yield* HostTools.serve(host, { pool }).pipe(provided)
-  return { ...opened, given, work }
+  const control = yield* PoolControl.of("a").pipe(provided)
+  return { ...opened, control, given, work }
 })
 
 const outer = (millis: number, then: Plan = { millis: 10 }): Plan => ({ millis, then })
@@ -140,18 +141,27 @@ describe("a call from a host tool that would wait for ever", () => {
 
   it.effect("is found when its pool loses its places later, in a tenth of a second", () =>
     scoped(Effect.gen(function*() {
-      const { given, roster, work } = yield* open({ a: { size: 2 } })
-      const held = yield* begin(work("a", { millis: 1000 }))
+      const { control, given, work } = yield* open({ a: { size: 2 } })
       const call = yield* begin(work("a", outer(10)))
+      const held = yield* begin(work("a", { millis: 1000 }))
       yield* after("500 millis")
       assert.lengthOf(given, 0)
-      roster("a").state.slots[0]!.open = false // as it stands while a worker is cordoned
-      Object.assign(roster("a").config, { size: 1 })
+      yield* begin(control.scale(1))
       yield* after("100 millis")
       assert.lengthOf(given, 1)
       yield* after("1 second")
       assert.isTrue(Result.isFailure(yield* resultOf(call)))
       yield* Fiber.join(held)
+    })))
+
+  it.effect("is found although a worker that is cordoned is idle", () =>
+    scoped(Effect.gen(function*() {
+      const { control, given, work } = yield* open({ a: { size: 2 } })
+      yield* control.cordon(1)
+      const call = yield* begin(work("a", outer(10)))
+      yield* after("200 millis")
+      assert.lengthOf(given, 1)
+      assert.isTrue(Result.isFailure(yield* resultOf(call)))
     })))
 })
 
@@ -195,6 +205,52 @@ describe("a call from a host tool that may go on", () => {
       yield* after("10 seconds")
       assert.strictEqual(yield* Fiber.join(call), "done")
       assert.lengthOf(given, 0)
+    })))
+
+  it.effect("waits for a worker that is away, of those that were added", () =>
+    scoped(Effect.gen(function*() {
+      const { control, given, scripted, work } = yield* open({ a: { size: 1 } })
+      yield* begin(control.scale(2))
+      yield* after("1 second")
+      yield* scripted.worker("a/1").loseChannel()
+      const call = yield* begin(work("a", outer(0)))
+      yield* after("10 seconds")
+      assert.strictEqual(yield* Fiber.join(call), "done")
+      assert.lengthOf(given, 0)
+    })))
+
+  it.effect("takes a worker that is avoided when no other is free", () =>
+    scoped(Effect.gen(function*() {
+      const { given, scripted, work } = yield* open({ a: { size: 2 } })
+      const crashes = yield* begin(work("a", { millis: 1000 }))
+      yield* after("10 millis")
+      yield* scripted.worker("a/0").crash("SIGSEGV")
+      yield* after("10 seconds")
+      yield* resultOf(crashes)
+      const call = yield* begin(work("a", outer(10)))
+      yield* begin(work("a", { millis: 10 })) // waits for a clean one
+      yield* after("100 millis")
+      assert.strictEqual(yield* Fiber.join(call), "done")
+      assert.lengthOf(given, 0)
+      assert.deepStrictEqual(scripted.journal.map(({ worker }) => worker), ["a/0", "a/0", "a/1", "a/1"]) // in the order of their ends
+    })))
+
+  it.effect("is let through while its pool is paused, before those that wait for its end", () =>
+    scoped(Effect.gen(function*() {
+      const { control, given, work } = yield* open({ a: { size: 2 } })
+      const calls = [yield* begin(work("a", outer(1000))), yield* begin(work("a", outer(2000)))]
+      yield* after("500 millis")
+      yield* control.pause
+      const waits = yield* begin(work("a", { millis: 10 }))
+      yield* after("3 seconds") // the first waits for the second, which would wait for it
+      assert.isTrue(Result.isSuccess(yield* resultOf(calls[0]!)))
+      assert.lengthOf(given, 1)
+      assert.isUndefined(waits.pollUnsafe())
+      const again = yield* begin(work("a", outer(0)))
+      yield* control.resume
+      yield* after("1 second")
+      yield* Fiber.join(waits)
+      yield* Fiber.join(again)
     })))
 
   it.effect("takes another place of the same worker", () =>

@@ -191,19 +191,42 @@ describe("recycle", () => {
       yield* after("2 seconds")
       assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(waits)], [1, 2])
       assert.deepStrictEqual(scripted.alive(), ["default/1"])
-      assert.strictEqual((yield* Effect.flip(tools.ping(undefined, session)))._tag, "SessionLost") // what its worker had is gone
-      yield* tools.ping(undefined, session)
+      yield* tools.ping(undefined, session) // it was told
     })))
 
-  it.effect("a strict session that may begin anew goes on elsewhere, and no call of it is told", () =>
+  it.effect("a strict session is told once that its worker drains, however long that takes because of others, and begins elsewhere", () =>
     scoped(Effect.gen(function*() {
-      const { control, scripted, tools } = yield* open({ size: 1, affinity: "strict_queue", sessions: { onLoss: "replay" } })
+      for (const affinity of ["strict_queue", "strict_fail_fast"] as const) {
+        const { control, scripted, said, tools } = yield* open({ size: 1, affinity })
+        const session = { session: "s" }
+        yield* tools.ping(undefined, session)
+        const other = yield* begin(tools.record({ n: 1 }))
+        yield* begin(control.recycle(0))
+        yield* after("100 millis")
+        assert.include(yield* Effect.flip(tools.ping(undefined, session)), { _tag: "SessionLost", executed: "no" })
+        yield* tools.ping(undefined, session)
+        assert.isUndefined(other.pollUnsafe())
+        assert.deepStrictEqual(scripted.sessions.map(({ how, worker }) => [worker, how]), [["default/0", "ended"], ["default/1", "open"]])
+        assert.deepStrictEqual(attributes(said("session.lose"), "then"), [["told"]])
+        yield* after("5 seconds")
+        yield* tools.ping(undefined, session)
+      }
+    })))
+
+  it.effect("a strict session that may begin anew goes on elsewhere once its worker has ended it, and no call of it is told", () =>
+    scoped(Effect.gen(function*() {
+      const { control, said, scripted, tools } = yield* open({ size: 1, affinity: "strict_queue", sessions: { onLoss: "replay" } })
       const session = { session: "s" }
       const calls = yield* Effect.forEach([1, 2, 3], (n) => begin(tools.record({ n }, session)))
       const done = yield* begin(control.recycle(0))
       yield* after("100 millis")
       calls.push(yield* begin(tools.record({ n: 4 }, session)))
+      assert.deepStrictEqual(scripted.alive(), ["default/0", "default/1"])
+      yield* after("800 millis")
+      assert.deepStrictEqual(scripted.sessions.map(({ how, worker }) => [worker, how]), [["default/0", "open"]])
       yield* after("5 seconds")
+      assert.deepStrictEqual(scripted.sessions.map(({ how, worker }) => [worker, how]), [["default/0", "ended"], ["default/1", "open"]])
+      assert.deepStrictEqual(attributes(said("session.lose"), "then"), [["replayed"]])
       assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), [1, 2, 3, 4])
       yield* Fiber.join(done)
       assert.deepStrictEqual(scripted.journal.map(({ worker }) => worker), ["default/0", "default/1", "default/1", "default/1"])

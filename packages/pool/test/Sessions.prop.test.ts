@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, type Fiber, Option, Schema, Scope } from "effect"
-import { Session } from "../src/index.ts"
+import { PoolControl, Session } from "../src/index.ts"
 import { ScriptedRuntime } from "../src/testing/index.ts"
 import { after, begin, openPools, scoped } from "./OpenPools.ts"
 
@@ -24,6 +24,7 @@ const Step = Schema.Union([
   Schema.TaggedStruct("Crash", { worker }),
   Schema.TaggedStruct("LoseSession", { worker }),
   Schema.TaggedStruct("LoseChannel", { worker }),
+  Schema.TaggedStruct("Recycle", { slot: Schema.Literals([0, 1, 2]) }),
   Schema.TaggedStruct("KillStore", {}),
   Schema.TaggedStruct("KillDispatcher", {})
 ])
@@ -77,6 +78,7 @@ const play = Effect.fnUntraced(
       },
       scripted
     })
+    const control = yield* PoolControl.of("default").pipe(provided)
     const calls: Array<Fiber.Fiber<unknown, unknown>> = []
     const open = new Map<string, Scope.Closeable>()
     const lives = (name: string) => scripted.alive().includes(name)
@@ -118,6 +120,9 @@ const play = Effect.fnUntraced(
           break
         case "LoseChannel":
           if (lives(step.worker)) yield* Effect.exit(scripted.worker(step.worker).loseChannel())
+          break
+        case "Recycle":
+          yield* begin(Effect.ignore(control.recycle(step.slot)))
           break
         case "KillStore":
           yield* Effect.exit(foundation.failChild("session_store", new Error("the script ends it")))

@@ -244,8 +244,10 @@ describe("a session whose worker is gone", () => {
       yield* use("s")
       yield* begin(tools.record({ n: 1 }, { session: "s" }))
       const waiting = yield* begin(tools.record({ n: 2 }, { session: "s" }))
-      Roster.put(roster(), { _tag: "Vacate", slot: 0, reason: "it is recycled" })
-      yield* after("1 second")
+      Roster.put(roster(), { _tag: "Drain", slot: 0 })
+      yield* after("999 millis")
+      assert.deepStrictEqual(starts(), ["s on default/0: open"]) // one worker at a time
+      yield* after("1100 millis")
       assert.strictEqual(yield* Fiber.join(waiting), 2)
       assert.deepStrictEqual(starts(), ["s on default/0: ended", "s on default/1: open"])
     })))

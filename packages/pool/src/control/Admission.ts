@@ -4,7 +4,7 @@
 import type { CallError } from "../CallError.ts"
 import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, DispatchState, Offer, Slot, Step } from "./Dispatch.ts"
+import { type Call, type DispatchState, type Offer, queueOf, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
@@ -19,7 +19,7 @@ export const offer = (step: Step, offer: Offer): void => {
   if (offer.slot !== undefined) return probe(step, offer, state.slots[offer.slot])
   Pace.offered(state.pace, offer.tenant, now)
   let error = refusal(step, offer)
-  let { queue } = state
+  let queue = queueOf(state, offer)
   let slot: Slot | undefined
   const session = offer.session === undefined || error !== undefined ? undefined : SessionLife.find(step, offer.session)
   const binding = Affinity.bindingOf(state, session)
@@ -27,10 +27,11 @@ export const offer = (step: Step, offer: Offer): void => {
     if (queue.length === 0) slot = Room.choose(step, offer, session)
   } else {
     const home = state.slots[binding.slot]!
-    queue = home.bound
-    error = Affinity.refusal(state, offer, binding)
-    if (error === undefined && home.draining) error = DispatchError.sessionLost(state, offer, home.slot, "its worker is to go, as planned")
-    if (error === undefined && queue.length === 0 && Room.takes(step, home, offer)) slot = home
+    queue = queueOf(state, offer, home)
+    error = Affinity.isServedBy(home, binding) && isLeaving(step, home, binding, offer)
+      ? DispatchError.sessionLost(state, offer, home.slot, leaving)
+      : Affinity.refusal(state, offer, binding)
+    if (error === undefined && queue.length === 0 && Affinity.isServedBy(home, binding) && Room.takes(step, home, offer)) slot = home
   }
   if (error === undefined && slot === undefined) error = full(state, queue, offer)
   if (error === undefined && session === undefined && offer.session !== undefined) error = SessionLife.refusal(state, offer)
@@ -44,6 +45,12 @@ export const offer = (step: Step, offer: Offer): void => {
   TenantQueue.push(queue, call)
   Sending.wait(step, call, offer.at)
 }
+
+const leaving = "its worker is to go, as planned"
+
+/** Whether the call is told that its session's worker is to go. A host tool's goes on there with the one it is made for. */
+const isLeaving = (step: Step, { draining }: Slot, session: Sessions.Session, { nested }: Offer): boolean =>
+  draining && (nested === undefined || session.calls === 0) && SessionLife.isTold(step, session, leaving)
 
 /** To that worker alone, which nobody else may use yet. */
 const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {

@@ -10,8 +10,9 @@
  */
 import type * as CallError from "../CallError.ts"
 import * as Deadlock from "./Deadlock.ts"
-import type { Call, DispatchState, Slot } from "./Dispatch.ts"
+import type { Call, Slot } from "./Dispatch.ts"
 import * as Line from "./Line.ts"
+import * as Places from "./Places.ts"
 import * as Roster from "./Roster.ts"
 
 /** Ends what waits for ever among the calls from host tools that wait in this pool. */
@@ -33,9 +34,9 @@ export const lookAt = (roster: Roster.Roster, id: number): void => {
   }
   const blockers = (call: Call): ReadonlyArray<Call> | undefined => {
     const of = rosters.get(call)!
-    if (call.stage === "Abandoned" || !isSettled(of)) return undefined
+    if (call.stage === "Abandoned" || call.stage === "Resting" || !isSettled(of)) return undefined
     if (call.stage === "Queued") {
-      const holders = holdersFor(of.state, call)
+      const holders = holdersFor(of, call)
       for (const holder of holders ?? []) rosters.set(holder, of)
       return holders
     }
@@ -74,11 +75,19 @@ const placesOf = ({ calls, concurrency }: Slot): ReadonlyArray<Call> => {
   return holders
 }
 
+/** Calls of its session that run where this is to end before it goes elsewhere. */
+const sessionOn = ({ calls }: Slot, { session }: Call): ReadonlyArray<Call> | undefined => {
+  const holders = [...Line.members(calls)].filter((other) => other.session === session)
+  return holders.length > 0 ? holders : undefined
+}
+
 /** Those in the places that a queued call may get; `undefined`: one is free, or will come. */
-const holdersFor = ({ config, slots }: DispatchState, call: Call): ReadonlyArray<Call> | undefined => {
-  const home = slots.find(({ bound }) => call.line !== undefined && bound.tenants.get(call.tenant) === call.line)
-  const places = home === undefined ? slots.filter(({ open }) => open) : [home]
-  if (home === undefined ? places.length < config.size : !home.open) return undefined
+const holdersFor = ({ lifecycle, state: { slots } }: Roster.Roster, call: Call): ReadonlyArray<Call> | undefined => {
+  const waitsIn = ({ tenants }: Slot["bound"]) => call.line !== undefined && tenants.get(call.tenant) === call.line
+  const home = slots.find(({ bound, boundNested }) => waitsIn(bound) || waitsIn(boundNested))
+  if (home === undefined ? Places.arrives(lifecycle, ({ slot }) => slots[slot]?.open === true) : !home.open) return undefined
+  if (home !== undefined && call.session?.moves !== undefined) return sessionOn(home, call)
+  const places = home === undefined ? slots.filter(({ cordoned, open }) => open && !cordoned) : [home]
   const holders: Array<Call> = []
   for (const slot of places) {
     const held = placesOf(slot)

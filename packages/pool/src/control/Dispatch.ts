@@ -130,8 +130,9 @@ export interface Slot {
   work: number
   /** When the last of its calls was over, or when the first was sent to an idle worker. */
   movedAt: number
-  /** Calls of sessions that wait for this worker. */
+  /** Calls of sessions that wait for this worker, and those of them that host tools have made. */
   readonly bound: TenantQueue.TenantQueue<Call>
+  readonly boundNested: TenantQueue.TenantQueue<Call>
   /** Whether these, or the common queue, are next. */
   boundIsNext: boolean
   /** Its worker is of a version that has not proved itself. */
@@ -193,6 +194,8 @@ export interface DispatchState {
   readonly calls: ById<Call>
   /** Calls that any worker may take. */
   readonly queue: TenantQueue.TenantQueue<Call>
+  /** The same, made by host tools: they go before the others, because a call that has begun waits for them. */
+  readonly nested: TenantQueue.TenantQueue<Call>
   readonly resting: Line.Line<Call>
   /** Calls in all queues. */
   waiting: number
@@ -211,7 +214,7 @@ export interface DispatchState {
   tools: Wire["tools"] | undefined
   /** Why nothing is accepted any more. */
   closed: string | undefined
-  /** Calls are accepted, and none is sent. */
+  /** Calls are accepted, and none is sent but those of host tools. */
   paused: boolean
   /** No call is accepted; those that were go on. */
   draining: boolean
@@ -392,6 +395,7 @@ const makeSlot = (slot: number): Slot => ({
   work: 0,
   movedAt: 0,
   bound: TenantQueue.make(),
+  boundNested: TenantQueue.make(),
   boundIsNext: false,
   trial: false,
   condemned: false,
@@ -416,6 +420,20 @@ export const slotAt = ({ busy, slots }: DispatchState, index: number): Slot => {
   return slots[index]!
 }
 
+/** Where a call waits: `home` is the slot that alone may serve it. */
+export const queueOf = ({ nested, queue }: DispatchState, offer: Offer, home?: Slot): TenantQueue.TenantQueue<Call> =>
+  offer.nested === undefined ? home?.bound ?? queue : home?.boundNested ?? nested
+
+/** Calls that a slot has, and those that wait for it alone. */
+export const callsOf = ({ bound, boundNested, calls }: Slot): number => calls.length + bound.length + boundNested.length
+
+/** All queues. */
+export const queues = ({ nested, queue, slots }: DispatchState): ReadonlyArray<TenantQueue.TenantQueue<Call>> => [
+  nested,
+  queue,
+  ...slots.flatMap(({ bound, boundNested }) => [boundNested, bound])
+]
+
 export const limitsOf = ({ callTimeout, cancelGrace, queue, sessions }: PoolConfig): DispatchState["limits"] => ({
   queueTimeout: Duration.toMillis(queue.timeout),
   callTimeout: Duration.toMillis(callTimeout),
@@ -431,6 +449,7 @@ export const make = (pool: string, config: PoolConfig, digest: DispatchState["di
   limits: limitsOf(config),
   calls: new ById(),
   queue: TenantQueue.make(),
+  nested: TenantQueue.make(),
   resting: Line.make(),
   waiting: 0,
   slots: Array.from({ length: config.size }, (_, slot) => makeSlot(slot)),

@@ -55,6 +55,13 @@ export const sessionsFull = (state: DispatchState, offer: Offer, limit: number):
 export const invalid = (state: DispatchState, offer: Offer, issue: string): CallError.CallError =>
   new CallError.InvalidPayload({ ...unrun(state, offer), issue })
 
+export const overflowed = (state: DispatchState, { granted, offer }: Call): CallError.CallError =>
+  new CallError.InvalidResult({
+    ...about(state, offer),
+    executed: "failed",
+    issue: `its worker sent more elements than the ${granted} that it was asked for, which no tool does by itself`
+  })
+
 export const late = (state: DispatchState, offer: Offer, executed: "no" | "unknown", worker?: string): CallError.CallError =>
   new CallError.DeadlineExceeded({
     ...about(state, offer),

@@ -20,8 +20,9 @@
  * A slot has room while it has fewer calls than its worker runs at once, and for as many more as are sent ahead (`Pace.ts`, or a number by
  * `prefetch`). Of the slots with room the one with the fewest calls gets the next call, or the one that serves the call's session, as `affinity`
  * says. What finds no room waits: tenants take turns, each first in, first out, and a call that is tried again goes before its tenant's others.
- * Calls whose session is bound to a worker wait in that worker's own queue, which takes turns with the common one. While calls wait in the common
- * queue no slot that is open to them has room: those that are tainted or ejected are so only when there is no other (`Avoidance.ts`). A slot that is cordoned serves what waits in its worker's own queue and nothing else. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
+ * Calls whose session is bound to a worker wait in that worker's own queue, which takes turns with the common one. Calls that host tools make go before all others, into free places alone, and are sent also while the
+ * pool is paused: a call that has begun waits for them. While calls wait in the common
+ * queue no slot that is open to them has room: those that are tainted or ejected are so only when there is no other (`Avoidance.ts`), or for a call of a host tool. A slot that is cordoned serves what waits in its worker's own queue and nothing else. An abandoned call keeps its place on the worker until the worker says that it is over, because the worker is not
  * free before.
  *
  * **Gotchas**
@@ -35,7 +36,7 @@ import * as Admission from "./Admission.ts"
 import * as Avoidance from "./Avoidance.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import { type Call, type Command, type DispatchState, type Event, limitsOf, slotAt, type Step } from "./Dispatch.ts"
+import { type Call, type Command, type DispatchState, type Event, limitsOf, type Slot, slotAt, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Outlier from "./Outlier.ts"
 import * as Overdue from "./Overdue.ts"
@@ -67,6 +68,7 @@ export const apply = (step: Step, event: Event): void => {
     case "Item": {
       const call = onSlot(state, event.slot, event.id)
       if (call === undefined || call.stage === "Abandoned") return
+      if (call.delivered >= call.granted) return overflowed(step, call)
       call.delivered++
       return void out.push({ _tag: "Deliver", id: event.id, payload: event.payload })
     }
@@ -150,7 +152,9 @@ export const apply = (step: Step, event: Event): void => {
       WorkerLoss.vacated(step, event.slot, event.reason)
       return Sending.pump(step)
     case "SessionEnded":
-      return SessionLife.confirmed(step, event.slot, event.number, event.failure, event.overran)
+      if (!SessionLife.confirmed(step, event.slot, event.number, event.failure, event.overran)) return
+      WorkerLoss.rehome(step, state.slots[event.slot]!)
+      return Sending.pump(step)
     case "Close":
       return close(step, event.because)
   }
@@ -206,9 +210,14 @@ const cordon = (step: Step, { _tag, slot: index }: Extract<Event, { readonly _ta
   slot.cordoned = _tag !== "Uncordon"
   slot.draining = _tag === "Drain"
   Room.refresh(step, slot)
-  const { affinity, sessions } = state.config
-  if (_tag === "Drain" && (affinity === "hint" || sessions.onLoss === "replay")) WorkerLoss.vacated(step, index, leaving) // they go on elsewhere
+  depart(step, slot)
   Sending.pump(step, slot) // also without it: those that are avoided may have become the only ones
+}
+
+/** Sessions of a worker that is to go as planned go on elsewhere, unless their callers must know. */
+const depart = (step: Step, { draining, slot }: Slot): void => {
+  const { affinity, sessions } = step.state.config
+  if (draining && (affinity === "hint" || sessions.onLoss === "replay")) WorkerLoss.vacated(step, slot, leaving)
 }
 
 const pause = (step: Step, paused: boolean): void => {
@@ -218,15 +227,17 @@ const pause = (step: Step, paused: boolean): void => {
   if (!paused) { for (const slot of state.slots) Sending.pump(step, slot) }
 }
 
-/** A greater prefetch may have made room. */
+/** A greater prefetch may have made room, and what waits for one worker may have come to be for any. */
 const configured = (step: Step, config: PoolConfig): void => {
   const { state } = step
   state.config = config
   state.limits = limitsOf(config)
   for (const slot of state.slots) {
+    depart(step, slot)
+    WorkerLoss.rehome(step, slot)
     Room.refresh(step, slot)
-    Sending.pump(step, slot)
   }
+  for (const slot of state.slots) Sending.pump(step, slot) // when it is known which is the freest
 }
 
 const started = ({ state }: Step, slot: number, id: number): void => {
@@ -307,8 +318,19 @@ const cancel = (step: Step, id: number): void => {
     Settlement.cancelled(step, call, "queued")
     return Settlement.forget(step, call)
   }
-  call.replaceAt = Math.min(call.replaceAt, now + state.limits.cancelGrace)
+  stop(step, call)
+}
+
+/** Its worker has the grace to end it. */
+const stop = (step: Step, call: Call): void => {
+  call.replaceAt = Math.min(call.replaceAt, step.now + step.state.limits.cancelGrace)
   Settlement.abandon(step, call, call.replaceAt, "caller")
+}
+
+/** Its worker sends more elements than were asked for, which nothing else would bound. */
+const overflowed = (step: Step, call: Call): void => {
+  Settlement.fail(step, call, DispatchError.overflowed(step.state, call))
+  stop(step, call)
 }
 
 const cycle = (step: Step, id: number, steps: ReadonlyArray<CycleStep>): void => {

@@ -4,7 +4,7 @@
 import * as Affinity from "./Affinity.ts"
 import * as Avoidance from "./Avoidance.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Call, Command, DispatchState, Slot, Step } from "./Dispatch.ts"
+import { type Call, type Command, type DispatchState, queueOf, queues, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
@@ -20,7 +20,7 @@ import * as TenantQueue from "./TenantQueue.ts"
 export const violations = (state: DispatchState): ReadonlyArray<string> => {
   const out: Array<string> = []
   const queued: Array<Call> = []
-  for (const queue of [state.queue, ...state.slots.map(({ bound }) => bound)]) {
+  for (const queue of queues(state)) {
     const calls = [...TenantQueue.members(queue)]
     queued.push(...calls)
     if (calls.length !== queue.length) out.push(`a queue holds ${calls.length} calls and counts ${queue.length}`)
@@ -33,14 +33,15 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
   }
   for (const { id, stage } of queued) if (stage !== "Queued") out.push(`call ${id} is ${stage} and in a queue`)
   for (const slot of state.slots) {
-    const { bound, calls, open, tools } = slot
+    const { bound, boundNested, calls, open, tools } = slot
     for (const call of Line.members(calls)) {
       placed.add(call)
       if (call.stage === "Queued" || call.stage === "Resting" || call.slot !== slot.slot) {
         out.push(`slot ${slot.slot} holds call ${call.id}, which is not its own`)
       }
     }
-    if ((open || calls.length > 0 || bound.length > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
+    const waiting = bound.length + boundNested.length
+    if ((open || calls.length + waiting > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
     const level = state.busy.at[slot.slot]!
     const isChosen = !slot.cordoned && (slot.clean || state.barrier.clean === 0)
     if (level >= 0 && (!isChosen || state.paused)) out.push(`slot ${slot.slot} is avoided, cordoned or its pool paused, and gets calls`)
@@ -88,11 +89,10 @@ export const repair = (state: DispatchState, now: number, during?: Command): Rea
 const rebuild = (step: Step, reason: string): void => {
   const { now, state } = step
   state.waiting = 0
-  TenantQueue.clear(state.queue)
+  for (const queue of queues(state)) TenantQueue.clear(queue)
   Object.assign(state.resting, Line.make())
   Object.assign(state.wheel, { size: 0 }).buckets.clear()
   for (const slot of state.slots) {
-    TenantQueue.clear(slot.bound)
     Object.assign(slot.calls, Line.make())
     slot.work = 0
     if (slot.tools !== undefined) continue
@@ -107,7 +107,7 @@ const rebuild = (step: Step, reason: string): void => {
     const slot = state.slots[call.slot]
     if (call.stage === "Queued") {
       call.slot = -1
-      TenantQueue.push(queueOf(state, call), call)
+      TenantQueue.push(queueOf(state, call.offer, homeOf(state, call)), call)
       state.waiting++
     } else if (call.stage === "Resting") {
       call.slot = -1
@@ -142,10 +142,9 @@ const callsBySession = ({ calls }: DispatchState): Map<Sessions.Session, number>
   return counts
 }
 
-const queueOf = (state: DispatchState, call: Call): TenantQueue.TenantQueue<Call> => {
-  const binding = Affinity.bindingOf(state, call.session)
-  const home: Slot | undefined = binding === undefined ? undefined : state.slots[binding.slot]
-  return home?.tools === undefined ? state.queue : home.bound
+const homeOf = (state: DispatchState, { session }: Call): Slot | undefined => {
+  const home = state.slots[Affinity.bindingOf(state, session)?.slot ?? -1]
+  return home?.tools === undefined ? undefined : home
 }
 
 /** How long a call may stay where it is. */

@@ -22,7 +22,7 @@ import type { Fleet } from "../execution/FleetSupervisor.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import { BootFailed } from "../WorkerError.ts"
 import type { WorkerRuntime } from "../WorkerRuntime.ts"
-import type * as Dispatch from "./Dispatch.ts"
+import * as Dispatch from "./Dispatch.ts"
 import * as LifecycleMachine from "./LifecycleMachine.ts"
 import type * as LifecycleState from "./LifecycleState.ts"
 import * as Line from "./Line.ts"
@@ -179,14 +179,16 @@ const see = (
   { doing, seen, slot }: Places.Place,
   children: ReadonlyArray<Tree.ChildNode>
 ): Places.Seen => {
-  const { bound, calls, served = 0, tools } = state.slots[slot] ?? {}
+  const place = state.slots[slot]
+  const { served = 0, tools } = place ?? {}
+  const had = place === undefined ? 0 : Dispatch.callsOf(place)
   const before = lifecycle.rollout?.canary === slot && tools !== undefined ? [...state.tools ?? []] : []
   const isHeld = doing === "draining" && (dispatcher === undefined || inbox.length > 0 || isAwaited(state, slot)) // more may be sent to it
   return {
     slot,
     runs: children.some(({ id, status }) => id === String(slot) && status === "running"),
     attached: tools !== undefined,
-    calls: (calls?.length ?? 0) + (bound?.length ?? 0) + (isHeld ? 1 : 0),
+    calls: had + (isHeld ? 1 : 0),
     served,
     memory: tools === undefined ? undefined : seen.memory,
     missing: before.flatMap(([name]) => tools?.has(name) === true ? [] : [name]),
@@ -197,9 +199,11 @@ const see = (
 /** How long calls wait that any worker may do, what runs, and how many are open. */
 const load = ({ clock, state }: Roster.Roster) => {
   const now = clock.now()
-  const { calls, queue, slots } = state
+  const { calls, nested, queue, slots } = state
   let since = now
-  for (const { first } of Line.members(queue.turns)) since = Math.min(since, first?.queuedAt ?? now)
+  for (const waiting of [queue, nested]) {
+    for (const { first } of Line.members(waiting.turns)) since = Math.min(since, first?.queuedAt ?? now)
+  }
   const busy = slots.reduce((sum, { calls, concurrency }) => sum + Math.min(calls.length, concurrency) / concurrency, 0)
   return { delayMillis: now - since, busy, open: calls.size }
 }

@@ -97,6 +97,14 @@ export const isActive = ({ doing }: Place): boolean => doing === "serving" || do
 
 export const isRetiring = ({ doing }: Place): boolean => doing === "draining" || doing === "stopping"
 
+/** Whether a worker is to come: `isThere` tells of a place that serves whether its worker takes calls. */
+export const arrives = (
+  { places, size }: { readonly places: ReadonlyArray<Place>; readonly size: number },
+  isThere: (place: Place) => boolean
+): boolean =>
+  places.filter(isActive).length < size ||
+  places.some((place) => place.doing === "filling" || (place.doing === "serving" && !isThere(place)))
+
 /** The lowest free place. */
 export const free = (places: Array<Place>): Place => {
   const present = places.find(({ doing }) => doing === "free")

@@ -18,15 +18,21 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
 }
 
 /** Its worker begins the next call at once. */
-const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
+export const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
 
 /** Not when its worker is of a version on trial and the call can be done by the version before alone: that one waits for another worker. */
 export const suits = ({ state }: Step, { tools, trial }: Slot, offer: Offer): boolean =>
   !trial || DispatchError.unfit(state, offer, tools) === undefined || DispatchError.unfit(state, offer, state.tools) !== undefined
 
-/** Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. */
-export const takes = (step: Step, slot: Slot, offer: Offer): boolean =>
-  (offer.nested === undefined ? hasRoom(step, slot) : hasPlace(slot)) && suits(step, slot, offer)
+/**
+ * Whether the slot has room for this call. One from a host tool is not sent ahead, because what it would wait for there may wait for it; and nothing
+ * is sent ahead while it waits. A pause does not hold it: a call that has begun waits for it.
+ */
+export const takes = (step: Step, slot: Slot, offer: Offer): boolean => {
+  if (!suits(step, slot, offer)) return false
+  if (offer.nested !== undefined) return hasPlace(slot)
+  return hasRoom(step, slot) && (hasPlace(slot) || (step.state.nested.length === 0 && slot.boundNested.length === 0))
+}
 
 /** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open, those that are cordoned never. */
 export const isChosen = ({ state }: Step, { clean, cordoned }: Slot): boolean => clean || (state.barrier.clean === 0 && !cordoned)
@@ -59,11 +65,18 @@ export const freest = (step: Step): Slot | undefined => {
 
 /** The freest slot that takes this call. */
 export const freestFor = (step: Step, offer: Offer): Slot | undefined => {
-  const { nested } = offer
+  const { state } = step
+  if (offer.nested === undefined) {
+    if (state.nested.length > 0) return undefined // they have found no place
+    const free = freest(step)
+    return free?.trial === true && !suits(step, free, offer)
+      ? freestOf(step, (slot) => isChosen(step, slot) && takes(step, slot, offer))
+      : free
+  }
   const free = freest(step)
-  if (free?.trial === true && !suits(step, free, offer)) return freestOf(step, (slot) => isChosen(step, slot) && takes(step, slot, offer))
-  if (nested === undefined || (free === undefined ? !step.state.paused : hasPlace(free))) return free // a pause holds no call that has begun
-  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer)) // of a worker that runs more at once than others do
+  if (free !== undefined && takes(step, free, offer)) return free
+  return state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer)) ?? // paused, or it runs more at once than others do
+    state.slots.find((slot) => !slot.cordoned && takes(step, slot, offer)) // one that is avoided: those that are not may all be held by calls that wait for this one
 }
 
 /** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */

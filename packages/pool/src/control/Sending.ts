@@ -5,7 +5,7 @@ import type { CallError } from "../CallError.ts"
 import type { WireTool } from "../Wire.ts"
 import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { AskDelay, Call, DispatchState, Slot, Step } from "./Dispatch.ts"
+import { type AskDelay, type Call, type DispatchState, queueOf, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
@@ -50,7 +50,7 @@ export const restOver = (step: Step, call: Call): void => {
   const { now, state } = step
   Line.leave(call)
   call.stage = "Queued"
-  TenantQueue.unshift(state.queue, call)
+  TenantQueue.unshift(queueOf(state, call.offer), call)
   wait(step, call, now)
   pump(step)
 }
@@ -67,7 +67,7 @@ export const waitAgain = (step: Step, call: Call): void => {
   const binding = Affinity.bindingOf(state, call.session)
   call.stage = "Queued"
   call.slot = -1
-  TenantQueue.unshift(binding === undefined ? state.queue : state.slots[binding.slot]!.bound, call)
+  TenantQueue.unshift(queueOf(state, call.offer, binding && state.slots[binding.slot]), call)
   wait(step, call, step.now)
 }
 
@@ -75,27 +75,47 @@ export const waitAgain = (step: Step, call: Call): void => {
 export const pump = (step: Step, slot?: Slot): void => {
   const { state } = step
   if (state.waiting === 0) return
-  if (slot !== undefined) { while (slot.bound.length > 0 && Room.hasRoom(step, slot) && serve(step, slot)); }
+  if (slot !== undefined) {
+    while (nextOf(slot.boundNested) && Room.hasPlace(slot)) take(step, slot.boundNested, slot, true)
+  }
+  for (let next = TenantQueue.first(state.nested); next !== undefined; next = TenantQueue.first(state.nested)) {
+    const free = Room.freestFor(step, next.offer)
+    if (free === undefined) break
+    take(step, state.nested, free, false)
+  }
+  if (slot !== undefined) { while (nextOf(slot.bound) && Room.hasRoom(step, slot) && serve(step, slot)); }
   for (let next = TenantQueue.first(state.queue); next !== undefined; next = TenantQueue.first(state.queue)) {
     const free = Room.freestFor(step, next.offer)
     if (free === undefined || !serve(step, free)) return
   }
 }
 
+/** The next call that waits for one worker: none while its session moves. */
+const nextOf = (bound: Slot["bound"]): Call | undefined => {
+  const call = TenantQueue.first(bound)
+  return call?.session?.moves === undefined ? call : undefined
+}
+
 /** Takes one call for a slot with room, from its own queue and from the common one by turns; `false`: the next is not to be sent ahead. */
 const serve = (step: Step, slot: Slot): boolean => {
   const { state } = step
   const { bound, boundIsNext } = slot
-  const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot)) &&
-    Room.suits(step, slot, TenantQueue.first(bound)!.offer)
+  const next = nextOf(bound)
+  const isBound = next !== undefined && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot)) &&
+    Room.suits(step, slot, next.offer)
   const queue = isBound ? bound : state.queue
   const call = TenantQueue.first(queue)
   if (call === undefined || !Room.takes(step, slot, call.offer)) return false
-  TenantQueue.take(queue)
   slot.boundIsNext = !isBound
-  state.waiting--
-  hand(step, call, slot, isBound)
+  take(step, queue, slot, isBound)
   return true
+}
+
+/** Takes the next call out of a queue that has one, for this slot. */
+const take = (step: Step, queue: TenantQueue.TenantQueue<Call>, slot: Slot, isBound: boolean): void => {
+  const call = TenantQueue.take(queue)!
+  step.state.waiting--
+  hand(step, call, slot, isBound)
 }
 
 /** Sends a call that was taken out of its queue, to this slot or to where it belongs by now; or ends it. */
@@ -109,18 +129,19 @@ const hand = (step: Step, call: Call, slot: Slot, isBound: boolean): void => {
   if (isBound) return send(step, call, slot)
   const binding = Affinity.bindingOf(state, call.session)
   if (binding === undefined) return send(step, call, call.crashed === undefined ? slot : Room.elsewhere(step, call) ?? slot)
-  if (binding.slot === slot.slot && binding.lost === undefined) return send(step, call, slot)
+  if (Affinity.isServedBy(slot, binding)) return send(step, call, slot)
   // another call of its session was sent while it waited
   const home = state.slots[binding.slot]!
   const error = Affinity.refusal(state, call.offer, binding)
   if (error !== undefined) {
     Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? error)
     Settlement.forget(step, call)
-  } else if (home.bound.length === 0 && Room.takes(step, home, call.offer)) send(step, call, home)
-  else {
-    TenantQueue.push(home.bound, call)
-    state.waiting++
+    return
   }
+  const queue = queueOf(state, call.offer, home)
+  if (queue.length === 0 && Affinity.isServedBy(home, binding) && Room.takes(step, home, call.offer)) return send(step, call, home)
+  TenantQueue.push(queue, call)
+  state.waiting++
 }
 
 export const send = (step: Step, call: Call, slot: Slot): void => {

@@ -14,6 +14,7 @@
  *
  * **Details**
  *
+ * When a worker goes as planned, its strict sessions are ended there before they begin elsewhere: their calls wait until it has confirmed that.
  * A worker that has served a session is told of its end, also when the session moves to another one by `affinity: "hint"`. What it then does is
  * waited for by no call: an end stays counted until its worker has confirmed it, or is gone.
  */
@@ -119,24 +120,64 @@ export const sweep = (step: Step): void => {
   calm(state)
 }
 
+/** Its worker is to go as planned: once that has ended it, it goes elsewhere. */
+const move = (step: Step, session: Sessions.Session): void => {
+  const { slot } = session
+  leave(step, session)
+  session.slot = slot
+  session.moves = step.state.sessions.ends
+}
+
+/** The worker in `slot` is to go as planned, and its sessions go elsewhere in silence. */
+export const moveAll = (step: Step, { slot }: Slot, reason: string): void => {
+  let sessions = 0
+  for (const session of step.state.sessions.byId.values()) {
+    if (session.slot !== slot || session.lost !== undefined || session.moves !== undefined) continue
+    sessions++
+    move(step, session)
+  }
+  if (sessions > 0) step.out.push({ _tag: "SessionsLost", slot, sessions, reason, then: "replayed" })
+}
+
+/**
+ * A call comes for a session whose worker is to go as planned, and whose callers must know: whether it is told. As long as the session has calls
+ * each that comes is, else one of all; then it ends there, and the next call begins it elsewhere.
+ */
+export const isTold = (step: Step, session: Sessions.Session, reason: string): boolean => {
+  const isNews = session.calls > 0 || !session.told
+  session.told = true
+  if (session.calls > 0) return true
+  step.out.push({ _tag: "SessionsLost", slot: session.slot, sessions: 1, reason, then: "told" })
+  ended(step, session, "lost")
+  move(step, session)
+  return isNews
+}
+
 /** The worker in `slot` serves no session any more, because it is gone or is being drained. */
 export const vacate = (step: Step, { slot }: Slot, reason: string, end: "lost" | "pool_down" = "lost"): void => {
   const { out, state } = step
   const { byId, endings } = state.sessions
   const isStrict = state.config.affinity !== "hint"
   const isTold = isStrict && state.config.sessions.onLoss === "fail"
+  const isGone = state.slots[slot]!.tools === undefined
   let sessions = 0
   for (const session of byId.values()) {
     if (session.slot !== slot || session.lost !== undefined) continue
+    const { moves, told } = session
+    if (moves !== undefined) {
+      if (isGone) Sessions.unbind(session)
+      continue
+    }
     sessions++
     leave(step, session)
     if (!isTold) continue
+    ended(step, session, end)
+    if (told) continue
     session.slot = slot
     session.lost = reason
-    ended(step, session, end)
   }
   if (sessions > 0) out.push({ _tag: "SessionsLost", slot, sessions, reason, then: isTold ? "told" : isStrict ? "replayed" : "elsewhere" })
-  if (state.slots[slot]!.tools !== undefined) return // it confirms what it was told
+  if (!isGone) return // it confirms what it was told
   for (const [number, ending] of endings) {
     if (ending.slot !== slot) continue
     endings.delete(number)
@@ -144,20 +185,30 @@ export const vacate = (step: Step, { slot }: Slot, reason: string, end: "lost" |
   }
 }
 
-/** A worker has ended a session, as it was told to: `failure` is what its hooks raised, `overran` that they go on beyond their limit. */
-export const confirmed = (step: Step, slot: number, number: number, failure: string, overran: boolean): void => {
+/**
+ * A worker has ended a session, as it was told to: `failure` is what its hooks raised, `overran` that they go on beyond their limit. Gives whether the
+ * session may go elsewhere now.
+ */
+export const confirmed = (step: Step, slot: number, number: number, failure: string, overran: boolean): boolean => {
   const { now, out, state } = step
-  const { endings } = state.sessions
+  const { byId, endings } = state.sessions
   const ending = endings.get(number)
-  if (ending?.slot !== slot) return
+  if (ending?.slot !== slot) return false
   endings.delete(number)
   if (failure !== "") out.push({ _tag: "SessionEndFailed", slot, session: ending.session, reason: failure })
   if (ending.told !== undefined) out.push({ _tag: "Tell", told: ending.told })
-  if (!overran) return calm(state)
+  if (!overran) {
+    calm(state)
+    const session = byId.get(ending.session)
+    if (session?.moves !== number) return false
+    Sessions.unbind(session)
+    return true
+  }
   const { sessionEnd } = state.limits
   state.slots[slot]!.condemned = true
   const call = { tool: "on_session_end", since: now - sessionEnd, blocking: false, hardLimitMillis: sessionEnd, cancelled: true }
   out.push({ _tag: "FailWorker", slot, call })
+  return false
 }
 
 /** Somebody opens a session, and hears what came of it. */
@@ -190,13 +241,13 @@ const notOpened = (step: Step, { data, id }: Omit<Sessions.Begin, "at" | "opened
 
 /** Its worker is told, if some worker serves it; else `told` hears at once. */
 const leave = ({ out, state }: Step, session: Sessions.Session, told?: () => void): void => {
-  const { id, slot } = session
+  const { id, moves, slot } = session
   const isServed = Sessions.isBound(session) && state.slots[slot]?.tools !== undefined
   Sessions.unbind(session)
   if (isServed) {
-    const number = ++state.sessions.ends
+    const number = moves ?? ++state.sessions.ends
     state.sessions.endings.set(number, { slot, session: id, told })
-    out.push({ _tag: "EndSessionOnWire", slot, number, session: id })
+    if (moves === undefined) out.push({ _tag: "EndSessionOnWire", slot, number, session: id })
   } else if (told !== undefined) out.push({ _tag: "Tell", told })
 }
 

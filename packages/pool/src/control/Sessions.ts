@@ -21,6 +21,10 @@ export interface Session {
   slot: number
   /** Why its worker is gone, when its next call is to be told so. */
   lost: string | undefined
+  /** The number of the end that its worker, which is to go as planned, has still to confirm: until then it goes nowhere else, and its calls wait. */
+  moves: number | undefined
+  /** A call of it was told that its worker is to go. */
+  told: boolean
   /** How often it has begun on a worker. */
   starts: number
   /** It has ended: calls that it still has are not tried again. */
@@ -66,6 +70,8 @@ export const add = ({ byId }: Sessions, { at, data, id, opened, ttlMillis }: Beg
     calls: 0,
     slot: -1,
     lost: undefined,
+    moves: undefined,
+    told: false,
     starts: 0,
     over: false
   }
@@ -84,4 +90,6 @@ export const isBound = ({ lost, slot }: Session): boolean => slot >= 0 && lost =
 export const unbind = (session: Session): void => {
   session.slot = -1
   session.lost = undefined
+  session.moves = undefined
+  session.told = false
 }

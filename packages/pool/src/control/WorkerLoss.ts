@@ -4,7 +4,7 @@
 import type { ExitClass } from "../ExitClass.ts"
 import * as Affinity from "./Affinity.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
-import type { Call, DispatchState, Slot, Step } from "./Dispatch.ts"
+import { type Call, type DispatchState, queueOf, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
 import * as Quarantine from "./Quarantine.ts"
@@ -51,31 +51,36 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
       }
     }
   }
-  rehome(step, slot, reason)
+  rehome(step, slot)
   Room.refresh(step, slot)
 }
 
-/** The worker in a slot is to be drained: its sessions, and their calls that wait for it, are served there no more. */
+/** The worker in a slot is to go as planned: its sessions, and their calls that wait for it, are served there no more. */
 export const vacated = (step: Step, index: number, reason: string): void => {
   const slot = step.state.slots[index]
   if (slot?.tools === undefined) return
+  const { affinity, sessions } = step.state.config
+  if (affinity !== "hint" && sessions.onLoss === "replay") return SessionLife.moveAll(step, slot, reason)
   SessionLife.vacate(step, slot, reason)
-  rehome(step, slot, reason)
+  rehome(step, slot)
 }
 
-/** Calls that wait for the worker of their sessions, which serves these no more: told so, or put behind those that any worker may take. */
-const rehome = (step: Step, { bound, slot }: Slot, reason: string): void => {
+/** Calls that wait for a worker that serves their sessions no more: told so, or put behind those that any worker may take. */
+export const rehome = (step: Step, { bound, boundNested, slot }: Slot): void => {
   const { state } = step
-  for (const call of [...TenantQueue.members(bound)]) {
-    if (Affinity.bindingOf(state, call.session) === undefined && state.config.sessions.onLoss === "replay") {
+  const told = new Set<Sessions.Session>()
+  for (const call of [...TenantQueue.members(boundNested), ...TenantQueue.members(bound)]) {
+    const session = call.session!
+    if (session.lost !== undefined) {
+      told.add(session)
+      Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.sessionLost(state, call.offer, slot, session.lost))
+      Settlement.forget(step, call)
+    } else if (Affinity.bindingOf(state, session) === undefined) {
       TenantQueue.leave(call)
-      TenantQueue.push(state.queue, call)
-      continue
+      TenantQueue.push(queueOf(state, call.offer), call)
     }
-    Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? DispatchError.sessionLost(state, call.offer, slot, reason))
-    Settlement.forget(step, call)
-    Sessions.unbind(call.session!)
   }
+  for (const session of told) Sessions.unbind(session)
 }
 
 const mayRunAgain = (state: DispatchState, call: Call): boolean =>
