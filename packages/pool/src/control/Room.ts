@@ -11,6 +11,7 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
   if (!open || state.paused) return false
   const ahead = calls.length - concurrency
   if (ahead < 0) return true
+  if (slot.retries > 0) return false
   const { prefetch } = state.config
   if (prefetch !== "auto") return ahead < prefetch
   return ahead < Pace.limit(state.pace, now) && now - movedAt <= Pace.longestMillis && work <= Pace.budget(state.pace)
@@ -19,8 +20,14 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
 /** Its worker begins the next call at once. */
 const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
 
-/** Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. */
-export const takes = (step: Step, slot: Slot, { nested }: Offer): boolean => nested === undefined ? hasRoom(step, slot) : hasPlace(slot)
+/**
+ * Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. Nor is one whose worker
+ * crashed, nor anything behind it, and no two of these share a worker: if it was one of them, then this tells which, and the others go on.
+ */
+export const takes = (step: Step, slot: Slot, { nested }: Offer, crashed?: Call["crashed"]): boolean => {
+  if (nested !== undefined) return hasPlace(slot)
+  return hasRoom(step, slot) && (crashed === undefined || (hasPlace(slot) && slot.retries === 0))
+}
 
 /** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open, those that are cordoned never. */
 export const isChosen = ({ state }: Step, { clean, cordoned }: Slot): boolean => clean || (state.barrier.clean === 0 && !cordoned)
@@ -52,10 +59,12 @@ export const freest = (step: Step): Slot | undefined => {
 }
 
 /** The freest slot that takes this call. */
-export const freestFor = (step: Step, { nested }: Offer): Slot | undefined => {
+export const freestFor = (step: Step, offer: Offer, crashed?: Call["crashed"]): Slot | undefined => {
+  const { nested } = offer
   const free = freest(step)
-  if (nested === undefined || (free === undefined ? !step.state.paused : hasPlace(free))) return free // a pause holds no call that has begun
-  return step.state.slots.find((slot) => isChosen(step, slot) && hasPlace(slot)) // of a worker that runs more at once than others do
+  const isAny = nested === undefined && crashed === undefined
+  if (isAny || (free === undefined ? nested === undefined || !step.state.paused : takes(step, free, offer, crashed))) return free // a pause holds no call that has begun
+  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer, crashed)) // of a worker that runs more at once than others do
 }
 
 /** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
@@ -66,11 +75,11 @@ export const choose = (step: Step, offer: Offer, session: Sessions.Session | und
   return last.calls.length <= free.calls.length + 1 && isChosen(step, last) && takes(step, last, offer) ? last : free
 }
 
-/** The slot with room that has the fewest calls, of those whose workers the call has not crashed. For calls that are tried again: it looks at all. */
+/** The slot with room that has the fewest calls, of those whose workers have not crashed with the call. For calls that are tried again: it looks at all. */
 export const elsewhere = (step: Step, { crashed, offer }: Call): Slot | undefined => {
   let found: Slot | undefined
   for (const slot of step.state.slots) {
-    if (crashed!.includes(slot.slot) || !isChosen(step, slot) || !takes(step, slot, offer)) continue
+    if (crashed!.includes(slot.slot) || !isChosen(step, slot) || !takes(step, slot, offer, crashed)) continue
     if (found === undefined || slot.calls.length < found.calls.length) found = slot
   }
   return found

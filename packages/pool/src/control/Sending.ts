@@ -22,7 +22,7 @@ export const wait = ({ state }: Step, call: Call, from: number): void => {
   DeadlineWheel.set(state.wheel, call.timer, Math.min(from + queueTimeoutMillis, deadline))
 }
 
-/** A call that may have crashed the worker in `slot` is queued again after a while, which somebody else knows. */
+/** A call that the worker in `slot` had when it crashed is queued again after a while, which somebody else knows. */
 export const rest = (step: Step, call: Call, slot: number, reason: string, error: CallError): void => {
   const { now, out, state } = step
   const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
@@ -76,7 +76,7 @@ export const pump = (step: Step, slot?: Slot): void => {
   if (state.waiting === 0) return
   if (slot !== undefined) { while (slot.bound.length > 0 && Room.hasRoom(step, slot) && serve(step, slot)); }
   for (let next = TenantQueue.first(state.queue); next !== undefined; next = TenantQueue.first(state.queue)) {
-    const free = Room.freestFor(step, next.offer)
+    const free = Room.freestFor(step, next.offer, next.crashed)
     if (free === undefined || !serve(step, free)) return
   }
 }
@@ -88,7 +88,7 @@ const serve = (step: Step, slot: Slot): boolean => {
   const isBound = bound.length > 0 && (boundIsNext || state.queue.length === 0 || !Room.isChosen(step, slot))
   const queue = isBound ? bound : state.queue
   const call = TenantQueue.first(queue)!
-  if (!Room.takes(step, slot, call.offer)) return false
+  if (!Room.takes(step, slot, call.offer, call.crashed)) return false
   TenantQueue.take(queue)
   slot.boundIsNext = !isBound
   state.waiting--
@@ -114,7 +114,7 @@ const hand = (step: Step, call: Call, slot: Slot, isBound: boolean): void => {
   if (error !== undefined) {
     Settlement.fail(step, call, DispatchError.notRetried(state, call) ?? error)
     Settlement.forget(step, call)
-  } else if (home.bound.length === 0 && Room.takes(step, home, call.offer)) send(step, call, home)
+  } else if (home.bound.length === 0 && Room.takes(step, home, call.offer, call.crashed)) send(step, call, home)
   else {
     TenantQueue.push(home.bound, call)
     state.waiting++
@@ -143,12 +143,14 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   call.stage = "Sent"
   call.slot = slot.slot
   call.sentAt = now
+  call.startedAt = Number.POSITIVE_INFINITY
   call.limitAt = Math.min(now + attemptMillis, deadline)
   call.replaceAt = now + (call.hardLimitMillis ?? call.callTimeoutMillis + state.limits.cancelGrace)
   call.cost = Pace.costOf(state.pace, tool) / slot.concurrency
   call.alone = slot.calls.length === 0
   if (call.alone) slot.movedAt = now
   slot.work += call.cost
+  if (call.crashed !== undefined) slot.retries++
   Line.push(slot.calls, call)
   Room.refresh(step, slot)
   if (session !== undefined && (session.slot !== slot.slot || session.lost !== undefined)) SessionLife.bind(step, session, slot)
