@@ -190,7 +190,7 @@ const cancelGrace = 100
 const maxPayload = 1024
 const poisonWindow = 3000
 const together = 1000
-const told = 10
+const told = 1000
 const quarantineFor = 300
 const digestOf = (payload: Payload) => `args ${(payload as Uint8Array)[0]}`
 const slots = 3
@@ -674,10 +674,15 @@ export class Model {
     const others = chosen.filter((worker) => !caller.crashed.has(this.workers.indexOf(worker)))
     const isRetry = ({ id }: Job) => this.callers.get(id)!.crashed.size > 0
     if (caller.crashed.has(slot)) {
-      assert.isTrue(others.every(({ jobs }) => jobs.length >= concurrency || jobs.some(isRetry)), "sent where it crashed, while another worker is free")
+      assert.isTrue(
+        others.every(({ jobs }) => jobs.length >= concurrency || jobs.some(isRetry)),
+        "sent where it crashed, while another worker is free"
+      )
     }
     if (caller.crashed.size > 0) assert.isFalse(worker.jobs.some(isRetry), "two calls whose workers crashed share one")
-    if (caller.crashed.size > 0 || worker.jobs.some(isRetry)) assert.isBelow(busy, concurrency, "sent ahead, or behind a call whose worker crashed")
+    if (caller.crashed.size > 0 || worker.jobs.some(isRetry)) {
+      assert.isBelow(busy, concurrency, "sent ahead, or behind a call whose worker crashed")
+    }
     const mayTake = (caller.crashed.has(slot) ? chosen : others).filter(({ jobs }) => jobs.length < concurrency || !jobs.some(isRetry))
     const least = Math.min(...mayTake.map(({ jobs }) => jobs.length))
     if (!(this.isStrict && home !== undefined)) {
@@ -873,10 +878,11 @@ export class Model {
     const retried = jobs.find(({ id }) => this.callers.get(id)!.crashed.size > 0)
     const sure = concurrency === 1 ? jobs.find(({ begunAt }) => this.now - begunAt >= told) : undefined
     const culprit = alone ? jobs[0] : retried ?? sure
-    if (culprit === undefined || (culprit.cancelled && !culprit.begun)) {
-      for (const { id, sentAt } of jobs) this.callers.get(id)!.unproven.push({ at: this.now, sentAt })
-      return undefined
+    const isSure = culprit !== undefined && (culprit.begun || !culprit.cancelled)
+    for (const job of jobs) {
+      if (!isSure || job !== culprit) this.callers.get(job.id)!.unproven.push({ at: this.now, sentAt: job.sentAt })
     }
+    if (!isSure) return undefined
     const { asked, print, unproven } = this.callers.get(culprit.id)!
     if (asked || poisonAfter === 0) return culprit
     this.blamed = print

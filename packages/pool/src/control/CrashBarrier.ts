@@ -43,18 +43,18 @@ export const crashed = (step: Step, slot: Slot, exit: ExitClass, reason: string)
   const crash = { at: step.now, worker: `${step.state.pool}/${slot.slot}`, exit: exit._tag }
   const culprit = culpritOf(slot, step.now)
   if (culprit !== undefined) Quarantine.blame(step, culprit, crash, slot.calls.length === 1)
-  else for (const call of Line.members(slot.calls)) Quarantine.suspect(call, crash)
+  for (const call of Line.members(slot.calls)) if (call !== culprit) Quarantine.suspect(call, crash)
   return culprit
 }
 
-/** 10 ms: what a worker has to say leaves it within 2 ms (`LATER_SECONDS` in `_outbox.py`); the rest is for the way. */
-const toldMillis = 10
+/** One second: what a worker says leaves it within 2 ms (`LATER_SECONDS` in `_outbox.py`); its end is seen after its memory was written out. */
+const toldMillis = 1000
 
 /**
- * The one call that must have done it; none where others may have. Of a quick tool the worker says that it began, and what came of it, only with what it
- * says next, so a crash takes that word along: a call that is over may seem to run, and the one that crashed the worker not to have begun. So there is
- * proof only where the worker had one call; where it runs one at a time and this one would have been told to be over; or where one of its
- * calls had a worker crash before, which is why such calls are kept apart (`Room.takes`).
+ * The one call that must have done it; none where others may have. Of a quick tool the worker says that it began, and what came of it, only with
+ * what it says next, and a crash takes that word along: a call that is over may seem to run, and the one that crashed the worker not to have
+ * begun. So there is proof only where the worker had one call; where one of its calls had a worker crash before, for which these are kept apart
+ * (`Room.takes`); or where it runs one at a time, and this one would have been told to be over.
  */
 const culpritOf = ({ calls, concurrency }: Slot, now: number): Call | undefined => {
   const sent = [...Line.members(calls)]

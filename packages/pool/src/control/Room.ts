@@ -21,8 +21,8 @@ export const hasRoom = ({ now, state }: Step, slot: Slot): boolean => {
 const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.length < concurrency
 
 /**
- * Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. Nor is one whose worker
- * crashed, nor anything behind it, and no two of these share a worker: if it was one of them, then this tells which, and the others go on.
+ * Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. Nor is one
+ * whose worker crashed, nor anything behind it, and no two of these share a worker: so the next crash tells which it was, and the others go on.
  */
 export const takes = (step: Step, slot: Slot, { nested }: Offer, crashed?: Call["crashed"]): boolean => {
   if (nested !== undefined) return hasPlace(slot)
@@ -62,9 +62,9 @@ export const freest = (step: Step): Slot | undefined => {
 export const freestFor = (step: Step, offer: Offer, crashed?: Call["crashed"]): Slot | undefined => {
   const { nested } = offer
   const free = freest(step)
-  const isAny = nested === undefined && crashed === undefined
-  if (isAny || (free === undefined ? nested === undefined || !step.state.paused : takes(step, free, offer, crashed))) return free // a pause holds no call that has begun
-  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer, crashed)) // of a worker that runs more at once than others do
+  if (nested === undefined && crashed === undefined) return free
+  if (free === undefined ? nested === undefined || !step.state.paused : takes(step, free, offer, crashed)) return free // a pause holds no call that has begun
+  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer, crashed)) // others may run more at once, or hold none that crashed
 }
 
 /** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */

@@ -36,7 +36,9 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
       Settlement.fail(step, call, DispatchError.poisoned(state, call.offer, poison, "unknown"))
       Settlement.forget(step, call)
     } else {
-      const error = ended && call.stage === "Running" ? DispatchError.crashed(state, call, reason, exit) : DispatchError.unknown(state, call, reason, ended)
+      const error = ended && call.stage === "Running"
+        ? DispatchError.crashed(state, call, reason, exit)
+        : DispatchError.unknown(state, call, reason, ended)
       if (mayRunAgain(state, call)) {
         Settlement.leaveSlot(step, call)
         if (isCrash) Sending.rest(step, call, index, reason, error)
