@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import snakepit
 from snakepit import Session, _wire, tool
 from snakepit._job import Job
+from snakepit._visit import Visit
 from snakepit.testing import RunningCall, ToolError, Tools, serve
 from worker_host import PATIENCE, Stream, WorkerProcess, opened
 
@@ -76,15 +77,15 @@ def notebook(log: Log, *, asynchronous: bool = False, start: Callable[[Session],
 
 
 def waits(tools: Tools) -> threading.Semaphore:
-    """Released by each call that begins to wait for something."""
-    waiting, wait = threading.Semaphore(0), tools._executor.wait
+    """Released by each call that begins to wait for its session."""
+    released, waiting = threading.Semaphore(0), tools._executor.waiting
 
-    def watched(job: Job, ready: Callable[[], bool]) -> bool:
-        waiting.release()
-        return wait(job, ready)
+    def watched(job: Job, visit: Visit) -> contextlib.AbstractContextManager[None]:
+        released.release()
+        return waiting(job, visit)
 
-    tools._executor.wait = watched  # type: ignore[method-assign]
-    return waiting
+    tools._executor.waiting = watched  # type: ignore[method-assign,assignment]
+    return released
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -260,6 +261,40 @@ def test_a_call_that_is_cancelled_while_it_waits_for_the_start_stops() -> None:
             assert failed.value.how == how
         go.set()
         assert first.result() == 0
+
+
+def test_a_start_may_use_the_threads_of_the_loop_whoever_waits_for_it() -> None:
+    calls = 40  # more than the loop's executor has threads on any machine, 32
+
+    class Model:
+        async def on_session_start(self, session: Session) -> None:
+            async with asyncio.timeout(PATIENCE):
+                while len(asyncio.all_tasks()) <= calls:
+                    await asyncio.sleep(0)
+            session.state["model"] = await asyncio.to_thread(lambda: snakepit.current().id)
+
+        @tool
+        async def model(self) -> int:
+            return int(snakepit.current().state["model"])
+
+    with serve([snakepit.adapter(Model)], concurrency=calls) as tools:
+        running = [tools.begin("model", session="a", timeout=PATIENCE / 2) for _ in range(calls)]
+        assert {call.result() for call in running} == {running[0].id}
+
+
+def test_a_start_for_which_there_is_no_thread_fails_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: Log = []
+    with serve([notebook(log)], concurrency=2) as tools:
+        tools.call("use_async", session="b")  # the loop has its thread
+        with monkeypatch.context() as patched:
+
+            def start(thread: threading.Thread) -> None:
+                raise RuntimeError("can't start new thread")
+
+            patched.setattr(threading.Thread, "start", start)
+            with pytest.raises(ToolError, match="can't start new thread"):
+                tools.call("use_async", session="a", timeout=PATIENCE)
+        assert tools.call("use_async", session="a", timeout=PATIENCE) == 1
 
 
 def test_a_session_that_ends_is_waited_for_by_the_next_of_its_id() -> None:

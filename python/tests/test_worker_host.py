@@ -96,6 +96,16 @@ def test_a_cancelled_call_gives_its_host_call_up_and_takes_its_answer_quietly(st
     assert stream.result(next_id) == "plain"
 
 
+def test_an_answer_to_a_loop_that_is_closed_is_taken_quietly(stream: Stream) -> None:
+    id, next_id = next(IDS), next(IDS)
+    stream.call(id, "ask_in_a_loop_of_its_own", names=["slow", "fails"])
+    asked(stream, 2)
+    stream.send(answer(2, reason="failed", message="it broke down"))
+    assert stream.result(id) == "it broke down"
+    stream.send(answer(1, reason="cancelled", message="late"), stream.call_frame(next_id, "plain"))
+    assert stream.result(next_id) == "plain"
+
+
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
@@ -129,6 +139,23 @@ def test_a_session_that_another_takes_the_place_of_answers_nothing(worker: Worke
     asked(first)
     second = Stream(first)
     second.welcome()  # when no call of the first one runs any more
+    second.call(next_id, "plain")
+    assert second.result(next_id) == "plain"
+    second.close()
+
+
+def test_the_end_of_a_session_wakes_all_who_wait_also_beside_a_loop_that_is_closed(worker: WorkerProcess) -> None:
+    id, waiting, next_id = next(IDS), next(IDS), next(IDS)
+    first = Stream(worker.socket)
+    first.welcome()
+    first.call(id, "ask_in_a_loop_of_its_own", names=["slow", "fails"])
+    asked(first, 2)
+    first.send(answer(2, reason="failed", message="it broke down"))
+    first.result(id)
+    first.call(waiting, "ask_and_tell", name="find", arguments={})
+    asked(first, 3)
+    second = Stream(first)
+    second.welcome()
     second.call(next_id, "plain")
     assert second.result(next_id) == "plain"
     second.close()

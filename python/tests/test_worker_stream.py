@@ -4,14 +4,18 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
-from snakepit import _wire
+from executor_host import executing
+from snakepit import _wire, tool
+from snakepit._catalogue import Catalogue
 from snakepit._ndarray import EXTENSION
+from snakepit._server import Server
 from worker_host import TOKEN, Stream, WorkerProcess, opened
 
 
@@ -466,6 +470,75 @@ def test_a_session_that_the_worker_does_not_have_is_refused(stream: Stream, shar
     other.close()
     stream.call(195, "add", a=1)
     assert stream.result(195) == 2
+
+
+def is_over(session: Stream, socket: str) -> bool:
+    """Whether the worker refuses to go on with it."""
+    stream = Stream(socket)
+    try:
+        stream.resume(session)
+        stream.until(lambda: bool(stream.seen))
+        return stream.seen[0].refused.field == "session"
+    finally:
+        stream.close()
+
+
+def test_a_batch_that_breaks_a_rule_ends_its_session_for_the_rest_of_it_is_lost(
+    cut: Stream, shared_worker: WorkerProcess, fifo: str
+) -> None:
+    cut.call(200, "wait_for", path=fifo)
+    cut.await_frame("started", 200)
+    cut.send(_wire.HostFrame(hello=_wire.Hello()), cut.call_frame(201, "add", a=1))
+    assert cut.await_end() == grpc.StatusCode.ABORTED
+    assert "expected no second Hello" in cut.responses.details()
+    assert is_over(cut, shared_worker.socket)
+    Path(fifo).write_text("go")
+    for stream in opened(shared_worker.socket):
+        stream.call(202, "add", a=1)
+        assert stream.result(202) == 2
+
+
+def test_a_number_that_is_not_the_next_loses_nothing_and_the_session_goes_on(
+    cut: Stream, shared_worker: WorkerProcess
+) -> None:
+    cut.send(cut.call_frame(205, "add", a=1), batch=5)
+    assert cut.await_end() == grpc.StatusCode.ABORTED
+    cut._batch = 0
+    stream = Stream(shared_worker.socket)
+    stream.resume(cut)
+    stream.await_frame("welcome")
+    stream.call(205, "add", a=1)
+    assert stream.result(205) == 2
+    stream.close()
+
+
+def test_a_fault_of_the_worker_in_a_batch_ends_its_session(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def rename(name: str) -> None:
+        raise ZeroDivisionError("as the test says")
+
+    @tool
+    def plain() -> str:
+        return "plain"
+
+    adapter = ModuleType("adapter")
+    vars(adapter).update(plain=plain)
+    socket = str(folder / "worker.sock")
+    with executing() as host:
+        server = Server(host.executor, Catalogue.of(adapter), TOKEN, 1 << 20, rename)
+        server.start(socket)
+        try:
+            faulty = Stream(socket)
+            faulty.welcome()
+            faulty.send(_wire.HostFrame(rename=_wire.Rename(name="x")), faulty.call_frame(1, "plain"))
+            faulty.await_end()
+            assert is_over(faulty, socket)
+            for stream in opened(socket):
+                stream.call(2, "plain")
+                assert stream.result(2) == "plain"
+            faulty.close()
+        finally:
+            server.stop(0)
+    assert "ZeroDivisionError: as the test says" in capfd.readouterr().err
 
 
 def test_a_session_whose_responses_were_read_further_than_it_says_cannot_be_resumed(

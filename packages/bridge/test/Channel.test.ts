@@ -220,7 +220,7 @@ describe("a channel whose stream breaks", () => {
       assert.deepStrictEqual(told, [
         "attached",
         "broken",
-        "detached: the worker has given up the session that was to go on; it was without a stream for too long",
+        "detached: the worker has given up the session that was to go on: it was too long without a stream, or failed to take a batch in",
         "attached"
       ])
       wire().submit(call(8))

@@ -230,6 +230,11 @@ describe("a connection to a worker", () => {
       ["a header of the dynamic table", frame(type.headers, endHeaders, 1, Buffer.from([0x88]))],
       ["a header block that is cut off", frame(type.headers, endHeaders, 1, Buffer.from([0x00, 0x05, 0x61]))],
       ["a header block that another frame breaks", Buffer.concat([frame(type.headers, 0, 1, Buffer.alloc(0)), text("x")])],
+      [
+        "a header block of empty continuations that never ends",
+        Buffer.concat([frame(type.headers, 0, 1), ...Array.from({ length: 8000 }, () => frame(type.continuation, 0, 1))])
+      ],
+      ["headers that end the stream without a status", frame(type.headers, endHeaders | endStream, 1, literal({ ":status": "200" }))],
       ["a continuation of nothing", frame(type.continuation, endHeaders, 1)],
       ["settings that are cut off", frame(type.settings, 0, 0, Buffer.alloc(5))],
       ["a window that is widened by nothing", frame(type.windowUpdate, 0, 0, uint32(0))],
@@ -248,6 +253,18 @@ describe("a connection to a worker", () => {
       assert.deepStrictEqual(messages, [])
     })
   }
+
+  it("ends with a peer that asks and does not read the answers", async () => {
+    const { ends, peer } = await dial()
+    peer.socket.pause()
+    const pings = Buffer.concat(Array.from({ length: 5000 }, () => frame(type.ping, 0, 0, Buffer.alloc(8))))
+    for (let written = 0; ends.length === 0 && written < 100; written++) {
+      peer.socket.write(pings)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await until(() => ends.length > 0)
+    assert.include(ends[0]!.detail, "does not read the answers")
+  })
 
   it("survives 10,000 frames of a peer that knows no rule: each ends the stream once, or is taken", async () => {
     let seed = 20_261_126

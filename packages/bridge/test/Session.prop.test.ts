@@ -257,7 +257,7 @@ describe("a session", () => {
         const { byWorker, detail } = yield* Deferred.await(broken)
         assert.match(detail, /^the worker broke a rule of the protocol: /)
         assert.isFalse(byWorker)
-        session.end("the test is over", false)
+        assert.isTrue(session.isOver, "what it said beside it is lost: what was in flight is settled, and no stream goes on with that")
       }
     }))
 })

@@ -24,7 +24,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from snakepit._current import Cancelled
@@ -334,25 +334,51 @@ class Executor:
 
     def enter(self, job: Job) -> None:
         """Begins the session of a call that has not begun; raises what its hooks raise. Others wait for it."""
-        visit = job.visit
-        assert visit is not None
-        while not visit.begun:
-            with self._lock:
-                if visit.begun:
-                    return
-                attempt, first = visit.attempt, visit.attempt is None
-                if attempt is None:
-                    attempt = visit.attempt = Attempt()
-                    visit.calls += 1  # also when the call is given up meanwhile
-            if first:
-                try:
-                    self._begin(job, visit, attempt)
-                finally:
-                    self._has_tried(visit, attempt)
+        while (attempt := self.attempt(job)) is not None:
+            if attempt.job is job:
+                self.begin(attempt)
             else:
-                self._wait_for(job, visit, lambda attempt=attempt: attempt.over)  # type: ignore[misc]
+                self._wait_for(job, _visit_of(job), lambda attempt=attempt: attempt.over)  # type: ignore[misc]
             if attempt.raised is not None:
                 raise attempt.raised
+
+    def attempt(self, job: Job) -> Attempt | None:
+        """Whose run of the hooks begins the session of a call, its own if nobody's does; None when it has begun."""
+        visit = _visit_of(job)
+        with self._lock:
+            if visit.begun:
+                return None
+            if visit.attempt is None:
+                visit.attempt = Attempt(job)
+                visit.calls += 1  # also when the call is given up meanwhile
+            return visit.attempt
+
+    def begin(self, attempt: Attempt) -> None:
+        """Runs the hooks, for all who wait; raises Cancelled when its call is given up before."""
+        try:
+            self._begin(attempt.job, _visit_of(attempt.job), attempt)
+        finally:
+            self.has_tried(attempt)
+
+    def has_tried(self, attempt: Attempt) -> None:
+        """Lets those who wait go on."""
+        visit = _visit_of(attempt.job)
+        with self._lock:
+            attempt.over = True
+            visit.attempt = None
+            self._depart(visit)
+            _wake(visit)
+
+    @contextlib.contextmanager
+    def waiting(self, job: Job, visit: Visit) -> Iterator[None]:
+        """The call is woken when something of the visit has changed."""
+        with self._lock:
+            visit.waiting.add(job)
+        try:
+            yield
+        finally:
+            with self._lock:
+                visit.waiting.discard(job)
 
     def _begin(self, job: Job, visit: Visit, attempt: Attempt) -> None:
         before = visit.before
@@ -369,22 +395,10 @@ class Executor:
 
     def _wait_for(self, job: Job, visit: Visit, ready: Callable[[], bool]) -> None:
         """Raises Cancelled when the call is given up before."""
-        with self._lock:
-            visit.waiting.add(job)
-        try:
+        with self.waiting(job, visit):
             if not self.wait(job, ready):
                 job.seen = True
                 raise Cancelled(f"call {job.id} was given up before session {visit.id!r} had begun")
-        finally:
-            with self._lock:
-                visit.waiting.discard(job)
-
-    def _has_tried(self, visit: Visit, attempt: Attempt) -> None:
-        with self._lock:
-            attempt.over = True
-            visit.attempt = None
-            self._depart(visit)
-            _wake(visit)
 
     def _run_end(self, visit: Visit) -> None:
         """Runs the hooks of its end, unless somebody does or has."""
@@ -596,6 +610,11 @@ class Executor:
 
     def _is_busy(self) -> bool:
         return any(job.claimed for job in self._jobs.values())
+
+
+def _visit_of(job: Job) -> Visit:
+    assert job.visit is not None
+    return job.visit
 
 
 def _wake(visit: Visit) -> None:

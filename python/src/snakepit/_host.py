@@ -22,6 +22,7 @@ from snakepit import _ndarray
 from snakepit._current import Cancelled, running
 from snakepit._payload import CARRIED, reason_of
 from snakepit._qualified import qualified_name
+from snakepit._waking import wake
 
 if TYPE_CHECKING:
     from snakepit._job import Job
@@ -101,7 +102,10 @@ Failure = tuple[str, str, str, bytes]  # reason, message, tag and data of a Host
 
 
 class Asked:
-    """One host call on its way. `wake` is called, from any thread, when there is an answer or its call is to stop."""
+    """One host call on its way.
+
+    `wake` is called, from any thread, when there is an answer or its call is to stop; it never raises.
+    """
 
     __slots__ = ("failure", "job", "name", "number", "result", "wake", "was_answered")
 
@@ -191,10 +195,8 @@ class Host:
 
     async def acall(self, job: Job, name: str, arguments: Mapping[str, object]) -> Any:
         """As `call`, and waits without holding up other tasks; its task may be cancelled."""
-        loop = asyncio.get_running_loop()
-        answered = loop.create_future()
-        wake = partial(loop.call_soon_threadsafe, _resolve, answered)
-        asked = self._ask(job, name, arguments, wake, waits=asyncio.current_task() is job.task)
+        answered = asyncio.get_running_loop().create_future()
+        asked = self._ask(job, name, arguments, partial(wake, answered), waits=asyncio.current_task() is job.task)
         try:
             await answered
         finally:
@@ -304,8 +306,3 @@ def _in_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _resolve(answered: asyncio.Future[None]) -> None:
-    if not answered.done():
-        answered.set_result(None)

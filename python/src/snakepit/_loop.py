@@ -6,10 +6,12 @@ The thread is started by the first of them, so a process that forks never has it
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +20,8 @@ from snakepit._inputs import AsyncInputs
 from snakepit._job import Job, Speaker
 from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, note, prepare
 from snakepit._tool import Tool
+from snakepit._visit import Attempt, Visit
+from snakepit._waking import wake
 
 GOODBYE_SECONDS = 0.5  # for tasks that tools have left to clean up; a worker's whole stop has seconds
 
@@ -101,9 +105,7 @@ class Loop:
             if job.deadline is not None:
                 late = asyncio.get_running_loop().call_at(job.deadline, self._expire, job)
             if job.visit is not None and not job.visit.begun:
-                await asyncio.to_thread(
-                    self._ledger.enter, job
-                )  # a hook that is no coroutine must not hold up the loop
+                await self._enter(job, job.visit)
                 job.began = time.monotonic()
             if job.feed is not None and tool.payload.input is not None:
                 arguments[tool.payload.input] = AsyncInputs(job, job.feed, tool.payload, self._wait)
@@ -121,6 +123,38 @@ class Loop:
             arguments, outcome = None, b""  # they may look into segments, which are free now
             self._ledger.finish(job)
             self._push_soon(job)
+
+    async def _enter(self, job: Job, visit: Visit) -> None:
+        """As `enter` of the ledger: a hook that is no coroutine must not hold up the loop, nor who waits a thread."""
+        while (attempt := self._ledger.attempt(job)) is not None:
+            if attempt.job is job:
+                await self._begin(attempt)
+            else:
+                with self._ledger.waiting(job, visit):
+                    await self._wait(job, lambda attempt=attempt: attempt.over)  # type: ignore[misc]
+            if attempt.raised is not None:
+                raise attempt.raised
+
+    def _begin(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Runs the hooks on a thread of ours: those of the loop's executor are for what async hooks and tools await."""
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # who awaits it may be cancelled, and the hooks go on for others
+
+        def begin() -> None:
+            try:
+                self._ledger.begin(attempt)
+            except BaseException as raised:
+                done.set_exception(raised)
+            else:
+                done.set_result(None)
+
+        run = contextvars.copy_context().run
+        try:
+            threading.Thread(target=run, args=(begin,), name="snakepit-session", daemon=True).start()
+        except RuntimeError:  # there is no thread to be had
+            self._ledger.has_tried(attempt)
+            raise
+        return asyncio.wrap_future(done)
 
     def _push_soon(self, job: Job) -> None:
         """What tasks say in one turn of the loop leaves together."""
@@ -177,21 +211,17 @@ class Loop:
                 if ready():
                     return
                 woken = loop.create_future()
-                job.wake = partial(_wake, job, loop, woken)
+                job.wake = partial(_wake, job, woken)
             try:
                 await woken
             finally:
-                job.wake = None
+                with self._lock:  # whoever wakes looks whether there is something to call, and calls it
+                    job.wake = None
 
 
-def _wake(job: Job, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+def _wake(job: Job, woken: asyncio.Future[None]) -> None:
     job.wake = None
-    loop.call_soon_threadsafe(_resolve, woken)
-
-
-def _resolve(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
+    wake(woken)
 
 
 async def _cancel_others() -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from snakepit._current import Cancelled, running
@@ -22,6 +23,7 @@ from snakepit._job import Job
 from snakepit._payload import InvalidArguments
 from snakepit._pieces import Encoded, Pieces
 from snakepit._tool import Tool
+from snakepit._visit import Attempt, Visit
 
 SLOW_SECONDS = 0.001  # a tool that takes longer can afford a message of its own for Started, about 0.05 ms
 MOST_MICROS = 0xFFFF_FFFF  # uint32: 71 minutes
@@ -48,6 +50,10 @@ class Ledger(Protocol):
     def claim(self, job: Job) -> bool: ...
     def wait(self, job: Job, ready: Callable[[], bool]) -> bool: ...
     def enter(self, job: Job) -> None: ...
+    def attempt(self, job: Job) -> Attempt | None: ...
+    def begin(self, attempt: Attempt) -> None: ...
+    def has_tried(self, attempt: Attempt) -> None: ...
+    def waiting(self, job: Job, visit: Visit) -> AbstractContextManager[None]: ...
     def finish(self, job: Job) -> None: ...
 
 

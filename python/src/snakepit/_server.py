@@ -20,7 +20,7 @@ import os
 import socket as sockets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 
@@ -278,6 +278,13 @@ class Server:
         self._abandon(session, "")
         _remove(session)
 
+    def _give_up(self, session: Session, because: str) -> None:
+        """It cannot go on. What it has written stays for a host that has not read it yet, who removes the folder."""
+        with self._lock:
+            if self._session is session:
+                self._session = None
+        self._abandon(session, because)
+
     def _abandon(self, session: Session, because: str) -> None:
         with session.lock:
             stream, session.stream = session.stream, None
@@ -306,23 +313,33 @@ class Server:
                 )
             session.batch = request.batch
             session.outbox.read(request.batch)
-            calls: list[Job] = []
-            now = time.monotonic()
-            for frame in request.frames:
-                if frame.HasField("call"):
-                    self._call(session, frame.call, now, calls)
-                    continue
-                # it may speak of a call that came before it
-                self._executor.submit(*calls)
-                calls.clear()
-                self._frame(session, frame)
+            try:
+                self._frames(session, request.frames)
+                return
+            except Exception as problem:
+                failed = problem
+        # the batch counts as read, so nobody says the rest of it again: only a new session is told what it has lost
+        self._give_up(session, str(failed) or repr(failed))
+        raise failed
+
+    def _frames(self, session: Session, frames: Iterable[_wire.HostFrame]) -> None:
+        calls: list[Job] = []
+        now = time.monotonic()
+        for frame in frames:
+            if frame.HasField("call"):
+                self._call(session, frame.call, now, calls)
+                continue
+            # it may speak of a call that came before it
             self._executor.submit(*calls)
-            # what is said of its calls acknowledges a batch as well
-            if calls:
-                session.outbox.push_prompt()
-                session.outbox.acknowledge_later()
-            else:
-                session.outbox.push()
+            calls.clear()
+            self._frame(session, frame)
+        self._executor.submit(*calls)
+        # what is said of its calls acknowledges a batch as well
+        if calls:
+            session.outbox.push_prompt()
+            session.outbox.acknowledge_later()
+        else:
+            session.outbox.push()
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
         match frame.WhichOneof("frame"):  # others are of a newer protocol, which the host may send unasked

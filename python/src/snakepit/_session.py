@@ -3,9 +3,9 @@
 Hello, a new session ──▶ with a stream ◀──────────────── Hello, resume
                               │  cut: calls go on               │
                               └──────────▶ without a stream ────┘
-                                                 │ 30 s, or another session comes
-                                                 ▼
-                                             abandoned: what waits is dropped, what runs is cancelled
+                              │ a batch cannot be        │ 30 s, or another session comes
+                              │ taken in whole           ▼
+                              └────────────────────▶ abandoned: what waits is dropped, what runs is cancelled
 """
 
 from __future__ import annotations

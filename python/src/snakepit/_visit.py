@@ -129,10 +129,13 @@ class Visit:
 
 
 class Attempt:
-    """One run of the hooks at its beginning, which several calls may wait for."""
+    """One run of the hooks at its beginning, by one call; others may wait for it."""
 
     over = False
     raised: BaseException | None = None
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
 
 
 class Visits:

@@ -45,6 +45,20 @@ async def ask_in_a_thread(name: str) -> Any:
 
 
 @tool
+def ask_in_a_loop_of_its_own(names: list[str]) -> str:
+    """The first that fails; the others are cancelled, and the loop is closed."""
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(current().acall(name) for name in names))
+
+    try:
+        asyncio.run(ask_all())
+    except snakepit.HostCallError as error:
+        return error.message
+    return "none"
+
+
+@tool
 def ask_and_tell(name: str, arguments: dict[str, Any]) -> list[Any]:
     """What became of it, for people who expect that it fails."""
     try:

@@ -46,6 +46,8 @@ const frameBytesAtFirst = 16_384 // RFC 9113, 4.2: what every peer takes
 const frameBytes = 1_048_576 // what we take: large results come in few frames, which are passed on as they arrive
 const controlBytes = 65_536 // of headers and all other frames that are no data
 
+const mostUnreadAnswers = 1000 // to pings and settings, behind a full socket
+
 /** 256 KiB: what one system call may bring. */
 const shared = Buffer.allocUnsafeSlow(262_144)
 
@@ -68,6 +70,9 @@ export class Http2 {
   private left = 0
   private readonly control: Array<Buffer> = []
   private block: Array<Buffer> | undefined
+  private blockBytes = 0
+  private endsStream = false
+  private unreadAnswers = 0
   private taken = 0
 
   constructor(path: string, headers: Headers, listener: Listener) {
@@ -215,18 +220,20 @@ export class Http2 {
       case type.headers:
         if (this.id !== stream) throw new Broken(`headers on stream ${this.id}, which nobody opened`)
         if (this.flags & (flag.padded | flag.priority)) throw new Broken("padded headers")
-        return this.headers([payload])
+        this.block = []
+        this.blockBytes = 0
+        this.endsStream = (this.flags & flag.endStream) !== 0
+        return this.headers(this.block, payload)
       case type.continuation:
         if (this.block === undefined || this.id !== stream) throw new Broken("a continuation of no header block")
-        return this.headers([...this.block, payload])
+        return this.headers(this.block, payload)
       case type.settings:
         return this.settings(payload)
       case type.windowUpdate:
         return this.windowUpdate(sized(payload, 4).readUInt32BE(0) & 0x7fff_ffff)
       case type.ping:
         sized(payload, 8)
-        if ((this.flags & flag.ack) === 0) this.socket.write(frame(type.ping, flag.ack, 0, payload))
-        return
+        return this.flags & flag.ack ? undefined : this.answer(frame(type.ping, flag.ack, 0, payload))
       case type.reset:
         if (this.id === stream) this.end(`the worker let go of the stream (code ${sized(payload, 4).readUInt32BE(0)})`)
         return
@@ -241,14 +248,20 @@ export class Http2 {
     } // others are to be ignored
   }
 
-  private headers(parts: ReadonlyArray<Buffer>): void {
-    if (parts.reduce((sum, { length }) => sum + length, 0) > controlBytes) throw new Broken(`headers of more than ${controlBytes} bytes`)
-    if ((this.flags & flag.endHeaders) === 0) {
-      this.block = [...parts]
-      return
-    }
+  private headers(block: Array<Buffer>, payload: Buffer): void {
+    block.push(payload)
+    this.blockBytes += headBytes + payload.length
+    if (this.blockBytes > controlBytes) throw new Broken(`headers of more than ${controlBytes} bytes`)
+    if ((this.flags & flag.endHeaders) === 0) return
     this.block = undefined
-    this.listener.headers(literals(Buffer.concat(parts)))
+    this.listener.headers(literals(Buffer.concat(block)))
+    if (this.endsStream) this.end("the stream ended without a status")
+  }
+
+  /** What the worker asks for; one that only asks wants our memory. */
+  private answer(frame: Buffer): void {
+    if (this.socket.write(frame)) this.unreadAnswers = 0
+    else if (++this.unreadAnswers > mostUnreadAnswers) throw new Broken("it asks, and does not read the answers")
   }
 
   private settings(payload: Buffer): void {
@@ -267,7 +280,7 @@ export class Http2 {
           this.peerFrameBytes = value
       }
     }
-    this.socket.write(frame(type.settings, flag.ack, 0, Buffer.alloc(0)))
+    this.answer(frame(type.settings, flag.ack, 0, Buffer.alloc(0)))
     this.pump()
   }
 

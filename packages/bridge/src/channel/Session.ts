@@ -245,7 +245,8 @@ export class Session {
     const shake = (frame: Frames.Heard | undefined, read: number): void => {
       if (frame?.kind === "refused") {
         if (frame.field !== "session") return refused(frame.field, frame.expected, frame.received)
-        const detail = "the worker has given up the session that was to go on; it was without a stream for too long"
+        const detail =
+          "the worker has given up the session that was to go on: it was too long without a stream, or failed to take a batch in"
         this.end(detail, false)
         return void Deferred.doneUnsafe(shaken, Exit.fail(new WorkerError.ChannelLost({ worker, detail })))
       }
@@ -285,7 +286,9 @@ export class Session {
         } catch (error) {
           if (!(error instanceof Frames.Malformed || error instanceof Outbox.NeverWritten)) throw error
           connection.close()
-          end({ detail: `the worker broke a rule of the protocol: ${error.message}`, byWorker: false })
+          const detail = `the worker broke a rule of the protocol: ${error.message}`
+          if (attached) this.end(detail, false) // of what it says, some is lost: no stream can go on with that
+          end({ detail, byWorker: false })
         }
       },
       end
