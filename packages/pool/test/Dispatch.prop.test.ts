@@ -219,7 +219,9 @@ describe("Dispatch", () => {
     "a sound state needs no repair",
     { settings: Settings, script: Schema.Union([Script, Crashes]) },
     ({ script, settings }) => {
-      const { now, state } = play({ ...settings, delay: 20 }, script)
+      const model = play({ ...settings, delay: 20 }, script)
+      model.step({ _tag: "Tick", ms: 1 }) // what has come to be due by time alone
+      const { now, state } = model
       assert.deepStrictEqual(DispatchRepair.repair(state, now), [])
     },
     { arbitrary: damaged }
@@ -293,6 +295,17 @@ describe("Dispatch, by example", () => {
     model.step({ _tag: "Detach", slot: 0, end: "Segfault" })
     assert.strictEqual(suspects(model).length, 1)
     assert.strictEqual(suspects(model)[0]![1], 2)
+    model.settle()
+  })
+
+  it("a call whose worker crashed does not wait for another one that lasts, nor do those behind it", () => {
+    const calls = [0, 1].map((args) => offer({ args, idempotent: true }))
+    const model = play({ ...settings, concurrency: 2, delay: 0 }, [...calls, { _tag: "Detach", slot: 0, end: "Segfault" }])
+    model.step({ _tag: "Attach", slot: 0, poor: false })
+    model.step(offer({ args: 2 }))
+    assert.strictEqual(model.state.slots[0]!.calls.length, 1)
+    model.step({ _tag: "Tick", ms: 110 })
+    assert.strictEqual(model.state.slots[0]!.calls.length, 2)
     model.settle()
   })
 

@@ -191,6 +191,7 @@ const maxPayload = 1024
 const poisonWindow = 3000
 const together = 1000
 const told = 1000
+const trial = 100
 const quarantineFor = 300
 const digestOf = (payload: Payload) => `args ${(payload as Uint8Array)[0]}`
 const slots = 3
@@ -673,13 +674,14 @@ export class Model {
     const chosen = this.workers.filter(({ open }, index) => open && (!anyClean || isClean(index)))
     const others = chosen.filter((worker) => !caller.crashed.has(this.workers.indexOf(worker)))
     const isRetry = ({ id }: Job) => this.callers.get(id)!.crashed.size > 0
+    const isOnTrial = (job: Job) => isRetry(job) && this.now - job.sentAt < trial
     if (caller.crashed.has(slot)) {
       assert.isTrue(
-        others.every(({ jobs }) => jobs.length >= concurrency || jobs.some(isRetry)),
+        others.every(({ jobs }) => jobs.length >= concurrency || jobs.some(isOnTrial)),
         "sent where it crashed, while another worker is free"
       )
     }
-    if (caller.crashed.size > 0) assert.isFalse(worker.jobs.some(isRetry), "two calls whose workers crashed share one")
+    if (caller.crashed.size > 0) assert.isFalse(worker.jobs.some(isOnTrial), "two calls whose workers crashed begin beside each other")
     if (caller.crashed.size > 0 || worker.jobs.some(isRetry)) {
       assert.isBelow(busy, concurrency, "sent ahead, or behind a call whose worker crashed")
     }
@@ -875,9 +877,9 @@ export class Model {
   private blame(jobs: ReadonlyArray<Job>): Job | undefined {
     const { concurrency, poisonAfter } = this.settings
     const alone = jobs.length === 1
-    const retried = jobs.find(({ id }) => this.callers.get(id)!.crashed.size > 0)
+    const retried = jobs.filter(({ id }) => this.callers.get(id)!.crashed.size > 0)
     const sure = concurrency === 1 ? jobs.find(({ begunAt }) => this.now - begunAt >= told) : undefined
-    const culprit = alone ? jobs[0] : retried ?? sure
+    const culprit = alone ? jobs[0] : retried.length > 0 ? retried.length === 1 ? retried[0] : undefined : sure
     const isSure = culprit !== undefined && (culprit.begun || !culprit.cancelled)
     for (const job of jobs) {
       if (!isSure || job !== culprit) this.callers.get(job.id)!.unproven.push({ at: this.now, sentAt: job.sentAt })

@@ -53,12 +53,13 @@ const toldMillis = 1000
 /**
  * The one call that must have done it; none where others may have. Of a quick tool the worker says that it began, and what came of it, only with
  * what it says next, and a crash takes that word along: a call that is over may seem to run, and the one that crashed the worker not to have
- * begun. So there is proof only where the worker had one call; where one of its calls had a worker crash before, for which these are kept apart
+ * begun. So there is proof only where the worker had one call; where one alone of its calls had a worker crash before, for which these are kept apart
  * (`Room.takes`); or where it runs one at a time, and this one would have been told to be over.
  */
 const culpritOf = ({ calls, concurrency }: Slot, now: number): Call | undefined => {
   const sent = [...Line.members(calls)]
-  const only = sent.length === 1 ? sent[0] : sent.find(({ crashed }) => crashed !== undefined)
+  const [only, ...more] = sent.length === 1 ? sent : sent.filter(({ crashed }) => crashed !== undefined)
+  if (more.length > 0) return undefined
   if (only !== undefined) return only.stage === "Abandoned" && only.startedAt === Number.POSITIVE_INFINITY ? undefined : only
   return concurrency === 1 ? sent.find(({ startedAt }) => now - startedAt >= toldMillis) : undefined
 }

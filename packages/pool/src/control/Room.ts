@@ -3,6 +3,7 @@
  */
 import type { Call, Offer, Slot, Step } from "./Dispatch.ts"
 import * as LeastBusy from "./LeastBusy.ts"
+import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
 import type * as Sessions from "./Sessions.ts"
 
@@ -22,11 +23,22 @@ const hasPlace = ({ calls, concurrency, open }: Slot): boolean => open && calls.
 
 /**
  * Whether the slot has room for this call. One from a host tool is not sent ahead: what it would wait for there may wait for it. Nor is one
- * whose worker crashed, nor anything behind it, and no two of these share a worker: so the next crash tells which it was, and the others go on.
+ * whose worker crashed, nor anything behind it, and no two of these begin beside each other: so the next crash tells which it was, and the others go
+ * on.
  */
 export const takes = (step: Step, slot: Slot, { nested }: Offer, crashed?: Call["crashed"]): boolean => {
   if (nested !== undefined) return hasPlace(slot)
-  return hasRoom(step, slot) && (crashed === undefined || (hasPlace(slot) && slot.retries === 0))
+  return hasRoom(step, slot) && (crashed === undefined || (hasPlace(slot) && !isOnTrial(step, slot)))
+}
+
+/** 100 ms: most calls that crash their worker do it at once, and the others must not wait for one that lasts, or that waits for one of them. */
+const trialMillis = 100
+
+/** It has just been sent a call whose worker crashed. */
+const isOnTrial = ({ now }: Step, { calls, retries }: Slot): boolean => {
+  if (retries === 0) return false
+  for (const { crashed, sentAt } of Line.members(calls)) if (crashed !== undefined && now - sentAt < trialMillis) return true
+  return false
 }
 
 /** Whether calls that may go anywhere may go there: slots that are avoided get them when no other is open, those that are cordoned never. */
@@ -64,7 +76,7 @@ export const freestFor = (step: Step, offer: Offer, crashed?: Call["crashed"]): 
   const free = freest(step)
   if (nested === undefined && crashed === undefined) return free
   if (free === undefined ? nested === undefined || !step.state.paused : takes(step, free, offer, crashed)) return free // a pause holds no call that has begun
-  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer, crashed)) // others may run more at once, or hold none that crashed
+  return step.state.slots.find((slot) => isChosen(step, slot) && takes(step, slot, offer, crashed)) // others may run more at once, or be on no trial
 }
 
 /** The slot for a call that may go anywhere: its session's, if that has no more than one call more than the freest. */
