@@ -200,6 +200,36 @@ describe("calls that crash workers", () => {
       assert.deepStrictEqual(yield* Pool.quarantine().pipe(provided), [])
     }))
 
+  it.effect("are not to blame when somebody ended all workers at once, nor more than once when these crashed at once", () =>
+    Effect.gen(function*() {
+      const { client, provided, scripted } = yield* open({ barrier: { poisonAfter: 2, taintFor: "0 millis" } })
+      for (const [signal, expected] of [["SIGKILL", 0], ["SIGSEGV", 0], ["SIGSEGV", 1]] as const) {
+        const calls = yield* Effect.forEach([1, 2, 3], () => begin(client.once({ n: 1 })))
+        yield* after("500 millis")
+        yield* Effect.forEach([0, 1, 2], (slot) => scripted.worker(`default/${slot}`).crash(signal))
+        const ends = yield* Effect.forEach(calls, errorOf)
+        assert.strictEqual((yield* Pool.quarantine().pipe(provided)).length, expected, signal)
+        if (expected === 0) assert.deepStrictEqual(ends.map(({ _tag }) => _tag), ["WorkerCrashed", "WorkerCrashed", "WorkerCrashed"])
+        yield* after("2 seconds")
+      }
+    }))
+
+  it.effect("stay in quarantine when the pool is started anew, for as long as before", () =>
+    Effect.gen(function*() {
+      const { client, kill, provided, recorded, scripted } = yield* open({ barrier: { poisonAfter: 1, quarantineFor: "1 minute" } })
+      const call = yield* begin(client.once({ n: 1 }))
+      yield* crash(scripted)
+      yield* errorOf(call)
+      const held = yield* Pool.quarantine().pipe(provided)
+      yield* kill("default/roster")
+      yield* after("5 seconds")
+      assert.deepStrictEqual(yield* Pool.quarantine().pipe(provided), held)
+      assert.include(yield* Effect.flip(client.once({ n: 1 })), { _tag: "CallPoisoned", executed: "no" })
+      yield* after("1 minute")
+      assert.deepStrictEqual(yield* Pool.quarantine().pipe(provided), [])
+      assert.deepStrictEqual(told(recorded.events, "call.release").map(({ how }) => how), ["expired"])
+    }))
+
   it.effect("are not counted after the window", () =>
     Effect.gen(function*() {
       const { client, provided, scripted } = yield* open({ size: 1, barrier: { poisonAfter: 2, poisonWindow: "2 seconds" } })

@@ -137,8 +137,10 @@ interface Caller {
   readonly print: string
   /** Until when it rests; Infinity while that is not known. */
   rests: number | undefined
-  /** Slots whose workers it may have crashed. */
+  /** Slots whose workers crashed with it. */
   readonly crashed: Set<number>
+  /** Crashes that others may have caused, too. */
+  readonly unproven: Array<Crash>
   readonly tenant: string
   readonly session: string | undefined
   /** Whether its contract says what follows; otherwise the worker that it is sent to does. */
@@ -162,9 +164,15 @@ interface Caller {
   isLate: boolean
 }
 
+interface Crash {
+  readonly at: number
+  readonly sentAt: number
+}
+
 interface Job {
   readonly id: number
   readonly sentAt: number
+  begunAt: number
   begun: boolean
   cancelled: boolean
   /** When its worker must be failed: not before, and at the latest one tick after. */
@@ -183,7 +191,10 @@ interface Worker {
 const queueTimeout = 200
 const cancelGrace = 100
 const maxPayload = 1024
-const poisonWindow = 400
+const poisonWindow = 3000
+const together = 1000
+const told = 1000
+const trial = 100
 const quarantineFor = 300
 const digestOf = (payload: Payload) => `args ${(payload as Uint8Array)[0]}`
 const slots = 3
@@ -221,6 +232,8 @@ export class Model {
   /** Until when, by slot. */
   private readonly tainted = new Map<number, number>()
   private crashing: number | undefined
+  /** Whom the crash counts for. */
+  private blamed: string | undefined
   private readonly resting = new Set<Caller>()
   private readonly asks: Array<Dispatch.AskDelay> = []
   now = 1_000_000
@@ -360,6 +373,7 @@ export class Model {
       print: `${tool} ${args}`,
       rests: undefined,
       crashed: new Set(),
+      unproven: [],
       tenant,
       session,
       says,
@@ -438,6 +452,7 @@ export class Model {
     switch (what) {
       case "Begin":
         job.begun = true
+        job.begunAt = this.now
         caller.begins++
         return this.say({ _tag: "Started", slot, id })
       case "Yield":
@@ -641,7 +656,7 @@ export class Model {
       case "Released": {
         const print = `${command.tool} ${command.digest.slice("args ".length)}`
         assert.isAtLeast(this.now, this.quarantine.get(print) ?? Number.POSITIVE_INFINITY, "early, or told twice")
-        this.crashes.set(print, this.crashing === undefined ? [] : (this.crashes.get(print) ?? []).filter((at) => at === this.now))
+        if (print !== this.blamed) this.crashes.set(print, [])
         return void this.quarantine.delete(print)
       }
     }
@@ -667,10 +682,20 @@ export class Model {
     const anyClean = this.workers.some((_, slot) => isClean(slot))
     const chosen = this.workers.filter(({ held, open }, index) => open && held === "no" && (!anyClean || isClean(index)))
     const others = chosen.filter((worker) => !caller.crashed.has(this.workers.indexOf(worker)))
+    const isRetry = ({ id }: Job) => this.callers.get(id)!.crashed.size > 0
+    const isOnTrial = (job: Job) => isRetry(job) && this.now - job.sentAt < trial
     if (caller.crashed.has(slot)) {
-      assert.isTrue(others.every(({ jobs }) => jobs.length >= concurrency), "sent where it crashed, while another worker is free")
+      assert.isTrue(
+        others.every(({ jobs }) => jobs.length >= concurrency || jobs.some(isOnTrial)),
+        "sent where it crashed, while another worker is free"
+      )
     }
-    const least = Math.min(...(caller.crashed.has(slot) ? chosen : others).map(({ jobs }) => jobs.length))
+    if (caller.crashed.size > 0) assert.isFalse(worker.jobs.some(isOnTrial), "two calls whose workers crashed begin beside each other")
+    if (caller.crashed.size > 0 || worker.jobs.some(isRetry)) {
+      assert.isBelow(busy, concurrency, "sent ahead, or behind a call whose worker crashed")
+    }
+    const mayTake = (caller.crashed.has(slot) ? chosen : others).filter(({ jobs }) => jobs.length < concurrency || !jobs.some(isRetry))
+    const least = Math.min(...mayTake.map(({ jobs }) => jobs.length))
     if (!(this.isStrict && home !== undefined)) {
       assert.strictEqual(worker.held, "no", "sent to a worker that gets no new calls")
       assert.isTrue(!anyClean || isClean(slot), "sent to a tainted worker, while another is there")
@@ -696,7 +721,7 @@ export class Model {
     assert.isTrue(skip === 0 || caller.deterministic)
     assert.strictEqual(credit, caller.granted - caller.got.length, "more elements on the way than the consumer has room for")
     const due = Number.POSITIVE_INFINITY
-    worker.jobs.push({ id, sentAt: this.now, begun: false, cancelled: false, due, next: skip, credit })
+    worker.jobs.push({ id, sentAt: this.now, begun: false, begunAt: Number.POSITIVE_INFINITY, cancelled: false, due, next: skip, credit })
   }
 
   /** A call of the tenant is sent: it is its first, and no other tenant was passed by a second time. */
@@ -822,12 +847,12 @@ export class Model {
   }
 
   /** What the caller's side expects of a slot that goes: those that may are tried again, in the order in which they were sent. */
-  private lost(slot: number, suspects: ReadonlyArray<Job> = []): void {
+  private lost(slot: number, isCrash = false, culprit?: Job): void {
     for (const job of this.workers[slot]!.jobs.toReversed()) {
       const caller = this.callers.get(job.id)!
       if (job.cancelled || caller.fate !== "open" || !this.mayRunAgain(caller)) continue
-      if (!suspects.includes(job)) this.again(caller)
-      else if (!this.isPoison(caller)) {
+      if (!isCrash) this.again(caller)
+      else if (job !== culprit || !this.isPoison(caller)) {
         caller.rests = Number.POSITIVE_INFINITY
         this.resting.add(caller)
         caller.since = this.now
@@ -849,13 +874,14 @@ export class Model {
   private detach(slot: number, end: Extract<Step, { readonly _tag: "Detach" }>["end"]): void {
     const worker = this.workers[slot]!
     const isCrash = worker.tools !== undefined && (end === "Segfault" || end === "KilledBySomeone")
-    const suspects = isCrash ? this.blame(worker.jobs) : []
-    this.lost(slot, suspects)
+    const culprit = isCrash && end === "Segfault" ? this.blame(worker.jobs) : undefined
+    this.lost(slot, isCrash, culprit)
     Object.assign(worker, { tools: undefined, open: false, jobs: [] })
     this.crashing = isCrash ? slot : undefined
     const exit = end === "unclear" || end === "not seen" ? undefined : { _tag: end, signal: "SIGKILL" }
     this.say({ _tag: "Detached", slot, reason: "gone", ended: end !== "not seen", exit })
     this.crashing = undefined
+    this.blamed = undefined
     const { maxTainted, taintFor } = this.settings
     const others = [...this.tainted.keys()].filter((tainted) => tainted !== slot).length
     if (isCrash && end === "Segfault" && taintFor > 0 && others + 1 <= maxTainted * slots) {
@@ -863,22 +889,32 @@ export class Model {
     }
   }
 
-  /** Those that may have crashed their worker; counts that. */
-  private blame(jobs: ReadonlyArray<Job>): ReadonlyArray<Job> {
+  /** The one that must have crashed its worker; counts that. */
+  private blame(jobs: ReadonlyArray<Job>): Job | undefined {
     const { concurrency, poisonAfter } = this.settings
-    const begun = jobs.filter(({ begun, cancelled, id }) => cancelled ? this.callers.get(id)!.begins > 0 : begun)
-    const suspects = begun.length > 0 ? begun : jobs.slice(0, concurrency)
-    const callers = suspects.map(({ id }) => this.callers.get(id)!).filter(({ asked }) => !asked)
-    for (const print of new Set(callers.map(({ print }) => print))) {
-      const until = this.quarantine.get(print)
-      const isOver = until !== undefined && until <= this.now
-      const crashes = isOver ? [] : (this.crashes.get(print) ?? []).filter((at) => at >= this.now - poisonWindow)
-      crashes.push(this.now)
-      this.crashes.set(print, crashes)
-      if (poisonAfter === 0 || (until !== undefined && !isOver) || crashes.length < poisonAfter) continue
-      this.poisoned.add(print)
+    const alone = jobs.length === 1
+    const retried = jobs.filter(({ id }) => this.callers.get(id)!.crashed.size > 0)
+    const sure = concurrency === 1 ? jobs.find(({ begunAt }) => this.now - begunAt >= told) : undefined
+    const culprit = alone ? jobs[0] : retried.length > 0 ? retried.length === 1 ? retried[0] : undefined : sure
+    const isSure = culprit !== undefined && (culprit.begun || !culprit.cancelled)
+    for (const job of jobs) {
+      if (!isSure || job !== culprit) this.callers.get(job.id)!.unproven.push({ at: this.now, sentAt: job.sentAt })
     }
-    return suspects
+    if (!isSure) return undefined
+    const { asked, print, unproven } = this.callers.get(culprit.id)!
+    if (asked || poisonAfter === 0) return culprit
+    this.blamed = print
+    const until = this.quarantine.get(print)
+    const isOver = until !== undefined && until <= this.now
+    const crashes = isOver ? [] : (this.crashes.get(print) ?? []).filter((at) => at >= this.now - poisonWindow)
+    for (const { at, sentAt } of [...alone ? unproven : [], { at: this.now, sentAt: culprit.sentAt }]) {
+      const isOld = at < this.now - poisonWindow
+      const isSame = crashes.some((other) => sentAt <= other && Math.abs(at - other) <= together)
+      if (!isOld && !isSame) crashes.push(at)
+    }
+    this.crashes.set(print, crashes)
+    if ((until === undefined || isOver) && crashes.length >= poisonAfter) this.poisoned.add(print)
+    return culprit
   }
 
   private pick(nth: number, isOne: (caller: Caller) => boolean): Caller | undefined {

@@ -83,8 +83,9 @@ class Caller implements Calls {
           case "ignore_sigterm":
             return client[asked.tool]({ id, seconds: asked.seconds })
           case "crash":
+            return client.crash({ id: asked.as ?? id, how: asked.how })
           case "again_crash":
-            return client[asked.tool]({ id: asked.as ?? id, how: asked.how })
+            return client.again_crash({ id: asked.as ?? id, how: asked.how })
           case "eat":
             return client.eat({ id, bytes: asked.bytes })
           case "cut":

@@ -30,7 +30,10 @@ export class Tools extends RpcGroup.make(
   Rpc.make("ignore_sigterm", { payload: { id, seconds }, success: Schema.Int }),
   Rpc.make("leak", { payload: { id }, success: Schema.Int }),
   Rpc.make("crash", { payload: { id, how }, success: Schema.Int }),
-  Rpc.make("again_crash", { payload: { id, how }, success: Schema.Int }).annotate(Tool.Idempotent, true),
+  Rpc.make("again_crash", { payload: { id, how: Schema.Union([how, Schema.Literal("none")]) }, success: Schema.Int }).annotate(
+    Tool.Idempotent,
+    true
+  ),
   Rpc.make("eat", { payload: { id, bytes: Schema.Int }, success: Schema.Int }),
   Rpc.make("cut", { payload: { id, millis: Schema.Finite }, success: Schema.Int }),
   Rpc.make("again_copy", { payload: { id, data: Schema.Uint8Array }, success: Schema.Uint8Array }).annotate(Tool.Idempotent, true),
@@ -52,7 +55,9 @@ export type Asked =
     | { readonly tool: Lasting; readonly seconds: number }
     | { readonly tool: Endless }
     /** `as`: with the arguments of that earlier call. */
-    | { readonly tool: "crash" | "again_crash"; readonly how: Crash; readonly as?: number }
+    | { readonly tool: "crash"; readonly how: Crash; readonly as?: number }
+    /** `none`: its process lives, and the call is over at once. */
+    | { readonly tool: "again_crash"; readonly how: Crash | "none"; readonly as?: number }
     /** Takes so much memory, and touches it. */
     | { readonly tool: "eat"; readonly bytes: number }
     /** Its worker shuts its side of the connection down, so long after the answer. */

@@ -193,9 +193,11 @@ def crash(id: int, how: str) -> int:
 
 @tool
 def again_crash(id: int, how: str) -> int:
-    """End every process that runs it."""
+    """End every process that runs it, unless the way to do so is none."""
     note(id)
-    end_in_native_code(how)
+    if how != "none":
+        end_in_native_code(how)
+    finish(id)
     return id
 
 

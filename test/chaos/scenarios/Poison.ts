@@ -1,4 +1,5 @@
 /** A call that ends every worker that runs it. */
+import type { Event } from "snakepit"
 import { check } from "../Check.ts"
 import { sleep } from "../Host.ts"
 import { type Crash, crashes } from "../host/Tools.ts"
@@ -8,19 +9,21 @@ import { allUp, identities, notCompleted, outcomeOf, plenty } from "./Settings.t
 const size = 4
 const poisonAfter = 3
 const pools = { default: { size, restart: plenty, barrier: { poisonAfter } }, other: { size: 1 } }
+/** So many calls of the same tool before it and behind it: enough for every worker to have some that are sent ahead. */
+const around = 100
 const kinds = Object.keys(crashes) as ReadonlyArray<Crash>
 
 export const poison: Scenario = {
   name: "poison",
-  about:
-    "an idempotent call that ends every worker that runs it: after `barrier.poisonAfter` of them it is quarantined and its caller told," +
-    " and the same call once more is refused; executions is how often it ran",
+  about: "an idempotent call that ends every worker that runs it, made among 200 that are over at once: these complete, and after" +
+    " `barrier.poisonAfter` workers it is quarantined and its caller told, and the same call once more is refused; executions is how often it" +
+    " ran, lostBeside how often others lost their worker to it",
   mustSee: {
     events: ["snakepit.process.exit", "snakepit.call.retry", "snakepit.call.quarantine", "snakepit.call.fail"],
     holds: [
       "`executions` is `poisonAfter`, which is 3 here, times `runs`",
       "the caller is told `CallPoisoned` with the digest of its arguments, and the next one with the same arguments too, at once",
-      "calls to another pool complete"
+      "the calls of the same tool that were in flight beside it complete, and so do calls to another pool"
     ]
   },
   byHand: [
@@ -45,8 +48,18 @@ export const poison: Scenario = {
       await sleep(chance.between(0, 200))
       const bystanders = identities(await allUp(host, "other", pools.other.size))
       const lines = host.ledger().length
-      const id = await host.ask("call", { pool: "default", tool: "again_crash", how })
+      const told = host.events().length
+      const ask = (how: Crash | "none") => host.ask("call", { pool: "default", tool: "again_crash", how })
+      const crowd = () => Array.from({ length: around }, () => ask("none"))
+      const [before, poisonous, behind] = [crowd(), ask(how), crowd()]
+      const id = await poisonous
       const { cause, outcome } = await outcomeOf(host, id)
+      for (const neighbour of await Promise.all([...before, ...behind])) {
+        const { cause, outcome } = await outcomeOf(host, neighbour)
+        check(outcome === "completed", () => `call ${neighbour} beside the poisonous call ${id} came to "${outcome}": ${cause}`)
+      }
+      const isRetry = ({ attributes, name }: Event.Event) => name === "snakepit.call.retry" && attributes["tool"] === "again_crash"
+      session.add("lostBeside", host.events().slice(told).filter(isRetry).length - (poisonAfter - 1))
       const again = await outcomeOf(host, await host.ask("call", { pool: "default", tool: "again_crash", how, as: id }))
       const executions = host.journal().filter((execution) => execution.id === id)
       session.add("executions", executions.length)

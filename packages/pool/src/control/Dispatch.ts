@@ -17,6 +17,7 @@ import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
 import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
+import type * as Quarantine from "./Quarantine.ts"
 import type * as SessionLife from "./SessionLife.ts"
 import * as Sessions from "./Sessions.ts"
 import * as TenantQueue from "./TenantQueue.ts"
@@ -59,7 +60,7 @@ export interface Offer {
 export const isFunction = (tool: string): boolean => tool.includes(":")
 
 /**
- * Where a call stands. Resting: it may have crashed its worker, and waits a while before it is queued again. Abandoned: its caller has its outcome
+ * Where a call stands. Resting: its worker crashed, and it waits a while before it is queued again. Abandoned: its caller has its outcome
  * already, but the worker still has it.
  */
 export type Stage = "Queued" | "Sent" | "Running" | "Resting" | "Abandoned"
@@ -95,6 +96,8 @@ export interface Call extends Line.Linked<Call> {
   replaceAt: number
   /** Its tool began in this attempt or in an earlier one. */
   began: boolean
+  /** When its worker said so of the present attempt; Infinity: it has not. */
+  startedAt: number
   /** Its worker was idle when it was sent. */
   alone: boolean
   /** What it was taken to cost its worker: see `Pace.ts`. */
@@ -105,8 +108,10 @@ export interface Call extends Line.Linked<Call> {
   granted: number
   /** Its worker has asked for inputs: it is not tried again. */
   asked: boolean
-  /** Slots whose workers it may have crashed; `undefined`: none. */
+  /** Slots whose workers crashed while they had it; `undefined`: none. */
   crashed: ReadonlyArray<number> | undefined
+  /** Crashes that it may have caused, as others may, and when it had been sent; `undefined`: none. */
+  unproven: ReadonlyArray<{ readonly crash: Quarantine.Crash; readonly sentAt: number }> | undefined
   /** When it is queued again; Infinity while that is not known. */
   restUntil: number
   /** Of its arguments, once it was needed. */
@@ -128,6 +133,8 @@ export interface Slot {
   readonly calls: Line.Line<Call>
   /** What they cost: see `Pace.ts`. */
   work: number
+  /** Those of them whose workers crashed before. */
+  retries: number
   /** When the last of its calls was over, or when the first was sent to an idle worker. */
   movedAt: number
   /** Calls of sessions that wait for this worker, and those of them that host tools have made. */
@@ -393,6 +400,7 @@ const makeSlot = (slot: number): Slot => ({
   concurrency: 1,
   calls: Line.make(),
   work: 0,
+  retries: 0,
   movedAt: 0,
   bound: TenantQueue.make(),
   boundNested: TenantQueue.make(),
@@ -442,7 +450,14 @@ export const limitsOf = ({ callTimeout, cancelGrace, queue, sessions }: PoolConf
   sessionEnd: Duration.toMillis(sessions.endTimeout)
 })
 
-export const make = (pool: string, config: PoolConfig, digest: DispatchState["digest"], sessions = Sessions.make()): DispatchState => ({
+/** `sessions`, `quarantine`: those of the state before. */
+export const make = (
+  pool: string,
+  config: PoolConfig,
+  digest: DispatchState["digest"],
+  sessions = Sessions.make(),
+  quarantine?: Quarantine.Quarantine
+): DispatchState => ({
   pool,
   config,
   digest,
@@ -458,7 +473,7 @@ export const make = (pool: string, config: PoolConfig, digest: DispatchState["di
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
   pace: Pace.make(),
   sessions,
-  barrier: CrashBarrier.make(),
+  barrier: CrashBarrier.make(quarantine),
   tools: undefined,
   closed: undefined,
   paused: false,

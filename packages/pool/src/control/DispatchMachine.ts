@@ -7,7 +7,7 @@
  *  ─ offer ──▶ Queued ──a slot is free──▶ Sent ──Started──▶ Running ──Done · Failed──▶ settled
  *                ▲ ▲                        └─────┬────────────┘
  *                │ └── worker lost, idempotent ───┤
- *                └─delay─ Resting ◀── and it may have crashed it · poison ──▶ settled: CallPoisoned
+ *                └─delay─ Resting ◀── because it crashed · poison ──▶ settled: CallPoisoned
  *                                                 │
  *                                                 ├─ worker lost, not idempotent ──▶ settled: OutcomeUnknown · WorkerCrashed
  *                                                 ├─ deadline · caller gone ──▶ Abandoned ──worker says it is over──▶ forgotten
@@ -240,11 +240,12 @@ const configured = (step: Step, config: PoolConfig): void => {
   for (const slot of state.slots) Sending.pump(step, slot) // when it is known which is the freest
 }
 
-const started = ({ state }: Step, slot: number, id: number): void => {
+const started = ({ now, state }: Step, slot: number, id: number): void => {
   const call = onSlot(state, slot, id)
   if (call === undefined) return
   if (call.began && !call.idempotent) state.ledger.twice++
   call.began = true
+  call.startedAt = now
   if (call.stage === "Sent") call.stage = "Running"
 }
 
@@ -275,7 +276,9 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
   if (call === undefined) return
   const slot = state.slots[index]!
   if (call.stage === "Abandoned") Settlement.cancelled(step, call, howOf(failure))
-  else if (failure._tag === "Declined") {
+  else if (failure._tag === "Declined" && call.stage === "Running") {
+    Settlement.fail(step, call, DispatchError.unknown(state, call, "its worker said that it began, and then gave it back unbegun"))
+  } else if (failure._tag === "Declined") {
     // its worker is draining and gave it back unbegun: it goes to another one, whatever it is, and this one gets no more
     slot.open = false
     Settlement.leaveSlot(step, call)

@@ -34,14 +34,17 @@ export const violations = (state: DispatchState): ReadonlyArray<string> => {
   for (const { id, stage } of queued) if (stage !== "Queued") out.push(`call ${id} is ${stage} and in a queue`)
   for (const slot of state.slots) {
     const { bound, boundNested, calls, open, tools } = slot
+    let retries = 0
     for (const call of Line.members(calls)) {
       placed.add(call)
+      if (call.crashed !== undefined) retries++
       if (call.stage === "Queued" || call.stage === "Resting" || call.slot !== slot.slot) {
         out.push(`slot ${slot.slot} holds call ${call.id}, which is not its own`)
       }
     }
     const waiting = bound.length + boundNested.length
     if ((open || calls.length + waiting > 0) && tools === undefined) out.push(`slot ${slot.slot} is in use without a worker`)
+    if (retries !== slot.retries) out.push(`slot ${slot.slot} has ${retries} calls whose workers crashed, and counts ${slot.retries}`)
     const level = state.busy.at[slot.slot]!
     const isChosen = !slot.cordoned && (slot.clean || state.barrier.clean === 0)
     if (level >= 0 && (!isChosen || state.paused)) out.push(`slot ${slot.slot} is avoided, cordoned or its pool paused, and gets calls`)
@@ -95,6 +98,7 @@ const rebuild = (step: Step, reason: string): void => {
   for (const slot of state.slots) {
     Object.assign(slot.calls, Line.make())
     slot.work = 0
+    slot.retries = 0
     if (slot.tools !== undefined) continue
     slot.open = false
     SessionLife.vacate(step, slot, reason)
@@ -115,6 +119,7 @@ const rebuild = (step: Step, reason: string): void => {
     } else if (slot?.tools !== undefined) {
       Line.push(slot.calls, call)
       slot.work += call.cost
+      if (call.crashed !== undefined) slot.retries++
     } else {
       if (call.stage !== "Abandoned") Settlement.fail(step, call, DispatchError.unknown(state, call, reason))
       state.calls.delete(call.id)

@@ -2,7 +2,7 @@
  * Calls that crash workers: counted by the fingerprint of tool and arguments, and refused once they have crashed too many.
  *
  * ```text
- *            its worker crashed                  poisonAfter crashes within poisonWindow
+ *            it crashed its worker               poisonAfter crashes within poisonWindow
  *  unknown ─────────────────────▶ suspect ──────────────────────────────────────────────▶ quarantined
  *     ▲                              │                                                        │
  *     └──────── poisonWindow ────────┴──────────── quarantineFor · released · pushed out ─────┘
@@ -10,8 +10,13 @@
  *
  * **Details**
  *
- * A digest is made of the arguments of a call that ran when its worker crashed, and of calls of a tool while some of its are in quarantine; of no other. So
- * a pool whose workers live pays one comparison a call.
+ * A crash counts for the one call that must have caused it (`CrashBarrier.ts`). Where several may have it counts for none of them yet: those that are tried
+ * again are kept apart, and the one that crashes a worker which it has to itself is taken to have caused the crashes before, too.
+ *
+ * Crashes of calls that ran side by side, within {@link togetherMillis}, count once: they may have one cause, which is none of their arguments.
+ *
+ * A digest is made of the arguments of a call that crashed its worker, and of calls of a tool while some of its are in quarantine; of no other. So a
+ * pool whose workers live pays one comparison a call.
  *
  * **Gotchas**
  *
@@ -25,7 +30,10 @@ import type { Call, DispatchState, Offer, Step } from "./Dispatch.ts"
 /** 1024: more than anybody reads, and some hundred bytes each. */
 const maxSuspects = 1024
 
-interface Crash {
+/** One second: what ends several workers at once, like a driver that resets its device, does it within less. */
+const togetherMillis = 1000
+
+export interface Crash {
   readonly at: number
   readonly worker: string
   readonly exit: ExitClass["_tag"]
@@ -52,35 +60,42 @@ export const make = (): Quarantine => ({ suspects: new Map(), tools: new Map() }
 
 const keyOf = (tool: string, digest: string): string => `${digest} ${tool}`
 
-/** Counts one crash for the calls that may have caused it, each fingerprint once. */
-export const blame = (step: Step, calls: ReadonlyArray<Call>, slot: number, exit: ExitClass): void => {
+/** A crash that a call may have caused, as others may: it counts when the call crashes a worker that it has to itself. */
+export const suspect = (call: Call, crash: Crash): void => {
+  call.unproven = [...call.unproven ?? [], { crash, sentAt: call.sentAt }]
+}
+
+/** Counts a crash for the call that has caused it; `alone`: its worker had no other. */
+export const blame = (step: Step, call: Call, crash: Crash, alone: boolean): void => {
   const { now, out, state } = step
   const { poisonAfter, poisonWindow, quarantineFor } = state.config.barrier
-  if (poisonAfter === 0) return
+  if (poisonAfter === 0 || call.asked) return
   const { suspects, tools } = state.barrier.quarantine
+  const { tool } = call.offer
+  const digest = call.digest ??= state.digest(call.offer.payload)
+  const key = keyOf(tool, digest)
+  const suspect = suspects.get(key) ?? { tool, digest, crashes: [], until: 0 }
+  suspects.delete(key)
+  makeRoom(step)
+  suspects.set(key, suspect) // the last to be pushed out
   const since = now - Duration.toMillis(poisonWindow)
-  const seen = new Set<string>()
-  for (const call of calls) {
-    if (call.asked) continue
-    const { tool } = call.offer
-    const digest = call.digest ??= state.digest(call.offer.payload)
-    const key = keyOf(tool, digest)
-    if (seen.has(key)) continue
-    seen.add(key)
-    const suspect = suspects.get(key) ?? { tool, digest, crashes: [], until: 0 }
-    suspects.delete(key)
-    makeRoom(step)
-    suspects.set(key, suspect) // the last to be pushed out
-    const { crashes } = suspect
-    crashes.push({ at: now, worker: `${state.pool}/${slot}`, exit: exit._tag })
-    while (crashes.length > poisonAfter || crashes[0]!.at < since) crashes.shift()
-    if (suspect.until > 0 || crashes.length < poisonAfter) continue
-    suspect.until = now + Duration.toMillis(quarantineFor)
-    tools.set(tool, (tools.get(tool) ?? 0) + 1)
-    state.barrier.due = Math.min(state.barrier.due, suspect.until)
-    const { exits, workers } = facts(suspect)
-    out.push({ _tag: "Quarantined", tool, digest, crashes: crashes.length, workers, exits, until: suspect.until })
-  }
+  const { crashes } = suspect
+  while (crashes.length > 0 && crashes[0]!.at < since) crashes.shift()
+  if (alone) { for (const { crash, sentAt } of call.unproven ?? []) if (crash.at >= since) count(crashes, crash, sentAt) }
+  count(crashes, crash, call.sentAt)
+  crashes.sort((a, b) => a.at - b.at)
+  while (crashes.length > poisonAfter) crashes.shift()
+  if (suspect.until > 0 || crashes.length < poisonAfter) return
+  suspect.until = now + Duration.toMillis(quarantineFor)
+  tools.set(tool, (tools.get(tool) ?? 0) + 1)
+  state.barrier.due = Math.min(state.barrier.due, suspect.until)
+  const { exits, workers } = facts(suspect)
+  out.push({ _tag: "Quarantined", tool, digest, crashes: crashes.length, workers, exits, until: suspect.until })
+}
+
+/** Of an attempt that was made after the crashes before, or long after them: else they may have one cause. */
+const count = (crashes: Array<Crash>, crash: Crash, sentAt: number): void => {
+  if (crashes.every(({ at }) => sentAt > at || Math.abs(crash.at - at) > togetherMillis)) crashes.push(crash)
 }
 
 /** Where its workers were, and how they ended, each once. */

@@ -120,6 +120,7 @@ export interface Options {
   readonly emit?: ((event: Event.Event) => void) | undefined
   /** Those of the Roster before. */
   readonly sessions?: Sessions.Sessions | undefined
+  readonly quarantine?: Quarantine.Quarantine | undefined
 }
 
 /** No place is filled yet, and none is a canary's: whatever was tried when the Roster before crashed is to be tried anew. */
@@ -127,7 +128,7 @@ export const make = (
   pool: string,
   versions: PoolVersion.Versions,
   clock: Clock.Clock,
-  { digest, emit = () => {}, hostTools = new HostToolRegistry(), sessions }: Options
+  { digest, emit = () => {}, hostTools = new HostToolRegistry(), quarantine, sessions }: Options
 ): Roster => {
   versions.assigned.clear()
   versions.filled.clear()
@@ -141,7 +142,7 @@ export const make = (
     clock: new MonotonicClock.MonotonicClock(clock),
     hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
     nested: new Set(),
-    state: Dispatch.make(pool, config, digest, sessions),
+    state: Dispatch.make(pool, config, digest, sessions, quarantine),
     tickets: new ById(),
     retries: new WeakMap(),
     wires: new Map(),
@@ -455,7 +456,7 @@ export const child = (
   pool: string,
   versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
-  options: Omit<Options, "emit" | "sessions">
+  options: Omit<Options, "emit" | "quarantine" | "sessions">
 ) =>
   Child.make("roster", {
     plane: "control",
@@ -465,6 +466,7 @@ export const child = (
       const roster = make(pool, versions, yield* Clock.Clock, {
         ...options,
         sessions: name.latest?.state.sessions,
+        quarantine: name.latest?.state.barrier.quarantine,
         emit: (event) => Event.tell(sink, event)
       })
       yield* Effect.addFinalizer(() =>

@@ -23,7 +23,7 @@ export const wait = ({ state }: Step, call: Call, from: number): void => {
   DeadlineWheel.set(state.wheel, call.timer, Math.min(from + queueTimeoutMillis, deadline))
 }
 
-/** A call that may have crashed the worker in `slot` is queued again after a while, which somebody else knows. */
+/** A call that the worker in `slot` had when it crashed is queued again after a while, which somebody else knows. */
 export const rest = (step: Step, call: Call, slot: number, reason: string, error: CallError): void => {
   const { now, out, state } = step
   const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
@@ -79,13 +79,13 @@ export const pump = (step: Step, slot?: Slot): void => {
     while (nextOf(slot.boundNested) && Room.hasPlace(slot)) take(step, slot.boundNested, slot, true)
   }
   for (let next = TenantQueue.first(state.nested); next !== undefined; next = TenantQueue.first(state.nested)) {
-    const free = Room.freestFor(step, next.offer)
+    const free = Room.freestFor(step, next.offer, next.crashed)
     if (free === undefined) break
     take(step, state.nested, free, false)
   }
   if (slot !== undefined) { while (nextOf(slot.bound) && Room.hasRoom(step, slot) && serve(step, slot)); }
   for (let next = TenantQueue.first(state.queue); next !== undefined; next = TenantQueue.first(state.queue)) {
-    const free = Room.freestFor(step, next.offer)
+    const free = Room.freestFor(step, next.offer, next.crashed)
     if (free === undefined || !serve(step, free)) return
   }
 }
@@ -105,7 +105,7 @@ const serve = (step: Step, slot: Slot): boolean => {
     Room.suits(step, slot, next.offer)
   const queue = isBound ? bound : state.queue
   const call = TenantQueue.first(queue)
-  if (call === undefined || !Room.takes(step, slot, call.offer)) return false
+  if (call === undefined || !Room.takes(step, slot, call.offer, call.crashed)) return false
   slot.boundIsNext = !isBound
   take(step, queue, slot, isBound)
   return true
@@ -139,7 +139,9 @@ const hand = (step: Step, call: Call, slot: Slot, isBound: boolean): void => {
     return
   }
   const queue = queueOf(state, call.offer, home)
-  if (queue.length === 0 && Affinity.isServedBy(home, binding) && Room.takes(step, home, call.offer)) return send(step, call, home)
+  if (queue.length === 0 && Affinity.isServedBy(home, binding) && Room.takes(step, home, call.offer, call.crashed)) {
+    return send(step, call, home)
+  }
   TenantQueue.push(queue, call)
   state.waiting++
 }
@@ -166,12 +168,14 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   call.stage = "Sent"
   call.slot = slot.slot
   call.sentAt = now
+  call.startedAt = Number.POSITIVE_INFINITY
   call.limitAt = Math.min(now + attemptMillis, deadline)
   call.replaceAt = now + (call.hardLimitMillis ?? call.callTimeoutMillis + state.limits.cancelGrace)
   call.cost = Pace.costOf(state.pace, tool) / slot.concurrency
   call.alone = slot.calls.length === 0
   if (call.alone) slot.movedAt = now
   slot.work += call.cost
+  if (call.crashed !== undefined) slot.retries++
   Line.push(slot.calls, call)
   Room.refresh(step, slot)
   if (session !== undefined && (session.slot !== slot.slot || session.lost !== undefined)) SessionLife.bind(step, session, slot)

@@ -59,5 +59,6 @@ export const leaveSlot = (step: Step, call: Call): void => {
   slot.work = slot.calls.length === 0 ? 0 : slot.work - call.cost
   slot.movedAt = step.now
   slot.served++
+  if (call.crashed !== undefined) slot.retries--
   Room.refresh(step, slot)
 }

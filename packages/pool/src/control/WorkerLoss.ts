@@ -1,5 +1,5 @@
 /**
- * What becomes of the calls of a worker that is gone: those that may run again wait for another one, the others are settled.
+ * What becomes of the calls of a worker that is gone: those that may run again wait for another one, a while if it crashed; the others are settled.
  */
 import type { ExitClass } from "../ExitClass.ts"
 import * as Affinity from "./Affinity.ts"
@@ -24,11 +24,11 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
   slot.open = false
   out.push({ _tag: "WorkerDown", slot: index, calls: slot.calls.length, reason })
   SessionLife.vacate(step, slot, reason)
-  const suspects = ended ? CrashBarrier.crashed(step, slot, exit, reason) : []
+  const isCrash = ended && CrashBarrier.isCrash(exit)
+  const culprit = isCrash ? CrashBarrier.crashed(step, slot, exit, reason) : undefined
   const lost = [...Line.members(slot.calls)].toReversed() // each goes before the others: the one that was sent first ends up first
   for (const call of lost) {
-    const isSuspect = suspects.includes(call)
-    const poison = isSuspect ? Quarantine.holds(step, call.offer, call) : undefined
+    const poison = call === culprit ? Quarantine.holds(step, call.offer, call) : undefined
     if (call.stage === "Abandoned") {
       Settlement.cancelled(step, call, slot.condemned ? "recycled" : "lost")
       Settlement.forget(step, call)
@@ -36,11 +36,12 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
       Settlement.fail(step, call, DispatchError.poisoned(state, call.offer, poison, "unknown"))
       Settlement.forget(step, call)
     } else {
-      const isCrash = ended && call.stage === "Running"
-      const error = isCrash ? DispatchError.crashed(state, call, reason, exit) : DispatchError.unknown(state, call, reason, ended)
+      const error = ended && call.stage === "Running"
+        ? DispatchError.crashed(state, call, reason, exit)
+        : DispatchError.unknown(state, call, reason, ended)
       if (mayRunAgain(state, call)) {
         Settlement.leaveSlot(step, call)
-        if (isSuspect) Sending.rest(step, call, index, reason, error)
+        if (isCrash) Sending.rest(step, call, index, reason, error)
         else {
           Sending.retried(step, call, index, reason, 0)
           Sending.waitAgain(step, call)
