@@ -223,10 +223,8 @@ const configured = (step: Step, config: PoolConfig): void => {
   const { state } = step
   state.config = config
   state.limits = limitsOf(config)
-  for (const slot of state.slots) {
-    Room.refresh(step, slot)
-    Sending.pump(step, slot)
-  }
+  for (const slot of state.slots) Room.refresh(step, slot) // all of them first: the freest is to be known
+  for (const slot of state.slots) Sending.pump(step, slot)
 }
 
 const started = ({ state }: Step, slot: number, id: number): void => {
