@@ -216,6 +216,10 @@ export class Model {
   /** Slots by session, and sessions whose worker is gone. */
   private readonly homes = new Map<string, number>()
   private readonly homeless = new Set<string>()
+  /** Those whose calls were told that their worker is to go, while it drained: they are not told again. */
+  private readonly warned = new Set<string>()
+  /** Ends of sessions that workers were told and have not confirmed. */
+  private readonly endings: Array<{ readonly slot: number; readonly number: number }> = []
   /** Those whose calls were told so in the present event. */
   private readonly told = new Set<string>()
   /** Calls that nobody waits for, until it is told how they ended. */
@@ -487,6 +491,9 @@ export class Model {
     for (let slot = 0; slot < slots; slot++) this.step({ _tag: "Hold", slot, how: "Uncordon" })
     for (let round = 0; round < 200 && this.state.calls.size > 0; round++) {
       if (this.state.resting.length > 0) this.step({ _tag: "Tick", ms: 40 })
+      for (const { number, slot } of this.endings.splice(0)) {
+        this.say({ _tag: "SessionEnded", slot, number, failure: "", overran: false })
+      }
       for (let slot = 0; slot < slots; slot++) {
         if (!this.workers[slot]!.open) this.step({ _tag: "Attach", slot, poor: false })
         this.step({ _tag: "Begin", slot })
@@ -572,6 +579,8 @@ export class Model {
     switch (command._tag) {
       case "Send":
         return this.sent(command)
+      case "EndSessionOnWire":
+        return void this.endings.push({ slot: command.slot, number: command.number })
       case "CancelOnWire": {
         const job = this.workers[command.slot]!.jobs.find(({ id }) => id === command.id)
         assert.isDefined(job, "cancelled where it is not")
@@ -671,11 +680,10 @@ export class Model {
     assert.isTrue(worker.tools?.has(caller.tool), "sent to a worker that does not serve it")
     assert.isTrue(worker.open, "sent to a closed slot")
     assert.isBelow(busy, concurrency + (prefetch === "auto" ? mostAhead : prefetch), "sent beyond the bound")
-    const home = session === undefined ? undefined : this.homes.get(session)
     if (this.isStrict && session !== undefined) {
-      if (this.told.has(session)) this.begin(session)
+      if (this.told.has(session) || (this.warned.has(session) && this.homes.get(session) !== slot)) this.begin(session)
       assert.isFalse(this.homeless.has(session), "nobody was told that the session's worker is gone")
-      assert.isTrue(home === undefined || home === slot, "sent to another worker than its session's")
+      assert.isTrue((this.homes.get(session) ?? slot) === slot, "sent to another worker than its session's")
     }
     assert.isFalse(this.isPoison(caller), "sent, though it is in quarantine")
     const isClean = (slot: number) => this.workers[slot]!.open && this.workers[slot]!.held === "no" && !this.tainted.has(slot)
@@ -696,6 +704,7 @@ export class Model {
     }
     const mayTake = (caller.crashed.has(slot) ? chosen : others).filter(({ jobs }) => jobs.length < concurrency || !jobs.some(isRetry))
     const least = Math.min(...mayTake.map(({ jobs }) => jobs.length))
+    const home = session === undefined ? undefined : this.homes.get(session)
     if (!(this.isStrict && home !== undefined)) {
       assert.strictEqual(worker.held, "no", "sent to a worker that gets no new calls")
       assert.isTrue(!anyClean || isClean(slot), "sent to a tainted worker, while another is there")
@@ -774,7 +783,9 @@ export class Model {
           error.tenant === undefined ? this.settings.capacity : this.isStrict ? 0 : this.settings.perTenant
         )
       case "SessionLost":
-        if (this.workers[this.homes.get(session!) ?? -1]?.held === "drained" && !this.homeless.has(session!)) return
+        if (this.workers[this.homes.get(session!) ?? -1]?.held === "drained" && !this.homeless.has(session!)) {
+          return void this.warned.add(session!)
+        }
         assert.isTrue(this.isStrict && this.homeless.has(session!), "its worker is there")
         this.told.add(session!)
         return
@@ -789,6 +800,7 @@ export class Model {
   /** Who was told that a session's worker is gone begins the session anew. */
   private begin(session: string): void {
     this.told.delete(session)
+    this.warned.delete(session)
     this.homeless.delete(session)
     this.homes.delete(session)
   }
@@ -866,7 +878,7 @@ export class Model {
   private leave(slot: number): void {
     for (const [session, home] of this.homes) {
       if (home !== slot) continue
-      if (this.isStrict) this.homeless.add(session)
+      if (this.isStrict && !this.warned.delete(session)) this.homeless.add(session)
       else this.homes.delete(session)
     }
   }

@@ -86,4 +86,7 @@ export const rehome = (step: Step, { bound, boundNested, slot }: Slot): void => 
 
 const mayRunAgain = (state: DispatchState, call: Call): boolean =>
   call.idempotent && !call.asked && call.attempt < state.config.attempts && (call.delivered === 0 || call.deterministic) &&
-  call.session?.over !== true && Affinity.bindingOf(state, call.session) === undefined // what its worker knew of the session is gone
+  call.session?.over !== true && (call.session === undefined || goesOn(state)) // else what its worker knew of the session is gone
+
+/** A session whose worker is gone goes on elsewhere. */
+const goesOn = ({ config }: DispatchState): boolean => config.affinity === "hint" || config.sessions.onLoss === "replay"
