@@ -36,7 +36,7 @@ const goesOn = async (host: Host): Promise<void> => {
 const inLines = (host: Host): string => host.registry().slice(1).map((line) => JSON.stringify(line)).join(" ")
 
 /** Each part at least once. */
-const shortRuns = 7
+const shortRuns = 8
 
 export const foundationKill: Scenario = {
   name: "foundation-kill",
@@ -56,6 +56,7 @@ export const foundationKill: Scenario = {
       "snakepit/foundation",
       "snakepit/foundation/config_server",
       "snakepit/foundation/process_registry",
+      "snakepit/foundation/session_store",
       "snakepit/telemetry",
       "snakepit/telemetry/event_log",
       "snakepit/bridge",

@@ -1,6 +1,6 @@
-/** An adapter that worked is broken on the disk, and a worker dies. */
+/** An adapter that worked is broken on the disk, and its workers die: one, then all. */
 import { check } from "../Check.ts"
-import { until } from "../Host.ts"
+import { sleep, until } from "../Host.ts"
 import * as Observer from "../Observer.ts"
 import type { Scenario } from "../Session.ts"
 import { allUp, identities, notCompleted, outcomeOf, workerOf } from "./Settings.ts"
@@ -8,13 +8,15 @@ import { allUp, identities, notCompleted, outcomeOf, workerOf } from "./Settings
 const size = 2
 /** Forked workers have imported before: it would be found out when the Forkserver dies. */
 const pools = { default: { size, python: { start: "spawn" } }, other: { size: 1 } } as const
+const missingMillis = 2000 // the start that cannot succeed has failed by then
 const downMillis = 30_000
 const backMillis = 60_000 // the next attempt comes within 5 s, and imports anew
 
 export const importError: Scenario = {
   name: "import-error",
-  about: "the adapter of a pool does not import any more and a worker of it is killed: the pool goes down with the reason, is not" +
-    " restarted in a loop, and is up again by itself when the adapter is mended; the other pool notices nothing",
+  about:
+    "the adapter of a pool does not import any more. A worker of it is killed: the others serve. They are killed too: the pool goes down" +
+    " with the reason, is not restarted in a loop, and is up again by itself when the adapter is mended; the other pool notices nothing",
   mustSee: {
     events: [
       "snakepit.worker_supervisor.give_up",
@@ -24,14 +26,15 @@ export const importError: Scenario = {
       "snakepit.pools_supervisor.recover"
     ],
     holds: [
-      "callers of the pool are told `PoolDown`, and the exception that the import raised",
+      "while one worker is left, calls complete",
+      "then callers of the pool are told `PoolDown`, and the exception that the import raised",
       "`refused` calls did not run",
       "calls to the other pool complete"
     ]
   },
   byHand: [
     "Write `raise ImportError(\"broken\")` into the adapter of a pool with `python.start: \"spawn\"`, and `kill -KILL <pid>` one of" +
-    " its workers.",
+    " its workers: the others go on. Then all of them.",
     "`snakepit.pool_supervisor.give_up` names the exception. Take the line out: within seconds the pool is up."
   ],
   touches: {
@@ -58,6 +61,13 @@ export const importError: Scenario = {
       host.turn("default", "broken", 1)
       Observer.signal(victim, "SIGKILL")
       const gaveUp = () => since().find(({ name }) => name === "snakepit.pool_supervisor.give_up")
+      const isMissed = () => since().some(({ attributes, name }) => name === "snakepit.worker.detach" && attributes["slot"] === victim.slot)
+      check(await until(isMissed, (missed) => missed, downMillis), () => `nobody was told that ${victim.worker} is gone`)
+      await sleep(missingMillis)
+      const alone = await outcomeOf(host, await host.ask("call", { pool: "default", tool: "nap", seconds: 0 }))
+      check(alone.outcome === "completed", () => `with one worker left, a call came to "${alone.outcome}": ${alone.cause}`)
+      check(gaveUp() === undefined, () => `one worker cannot be started any more, and the pool gave up: ${JSON.stringify(gaveUp())}`)
+      for (const worker of host.workers()) if (worker.pool === "default") Observer.signal(worker, "SIGKILL")
       const down = await until(gaveUp, (event) => event !== undefined, downMillis, 20)
       check(down !== undefined, () => `the adapter does not import, and the pool was not down within ${downMillis / 1000} s`)
       const why = String(down.attributes["cause"])
