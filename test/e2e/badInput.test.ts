@@ -108,8 +108,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$@"\n`,
 
   it("names every key of the configuration that is wrong, and starts nothing", async () => {
     const { stdout } = await refused([JSON.stringify({ pools: { default: { size: 0, sise: 2, python: {} } } })])
-    assert.include(stdout, `["pools"]["default"]["size"]`)
-    assert.include(stdout, `["pools"]["default"]["sise"]`)
-    assert.include(stdout, `["pools"]["default"]["python"]["adapter"]`)
+    assert.include(stdout, "pools.default.size (code): expected a value between 1 and 1024, and it is 0")
+    assert.include(stdout, "pools.default.sise (code): there is no such key. Did you mean \"size\"?")
+    assert.include(stdout, "pools.default.python.adapter (code): missing key")
   })
 })

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, type Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { EventLog, Pool, PoolControl, Snakepit } from "snakepit"
@@ -30,11 +30,12 @@ class Versioned extends RpcGroup.make(
 const adapterFile = Effect.acquireRelease(
   Effect.sync(() => {
     const folder = mkdtempSync(join(tmpdir(), "reload-"))
-    const write = (version: number, more = "") =>
-      writeFileSync(
-        join(folder, "versioned.py"),
-        `from snakepit import tool\n${more}\n@tool\ndef version() -> int:\n    return ${version}\n`
-      )
+    const file = join(folder, "versioned.py")
+    let seconds = Math.floor(Date.now() / 1000)
+    const write = (version: number, more = "") => {
+      writeFileSync(file, `from snakepit import tool\n${more}\n@tool\ndef version() -> int:\n    return ${version}\n`)
+      utimesSync(file, seconds, ++seconds) // Python takes a file of the same second and size for the one that it has compiled
+    }
     return { folder, write }
   }),
   ({ folder }) => Effect.sync(() => rmSync(folder, { recursive: true }))
