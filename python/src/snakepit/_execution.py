@@ -338,7 +338,7 @@ class Executor:
             if attempt.job is job:
                 self.begin(attempt)
             else:
-                self._wait_for(job, _visit_of(job), lambda attempt=attempt: attempt.over)  # type: ignore[misc]
+                self._wait_for(job, _visit_of(job), attempt.is_over)
             if attempt.raised is not None:
                 raise attempt.raised
 

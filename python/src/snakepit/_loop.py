@@ -131,7 +131,7 @@ class Loop:
                 await self._begin(attempt)
             else:
                 with self._ledger.waiting(job, visit):
-                    await self._wait(job, lambda attempt=attempt: attempt.over)  # type: ignore[misc]
+                    await self._wait(job, attempt.is_over)
             if attempt.raised is not None:
                 raise attempt.raised
 

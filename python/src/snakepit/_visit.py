@@ -137,6 +137,9 @@ class Attempt:
     def __init__(self, job: Job) -> None:
         self.job = job
 
+    def is_over(self) -> bool:
+        return self.over
+
 
 class Visits:
     """The visits of a worker by their session's id; under the executor's lock."""
