@@ -13,7 +13,8 @@ const sources = [
   { below: [], file: "packages/snakepit/src/SnakepitConfig.ts" },
   { below: ["pools", "*"], file: "packages/pool/src/PoolConfig.ts" },
   { below: ["pools", "*", "python"], file: "packages/bridge/src/PythonConfig.ts" },
-  { below: ["gateway"], file: "packages/bridge/src/gateway/GatewayConfig.ts" }
+  { below: ["gateway"], file: "packages/bridge/src/gateway/GatewayConfig.ts" },
+  { below: ["telemetry"], file: "packages/telemetry/src/TelemetryConfig.ts" }
 ]
 
 /** What stands above each key in its source, and after it on its line. */

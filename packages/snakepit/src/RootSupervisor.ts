@@ -12,7 +12,7 @@
 import { BridgeSupervisor, type GatewayConfig, type ProcessRegistry } from "@snakepit/bridge"
 import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
 import { type ConfigServer, type PerWorker, type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
-import { TelemetrySupervisor } from "@snakepit/telemetry"
+import { type TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
 import * as FoundationSupervisor from "./FoundationSupervisor.ts"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
@@ -20,7 +20,7 @@ import * as SnakepitEvent from "./SnakepitEvent.ts"
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
   readonly configuration: ConfigServer.Options<typeof SnakepitConfig>
-  readonly eventLog: string | undefined
+  readonly telemetry: TelemetryConfig.TelemetryConfig
   readonly run: ProcessRegistry.Run
   readonly directory: PoolDirectory.PoolDirectory
   readonly runtime: WorkerRuntime.WorkerRuntime
@@ -54,13 +54,13 @@ export type RootSupervisor<C extends Child.Any, G extends GatewayConfig.OnGiveUp
 >
 
 export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C, GatewayConfig.OnGiveUp> => {
-  const { configuration, directory, eventLog, gateway, gatewayRestart, onGiveUp, perWorker, run, runtime } = options
+  const { configuration, directory, gateway, gatewayRestart, onGiveUp, perWorker, run, runtime, telemetry } = options
   const pools = { directory, codec: runtime.codec }
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
       FoundationSupervisor.make({ configuration, directory, run }),
-      TelemetrySupervisor.make({ eventLog }),
+      TelemetrySupervisor.make(telemetry),
       BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]

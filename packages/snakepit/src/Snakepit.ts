@@ -193,11 +193,11 @@ const assemble = Effect.fnUntraced(function*({ configFile, input, perWorker, sch
     publish: ({ config, version }: ConfigServer.ConfigSnapshot<SnakepitConfig.SnakepitConfig>) => directory.configure(version, config)
   }
   const runtime = yield* PythonRuntime.make(run, directory)
-  const eventLog = expected?.telemetry.eventLog
+  const telemetry = expected?.telemetry ?? {}
   const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
   const gateway = served ? () => config.latest!.gateway! : undefined
   const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
-  const root = RootSupervisor.make({ perWorker, configuration, directory, run, runtime, eventLog, gateway, onGiveUp, gatewayRestart })
+  const root = RootSupervisor.make({ perWorker, configuration, directory, run, runtime, telemetry, gateway, onGiveUp, gatewayRestart })
   return { run, directory, runtime, root, primed, configuration: Configuration.make(store, server) }
 })
 

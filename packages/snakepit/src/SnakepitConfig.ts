@@ -1,6 +1,7 @@
 /** The configuration of an application: its pools by name, the gateway, and telemetry. */
 import { GatewayConfig, PythonConfig } from "@snakepit/bridge"
 import { PoolConfig, ReloadClass } from "@snakepit/pool"
+import { TelemetryConfig } from "@snakepit/telemetry"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -24,15 +25,7 @@ export const SnakepitConfig = Schema.Struct({
   ),
   /** Serves the tools of the pools to clients in any language, over gRPC. When left out there is none. */
   gateway: ReloadClass.restart("it listens, and its clients are connected")(Schema.optional(GatewayConfig.GatewayConfig)),
-  telemetry: ReloadClass.restart("its file is open")(
-    Schema.Struct({
-      /**
-       * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its
-       * end are in them. A new file is for this user alone (0600).
-       */
-      eventLog: Schema.optional(Schema.NonEmptyString)
-    }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
-  )
+  telemetry: ReloadClass.restart("its files and ports are open")(TelemetryConfig.TelemetryConfig)
 })
 
 /** The configuration, decoded. */

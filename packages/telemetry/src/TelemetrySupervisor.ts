@@ -10,15 +10,10 @@
  */
 import { RestartPolicy, Supervisor } from "@snakepit/core"
 import * as EventLog from "./EventLog.ts"
+import type { TelemetryConfig } from "./TelemetryConfig.ts"
 import * as TelemetryEvent from "./TelemetryEvent.ts"
 
-/** What {@link make} takes. */
-export interface Options {
-  /** Append every event to this file, one line of JSON each. */
-  readonly eventLog?: string | undefined
-}
-
-export const make = ({ eventLog }: Options) =>
+export const make = ({ eventLog }: TelemetryConfig) =>
   Supervisor.make("telemetry", {
     plane: "control",
     strategy: "one_for_one",

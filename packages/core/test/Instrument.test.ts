@@ -1,0 +1,71 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Instrument } from "@snakepit/core"
+import { Context, Effect, Metric } from "effect"
+import { PrometheusMetrics } from "effect/observability"
+
+const calls = Instrument.declare({
+  name: "snakepit.pool.calls",
+  layer: "control",
+  kind: "counter",
+  unit: "{call}",
+  description: "calls that are over",
+  labels: ["pool"]
+})
+const duration = Instrument.declare({
+  name: "snakepit.pool.call.duration",
+  layer: "control",
+  kind: "histogram",
+  unit: "s",
+  description: "from the call to its result",
+  labels: ["pool"],
+  boundaries: [0.1, 1]
+})
+
+const registry = () => Context.make(Metric.MetricRegistry, new Map())
+
+describe("Instrument", () => {
+  it("is read when somebody collects, and has no series after its end", () => {
+    const context = registry()
+    let count = 0
+    const remove = Instrument.register(context, calls, { pool: "a" }, () => count)
+    Instrument.register(context, calls, { pool: "b" }, () => 7)
+    count = 3
+    const values = () => Metric.snapshotUnsafe(context).map(({ attributes, state }) => [attributes?.["pool"], state])
+    assert.deepStrictEqual(values(), [["a", { count: 3, incremental: true }], ["b", { count: 7, incremental: true }]])
+    remove()
+    assert.deepStrictEqual(values(), [["b", { count: 7, incremental: true }]])
+  })
+
+  it.effect("counts values by bucket, the bound included, as Prometheus prints them", () =>
+    Effect.gen(function*() {
+      const histogram = new Instrument.Histogram(duration)
+      Instrument.registerHistogram(yield* Effect.context<never>(), duration, { pool: "a" }, histogram)
+      for (const value of [0.05, 0.1, 0.5, 2, 3]) histogram.record(value)
+      const text = yield* PrometheusMetrics.format()
+      const bucket = (le: string) =>
+        new RegExp(`_bucket\\{pool="a",le="${le.replaceAll(/[.+]/g, String.raw`\$&`)}"\\} (\\d+)`).exec(text)?.[1]
+      assert.deepStrictEqual([bucket("0.1"), bucket("1"), bucket("+Inf")], ["2", "3", "5"])
+      assert.include(text, "snakepit_pool_call_duration_sum{pool=\"a\"} 5.65")
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it("says its extremes, and nothing impossible before the first value", () => {
+    const histogram = new Instrument.Histogram(duration)
+    assert.deepStrictEqual(histogram.state, { buckets: [[0.1, 0], [1, 0]], count: 0, min: 0, max: 0, sum: 0 })
+    histogram.record(4)
+    assert.deepInclude(histogram.state, { count: 1, min: 4, max: 4, sum: 4 })
+  })
+
+  it("has the unit and the kind in its name for Prometheus", () => {
+    assert.strictEqual(Instrument.prometheusName(calls), "snakepit_pool_calls_total")
+    assert.strictEqual(Instrument.prometheusName(duration), "snakepit_pool_call_duration_seconds")
+    const cpu = Instrument.declare({ ...calls, name: "process.cpu.time", unit: "s" })
+    assert.strictEqual(Instrument.prometheusName(cpu), "process_cpu_time_seconds_total")
+  })
+
+  it("refuses boundaries where they mean nothing, and a histogram without them", () => {
+    assert.throws(() => Instrument.declare({ ...calls, boundaries: [1] }), /boundaries/)
+    const { boundaries: _, ...rest } = duration
+    assert.throws(() => Instrument.declare(rest), /boundaries/)
+    assert.throws(() => Instrument.register(registry(), duration, { pool: "a" }, () => 1), /registerHistogram/)
+  })
+})
