@@ -9,6 +9,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Event from "./Event.ts"
+import * as Unit from "./Unit.ts"
 
 const about = {
   /** The child, or the supervisor itself, from the root down: `snakepit/pools/default/fleet/3/process`. */
@@ -17,6 +18,7 @@ const about = {
   slot: Schema.UndefinedOr(Schema.Int)
 }
 const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
+const budgetLeft = Unit.of(Schema.UndefinedOr(Schema.Finite), "{restart}")
 const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
 
 /** What {@link of} returns. */
@@ -28,20 +30,23 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.start`,
     layer,
     when: "all children are up",
-    measurements: { children: Schema.Int },
+    path: "{path}",
+    measurements: { children: Unit.count("child") },
     attributes: about
   }),
   restart: Event.declare({
     name: `snakepit.${subject}.restart`,
     layer,
     when: "a child ended and will be started again after the delay; its victims with it",
-    measurements: { delayMillis: Schema.Finite, budgetLeft: Schema.UndefinedOr(Schema.Finite), victims: Schema.Int },
+    path: "{path}",
+    measurements: { delayMillis: Schema.Finite, budgetLeft, victims: Unit.count("child") },
     attributes: { ...aboutAChild, ...exit, incident: Schema.String }
   }),
   recover: Event.declare({
     name: `snakepit.${subject}.recover`,
     layer,
     when: "a restarted child and all its victims are up again",
+    path: "{path}",
     measurements: { tookMillis: Schema.Finite },
     attributes: { ...aboutAChild, incident: Schema.String }
   }),
@@ -49,6 +54,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.leave`,
     layer,
     when: "a child ended and its restart type calls for no other",
+    path: "{path}",
     measurements: {},
     attributes: { ...aboutAChild, ...exit }
   }),
@@ -56,6 +62,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.abandon`,
     layer,
     when: "a child did not stop within its time and is left behind; its finalizers go on",
+    path: "{path}",
     measurements: {},
     attributes: { ...aboutAChild, ...exit }
   }),
@@ -63,6 +70,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.terminate`,
     layer,
     when: "the supervisor begins to stop, or stops one child on request; planned, so it spends no budget",
+    path: "{path}",
     measurements: {},
     attributes: { ...about, child: Schema.UndefinedOr(Schema.String), cause: Schema.String }
   }),
@@ -70,7 +78,8 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.give_up`,
     layer,
     when: "a child needs another restart and the policy refuses it; the failure goes to the parent",
-    measurements: { budgetLeft: Schema.UndefinedOr(Schema.Finite) },
+    path: "{path}",
+    measurements: { budgetLeft },
     attributes: { ...aboutAChild, ...exit, incident: Schema.String }
   })
 })

@@ -30,7 +30,7 @@ const tellingLimit = "5 seconds"
 /** Writes every event when it is emitted, up to the last one of the shutdown: nothing detaches this. */
 const record = Effect.gen(function*() {
   const bus = yield* EventBus.EventBus
-  yield* bus.attach("*", (event) => {
+  yield* bus.tap("*", (event) => {
     writeSync(eventFile, `${JSON.stringify(event)}\n`)
     step(stepOf(event))
   })
