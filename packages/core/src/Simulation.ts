@@ -48,6 +48,7 @@ import * as Event from "./Event.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { Actors, simulated, standIn, withBehaviour } from "./internal/standIn.ts"
 import { VirtualTime } from "./internal/VirtualTime.ts"
+import { RestartMemory } from "./RestartMemory.ts"
 import type * as Supervisor from "./Supervisor.ts"
 import * as SupervisorError from "./SupervisorError.ts"
 import * as Machine from "./SupervisorState.ts"
@@ -152,9 +153,12 @@ export interface Timeline {
   readonly millis: number
 }
 
-/** Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. */
-export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Timeline => {
-  const played = make(tree)
+/**
+ * Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. With a memory, supervisors
+ * begin with restarts of before the boot: at times of 0 and less.
+ */
+export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>, memory?: RestartMemory): Timeline => {
+  const played = make(tree, new VirtualTime(), memory)
   played.boot()
   for (const line of script) played.play(line)
   const timeline = { entries: [...played.entries], outcome: played.outcome, tree: played.tree, millis: played.endedAt }
@@ -163,7 +167,8 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Tim
 }
 
 /** A tree that has not been booted, on virtual time of its own or on another. */
-export const make = (tree: Supervisor.Any, time: Time = new VirtualTime()): SimulatedTree => new SimulatedTree(tree, time)
+export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), memory: RestartMemory = new Map()): SimulatedTree =>
+  new SimulatedTree(tree, time, memory)
 
 /** The time that a simulation runs on. */
 export interface Time {
@@ -192,12 +197,13 @@ export class SimulatedTree {
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any, time: Time) {
+  constructor(tree: Supervisor.Any, time: Time, memory: RestartMemory) {
     this.time = time
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
       Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
+      Context.add(RestartMemory, memory),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(Scope.Scope, this.scope)
     ) as Context.Context<never>

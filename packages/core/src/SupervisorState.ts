@@ -298,6 +298,8 @@ export interface Options {
   readonly dynamic: boolean
   readonly maxChildren: number
   readonly limit: Intensity.Limit | "unlimited"
+  /** Restarts that count already, from before it was made. */
+  readonly spent?: ReadonlyArray<number> | undefined
   readonly children: ReadonlyArray<ChildFacts>
 }
 
@@ -310,7 +312,7 @@ export const make = (options: Options): SupervisorState => {
     autoShutdown: options.autoShutdown,
     dynamic: options.dynamic,
     maxChildren: options.maxChildren,
-    window: Intensity.make(options.limit, options.semantics.window),
+    window: Intensity.make(options.limit, options.semantics.window, options.spent),
     children,
     order: ChildOrder.make(children.values()),
     recovery: undefined,
