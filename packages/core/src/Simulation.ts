@@ -142,6 +142,19 @@ export const behaving = <C extends Child.Any>(
   { startMillis = 0, stopMillis = 0 }: { readonly startMillis?: number | undefined; readonly stopMillis?: number | "forever" | undefined }
 ): C => withBehaviour(child, { startMillis, stopMillis })
 
+/** What a start meets, told in the moment it is called. Times are in milliseconds; what is left out is as the script says. */
+export interface Fate {
+  /** How long the start takes; `"forever"` until it is stopped. Of a nested supervisor: before its children begin to start. */
+  readonly startMillis?: number | "forever" | undefined
+  /** It is refused then. */
+  readonly refused?: boolean | undefined
+  /** It ends by itself, so long after it came up. Not of a nested supervisor. */
+  readonly ends?: { readonly afterMillis: number; readonly how: EndingHow } | undefined
+}
+
+/** Decides what each start in the tree meets, as the script does otherwise. `start` counts all starts in the tree. */
+export type Fates = (start: { readonly path: string; readonly generation: number; readonly start: number }, now: number) => Fate | undefined
+
 /** What {@link simulate} returns. */
 export interface Timeline {
   readonly entries: ReadonlyArray<Entry>
@@ -162,8 +175,9 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Tim
   return timeline
 }
 
-/** A tree that has not been booted, on virtual time of its own or on another. */
-export const make = (tree: Supervisor.Any, time: Time = new VirtualTime()): SimulatedTree => new SimulatedTree(tree, time)
+/** A tree that has not been booted, on virtual time of its own or on another; in a world that has a will of its own, if `fates` are given. */
+export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), fates?: Fates): SimulatedTree =>
+  new SimulatedTree(tree, time, fates)
 
 /** The time that a simulation runs on. */
 export interface Time {
@@ -192,9 +206,9 @@ export class SimulatedTree {
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any, time: Time) {
+  constructor(tree: Supervisor.Any, time: Time, fates: Fates | undefined) {
     this.time = time
-    this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
+    this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now, fates)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
       Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),

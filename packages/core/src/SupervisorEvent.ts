@@ -18,6 +18,8 @@ const about = {
 }
 const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
 const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
+/** What the child was doing when it ended. */
+const stage = Schema.Literals(["starting", "running"])
 
 /** What {@link of} returns. */
 export type SupervisorEvents = ReturnType<typeof of>
@@ -36,7 +38,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     layer,
     when: "a child ended and will be started again after the delay; its victims with it",
     measurements: { delayMillis: Schema.Finite, budgetLeft: Schema.UndefinedOr(Schema.Finite), victims: Schema.Int },
-    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+    attributes: { ...aboutAChild, ...exit, stage, incident: Schema.String }
   }),
   recover: Event.declare({
     name: `snakepit.${subject}.recover`,
@@ -71,6 +73,6 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     layer,
     when: "a child needs another restart and the policy refuses it; the failure goes to the parent",
     measurements: { budgetLeft: Schema.UndefinedOr(Schema.Finite) },
-    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+    attributes: { ...aboutAChild, ...exit, stage, refusedBy: Schema.Literals(["intensity", "delay"]), incident: Schema.String }
   })
 })
