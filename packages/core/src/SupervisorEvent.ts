@@ -20,6 +20,8 @@ const about = {
 const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
 const budgetLeft = Unit.of(Schema.UndefinedOr(Schema.Finite), "{restart}")
 const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
+/** What the child was doing when it ended. */
+const stage = Schema.Literals(["starting", "running"])
 
 /** What {@link of} returns. */
 export type SupervisorEvents = ReturnType<typeof of>
@@ -40,7 +42,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     when: "a child ended and will be started again after the delay; its victims with it",
     path: "{path}",
     measurements: { delayMillis: Schema.Finite, budgetLeft, victims: Unit.count("child") },
-    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+    attributes: { ...aboutAChild, ...exit, stage, incident: Schema.String }
   }),
   recover: Event.declare({
     name: `snakepit.${subject}.recover`,
@@ -80,6 +82,6 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     when: "a child needs another restart and the policy refuses it; the failure goes to the parent",
     path: "{path}",
     measurements: { budgetLeft },
-    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+    attributes: { ...aboutAChild, ...exit, stage, refusedBy: Schema.Literals(["intensity", "delay"]), incident: Schema.String }
   })
 })

@@ -65,6 +65,8 @@ export interface ChildState {
   status: Status
   /** It has ended, and the news waits in the mailbox. */
   ended: boolean
+  /** Its latest start was acknowledged. */
+  acknowledged: boolean
   /** Tokens of the calls to answer when it is down. */
   waiters: Array<number>
   /** Its own exit, while it is gathered or its release goes on. */
@@ -244,6 +246,9 @@ export type Reply = Data.TaggedEnum<{
 }>
 export const Reply = Data.taggedEnum<Reply>()
 
+/** What a filling of a child was doing when it ended: its start was not acknowledged yet, or it was up. */
+export type Stage = "starting" | "running"
+
 /** A decision, told exactly once. */
 export type Decision = Data.TaggedEnum<{
   Start: { readonly children: number }
@@ -251,6 +256,7 @@ export type Decision = Data.TaggedEnum<{
     readonly child: string
     /** The generation that ended. */
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
     readonly delayMillis: number
     readonly budgetLeft: number
@@ -271,7 +277,10 @@ export type Decision = Data.TaggedEnum<{
   GiveUp: {
     readonly child: string
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
+    /** What allows no restart: the budget is spent, or the delay schedule refuses. */
+    readonly refusedBy: "intensity" | "delay"
     readonly incident: string
   }
 }>
@@ -340,6 +349,7 @@ export const makeChild = (facts: ChildFacts): ChildState => ({
   restarts: 0,
   status: notStarted,
   ended: false,
+  acknowledged: false,
   exit: undefined,
   waiters: [],
   recovery: undefined,
