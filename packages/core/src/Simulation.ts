@@ -50,6 +50,7 @@ import { Actors, simulated, standIn, withBehaviour } from "./internal/standIn.ts
 import { VirtualTime } from "./internal/VirtualTime.ts"
 import type * as Supervisor from "./Supervisor.ts"
 import * as SupervisorError from "./SupervisorError.ts"
+import * as SupervisorEvent from "./SupervisorEvent.ts"
 import * as Machine from "./SupervisorState.ts"
 import type * as Tree from "./Tree.ts"
 
@@ -165,6 +166,10 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Tim
 /** A tree that has not been booted, on virtual time of its own or on another. */
 export const make = (tree: Supervisor.Any, time: Time = new VirtualTime()): SimulatedTree => new SimulatedTree(tree, time)
 
+/** A tree that has not been booted, and all that a sink that `watches` hears of it: decisions, and how children stand. */
+export const watched = (tree: Supervisor.Any, hear: (event: Event.Event) => void): SimulatedTree =>
+  new SimulatedTree(tree, new VirtualTime(), hear)
+
 /** The time that a simulation runs on. */
 export interface Time {
   readonly now: number
@@ -192,12 +197,18 @@ export class SimulatedTree {
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any, time: Time) {
+  constructor(tree: Supervisor.Any, time: Time, hear?: (event: Event.Event) => void) {
     this.time = time
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
-      Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
+      Context.add(Event.EventSink, {
+        watches: hear !== undefined,
+        emit: (event) => {
+          hear?.(event)
+          if (!SupervisorEvent.isObservation(event.name)) this.entries.push({ _tag: "Event", at: event.at, event })
+        }
+      }),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(Scope.Scope, this.scope)
     ) as Context.Context<never>

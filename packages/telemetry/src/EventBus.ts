@@ -24,7 +24,10 @@ export class EventBus extends Context.Service<EventBus, {
 }>()("@snakepit/telemetry/EventBus") {
   /** The bus, also as the sink that everything built with this layer emits to. */
   static readonly layer: Layer.Layer<EventBus> = Layer.effectContext(
-    Effect.map(Effect.sync(makeBus), (bus) => Context.make(EventBus, bus).pipe(Context.add(Event.EventSink, bus)))
+    Effect.map(
+      Effect.sync(makeBus),
+      (bus) => Context.make(EventBus, bus).pipe(Context.add(Event.EventSink, { emit: bus.emit, watches: true }))
+    )
   )
 }
 

@@ -2,6 +2,7 @@
 export * as Catalogue from "./Catalogue.ts"
 export * as EventBus from "./EventBus.ts"
 export * as EventLog from "./EventLog.ts"
+export * as LiveTree from "./live/LiveTree.ts"
 export * as TelemetryConfig from "./TelemetryConfig.ts"
 export * as TelemetryEvent from "./TelemetryEvent.ts"
 export * as TelemetrySupervisor from "./TelemetrySupervisor.ts"
