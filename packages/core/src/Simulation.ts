@@ -51,6 +51,7 @@ import { VirtualTime } from "./internal/VirtualTime.ts"
 import { RestartMemory } from "./RestartMemory.ts"
 import type * as Supervisor from "./Supervisor.ts"
 import * as SupervisorError from "./SupervisorError.ts"
+import * as SupervisorEvent from "./SupervisorEvent.ts"
 import * as Machine from "./SupervisorState.ts"
 import type * as Tree from "./Tree.ts"
 
@@ -185,11 +186,17 @@ export interface World {
   readonly memory?: RestartMemory | undefined
   /** A will of its own. */
   readonly fates?: Fates | undefined
+  /** A sink that `watches`: hears decisions, and how children stand. */
+  readonly hear?: ((event: Event.Event) => void) | undefined
 }
 
 /** A tree that has not been booted, on virtual time of its own or on another. */
 export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), world: World = {}): SimulatedTree =>
   new SimulatedTree(tree, time, world)
+
+/** A tree that has not been booted, and all that a sink that `watches` hears of it: decisions, and how children stand. */
+export const watched = (tree: Supervisor.Any, hear: (event: Event.Event) => void): SimulatedTree =>
+  new SimulatedTree(tree, new VirtualTime(), { hear })
 
 /** The time that a simulation runs on. */
 export interface Time {
@@ -218,13 +225,19 @@ export class SimulatedTree {
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any, time: Time, { fates, memory = new Map() }: World) {
+  constructor(tree: Supervisor.Any, time: Time, { fates, hear, memory = new Map() }: World) {
     this.time = time
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now, fates)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
-      Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
       Context.add(RestartMemory, memory),
+      Context.add(Event.EventSink, {
+        watches: hear !== undefined,
+        emit: (event) => {
+          hear?.(event)
+          if (!SupervisorEvent.isObservation(event.name)) this.entries.push({ _tag: "Event", at: event.at, event })
+        }
+      }),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(Scope.Scope, this.scope)
     ) as Context.Context<never>

@@ -212,6 +212,7 @@ const setStatus = (state: SupervisorState, child: ChildState, status: Status): v
   state.busy += (isBusy(status) ? 1 : 0) - (isBusy(was) ? 1 : 0)
   if (child.facts.significant) state.significantLeft += (status._tag === "Down" ? 0 : 1) - (was._tag === "Down" ? 0 : 1)
   child.status = status
+  state.moved?.add(child)
 }
 
 const setDown = (state: SupervisorState, child: ChildState, why: DownReason): void => setStatus(state, child, { _tag: "Down", why })
@@ -241,6 +242,7 @@ const forget = (step: Step, child: ChildState): void => {
   if (state.ghost === child) state.ghost = undefined
   ChildOrder.remove(state.order, child)
   state.children.delete(child.id)
+  state.moved?.add(child)
   out.push({ _tag: "Forget", id: child.id })
 }
 
@@ -801,7 +803,11 @@ const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): voi
   const before = [...state.children.values()]
   const children = listed.map((facts) => {
     const child = state.children.get(facts.id)
-    if (child === undefined) return makeChild(facts)
+    if (child === undefined) {
+      const added = makeChild(facts)
+      state.moved?.add(added)
+      return added
+    }
     respecify(state, child, facts)
     return child
   })

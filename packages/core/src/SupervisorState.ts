@@ -138,6 +138,8 @@ export interface SupervisorState {
   readonly window: Intensity.Window
   readonly children: Map<string, ChildState>
   readonly order: ChildOrder.ChildOrder
+  /** Who stands otherwise than whoever empties it knows; absent when nobody does. */
+  moved: Set<ChildState> | undefined
   /** The recovery of the group, under a group strategy. */
   recovery: Recovery | undefined
   /** The dynamic child that ignored its restart and was kept, with `ignoredInstance: "keep"`: one at most, as in OTP. */
@@ -324,6 +326,7 @@ export const make = (options: Options): SupervisorState => {
     window: Intensity.make(options.limit, options.semantics.window, options.spent),
     children,
     order: ChildOrder.make(children.values()),
+    moved: undefined,
     recovery: undefined,
     ghost: undefined,
     asks: new Map(),
@@ -393,6 +396,7 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
     window: Intensity.snapshot(state.window),
     children: new Map([...state.children].map(([id, child]) => [id, copyOf(child)])),
     order,
+    moved: undefined,
     recovery: state.recovery && copyRecovery(state.recovery),
     ghost: state.ghost && copyOf(state.ghost),
     asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),
