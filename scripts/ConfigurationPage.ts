@@ -6,7 +6,11 @@ import { SnakepitConfig } from "snakepit"
 import * as ConfigEnvironment from "snakepit/config/ConfigEnvironment"
 
 /** The least that there may be, with everything that there may be. */
-const least = { gateway: { listen: "unix:gateway.sock" }, telemetry: { prometheus: {}, otlp: {} }, pools: { "*": { python: { adapter: "tools" } } } }
+const least = {
+  gateway: { listen: "unix:gateway.sock" },
+  telemetry: { prometheus: {}, otlp: {} },
+  pools: { "*": { python: { adapter: "tools" } } }
+}
 
 /** Where the keys below a path are declared. */
 const sources = [
