@@ -14,7 +14,10 @@ const format = PrometheusMetrics.format({ metricNameMapper: Instrument.prometheu
 /** The sum over all series of a metric whose labels fit. */
 const value = (text: string, name: string, labels = ""): number =>
   text.split("\n").reduce(
-    (sum, line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(labels) ? sum + Number(line.slice(line.lastIndexOf(" "))) : sum,
+    (sum, line) =>
+      (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(labels)
+        ? sum + Number(line.slice(line.lastIndexOf(" ")))
+        : sum,
     0
   )
 

@@ -65,7 +65,8 @@ export const payloadSize = Instrument.declare({
   name: "snakepit.bridge.payload.size",
   kind: "histogram",
   unit: "By",
-  description: "of arguments, inputs and results of host tools (out), of results, elements and arguments of host tools (in); however they travel",
+  description:
+    "of arguments, inputs and results of host tools (out), of results, elements and arguments of host tools (in); however they travel",
   boundaries: [1024, 65_536, 1_048_576, 16_777_216] // 64 KiB: where shared memory begins; 16 MiB: maxPayload
 })
 

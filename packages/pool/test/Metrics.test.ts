@@ -116,7 +116,10 @@ describe("the metrics of a worker", () => {
       assert.deepStrictEqual(yield* slots, ["0", "1"])
       assert.strictEqual(yield* read(PoolMetrics.generation, first), 3)
       yield* tools.ping()
-      assert.strictEqual((yield* read(PoolMetrics.workerCalls, first))! + (yield* read(PoolMetrics.workerCalls, { ...pool, slot: "1" }))!, 1)
+      assert.strictEqual(
+        (yield* read(PoolMetrics.workerCalls, first))! + (yield* read(PoolMetrics.workerCalls, { ...pool, slot: "1" }))!,
+        1
+      )
     }))))
 
   it.effect("tell how long it is silent", () =>

@@ -12,7 +12,10 @@ describe("the fold of what supervisors decide", () => {
   it("counts restarts by kind, pool and reason, and give-ups; slots and generations have no series of their own", () => {
     const state = SupervisorFold.make()
     for (let slot = 0; slot < 64; slot++) {
-      SupervisorFold.take(state, { ...restart("worker", "a", "Failed"), attributes: { pool: "a", slot, generation: slot, reason: "Failed" } })
+      SupervisorFold.take(state, {
+        ...restart("worker", "a", "Failed"),
+        attributes: { pool: "a", slot, generation: slot, reason: "Failed" }
+      })
     }
     SupervisorFold.take(state, restart("worker", "b", "Defect"))
     SupervisorFold.take(state, restart("root", undefined, "Killed"))
@@ -64,7 +67,14 @@ describe("the reading of a tree", () => {
       children: []
     })
     const child = (slot: number, budgetLeft: number, status: "running" | "waiting") => ({
-      ...{ id: String(slot), path: `snakepit/pools/a/fleet/${slot}`, status, restart: "permanent" as const, shutdown: 0, because: undefined },
+      ...{
+        id: String(slot),
+        path: `snakepit/pools/a/fleet/${slot}`,
+        status,
+        restart: "permanent" as const,
+        shutdown: 0,
+        because: undefined
+      },
       ...{ generation: 0, restarts: 0, supervisor: status === "running" ? worker(slot, budgetLeft) : undefined }
     })
     const { budgets, children } = TreeReading.of({
@@ -83,7 +93,9 @@ describe("the reading of a tree", () => {
 describe("the series of supervisors", () => {
   const read = ({ name }: { readonly name: string }, labels: Readonly<Record<string, string>>) =>
     Effect.map(Metric.snapshot, (all) => {
-      const state = all.find(({ attributes, id }) => id === name && Object.entries(labels).every(([key, value]) => attributes?.[key] === value))
+      const state = all.find(({ attributes, id }) =>
+        id === name && Object.entries(labels).every(([key, value]) => attributes?.[key] === value)
+      )
         ?.state as { count?: number; value?: number } | undefined
       return state?.value ?? state?.count
     })

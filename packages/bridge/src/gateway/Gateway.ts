@@ -94,14 +94,17 @@ const serve = ({ config, pools }: { readonly config: GatewayConfig; readonly poo
     series.add(BridgeMetrics.gatewayCallsOpen, {}, () => open)
     series.add(BridgeMetrics.gatewayConnections, {}, () => server.connections.size)
     const counted = <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.onExit(Effect.suspend(() => {
-        open++
-        return call
-      }), (exit) =>
-        Effect.sync(() => {
-          open--
-          ended[Exit.isSuccess(exit) ? "ok" : Exit.hasInterrupts(exit) ? "cancelled" : "failed"]++
-        }))
+      Effect.onExit(
+        Effect.suspend(() => {
+          open++
+          return call
+        }),
+        (exit) =>
+          Effect.sync(() => {
+            open--
+            ended[Exit.isSuccess(exit) ? "ok" : Exit.hasInterrupts(exit) ? "cancelled" : "failed"]++
+          })
+      )
     const run = yield* FiberSet.makeRuntime<never>() // its calls end before the server does: their clients are told
     const { lookAround, service } = yield* health(pools)
     server.grpc.addService(Definition.gateway, Service.handlers((effect) => run(counted(Effect.provideService(effect, Pool.Pools, pools)))))

@@ -4,7 +4,14 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { readdirSync } from "node:fs"
-import { constants, type EventLoopUtilization, monitorEventLoopDelay, performance, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks"
+import {
+  constants,
+  type EventLoopUtilization,
+  monitorEventLoopDelay,
+  performance,
+  type PerformanceEntry,
+  PerformanceObserver
+} from "node:perf_hooks"
 import { EventBus } from "../EventBus.ts"
 import { EventLog } from "../EventLog.ts"
 import * as HostMetrics from "./HostMetrics.ts"
@@ -90,7 +97,12 @@ export const begin = (version: string): Effect.Effect<void, never, EventBus | Ev
       if (loop === undefined || now - readAt >= keptMillis) {
         const used = performance.eventLoopUtilization()
         const { utilization } = performance.eventLoopUtilization(used, before)
-        loop = { mean: seconds(delay.mean), p99: seconds(delay.percentile(99)), max: delay.count === 0 ? 0 : seconds(delay.max), utilization }
+        loop = {
+          mean: seconds(delay.mean),
+          p99: seconds(delay.percentile(99)),
+          max: delay.count === 0 ? 0 : seconds(delay.max),
+          utilization
+        }
         delay.reset()
         before = used
         readAt = now
