@@ -2,11 +2,12 @@
 import { BridgeMetrics } from "@snakepit/bridge"
 import type { Instrument } from "@snakepit/core"
 import { PoolMetrics } from "@snakepit/pool"
-import { HostMetrics, SupervisorMetrics } from "@snakepit/telemetry"
+import { ExportMetrics, HostMetrics, SupervisorMetrics } from "@snakepit/telemetry"
 
 export const declarations: ReadonlyArray<Instrument.Declaration> = [
   ...PoolMetrics.declarations,
   ...BridgeMetrics.declarations,
   ...SupervisorMetrics.declarations,
-  ...HostMetrics.declarations
+  ...HostMetrics.declarations,
+  ...ExportMetrics.declarations
 ]
