@@ -22,7 +22,9 @@ const value = (text: string, name: string, labels = ""): number =>
   )
 
 describe.skipIf(process.platform !== "linux")("the metrics of real workers", () => {
-  layer(Snakepit.layer(withGateway({ listen: "127.0.0.1:0", token }, { size: 2 })), {
+  /** Nobody takes what is sent there: discard. */
+  const telemetry = { otlp: { url: "http://127.0.0.1:9" } }
+  layer(Snakepit.layer({ ...withGateway({ listen: "127.0.0.1:0", token }, { size: 2 }), telemetry }), {
     excludeTestServices: true,
     timeout: "30 seconds"
   })((it) => {

@@ -1,6 +1,6 @@
 /** What a collector reads of pools and workers, on the clock of the test. */
 import { assert, describe, it } from "@effect/vitest"
-import { Instrument } from "@snakepit/core"
+import type { Instrument } from "@snakepit/core"
 import { Effect, Fiber, Metric } from "effect"
 import { PoolMetrics } from "../src/index.ts"
 import { ScriptedRuntime } from "../src/testing/index.ts"

@@ -1,5 +1,5 @@
 /** What is measured of supervisors, declared. `SupervisorFold.ts` counts it from events, `TreeReading.ts` reads it from the tree. */
-import { ExitReason, Instrument } from "@snakepit/core"
+import { type ExitReason, Instrument } from "@snakepit/core"
 
 /** Kinds of supervisors, each the subject of its events: `worker` is `snakepit.worker_supervisor.*`. `own`: of the application's own, below a worker. */
 export const kinds = [

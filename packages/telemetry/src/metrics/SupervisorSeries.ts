@@ -56,11 +56,11 @@ export const make: Effect.Effect<SupervisorSeries, never, EventBus | Scope.Scope
     }
   }
   yield* Effect.addFinalizer(() => Effect.sync(() => [...series.keys()].forEach(end)))
-  yield* bus.attach("snakepit.*_supervisor.*", (event) => {
+  yield* bus.tap("snakepit.*_supervisor.*", (event) => {
     const { begun, over } = SupervisorFold.take(state, event)
     begun.forEach(begin)
     over.forEach(end)
-  })
+  }, { name: "metrics of supervisors" })
   return {
     show: (tree) => {
       look = tree
