@@ -3,17 +3,19 @@
  *
  * ```text
  * telemetry      one_for_one, unlimited restarts with capped backoff
- * └─ event_log   the last events, and their file   crash ⇒ events wait in its buffer
+ * ├─ event_log   the last events, and their file   crash ⇒ events wait in its buffer
+ * └─ history     what is kept for months           crash ⇒ events wait in its buffer
  * ```
  *
  * Never escalates: nobody loses a call because nobody could watch it. Stopped by: Root.
  */
 import { RestartPolicy, Supervisor } from "@snakepit/core"
 import * as EventLog from "./EventLog.ts"
+import * as History from "./history/History.ts"
 import type { TelemetryConfig } from "./TelemetryConfig.ts"
 import * as TelemetryEvent from "./TelemetryEvent.ts"
 
-export const make = ({ eventLog }: TelemetryConfig) =>
+export const make = ({ eventLog }: Pick<TelemetryConfig, "eventLog">) =>
   Supervisor.make("telemetry", {
     plane: "control",
     strategy: "one_for_one",
@@ -21,5 +23,5 @@ export const make = ({ eventLog }: TelemetryConfig) =>
     because: "watching must not hurt what is watched",
     limitBecause: "a full disk may last for hours, and nobody loses a call because nobody could watch it",
     events: TelemetryEvent.telemetry_supervisor,
-    children: [EventLog.child(eventLog)]
+    children: [EventLog.child(eventLog), History.child]
   })
