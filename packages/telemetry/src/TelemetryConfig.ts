@@ -15,3 +15,6 @@ export const TelemetryConfig = Schema.Struct({
 
 /** The section, decoded. */
 export type TelemetryConfig = typeof TelemetryConfig.Type
+
+/** What an application has that says nothing. */
+export const defaults: TelemetryConfig = Schema.decodeUnknownSync(TelemetryConfig)({})

@@ -102,6 +102,13 @@ const load = (place: HistoryPlace.Some, start: Start, isAlive: (process: string)
     return found
   }).pipe(Effect.scoped)
 
+/** What supervisors are to remember. */
+export interface Resumed {
+  readonly memory: RestartMemory.RestartMemory
+  /** Tells what came of it: once it can be recorded. */
+  readonly tell: Effect.Effect<void>
+}
+
 /**
  * What supervisors are to remember, read before the tree starts. Fails when this host has died too often. A history that cannot be read in
  * time is no reason not to start: that is told, and budgets begin whole.
@@ -110,18 +117,16 @@ export const resume = (
   place: HistoryPlace.Some,
   start: Start,
   isAlive: (process: string) => boolean
-): Effect.Effect<RestartMemory.RestartMemory, StartedTooOften> => {
+): Effect.Effect<Resumed, StartedTooOften> => {
   const store = HistoryPlace.describe(place)
-  const unread = (cause: string) =>
-    Effect.as(Event.emit(TelemetryEvent.history_unread, {}, { store, cause }), new Map<string, ReadonlyArray<number>>())
+  const unread = (cause: string): Effect.Effect<Resumed> =>
+    Effect.succeed({ memory: new Map(), tell: Event.emit(TelemetryEvent.history_unread, {}, { store, cause }) })
   return load(place, start, isAlive).pipe(
     Effect.timeout(loadMillis),
-    Effect.flatMap(({ deaths, memory }) => {
+    Effect.map(({ deaths, memory }): Resumed => {
       const restarts = [...memory.values()].reduce((sum, times) => sum + times.length, 0) - deaths.length
-      return Effect.as(
-        Event.emit(TelemetryEvent.history_resume, { supervisors: memory.size, restarts, deaths: deaths.length }, { store }),
-        memory
-      )
+      const measured = { supervisors: memory.size, restarts, deaths: deaths.length }
+      return { memory, tell: Event.emit(TelemetryEvent.history_resume, measured, { store }) }
     }),
     Effect.catchTags({
       HistoryFailed: (error) => unread(error.message),
