@@ -29,7 +29,13 @@ const fill = (file: string, contract: Contract.Contract, count: number) =>
           at: startedAt + position + index,
           measurements: { delayMillis: 100, budgetLeft: 2, victims: 4 },
           attributes: {
-            ...{ path: `snakepit/pools/default/fleet/${index % 8}`, pool: "default", slot: index % 8, child: "process", generation: position },
+            ...{
+              path: `snakepit/pools/default/fleet/${index % 8}`,
+              pool: "default",
+              slot: index % 8,
+              child: "process",
+              generation: position
+            },
             ...{ reason: "Failed", cause: "ProcessExited: signal 11 (SIGSEGV)", incident: `before-${position + index}` }
           }
         }

@@ -43,31 +43,34 @@ const application = Effect.fnUntraced(function*(file: string, run = "one") {
   }).pipe(Scope.provide(scope))
 })
 
-const read = (file: string, query: HistoryReader.Query = {}) =>
-  Stream.runCollect(HistoryPlace.reader({ _tag: "File", file }).events(query))
+const read = (file: string, query: HistoryReader.Query = {}) => Stream.runCollect(HistoryPlace.reader({ _tag: "File", file }).events(query))
 const restartsIn = (recorded: ReadonlyArray<HistoryReader.Recorded>) =>
   recorded.filter(({ event }) => event.name === "snakepit.worker_supervisor.restart").map(({ event }) => event.at - now)
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, index) => from + index)
 
 describe("the history of an application", () => {
-  it.live("acknowledges what can be read, also what was told before it was up, and leaves out what explains nothing", () =>
-    Effect.gen(function*() {
-      const file = join(yield* folder, "history.sqlite")
-      const { acknowledged, bus, history, start, until } = yield* application(file)
-      assert.isUndefined(yield* history.recorded)
-      bus.emit(restart(1))
-      bus.emit(eventAt(2, "snakepit.pool.queue.depth"))
-      bus.emit(eventAt(3, "snakepit.python.custom"))
-      yield* start
-      bus.emit(eventAt(4, "snakepit.pool.open"))
-      yield* until("snakepit.pool.open")
-      const found = yield* read(file)
-      assert.strictEqual(JSON.stringify(found.slice(0, acknowledged.length)), JSON.stringify(acknowledged))
-      const own = found.filter(({ event }) => event.attributes["path"] === "a/b")
-      assert.deepStrictEqual(own.map(({ event }) => event.at - now), [1, 4])
-      assert.isAtLeast((yield* history.recorded)!, found.at(-1)!.seq)
-      assert.deepStrictEqual(yield* Stream.runCollect((yield* history.reader).events({})), found)
-    }), 60_000)
+  it.live(
+    "acknowledges what can be read, also what was told before it was up, and leaves out what explains nothing",
+    () =>
+      Effect.gen(function*() {
+        const file = join(yield* folder, "history.sqlite")
+        const { acknowledged, bus, history, start, until } = yield* application(file)
+        assert.isUndefined(yield* history.recorded)
+        bus.emit(restart(1))
+        bus.emit(eventAt(2, "snakepit.pool.queue.depth"))
+        bus.emit(eventAt(3, "snakepit.python.custom"))
+        yield* start
+        bus.emit(eventAt(4, "snakepit.pool.open"))
+        yield* until("snakepit.pool.open")
+        const found = yield* read(file)
+        assert.strictEqual(JSON.stringify(found.slice(0, acknowledged.length)), JSON.stringify(acknowledged))
+        const own = found.filter(({ event }) => event.attributes["path"] === "a/b")
+        assert.deepStrictEqual(own.map(({ event }) => event.at - now), [1, 4])
+        assert.isAtLeast((yield* history.recorded)!, found.at(-1)!.seq)
+        assert.deepStrictEqual(yield* Stream.runCollect((yield* history.reader).events({})), found)
+      }),
+    60_000
+  )
 
   it.live("stores each event once, in order, whatever becomes of the child that writes them", () =>
     Effect.gen(function*() {

@@ -89,7 +89,10 @@ describe("budgets resumed from a history", () => {
       const place = { _tag: "File", file } as const
       const refused = yield* Effect.flip(ResumedBudgets.resume(place, startOf("five", now), dead))
       assert.strictEqual(refused.allowedAt, now - 1000 + 60_000)
-      assert.match(refused.message, /the host here was not started: within 60 s 4 of its runs ended without order .* allows 3\. It may start again at/)
+      assert.match(
+        refused.message,
+        /the host here was not started: within 60 s 4 of its runs ended without order .* allows 3\. It may start again at/
+      )
       assert.strictEqual((yield* store.past("here")).length, 4)
       const others = yield* ResumedBudgets.resume(place, { ...startOf("six", now), host: "there" }, dead)
       assert.strictEqual(others.memory.size, 0)
