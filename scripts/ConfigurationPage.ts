@@ -14,7 +14,8 @@ const sources = [
   { below: ["pools", "*"], file: "packages/pool/src/PoolConfig.ts" },
   { below: ["pools", "*", "python"], file: "packages/bridge/src/PythonConfig.ts" },
   { below: ["gateway"], file: "packages/bridge/src/gateway/GatewayConfig.ts" },
-  { below: ["telemetry"], file: "packages/telemetry/src/TelemetryConfig.ts" }
+  { below: ["telemetry"], file: "packages/telemetry/src/TelemetryConfig.ts" },
+  { below: ["telemetry", "history"], file: "packages/telemetry/src/history/HistoryConfig.ts" }
 ]
 
 /** What stands above each key in its source, and after it on its line. */

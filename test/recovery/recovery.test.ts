@@ -244,6 +244,7 @@ describe("workers are adopted", () => {
       "session_store",
       "foundation",
       "event_log",
+      "history",
       "telemetry",
       "gateway",
       "bridge"

@@ -1,7 +1,7 @@
 /** `snakepit history`: what supervision has recorded, also while the application runs. */
 import { DataFolder } from "@snakepit/bridge"
 import { ConfigServer } from "@snakepit/pool"
-import { HistoryPlace, HistoryReader } from "@snakepit/telemetry"
+import { HistoryPlace, type HistoryReader } from "@snakepit/telemetry"
 import { Command, Flag } from "effect/cli"
 import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"

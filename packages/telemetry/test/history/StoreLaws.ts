@@ -1,7 +1,7 @@
 /** What holds of a history whichever database has it. */
 import { assert, it } from "@effect/vitest"
-import { Contract, type Event } from "@snakepit/core"
-import { type HistoryReader, HistoryStore } from "@snakepit/telemetry"
+import type { Contract, Event } from "@snakepit/core"
+import type { HistoryReader, HistoryStore } from "@snakepit/telemetry"
 import { Effect, type Scope, Stream } from "effect"
 
 export const contract: Contract.Contract = {

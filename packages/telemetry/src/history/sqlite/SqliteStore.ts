@@ -83,6 +83,7 @@ const startThread = Effect.fnUntraced(function*(options: Omit<Options, "now">) {
   function ask(doing: string, operation: Operation, ...args: ReadonlyArray<unknown>): Effect.Effect<unknown, HistoryFailed> {
     return Effect.suspend(() => {
       const id = ++requests
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of Node has no origin
       return answered(doing, id, () => worker.postMessage({ id, operation, args } satisfies Request))
     })
   }

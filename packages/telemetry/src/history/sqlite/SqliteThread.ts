@@ -19,14 +19,17 @@ export interface Answer {
   readonly trouble?: { readonly detail: string; readonly damaged: boolean }
 }
 
-const answer = (id: number, act: () => unknown): void => {
+const answerOf = (id: number, act: () => unknown): Answer => {
   try {
-    parentPort!.postMessage({ id, value: act() } satisfies Answer)
+    return { id, value: act() }
   } catch (thrown) {
     const detail = thrown instanceof Error ? thrown.message : String(thrown)
-    parentPort!.postMessage({ id, trouble: { detail, damaged: thrown instanceof SqliteTrouble && thrown.damaged } } satisfies Answer)
+    return { id, trouble: { detail, damaged: thrown instanceof SqliteTrouble && thrown.damaged } }
   }
 }
+
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of Node has no origin
+const answer = (id: number, act: () => unknown): void => parentPort!.postMessage(answerOf(id, act))
 
 let database: SqliteDatabase | undefined
 answer(0, () => {
