@@ -245,6 +245,7 @@ describe("workers are adopted", () => {
       "session_store",
       "foundation",
       "event_log",
+      "history",
       "telemetry",
       "gateway",
       "bridge"

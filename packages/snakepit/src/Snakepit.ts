@@ -40,6 +40,7 @@ import {
   type Child,
   type Contract,
   RegisteredName,
+  RestartMemory,
   Supervisor,
   SupervisorError,
   type SupervisorHandle,
@@ -47,15 +48,18 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog, HostSeries, Otlp, SupervisorSeries, TelemetryConfig } from "@snakepit/telemetry"
+import { EventBus, EventLog, History, HostSeries, Otlp, type StartedTooOften, SupervisorSeries, TelemetryConfig } from "@snakepit/telemetry"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as ConfigSources from "./config/ConfigSources.ts"
 import * as Configuration from "./Configuration.ts"
+import * as RecordedRun from "./RecordedRun.ts"
 import * as RootSupervisor from "./RootSupervisor.ts"
 import type { SnakepitConfigInput } from "./SnakepitConfig.ts"
 import * as SnakepitConfig from "./SnakepitConfig.ts"
@@ -64,10 +68,11 @@ import { version } from "./Version.ts"
 /**
  * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
  * each worker, and `G` is the gateway's `onGiveUp`. What keeps a worker from coming up stands at the path of the worker_starter, and names the worker.
+ * With `telemetry.history.resumeBudgets` also because the host has died too often: `StartedTooOften`, at the root.
  */
-export type StartError<C extends Child.Any = never, G extends GatewayConfig.OnGiveUp = "stay_down"> = Supervisor.StartError<
-  RootSupervisor.RootSupervisor<C, G>
->
+export type StartError<C extends Child.Any = never, G extends GatewayConfig.OnGiveUp = "stay_down"> =
+  | Supervisor.StartError<RootSupervisor.RootSupervisor<C, G>>
+  | SupervisorError.StartFailed<SupervisorError.Origin<"snakepit", StartedTooOften.StartedTooOften>>
 
 /**
  * How the running tree can fail. Pools, bridge and telemetry never escalate by themselves, so it comes from Foundation alone, and from the gateway
@@ -128,7 +133,7 @@ export class Snakepit extends Context.Service<Snakepit, {
 }>()("snakepit/Snakepit") {}
 
 /** What the layer provides. */
-export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus
+export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus | History.History
 
 /** What {@link layer} and {@link contract} take beside the configuration, because it is code. */
 export interface Options {
@@ -159,7 +164,7 @@ type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { r
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
 type NeedOf<O> = Exclude<
   Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
-  EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices
+  EventLog.EventLog | EventBus.EventBus | History.History | NodeServices.NodeServices
 >
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
@@ -241,7 +246,7 @@ export const contract: {
 
 const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
-    const { configuration, directory, otlp, root, run, runtime } = yield* assemble(application, true)
+    const { configuration, directory, otlp, primed, root, run, runtime } = yield* assemble(application, true)
     const pools = { directory, codec: runtime.codec }
     for (const [pool, { tools }] of Object.entries(application.hostTools)) {
       const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
@@ -250,12 +255,22 @@ const tree = (application: Application) =>
     yield* HostSeries.begin(version)
     const supervisors = yield* SupervisorSeries.make
     const exporting = yield* Otlp.make(otlp, run.runId)
-    const running = yield* Effect.provideContext(Supervisor.start(root), exporting)
+    const history = yield* History.History
+    const memory = yield* Result.match(primed, {
+      onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read
+      onFailure: () => Effect.succeed(new Map<string, ReadonlyArray<number>>())
+    })
+    const running = yield* Supervisor.start(root).pipe(
+      Effect.provideContext(exporting),
+      Effect.provideService(RestartMemory.RestartMemory, memory)
+    )
     supervisors.show(() => Effect.runSync(running.tree))
     let closing = false
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
+    yield* Effect.addFinalizer((exit) =>
+      Effect.gen(function*() {
         closing = true
+        const stands = (yield* Effect.orDie(running.why(running.path))) === undefined
+        if (stands && (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause))) yield* history.endsInOrder
       })
     ) // runs before the tree stops
     const stopped = Effect.flatMap(Effect.orDie(running.why(running.path)), (why) =>
@@ -307,6 +322,7 @@ export const layer = <const O extends NoOptions, const G extends GatewayConfig.O
 ): Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> =>
   tree(applicationOf(config, options)).pipe(
     Layer.provideMerge(EventLog.EventLog.layer),
+    Layer.provideMerge(History.History.layer),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide([NodeServices.layer, FetchHttpClient.layer])
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know

@@ -4,6 +4,7 @@
  * ```text
  * telemetry             one_for_one, unlimited restarts with capped backoff
  * ├─ event_log          the last events, and their file    crash ⇒ events wait in its buffer
+ * ├─ history            what is kept for months            crash ⇒ events wait in its buffer
  * ├─ metrics_endpoint   /metrics, for Prometheus           crash ⇒ a scrape is missed
  * ├─ otlp_traces        spans to a collector               crash ⇒ what is to be sent waits in its outbox
  * ├─ otlp_logs          logs and events to a collector     as otlp_traces
@@ -16,11 +17,15 @@ import { type Instrument, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as EventLog from "./EventLog.ts"
 import * as MetricsEndpoint from "./export/MetricsEndpoint.ts"
 import * as OtlpSender from "./export/OtlpSender.ts"
+import * as History from "./history/History.ts"
 import type { TelemetryConfig } from "./TelemetryConfig.ts"
 import * as TelemetryEvent from "./TelemetryEvent.ts"
 
 /** `declared`: the metrics whose names for Prometheus are known. */
-export const make = ({ eventLog, otlp, prometheus }: TelemetryConfig, declared: ReadonlyArray<Instrument.Declaration> = []) =>
+export const make = (
+  { eventLog, otlp, prometheus }: Pick<TelemetryConfig, "eventLog" | "otlp" | "prometheus">,
+  declared: ReadonlyArray<Instrument.Declaration> = []
+) =>
   Supervisor.make("telemetry", {
     plane: "control",
     strategy: "one_for_one",
@@ -30,6 +35,7 @@ export const make = ({ eventLog, otlp, prometheus }: TelemetryConfig, declared: 
     events: TelemetryEvent.telemetry_supervisor,
     children: [
       EventLog.child(eventLog),
+      History.child,
       ...prometheus === undefined ? [] : [MetricsEndpoint.child(prometheus, declared)],
       ...otlp === undefined ? [] : otlp.signals.map(OtlpSender.child)
     ]
