@@ -25,6 +25,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   process_registry: nothing,
   session_store: nothing,
   event_log: nothing,
+  event_feed: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },

@@ -60,7 +60,7 @@ export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C
     ...flags,
     children: [
       FoundationSupervisor.make({ configuration, directory, run }),
-      TelemetrySupervisor.make(telemetry),
+      TelemetrySupervisor.make(telemetry, { run: run.runId, folder: () => run.registry.latest?.folder }),
       BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]

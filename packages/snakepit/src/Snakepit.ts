@@ -47,12 +47,13 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog } from "@snakepit/telemetry"
+import { EventBus, EventLog, LiveView, TelemetryConfig } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
 import * as ConfigSources from "./config/ConfigSources.ts"
 import * as Configuration from "./Configuration.ts"
 import * as RootSupervisor from "./RootSupervisor.ts"
@@ -126,7 +127,7 @@ export class Snakepit extends Context.Service<Snakepit, {
 }>()("snakepit/Snakepit") {}
 
 /** What the layer provides. */
-export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus
+export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus | LiveView.LiveView
 
 /** What {@link layer} and {@link contract} take beside the configuration, because it is code. */
 export interface Options {
@@ -157,7 +158,7 @@ type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { r
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
 type NeedOf<O> = Exclude<
   Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
-  EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices
+  EventLog.EventLog | EventBus.EventBus | LiveView.LiveView | NodeServices.NodeServices
 >
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
@@ -193,7 +194,7 @@ const assemble = Effect.fnUntraced(function*({ configFile, input, perWorker, sch
     publish: ({ config, version }: ConfigServer.ConfigSnapshot<SnakepitConfig.SnakepitConfig>) => directory.configure(version, config)
   }
   const runtime = yield* PythonRuntime.make(run, directory)
-  const telemetry = expected?.telemetry ?? {}
+  const telemetry = expected?.telemetry ?? (yield* Effect.orDie(Schema.decodeEffect(TelemetryConfig.TelemetryConfig)({})))
   const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
   const gateway = served ? () => config.latest!.gateway! : undefined
   const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
@@ -299,7 +300,7 @@ export const layer = <const O extends NoOptions, const G extends GatewayConfig.O
   options?: O & CheckOptions<O>
 ): Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> =>
   tree(applicationOf(config, options)).pipe(
-    Layer.provideMerge(EventLog.EventLog.layer),
+    Layer.provideMerge(Layer.merge(EventLog.EventLog.layer, LiveView.LiveView.layer)),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide(NodeServices.layer)
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know

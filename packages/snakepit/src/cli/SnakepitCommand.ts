@@ -1,4 +1,4 @@
-/** The command line: `snakepit doctor`, `snakepit codegen`, `snakepit config`. */
+/** The command line: `snakepit doctor`, `snakepit codegen`, `snakepit config`, `snakepit watch`, `snakepit incident`. */
 import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -9,6 +9,7 @@ import * as Codegen from "./codegen/Codegen.ts"
 import * as ConfigCommand from "./ConfigCommand.ts"
 import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
+import * as WatchCommand from "./WatchCommand.ts"
 
 /** What is wrong has been printed: the program only ends with 1. */
 export class FoundErrors extends Error {
@@ -93,10 +94,46 @@ const config = Command.make("config").pipe(
   ])
 )
 
+/** What ends a command is told in words, and the program ends with 1. */
+const orTold = <A, R>(effect: Effect.Effect<A, { readonly message: string }, R>) =>
+  Effect.catch(effect, (error) => Effect.andThen(Console.error(error.message), Effect.fail(new FoundErrors())))
+
+const dataFolder = Flag.Directory("data-folder").pipe(
+  Flag.withMetavar("DIR"),
+  Flag.optional,
+  Flag.withDescription(
+    "The application's data folder; as the application finds it when left out: $SNAKEPIT_DATA_DIR, or the user's state folder"
+  )
+)
+
+const watch = Command.make(
+  "watch",
+  {
+    dataFolder,
+    run: Flag.String("run").pipe(
+      Flag.withMetavar("ID"),
+      Flag.optional,
+      Flag.withDescription("Which application, by the beginning of its run's id; only needed when several run")
+    ),
+    plain: Flag.Boolean("plain").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Lines instead of a screen, as where there is no terminal")
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Each event as one line of JSON"))
+  },
+  ({ dataFolder, run, ...how }) =>
+    orTold(WatchCommand.watch({ dataFolder: Option.getOrUndefined(dataFolder), run: Option.getOrUndefined(run), ...how }))
+).pipe(
+  Command.withDescription(
+    "Draw an application that runs on this system: its tree, pools and workers beside its last events. Needs telemetry.feed, which is on by default. " +
+      "Keys: q quits, up and down scroll, f chooses events, p pauses. Exits with 1 when there is none to look at."
+  )
+)
+
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen, config])
+  Command.withSubcommands([doctor, codegen, config, watch])
 )
 
 const packageFile = new URL("../../package.json", import.meta.url)

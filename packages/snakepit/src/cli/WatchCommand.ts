@@ -1,0 +1,68 @@
+/** `snakepit watch`: an application that runs elsewhere on this system, drawn from its event feed. */
+import { FeedClient, FeedLine, LiveTree, LiveView, Watch } from "@snakepit/telemetry"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Runs from "./Runs.ts"
+
+/** What {@link watch} takes. */
+export interface Options {
+  readonly dataFolder: string | undefined
+  /** The beginning of a run's id. */
+  readonly run: string | undefined
+  readonly plain: boolean
+  readonly json: boolean
+}
+
+/** The application that is watched, as far as it has told. */
+interface Watched {
+  shown: LiveView.Shown
+  dropped: number
+  ended: string | undefined
+}
+
+const nothing = (): Watched => ({ shown: { tree: LiveTree.make(), recent: [] }, dropped: 0, ended: undefined })
+
+/** Takes a line in; fails where the application refuses. */
+const hear = (watched: Watched, line: FeedLine.FeedLine): Effect.Effect<void, Refused> => {
+  if ("refused" in line) return Effect.fail(new Refused(line.refused))
+  if ("snapshot" in line) {
+    watched.shown = { tree: LiveTree.restore(line.snapshot), recent: [...line.recent] }
+    watched.dropped += line.dropped
+  } else if ("event" in line) LiveView.take(watched.shown, line.event)
+  return Effect.void
+}
+
+class Refused extends Error {
+  readonly _tag = "Refused"
+}
+
+const draw = Effect.fnUntraced(function*(run: Runs.LivingRun) {
+  const watched = nothing()
+  const title = `snakepit ${run.run.slice(0, 8)} pid ${run.pid}`
+  const quit = yield* Watch.screen(() => ({ ...watched, title }))
+  const following = FeedClient.lines(run.feed).pipe(
+    Stream.runForEach((line) => hear(watched, line)),
+    Effect.andThen(Effect.sync(() => {
+      watched.ended = "the application has ended"
+    })),
+    Effect.andThen(Effect.never) // what was last known stays to be looked at
+  )
+  yield* Effect.raceFirst(following, quit)
+}, Effect.scoped)
+
+const list = (run: Runs.LivingRun, json: boolean) =>
+  FeedClient.lines(run.feed).pipe(
+    Stream.runForEach((line) => {
+      if ("refused" in line) return Effect.fail(new Refused(line.refused))
+      if (json) return "event" in line ? Console.log(JSON.stringify(line.event)) : Effect.void
+      if ("snapshot" in line && line.dropped > 0) return Console.log(`… ${line.dropped} events were dropped: this terminal is too slow`)
+      return "event" in line && LiveView.isNews(line.event) ? Console.log(Watch.plain(line.event)) : Effect.void
+    })
+  )
+
+/** Until the user quits, or the application ends. */
+export const watch = Effect.fnUntraced(function*({ dataFolder, json, plain, run }: Options) {
+  const meant = yield* Runs.find(dataFolder, run)
+  yield* json || plain || !Watch.isTerminal() ? list(meant, json) : draw(meant)
+})
