@@ -89,6 +89,7 @@ import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
 import type { CompileError, NoOther } from "./CompileError.ts"
 import type { Clauses, Contract, FailedBy, Plane } from "./Contract.ts"
+import { backoffOf } from "./internal/delays.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { checkSupervisor } from "./internal/specification.ts"
 import * as RegisteredName from "./RegisteredName.ts"
@@ -324,6 +325,7 @@ export const fromSpec = <Id extends string>(
     layer: options.events.start.layer,
     strategy: spec.template === undefined ? spec.strategy : "dynamic",
     intensity: options.restart.limit,
+    backoff: backoffOf(options.restart),
     because: options.because,
     limitBecause: options.limitBecause,
     stoppedBy: options.stoppedBy ?? [],

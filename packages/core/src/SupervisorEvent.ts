@@ -12,6 +12,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Event from "./Event.ts"
+import * as Unit from "./Unit.ts"
 
 const about = {
   /** The child, or the supervisor itself, from the root down: `snakepit/pools/default/fleet/3/process`. */
@@ -20,7 +21,10 @@ const about = {
   slot: Schema.UndefinedOr(Schema.Int)
 }
 const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
+const budgetLeft = Unit.of(Schema.UndefinedOr(Schema.Finite), "{restart}")
 const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
+/** What the child was doing when it ended. */
+const stage = Schema.Literals(["starting", "running"])
 
 /** What {@link of} returns. */
 export type SupervisorEvents = ReturnType<typeof of>
@@ -42,10 +46,11 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.begin`,
     layer,
     when: "a supervisor that is watched begins to start its children, or goes over to another strategy or limit while it runs",
+    path: "{path}",
     measurements: {
-      maxRestarts: Schema.UndefinedOr(Schema.Int),
+      maxRestarts: Unit.of(Schema.UndefinedOr(Schema.Int), "{restart}"),
       withinMillis: Schema.UndefinedOr(Schema.Finite),
-      budgetLeft: Schema.UndefinedOr(Schema.Int)
+      budgetLeft
     },
     attributes: { ...about, strategy: Schema.Literals(["one_for_one", "one_for_all", "rest_for_one", "dynamic"]) }
   }),
@@ -53,6 +58,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.stand`,
     layer,
     when: "a child of a supervisor that is watched stands otherwise than before; at first, each in the order of its start",
+    path: "{path}",
     measurements: {},
     attributes: { ...aboutAChild, status: Standing, because: Schema.UndefinedOr(Schema.String) }
   }),
@@ -60,20 +66,23 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.start`,
     layer,
     when: "all children are up",
-    measurements: { children: Schema.Int },
+    path: "{path}",
+    measurements: { children: Unit.count("child") },
     attributes: about
   }),
   restart: Event.declare({
     name: `snakepit.${subject}.restart`,
     layer,
     when: "a child ended and will be started again after the delay; its victims with it",
-    measurements: { delayMillis: Schema.Finite, budgetLeft: Schema.UndefinedOr(Schema.Finite), victims: Schema.Int },
-    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+    path: "{path}",
+    measurements: { delayMillis: Schema.Finite, budgetLeft, victims: Unit.count("child") },
+    attributes: { ...aboutAChild, ...exit, stage, incident: Schema.String }
   }),
   recover: Event.declare({
     name: `snakepit.${subject}.recover`,
     layer,
     when: "a restarted child and all its victims are up again",
+    path: "{path}",
     measurements: { tookMillis: Schema.Finite },
     attributes: { ...aboutAChild, incident: Schema.String }
   }),
@@ -81,6 +90,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.leave`,
     layer,
     when: "a child ended and its restart type calls for no other",
+    path: "{path}",
     measurements: {},
     attributes: { ...aboutAChild, ...exit }
   }),
@@ -88,6 +98,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.abandon`,
     layer,
     when: "a child did not stop within its time and is left behind; its finalizers go on",
+    path: "{path}",
     measurements: {},
     attributes: { ...aboutAChild, ...exit }
   }),
@@ -95,6 +106,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.terminate`,
     layer,
     when: "the supervisor begins to stop, or stops one child on request; planned, so it spends no budget",
+    path: "{path}",
     measurements: {},
     attributes: { ...about, child: Schema.UndefinedOr(Schema.String), cause: Schema.String }
   }),
@@ -102,7 +114,8 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     name: `snakepit.${subject}.give_up`,
     layer,
     when: "a child needs another restart and the policy refuses it; the failure goes to the parent",
-    measurements: { budgetLeft: Schema.UndefinedOr(Schema.Finite) },
-    attributes: { ...aboutAChild, ...exit, incident: Schema.String }
+    path: "{path}",
+    measurements: { budgetLeft },
+    attributes: { ...aboutAChild, ...exit, stage, refusedBy: Schema.Literals(["intensity", "delay"]), incident: Schema.String }
   })
 })

@@ -46,6 +46,7 @@ import {
   type Outcome,
   type Recovery,
   Reply,
+  type Stage,
   type Status,
   type SupervisorState,
   type Then
@@ -268,6 +269,7 @@ const boot = (step: Step): void => {
 const start = (step: Step, child: ChildState, askedBy: number | undefined, added = false): void => {
   child.generation++
   child.ended = false
+  child.acknowledged = false
   child.exit = undefined
   setStatus(step.state, child, { _tag: "Starting", askedBy, added })
   step.out.push({ _tag: "Start", id: child.id, generation: child.generation })
@@ -277,7 +279,10 @@ const childStarted = (step: Step, child: ChildState, ignored: boolean): void => 
   const { state } = step
   const { added, askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
   if (ignored) childIgnored(step, child, askedBy === undefined ? state.phase._tag === "Booting" : added ? true : "asked for again")
-  else setStatus(state, child, running)
+  else {
+    child.acknowledged = true
+    setStatus(state, child, running)
+  }
   if (askedBy !== undefined) reply(step, askedBy, ignored ? Reply.Ignored() : Reply.Done({ generation: child.generation }))
   goOn(step, child)
 }
@@ -460,7 +465,7 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
   if (isGroup) state.recovery = recovery
   else child.recovery = recovery
   const victims = isGroup ? victimsOf(state, recovery) : nobody
-  const decision = { child: child.id, generation, reason, budgetLeft: verdict.left, victims, incident }
+  const decision = { child: child.id, generation, stage: stageOf(child), reason, budgetLeft: verdict.left, victims, incident }
   if (immediate) {
     out.push({ _tag: "Tell", decision: { _tag: "Restart", ...decision, delayMillis: 0 } })
   } else {
@@ -471,6 +476,8 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
 }
 
 const nobody: ReadonlyArray<string> = []
+
+const stageOf = ({ acknowledged }: ChildState): Stage => acknowledged ? "running" : "starting"
 
 /** Its delay is still being asked for, and will be told. */
 const isPending = (state: SupervisorState, recovery: Recovery): boolean => state.asks.get(recovery.ask)?.told === false
@@ -660,8 +667,10 @@ const beginStop = (step: Step, outcome: Outcome): void => {
   state.recovery = undefined
   state.asks.clear()
   if (outcome._tag === "GaveUp") {
-    const { child, generation, incident, reason } = outcome
-    out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, reason, incident } })
+    const { child, generation, incident, reason, refusal } = outcome
+    const stage = stageOf(state.children.get(child)!)
+    const refusedBy = refusal === undefined ? "intensity" : "delay"
+    out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, stage, reason, refusedBy, incident } })
   } else if (outcome._tag !== "StartFailed") {
     const why = outcome._tag === "Shutdown" ? outcome.why : `the significant child ${outcome.child} ended`
     out.push({ _tag: "Tell", decision: { _tag: "Terminate", why } })

@@ -65,6 +65,8 @@ export interface ChildState {
   status: Status
   /** It has ended, and the news waits in the mailbox. */
   ended: boolean
+  /** Its latest start was acknowledged. */
+  acknowledged: boolean
   /** Tokens of the calls to answer when it is down. */
   waiters: Array<number>
   /** Its own exit, while it is gathered or its release goes on. */
@@ -246,6 +248,9 @@ export type Reply = Data.TaggedEnum<{
 }>
 export const Reply = Data.taggedEnum<Reply>()
 
+/** What a filling of a child was doing when it ended: its start was not acknowledged yet, or it was up. */
+export type Stage = "starting" | "running"
+
 /** A decision, told exactly once. */
 export type Decision = Data.TaggedEnum<{
   Start: { readonly children: number }
@@ -253,6 +258,7 @@ export type Decision = Data.TaggedEnum<{
     readonly child: string
     /** The generation that ended. */
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
     readonly delayMillis: number
     readonly budgetLeft: number
@@ -273,7 +279,10 @@ export type Decision = Data.TaggedEnum<{
   GiveUp: {
     readonly child: string
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
+    /** What allows no restart: the budget is spent, or the delay schedule refuses. */
+    readonly refusedBy: "intensity" | "delay"
     readonly incident: string
   }
 }>
@@ -300,6 +309,8 @@ export interface Options {
   readonly dynamic: boolean
   readonly maxChildren: number
   readonly limit: Intensity.Limit | "unlimited"
+  /** Restarts that count already, from before it was made. */
+  readonly spent?: ReadonlyArray<number> | undefined
   readonly children: ReadonlyArray<ChildFacts>
 }
 
@@ -312,7 +323,7 @@ export const make = (options: Options): SupervisorState => {
     autoShutdown: options.autoShutdown,
     dynamic: options.dynamic,
     maxChildren: options.maxChildren,
-    window: Intensity.make(options.limit, options.semantics.window),
+    window: Intensity.make(options.limit, options.semantics.window, options.spent),
     children,
     order: ChildOrder.make(children.values()),
     moved: undefined,
@@ -341,6 +352,7 @@ export const makeChild = (facts: ChildFacts): ChildState => ({
   restarts: 0,
   status: notStarted,
   ended: false,
+  acknowledged: false,
   exit: undefined,
   waiters: [],
   recovery: undefined,

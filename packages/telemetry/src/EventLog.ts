@@ -65,7 +65,7 @@ export class EventLog extends Context.Service<EventLog, {
       const bus = yield* EventBus
       const live = yield* PubSub.sliding<Event.Event>(capacity)
       const memory: Memory = { buffer: [], arrived: Latch.makeUnsafe(false), ring: [], live, dropped: 0 }
-      yield* bus.attach("*", (event) => {
+      yield* bus.tap("*", (event) => {
         if (SupervisorEvent.isObservation(event.name)) return // they would push the decisions out
         memory.buffer.push(event)
         if (memory.buffer.length > capacity) {

@@ -1,6 +1,8 @@
 /** What an application says about those who look at it: the section `telemetry` of its configuration. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { OtlpConfig } from "./export/OtlpConfig.ts"
+import { PrometheusConfig } from "./export/PrometheusConfig.ts"
 
 export const TelemetryConfig = Schema.Struct({
   /**
@@ -9,11 +11,18 @@ export const TelemetryConfig = Schema.Struct({
    */
   eventLog: Schema.optional(Schema.NonEmptyString),
   /**
-   * `"on"`: `snakepit watch` of the same user finds this application and draws it, over a socket in the run's own folder, which nobody else may enter. On by
-   * default: it costs nothing while nobody looks.
+   * `"off"`: `snakepit watch` cannot look at this application. It does so over a socket in the run's own folder, which no other user may enter. When left out it is on:
+   * it costs nothing while nobody looks.
    */
-  feed: Schema.Literals(["on", "off"]).pipe(Schema.withDecodingDefault(Effect.succeed("on" as const)))
+  feed: Schema.optional(Schema.Literals(["on", "off"])),
+  /** Serves the metrics to Prometheus, at `/metrics`. When left out nothing listens. */
+  prometheus: Schema.optional(PrometheusConfig),
+  /** Sends traces, logs and metrics to a collector, over OTLP/HTTP. When left out nothing is sent; `{}` leaves everything to the environment. */
+  otlp: Schema.optional(OtlpConfig)
 }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
 
 /** The section, decoded. */
 export type TelemetryConfig = typeof TelemetryConfig.Type
+
+/** With everything that there may be: what a contract without a configuration shows. */
+export const everything: TelemetryConfig = Schema.decodeUnknownSync(TelemetryConfig)({ prometheus: {}, otlp: {} })

@@ -1,7 +1,17 @@
-/** What looks at an application: the event catalogue, the bus, the log. */
+/** What looks at an application: the event catalogue, the bus, the log, and what others are told. */
 export * as Catalogue from "./Catalogue.ts"
 export * as EventBus from "./EventBus.ts"
 export * as EventLog from "./EventLog.ts"
+export * as ExportMetrics from "./export/ExportMetrics.ts"
+export * as MetricsEndpoint from "./export/MetricsEndpoint.ts"
+export * as Otlp from "./export/Otlp.ts"
+export * as OtlpConfig from "./export/OtlpConfig.ts"
+export * as OtlpSender from "./export/OtlpSender.ts"
+export * as Outboxes from "./export/Outboxes.ts"
+export * as PrometheusConfig from "./export/PrometheusConfig.ts"
+export * as Severity from "./export/Severity.ts"
+export * as HostMetrics from "./metrics/HostMetrics.ts"
+export * as SupervisorMetrics from "./metrics/SupervisorMetrics.ts"
 export * as EventFeed from "./live/EventFeed.ts"
 export * as EventText from "./live/EventText.ts"
 export * as FeedClient from "./live/FeedClient.ts"

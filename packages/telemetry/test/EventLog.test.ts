@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
-import { EventBus, EventLog, LiveView, TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
-import { Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { EventBus, EventLog, TelemetrySupervisor } from "@snakepit/telemetry"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -10,10 +10,7 @@ const event = (n: number): Event.Event => ({ name: `snakepit.number.${n}`, at: n
 const numbers = (events: ReadonlyArray<Event.Event>) =>
   events.filter(({ name }) => name.startsWith("snakepit.number.")).map(({ measurements }) => measurements["n"])
 
-const configured = Schema.decodeEffect(TelemetryConfig.TelemetryConfig)
-const nowhere = { run: "none", folder: () => undefined }
-
-const Live = Layer.merge(EventLog.EventLog.layer, LiveView.LiveView.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = EventLog.EventLog.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "event-log-"))),
@@ -29,7 +26,7 @@ describe("the event log", () => {
       const bus = yield* EventBus.EventBus
       const log = yield* EventLog.EventLog
       bus.emit(event(1))
-      yield* Supervisor.start(TelemetrySupervisor.make(yield* configured({}), nowhere))
+      yield* Supervisor.start(TelemetrySupervisor.make({}))
       bus.emit(event(2))
       yield* settle
       assert.deepStrictEqual(numbers(yield* log.recent()), [1, 2])
@@ -40,7 +37,7 @@ describe("the event log", () => {
     Effect.gen(function*() {
       const bus = yield* EventBus.EventBus
       const log = yield* EventLog.EventLog
-      yield* Supervisor.start(TelemetrySupervisor.make(yield* configured({}), nowhere))
+      yield* Supervisor.start(TelemetrySupervisor.make({}))
       bus.emit(event(1))
       yield* settle
       const followed = yield* Effect.forkChild(Stream.runCollect(Stream.take(log.follow("snakepit.number.*"), 2)), {
@@ -58,7 +55,7 @@ describe("the event log", () => {
       const log = yield* EventLog.EventLog
       for (let n = 0; n < 10_005; n++) bus.emit(event(n))
       assert.strictEqual(yield* log.dropped, 5)
-      yield* Supervisor.start(TelemetrySupervisor.make(yield* configured({}), nowhere))
+      yield* Supervisor.start(TelemetrySupervisor.make({}))
       yield* settle
       assert.strictEqual(numbers(yield* log.recent())[0], 6) // the supervisor's own start took one more place
     }).pipe(Effect.provide(Live)))
@@ -72,7 +69,7 @@ describe("the event log", () => {
       const recovered = yield* Effect.forkChild(Stream.runHead(log.follow("snakepit.telemetry_supervisor.recover")), {
         startImmediately: true
       })
-      const telemetry = yield* Supervisor.start(TelemetrySupervisor.make(yield* configured({ eventLog: file }), nowhere))
+      const telemetry = yield* Supervisor.start(TelemetrySupervisor.make({ eventLog: file }))
       yield* Effect.orDie(telemetry.failChild("event_log", new Error("on purpose")))
       bus.emit(event(2))
       yield* Fiber.join(recovered)

@@ -15,6 +15,7 @@ import { type ExitReason, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import { MonotonicClock } from "../MonotonicClock.ts"
+import { RestartMemory } from "../RestartMemory.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
@@ -125,7 +126,8 @@ export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter:
   const parent = yield* Parent
   const spec = changedTo(context, parent, given)
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
-  const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
+  const root = parent.root ?? TreeRoot.make<Spec>(new MonotonicClock(yield* Clock.Clock), yield* RestartMemory)
+  const interpreter = new Interpreter(spec, initial, context, parent, root, yield* Event.EventSink)
   made(interpreter)
   yield* Effect.addFinalizer(() => interpreter.handle.stop("its parent stopped it"))
   const { announce, watcher } = spec
@@ -192,12 +194,12 @@ export class Interpreter {
     initial: ReadonlyArray<string>,
     context: Context.Context<never>,
     parent: Parent,
-    clock: Clock.Clock,
+    root: TreeRoot.TreeRoot<Spec>,
     sink: Event.EventSink
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make(new MonotonicClock(clock))
+    this.root = root
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.sink = sink
@@ -246,6 +248,7 @@ export class Interpreter {
       dynamic: spec.template !== undefined,
       maxChildren: spec.maxChildren,
       limit: spec.restart.limit,
+      spent: TreeRoot.takeSpent(this.root, this.path),
       children
     })
     if (sink.watches === true) this.state.moved = new Set(this.state.children.values())

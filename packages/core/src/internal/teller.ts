@@ -21,12 +21,12 @@ const eventOf = (events: SupervisorEvents, { path, pool, slot }: About, decision
     case "Start":
       return Event.make(events.start, now, { children: decision.children }, { path, pool, slot })
     case "Restart": {
-      const { budgetLeft, child, delayMillis, generation, incident, reason, victims } = decision
+      const { budgetLeft, child, delayMillis, generation, incident, reason, stage, victims } = decision
       return Event.make(
         events.restart,
         now,
         { delayMillis, budgetLeft: Number.isFinite(budgetLeft) ? budgetLeft : undefined, victims: victims.length },
-        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), incident }
+        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), stage, incident }
       )
     }
     case "Recover": {
@@ -44,12 +44,12 @@ const eventOf = (events: SupervisorEvents, { path, pool, slot }: About, decision
     case "Terminate":
       return Event.make(events.terminate, now, {}, { path, pool, slot, child: undefined, cause: decision.why })
     case "GiveUp": {
-      const { child, generation, incident, reason } = decision
+      const { child, generation, incident, reason, refusedBy, stage } = decision
       return Event.make(
         events.give_up,
         now,
         { budgetLeft: 0 },
-        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), incident }
+        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), stage, refusedBy, incident }
       )
     }
   }

@@ -10,6 +10,7 @@
 import { Child, type Event } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { rmSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
@@ -55,9 +56,10 @@ export const child = (source: Source) => Child.make("event_feed", { start: Effec
 
 const serve = Effect.fnUntraced(function*({ folder, run }: Source) {
   const under = folder()
-  if (under === undefined) return yield* Effect.never // no registry, no folder
+  const view = yield* Effect.serviceOption(LiveView)
+  if (under === undefined || Option.isNone(view)) return yield* Effect.never // no registry, or nobody keeps what could be told
   const path = pathOf(under)
-  const shown = yield* LiveView
+  const shown = view.value
   const clients = new Set<Client>()
   const arrived = Latch.makeUnsafe(false)
   let pending: Array<Event.Event> = []
