@@ -9,6 +9,7 @@ import * as Codegen from "./codegen/Codegen.ts"
 import * as ConfigCommand from "./ConfigCommand.ts"
 import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
+import * as IncidentCommand from "./IncidentCommand.ts"
 import * as WatchCommand from "./WatchCommand.ts"
 
 /** What is wrong has been printed: the program only ends with 1. */
@@ -130,10 +131,45 @@ const watch = Command.make(
   )
 )
 
+const incident = Command.make("incident", {
+  id: Argument.String("id").pipe(
+    Argument.optional,
+    Argument.withDescription("The incident, as events and logs name it; without one they are listed")
+  ),
+  last: Flag.Boolean("last").pipe(Flag.withDefault(false), Flag.withDescription("The last one")),
+  events: Flag.File("events").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.optional,
+    Flag.withDescription(
+      "The file of an event log (telemetry.eventLog); when left out the application that runs is asked, which remembers its last 1000 events"
+    )
+  ),
+  dataFolder,
+  run: Flag.String("run").pipe(
+    Flag.withMetavar("ID"),
+    Flag.optional,
+    Flag.withDescription("Which application, by the beginning of its run's id")
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Each incident as one line of JSON"))
+}, ({ dataFolder, events, id, run, ...how }) =>
+  orTold(IncidentCommand.show({
+    ...how,
+    ...IncidentCommand.paper(),
+    id: Option.getOrUndefined(id),
+    events: Option.getOrUndefined(events),
+    dataFolder: Option.getOrUndefined(dataFolder),
+    run: Option.getOrUndefined(run)
+  }))).pipe(
+    Command.withDescription(
+      "Draw one failure across layers: the worker's exit and its cause, what each supervisor decided, and how the calls that it touched ended. " +
+        "Exits with 1 when there is none."
+    )
+  )
+
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen, config, watch])
+  Command.withSubcommands([doctor, codegen, config, watch, incident])
 )
 
 const packageFile = new URL("../../package.json", import.meta.url)

@@ -102,7 +102,7 @@ const serve = Effect.fnUntraced(function*({ folder, run }: Source) {
       for (const { socket } of clients) socket.destroy()
       server.close()
     }))
-  yield* (yield* EventBus).attach("*", (event) => {
+  yield* (yield* EventBus).tap("*", (event) => {
     if (clients.size === 0) return
     if (pending.length < capacity) pending.push(event)
     else lost++

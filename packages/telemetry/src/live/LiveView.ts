@@ -47,7 +47,7 @@ export class LiveView extends Context.Service<LiveView, Shown>()("@snakepit/tele
     LiveView,
     Effect.gen(function*() {
       const shown: Shown = { tree: LiveTree.make(), recent: [] }
-      yield* (yield* EventBus).attach("*", (event) => take(shown, event))
+      yield* (yield* EventBus).tap("*", (event) => take(shown, event))
       return shown
     })
   )
