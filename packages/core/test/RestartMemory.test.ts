@@ -6,8 +6,7 @@ import { common } from "./AppContract.ts"
 
 const { Line } = Simulation
 const never = { start: Effect.succeed(Effect.never) }
-const restart = (maxRestarts: number) =>
-  RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay: Schedule.spaced(0) })
+const restart = (maxRestarts: number) => RestartPolicy.make({ intensity: { maxRestarts, within: "10 seconds" }, delay: Schedule.spaced(0) })
 
 const app = Supervisor.make("app", {
   ...common,
