@@ -8,10 +8,10 @@ import * as Line from "./Line.ts"
 import * as Room from "./Room.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
-/** Its caller is told. */
-export const fail = ({ out, state }: Step, call: Call, error: CallError): void => {
+/** Its caller is told; `incident`: of the loss of a worker that it comes from. */
+export const fail = ({ out, state }: Step, call: Call, error: CallError, incident?: string): void => {
   state.ledger.failed++
-  out.push({ _tag: "Fail", id: call.id, error })
+  out.push({ _tag: "Fail", id: call.id, error, incident })
 }
 
 /** Its caller has its outcome; the worker has until `limit` to stop. */
@@ -24,7 +24,12 @@ export const abandon = ({ now, out, state }: Step, call: Call, limit: number, be
 }
 
 /** Tells how a call ended that nobody waits for. */
-export const cancelled = ({ now, out }: Step, { abandonedAt, because, id, offer, slot }: Call, how: string): void =>
+export const cancelled = (
+  { now, out }: Step,
+  { abandonedAt, because, id, offer, slot }: Call,
+  how: string,
+  incident?: string
+): void =>
   void out.push({
     _tag: "Cancelled",
     id,
@@ -32,7 +37,8 @@ export const cancelled = ({ now, out }: Step, { abandonedAt, because, id, offer,
     slot: slot < 0 ? undefined : slot,
     how,
     because: because!,
-    afterMillis: now - abandonedAt
+    afterMillis: now - abandonedAt,
+    incident
   })
 
 /** It is over: it leaves the place where it stands. */

@@ -28,7 +28,7 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
     plane: "execution",
     start: Effect.gen(function*() {
       const { clock, probes, watchdogs } = yield* Effect.orDie(RegisteredName.whereis(roster))
-      const about = { pool: seat.pool, slot: seat.slot }
+      const about = { pool: seat.pool, slot: seat.slot, generation: seat.generation() }
 
       const ask = Effect.gen(function*() {
         const timeout = Duration.toMillis(seat.config.heartbeat.timeout)
