@@ -1,11 +1,15 @@
 /** `snakepit incident`: one failure across layers, or which there were. */
 import type { Event } from "@snakepit/core"
 import { EventLogReader, EventText, FeedClient, type HistoryReader, Incident, IncidentPage, Ink, Watch } from "@snakepit/telemetry"
+import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { orTell } from "./FoundErrors.ts"
 import * as Runs from "./Runs.ts"
+import { where } from "./WatchCommand.ts"
 
 /** What {@link show} takes. */
 export interface Options {
@@ -83,7 +87,38 @@ export const show = Effect.fnUntraced(function*(options: Options) {
 })
 
 /** Where it is read: a terminal's width and colours, or those of a log. */
-export const paper = (): Pick<Options, "columns" | "color"> => ({
+const paper = (): Pick<Options, "columns" | "color"> => ({
   columns: process.stdout.isTTY === true ? process.stdout.columns : 120, // of a log
   color: Watch.isTerminal() && Watch.wantsColor()
 })
+
+/** The command. */
+export const incident = Command.make("incident", {
+  id: Argument.String("id").pipe(
+    Argument.optional,
+    Argument.withDescription("The incident, as events and logs name it; without one they are listed")
+  ),
+  last: Flag.Boolean("last").pipe(Flag.withDefault(false), Flag.withDescription("The last one")),
+  events: Flag.File("events").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.optional,
+    Flag.withDescription(
+      "The file of an event log (telemetry.eventLog); when left out the application that runs is asked, which remembers its last 1000 events"
+    )
+  ),
+  ...where,
+  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Each incident as one line of JSON"))
+}, ({ dataFolder, events, id, run, ...how }) =>
+  orTell(show({
+    ...how,
+    ...paper(),
+    id: Option.getOrUndefined(id),
+    events: Option.getOrUndefined(events),
+    dataFolder: Option.getOrUndefined(dataFolder),
+    run: Option.getOrUndefined(run)
+  }))).pipe(
+    Command.withDescription(
+      "Draw one failure across layers: the worker's exit and its cause, what each supervisor decided, and how the calls that it touched ended. " +
+        "Exits with 1 when there is none."
+    )
+  )

@@ -3,21 +3,14 @@ import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
 import { readFileSync } from "node:fs"
 import * as Codegen from "./codegen/Codegen.ts"
 import * as ConfigCommand from "./ConfigCommand.ts"
 import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
+import { FoundErrors } from "./FoundErrors.ts"
 import * as IncidentCommand from "./IncidentCommand.ts"
 import * as WatchCommand from "./WatchCommand.ts"
-
-/** What is wrong has been printed: the program only ends with 1. */
-export class FoundErrors extends Error {
-  readonly _tag = "FoundErrors"
-  override readonly [Runtime.errorExitCode] = 1
-  override readonly [Runtime.errorReported] = false
-}
 
 /** Where what is printed will be read. */
 const paper = (): Finding.Paper => ({
@@ -95,81 +88,10 @@ const config = Command.make("config").pipe(
   ])
 )
 
-/** What ends a command is told in words, and the program ends with 1. */
-const orTold = <A, R>(effect: Effect.Effect<A, { readonly message: string }, R>) =>
-  Effect.catch(effect, (error) => Effect.andThen(Console.error(error.message), Effect.fail(new FoundErrors())))
-
-const dataFolder = Flag.Directory("data-folder").pipe(
-  Flag.withMetavar("DIR"),
-  Flag.optional,
-  Flag.withDescription(
-    "The application's data folder; as the application finds it when left out: $SNAKEPIT_DATA_DIR, or the user's state folder"
-  )
-)
-
-const watch = Command.make(
-  "watch",
-  {
-    dataFolder,
-    run: Flag.String("run").pipe(
-      Flag.withMetavar("ID"),
-      Flag.optional,
-      Flag.withDescription("Which application, by the beginning of its run's id; only needed when several run")
-    ),
-    plain: Flag.Boolean("plain").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Lines instead of a screen, as where there is no terminal")
-    ),
-    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Each event as one line of JSON"))
-  },
-  ({ dataFolder, run, ...how }) =>
-    orTold(WatchCommand.watch({ dataFolder: Option.getOrUndefined(dataFolder), run: Option.getOrUndefined(run), ...how }))
-).pipe(
-  Command.withDescription(
-    "Draw an application that runs on this system: its tree, pools and workers beside its last events. Needs telemetry.feed, which is on by default. " +
-      "Keys: q quits, up and down scroll, f chooses events, p pauses. Exits with 1 when there is none to look at."
-  )
-)
-
-const incident = Command.make("incident", {
-  id: Argument.String("id").pipe(
-    Argument.optional,
-    Argument.withDescription("The incident, as events and logs name it; without one they are listed")
-  ),
-  last: Flag.Boolean("last").pipe(Flag.withDefault(false), Flag.withDescription("The last one")),
-  events: Flag.File("events").pipe(
-    Flag.withMetavar("FILE"),
-    Flag.optional,
-    Flag.withDescription(
-      "The file of an event log (telemetry.eventLog); when left out the application that runs is asked, which remembers its last 1000 events"
-    )
-  ),
-  dataFolder,
-  run: Flag.String("run").pipe(
-    Flag.withMetavar("ID"),
-    Flag.optional,
-    Flag.withDescription("Which application, by the beginning of its run's id")
-  ),
-  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Each incident as one line of JSON"))
-}, ({ dataFolder, events, id, run, ...how }) =>
-  orTold(IncidentCommand.show({
-    ...how,
-    ...IncidentCommand.paper(),
-    id: Option.getOrUndefined(id),
-    events: Option.getOrUndefined(events),
-    dataFolder: Option.getOrUndefined(dataFolder),
-    run: Option.getOrUndefined(run)
-  }))).pipe(
-    Command.withDescription(
-      "Draw one failure across layers: the worker's exit and its cause, what each supervisor decided, and how the calls that it touched ended. " +
-        "Exits with 1 when there is none."
-    )
-  )
-
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen, config, watch, incident])
+  Command.withSubcommands([doctor, codegen, config, WatchCommand.watch, IncidentCommand.incident])
 )
 
 const packageFile = new URL("../../package.json", import.meta.url)

@@ -1,12 +1,14 @@
 /** `snakepit watch`: an application that runs elsewhere on this system, drawn from its event feed. */
 import { FeedClient, FeedLine, LiveTree, LiveView, Watch } from "@snakepit/telemetry"
+import { Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { orTell } from "./FoundErrors.ts"
 import * as Runs from "./Runs.ts"
 
-/** What {@link watch} takes. */
-export interface Options {
+interface Options {
   readonly dataFolder: string | undefined
   /** The beginning of a run's id. */
   readonly run: string | undefined
@@ -62,7 +64,42 @@ const list = (run: Runs.LivingRun, json: boolean) =>
   )
 
 /** Until the user quits, or the application ends. */
-export const watch = Effect.fnUntraced(function*({ dataFolder, json, plain, run }: Options) {
+const look = Effect.fnUntraced(function*({ dataFolder, json, plain, run }: Options) {
   const meant = yield* Runs.find(dataFolder, run)
   yield* json || plain || !Watch.isTerminal() ? list(meant, json) : draw(meant)
 })
+
+/** Says where an application may be, as flags. */
+export const where = {
+  dataFolder: Flag.Directory("data-folder").pipe(
+    Flag.withMetavar("DIR"),
+    Flag.optional,
+    Flag.withDescription(
+      "The application's data folder; as the application finds it when left out: $SNAKEPIT_DATA_DIR, or the user's state folder"
+    )
+  ),
+  run: Flag.String("run").pipe(
+    Flag.withMetavar("ID"),
+    Flag.optional,
+    Flag.withDescription("Which application, by the beginning of its run's id; only needed when several run")
+  )
+}
+
+/** The command. */
+export const watch = Command.make(
+  "watch",
+  {
+    ...where,
+    plain: Flag.Boolean("plain").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Lines instead of a screen, as where there is no terminal")
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Each event as one line of JSON"))
+  },
+  ({ dataFolder, run, ...how }) => orTell(look({ dataFolder: Option.getOrUndefined(dataFolder), run: Option.getOrUndefined(run), ...how }))
+).pipe(
+  Command.withDescription(
+    "Draw an application that runs on this system: its tree, pools and workers beside its last events. Needs telemetry.feed, which is on by default. " +
+      "Keys: q quits, up and down scroll, f chooses events, p pauses. Exits with 1 when there is none to look at."
+  )
+)
