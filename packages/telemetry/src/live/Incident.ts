@@ -249,8 +249,11 @@ const endOf = (decisions: ReadonlyArray<Decision>, since: number): Pick<Incident
 export const placeOf = ({ generation, path, pool, slot }: Incident): string =>
   pool === undefined || slot === undefined ? path : `${pool}/${slot}${generation === undefined ? "" : ` generation ${generation}`}`
 
-/** One line about one moment, without its time. */
-export const describe = ({ event }: Step): string => {
+/** One line about one moment, without its time; the cause of the incident, which stands above, is not said again. */
+export const describe = ({ cause }: Incident, { event }: Step): string => {
   const what = event.name.replace(/^snakepit\./, "").replace("_supervisor.", " supervisor: ")
-  return `${what}  ${[EventText.placeOf(event), EventText.detailOf(event)].filter((part) => part !== "").join("  ")}`
+  const known = cause.split("\n", 1)[0]!
+  const bare = known.replace(/^[A-Z][A-Za-z]+: /, "") // without the tag of its error
+  const detail = [known, bare].reduce((text, known) => known === "" ? text : text.replace(known, "the cause"), EventText.detailOf(event))
+  return `${what}  ${[EventText.placeOf(event), detail].filter((part) => part !== "").join("  ")}`
 }

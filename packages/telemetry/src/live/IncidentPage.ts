@@ -73,7 +73,7 @@ const timeline = (incident: Incident.Incident, columns: number): ReadonlyArray<I
           return [Ink.piece(mark, isHere ? EventText.styleOf(step.event) : "dim"), Ink.piece(" ".repeat(heads[lane].length))]
         })
       const offset = Math.round(step.at - at)
-      return wrap(Incident.describe(step), columns - 10 - gutter, 2).map((line, index): Ink.Line => [
+      return wrap(Incident.describe(incident, step), columns - 10 - gutter, 2).map((line, index): Ink.Line => [
         Ink.piece((index === 0 ? `${offset < 0 ? "" : "+"}${offset}` : "").padStart(8), "dim"),
         Ink.piece("  "),
         ...marks(index === 0),
