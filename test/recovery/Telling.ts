@@ -26,6 +26,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   session_store: nothing,
   event_log: nothing,
   history: nothing,
+  event_feed: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },

@@ -11,6 +11,11 @@ export const TelemetryConfig = Schema.Struct({
    * end are in them. A new file is for this user alone (0600).
    */
   eventLog: Schema.optional(Schema.NonEmptyString),
+  /**
+   * `"off"`: `snakepit watch` cannot look at this application. It does so over a socket in the run's own folder, which no other user may enter. When left out it is on:
+   * it costs nothing while nobody looks.
+   */
+  feed: Schema.optional(Schema.Literals(["on", "off"])),
   /** Serves the metrics to Prometheus, at `/metrics`. When left out nothing listens. */
   prometheus: Schema.optional(PrometheusConfig),
   /** Sends traces, logs and metrics to a collector, over OTLP/HTTP. When left out nothing is sent; `{}` leaves everything to the environment. */

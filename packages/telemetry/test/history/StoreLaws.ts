@@ -10,6 +10,7 @@ export const contract: Contract.Contract = {
   layer: "root",
   strategy: "one_for_one",
   intensity: { maxRestarts: 3, withinMillis: 60_000 },
+  backoff: { lowestMillis: [0], highestMillis: [0], resetAfterMillis: 60_000 },
   because: "a test",
   limitBecause: "a test",
   stoppedBy: [],
