@@ -10,7 +10,8 @@
  * **Details**
  *
  * The log is a child of the Telemetry supervisor. Emitters only append to a bounded buffer; the log takes from it in its own time. When
- * the log crashes, the buffer waits for its next generation. When the buffer is full the oldest events are dropped, and counted.
+ * the log crashes, the buffer waits for its next generation. When the buffer is full the oldest events are dropped, and counted. Of
+ * `snakepit.pool.sample` it takes none.
  *
  * **Example** (Following restarts)
  *
@@ -37,6 +38,9 @@ import { EventBus, matcher } from "./EventBus.ts"
 
 /** Events kept for `recent`, for a follower that lags, and for a log that is being restarted. 10,000: some megabytes. */
 const capacity = 10_000
+
+/** Comes each second of each pool, for live views: it would push out what happened. */
+const sample = "snakepit.pool.sample"
 
 /** What lives as long as the application, whatever happens to the child that feeds it. */
 interface Memory {
@@ -65,6 +69,7 @@ export class EventLog extends Context.Service<EventLog, {
       const live = yield* PubSub.sliding<Event.Event>(capacity)
       const memory: Memory = { buffer: [], arrived: Latch.makeUnsafe(false), ring: [], live, dropped: 0 }
       yield* bus.attach("*", (event) => {
+        if (event.name === sample) return
         memory.buffer.push(event)
         if (memory.buffer.length > capacity) {
           memory.buffer.shift()

@@ -35,6 +35,7 @@ import { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as LifecycleState from "./LifecycleState.ts"
 import * as Quarantine from "./Quarantine.ts"
 import type * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -191,7 +192,7 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > capacity) {
     const { id, tool } = event.offer
     const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity })
-    state.ledger.rejected++
+    Settlement.refuse(state, tool, error)
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
   }
@@ -216,8 +217,9 @@ const dispatchHeard = (roster: Roster): void => {
 export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
 
 /** A call was refused before it was offered. */
-export const refused = ({ clock, emit, pool, state }: Roster, { _tag, executed, message, tool }: CallError.CallError): void => {
-  state.ledger.rejected++
+export const refused = ({ clock, emit, pool, state }: Roster, error: CallError.CallError): void => {
+  const { _tag, executed, message, tool } = error
+  Settlement.refuse(state, tool, error)
   emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: _tag, executed, cause: message }))
 }
 
@@ -257,8 +259,10 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, state } = roster
   for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
     if (event._tag !== "Offer") continue
-    state.ledger.rejected++
-    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchError.waitedTooLong(state, event.offer, now) }, emit)
+    const { id, tool } = event.offer
+    const error = DispatchError.waitedTooLong(state, event.offer, now)
+    Settlement.refuse(state, tool, error)
+    settle(roster, { _tag: "Fail", id, error }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
