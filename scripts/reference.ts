@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Catalogue, SnakepitEvent } from "snakepit"
+import { Catalogue, SnakepitEvent, SnakepitMetrics } from "snakepit"
 import * as Scenarios from "../test/chaos/Scenarios.ts"
 import * as AnyPool from "./AnyPool.ts"
 import { configurationPage } from "./ConfigurationPage.ts"
@@ -11,6 +11,8 @@ import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
 import { playbookPage } from "./PlaybookPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
+import * as AlertRules from "./watch/AlertRules.ts"
+import * as Dashboards from "./watch/Dashboards.ts"
 
 /** A file of the checkout. */
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url))
@@ -46,6 +48,13 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       Catalogue.toMarkdown(SnakepitEvent.catalogue),
       ""
     ].join("\n"),
+    ...Object.fromEntries(
+      Dashboards.dashboards(root, SnakepitMetrics.declarations).map((
+        dashboard
+      ) => [`dashboards/${dashboard.name}.json`, Dashboards.file(dashboard)])
+    ),
+    "dashboards/alerts.yml": AlertRules.rules(AlertRules.alerts(root)),
+    [AlertRules.page]: AlertRules.alertsPage(note, AlertRules.alerts(root)),
     "docs/core/semantics.md": withTables(readFileSync(at("docs/core/semantics.md"), "utf8"))
   })
 )

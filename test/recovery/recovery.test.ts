@@ -245,6 +245,10 @@ describe("workers are adopted", () => {
       "session_store",
       "foundation",
       "event_log",
+      "metrics_endpoint",
+      "otlp_traces",
+      "otlp_logs",
+      "otlp_metrics",
       "telemetry",
       "gateway",
       "bridge"
