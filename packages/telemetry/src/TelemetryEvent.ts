@@ -7,9 +7,9 @@ export const telemetry_supervisor = SupervisorEvent.of("telemetry_supervisor", "
 export const metrics_endpoint_start = Event.declare({
   name: "snakepit.metrics_endpoint.start",
   layer: "telemetry",
-  when: "the metrics can be scraped at `address` and `path`",
+  when: "the metrics can be scraped at `address`",
   measurements: {},
-  attributes: { address: Schema.String, path: Schema.String }
+  attributes: { address: Schema.String }
 })
 
 export const otlp_drop = Event.declare({
