@@ -154,7 +154,7 @@ const serve = (config: PrometheusConfig, declared: ReadonlyArray<Instrument.Decl
 const begin = (config: PrometheusConfig, declared: ReadonlyArray<Instrument.Declaration>) =>
   Effect.gen(function*() {
     const address = yield* serve(config, declared)
-    yield* Event.emit(TelemetryEvent.metrics_endpoint_start, {}, { address })
+    yield* Event.emit(TelemetryEvent.metrics_endpoint_start, {}, { address, resource: config.path })
     return Effect.never
   }).pipe(Effect.withTracerEnabled(false)) // scrapes are no part of what the application does
 
