@@ -9,6 +9,7 @@ import * as AnyPool from "./AnyPool.ts"
 import { configurationPage } from "./ConfigurationPage.ts"
 import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
+import { metricsPage } from "./MetricsPage.ts"
 import { playbookPage } from "./PlaybookPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
 import * as AlertRules from "./watch/AlertRules.ts"
@@ -42,8 +43,8 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       "",
       "# Events",
       "",
-      "Every event that a Snakepit application emits. Each also has the attribute `snakepit.layer`. One decision emits one event; `incident` is the same on the",
-      "`restart`, `recover` and `give_up` events of one chain of exits, restarts and escalations.",
+      "Every event that a Snakepit application emits, from the declarations beside the emitters. Each also has the attributes `path`, what it is about",
+      "in the tree, and `snakepit.layer`. Units are in UCUM. One decision emits one event. How events are put together is in [the guide](../telemetry/events.md).",
       "",
       Catalogue.toMarkdown(SnakepitEvent.catalogue),
       ""
@@ -55,6 +56,7 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
     ),
     "dashboards/alerts.yml": AlertRules.rules(AlertRules.alerts(root)),
     [AlertRules.page]: AlertRules.alertsPage(note, AlertRules.alerts(root)),
+    "docs/reference/metrics.md": metricsPage(note, SnakepitMetrics.declarations),
     "docs/core/semantics.md": withTables(readFileSync(at("docs/core/semantics.md"), "utf8"))
   })
 )

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CallCounts } from "../src/control/CallCounts.ts"
-import { CallError } from "../src/index.ts"
-import { PoolMetrics } from "../src/index.ts"
+import { CallError, PoolMetrics } from "../src/index.ts"
 
 const known = new Map(Array.from({ length: 200 }, (_, n) => [`tool${n}`, {}]))
 
