@@ -166,7 +166,7 @@ describe("dashboards and alerts", () => {
   it.effect("are tried one by one", () => Effect.map(alerts, (all) => assert.sameMembers(Object.keys(cases), all.map(({ name }) => name))))
 
   it.skipIf(!has("promtool"))(
-    "are rules that Prometheus takes (skipped where promtool is not installed)",
+    "are rules that Prometheus takes (skipped without promtool: Debian's package prometheus)",
     () =>
       Effect.runPromise(
         Effect.map(
@@ -177,7 +177,7 @@ describe("dashboards and alerts", () => {
   )
 
   it.skipIf(!has("promtool"))(
-    "fire when they must, and none does when all is well (skipped where promtool is not installed)",
+    "fire when they must, and none does when all is well (skipped without promtool: Debian's package prometheus)",
     () =>
       Effect.gen(function*() {
         const folder = mkdtempSync(join(tmpdir(), "snakepit-alerts-"))

@@ -29,7 +29,7 @@ const everything = Effect.gen(function*() {
 
 describe("a real Prometheus", () => {
   it.skipIf(program === undefined)(
-    "scrapes an application at work without an error, and knows each metric by its type and help",
+    "scrapes an application at work without an error, and knows each metric by its type and help (skipped without Debian's package prometheus)",
     () =>
       Effect.gen(function*() {
         const tools = yield* Pool.client(Tools)
