@@ -40,7 +40,7 @@ const section = Schema.decodeUnknownSync(TelemetryConfig.TelemetryConfig)({
 const application = (collector: Collector) =>
   Effect.gen(function*() {
     const told: Array<Event.Event> = []
-    yield* (yield* EventBus.EventBus).attach("*", (event) => void told.push(event))
+    yield* (yield* EventBus.EventBus).tap("*", (event) => void told.push(event))
     const services = yield* Otlp.make(section.otlp, "run-1").pipe(Effect.provideService(HttpClient.HttpClient, clientOf(collector)))
     yield* Effect.provideContext(Supervisor.start(TelemetrySupervisor.make(section)), services)
     return { told, services, outboxes: Context.get(services, Outboxes.Outboxes) }
