@@ -127,6 +127,7 @@ class Worker {
         skip: 0,
         session: "",
         trace: nothing,
+        traceState: "",
         function: ""
       })
     })

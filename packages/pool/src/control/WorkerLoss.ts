@@ -40,6 +40,7 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
         ? DispatchError.crashed(state, call, reason, exit)
         : DispatchError.unknown(state, call, reason, ended)
       if (mayRunAgain(state, call)) {
+        out.push({ _tag: "Returned", id: call.id, error })
         Settlement.leaveSlot(step, call)
         if (isCrash) Sending.rest(step, call, index, reason, error)
         else {
