@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { IncidentSpan } from "@snakepit/core"
 import { RecordedSpans } from "@snakepit/core/testing"
-import { Effect, Exit, Fiber, Schema, Stream, Tracer } from "effect"
+import { Duration, Effect, Exit, Fiber, Schema, Stream, Tracer } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import * as TraceContext from "../src/TraceContext.ts"
 import { HostTools, Tool } from "../src/index.ts"
@@ -21,7 +21,7 @@ class Tools extends RpcGroup.make(
   Rpc.make("steps", { payload: n, success: Schema.Int, stream: true }),
   Rpc.make("sum", { payload: { numbers: Tool.InputStream(Schema.Int) }, success: Schema.Int }),
   Rpc.make("asks", { success: Schema.Unknown }),
-  Rpc.make("limited", { payload: n, success: Schema.Int }).annotate(Tool.RateLimit, { calls: 1, per: "1 second", beyond: "fail" })
+  Rpc.make("limited", { payload: n, success: Schema.Int }).annotate(Tool.RateLimit, { calls: 1, per: Duration.seconds(1), beyond: "fail" })
 ) {}
 
 class Host extends RpcGroup.make(Rpc.make("double", { payload: n, success: Schema.Int }), Rpc.make("fails")) {}

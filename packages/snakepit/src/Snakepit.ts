@@ -47,7 +47,7 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog } from "@snakepit/telemetry"
+import { EventBus, EventLog, IncidentTracing } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -300,6 +300,7 @@ export const layer = <const O extends NoOptions, const G extends GatewayConfig.O
 ): Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> =>
   tree(applicationOf(config, options)).pipe(
     Layer.provideMerge(EventLog.EventLog.layer),
+    Layer.provideMerge(IncidentTracing.layer),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide(NodeServices.layer)
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know

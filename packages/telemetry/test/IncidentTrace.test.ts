@@ -115,17 +115,19 @@ describe("the trace of an incident", () => {
       const events = eventsOf(planned)
       const { remote, spans, state } = traced(events)
       const at = `case ${index} of seed 7`
-      assert.strictEqual(state.incidents.size, 0, at)
+      const isUp = events.some(({ attributes, name }) => name.endsWith(".start") && attributes["path"] === "root")
+      assert.isTrue(state.incidents.size === 0 || !isUp, `${at}: one is open`) // a start that fails is told to who starts the tree
       // where somebody stops a child in the middle of its recovery that is over, and goes on for those beside it
       const isDisturbed = events.some(({ attributes }) => attributes["cause"] === "asked for")
       const wrong = RecordedSpans.violations(spans).filter((text) => !(isDisturbed && / is not within incident /.test(text)))
       assert.deepStrictEqual(wrong, [], at)
+      const open = [...state.incidents.values()].reduce((sum, { open }) => sum + open.size + 1, 0)
       const ids = new Set(remote.map(({ spanId }) => spanId))
       assert.strictEqual(ids.size, remote.length, at)
-      for (const { parentSpanId } of remote) assert.isTrue(parentSpanId === undefined || ids.has(parentSpanId), at)
+      for (const { parentSpanId } of remote) assert.isTrue(parentSpanId === undefined || ids.has(parentSpanId) || open > 0, at)
       const decisions = events.filter((event) => IncidentSpan.of(event) !== undefined)
       const incidents = new Set(decisions.map(({ attributes }) => attributes["incident"]))
-      assert.strictEqual(remote.length, decisions.length + incidents.size, at)
+      assert.strictEqual(remote.length + open, decisions.length + incidents.size, at)
       restarts += decisions.length
     }
     assert.isAbove(restarts, 500)

@@ -45,12 +45,14 @@ interface Incident {
 export interface State {
   readonly incidents: Map<string, Incident>
   readonly over: Set<string>
+  /** Paths of supervisors that were stopped, or have given up, and have not come back: they deal with nothing any more. */
+  readonly stopped: Set<string>
 }
 
 /** Incidents that are open at a time, and as many that were: 1000, far more than there are supervisors that fail at once. Beyond, the oldest ends as it is. */
 const most = 1000
 
-export const make = (): State => ({ incidents: new Map(), over: new Set() })
+export const make = (): State => ({ incidents: new Map(), over: new Set(), stopped: new Set() })
 
 /** Takes one event in, and gives the spans that are over with it. Total: what is no event of a supervisor says nothing. */
 export const fold = (state: State, event: Event.Event): ReadonlyArray<RemoteSpan.RemoteSpan> => {
@@ -59,12 +61,17 @@ export const fold = (state: State, event: Event.Event): ReadonlyArray<RemoteSpan
   const about = child === undefined ? path : `${path}/${child}`
   const out: Array<RemoteSpan.RemoteSpan> = []
   switch (event.name.slice(event.name.lastIndexOf(".") + 1)) {
+    case "start":
+      state.stopped.delete(path)
+      break
     case "restart":
       begin(state, out, event, "restart", path, about)
+      interrupt(state, out, event, (open) => isWithin(open.path, about)) // it has ended, and all below it
       break
     case "give_up":
       begin(state, out, event, "give_up", path, about)
-      interrupt(state, out, event, (open) => open.path === path || open.verb === "give_up" && open.path.replace(/\/[^/]*$/, "") === path)
+      state.stopped.add(path)
+      interrupt(state, out, event, (open) => open.path === path || open.verb === "give_up" && above(open.path) === path)
       break
     case "recover": {
       const incident = state.incidents.get(String(event.attributes["incident"]))
@@ -75,7 +82,8 @@ export const fold = (state: State, event: Event.Event): ReadonlyArray<RemoteSpan
     }
     case "leave": // whatever it gave up over, it is not started again
     case "terminate":
-      interrupt(state, out, event, ({ below, path, verb }) => isWithin(verb === "restart" ? below : path, about))
+      if (child === undefined) state.stopped.add(path)
+      interrupt(state, out, event, (open) => isWithin(open.path, about) || child !== undefined && open.verb === "restart" && open.below === about)
   }
   settle(state, out, event.at)
   return out
@@ -83,6 +91,8 @@ export const fold = (state: State, event: Event.Event): ReadonlyArray<RemoteSpan
 
 const ok: RemoteSpan.Status = { _tag: "Ok" }
 const interrupted: RemoteSpan.Status = { _tag: "Interrupted" }
+
+const above = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")))
 
 const isWithin = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`)
 
@@ -122,7 +132,8 @@ const begin = (
   if (verb === "restart") incident.restarts++
   else {
     incident.gaveUp = path
-    if (!path.includes("/")) for (const open of incident.open.values()) end(out, incident, open, at, failed(event)) // nobody is above the root
+    const isLast = !path.includes("/") || state.stopped.has(above(path)) // nobody is above the root, and nobody above listens any more
+    if (isLast) { for (const open of incident.open.values()) end(out, incident, open, at, failed(event)) }
   }
 }
 
