@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, IncidentSpan, RemoteSpan, Simulation } from "@snakepit/core"
 import { Generate, RecordedSpans, TreePlan } from "@snakepit/core/testing"
-import { Effect, Layer, Tracer } from "effect"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
 import { EventBus, IncidentTrace, IncidentTracing } from "../src/index.ts"
 
 const { Line } = Simulation
@@ -135,16 +136,23 @@ describe("the trace of an incident", () => {
 })
 
 describe("tracing of incidents", () => {
-  const told = (tracer: Tracer.Tracer) =>
-    Effect.gen(function*() {
-      const bus = yield* EventBus.EventBus
-      for (const event of eventsOf({ tree: app, script: [fails("app/pool/a"), wait(500)] })) bus.emit(event)
-    }).pipe(Effect.provide(IncidentTracing.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer), Layer.provide(Layer.succeed(Tracer.Tracer, tracer)))))
+  const told = Effect.gen(function*() {
+    yield* IncidentTracing.attach
+    const bus = yield* EventBus.EventBus
+    for (const event of eventsOf({ tree: app, script: [fails("app/pool/a"), wait(500)] })) bus.emit(event)
+    yield* TestClock.adjust(1)
+    return bus.handlers().length
+  }).pipe(Effect.scoped, Effect.provide(EventBus.EventBus.layer))
 
   it.effect("hands them to the tracer, as they end", () =>
     Effect.gen(function*() {
       const spans = RecordedSpans.make()
-      yield* told(spans.tracer)
+      yield* Effect.withTracer(told, spans.tracer)
       assert.deepStrictEqual(RecordedSpans.render(spans.all).split("\n"), ["incident app/pool/a", "  restart a"])
+    }))
+
+  it.effect("listens to nothing where spans go nowhere", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* told, 0)
     }))
 })

@@ -192,6 +192,7 @@ export const destination = ({ generations, restarts }: Roster, slot: number): Om
 
 /** The sink of a fleet: it notes which restart follows which worker, so that the spans of calls that are tried again can link to it. */
 export const notingRestarts = (sink: Event.EventSink, name: RegisteredName.RegisteredName<Roster>): Event.EventSink => ({
+  watches: sink.watches,
   emit: (event) => {
     const { slot } = event.attributes
     const span = typeof slot === "number" ? IncidentSpan.of(event) : undefined

@@ -9,27 +9,30 @@
  *
  * ```ts
  * import { EventBus, IncidentTracing } from "@snakepit/telemetry"
- * import { Layer } from "effect"
+ * import { Effect } from "effect"
  *
- * const looking = IncidentTracing.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer))
+ * declare const tree: Effect.Effect<void, never, EventBus.EventBus>
+ *
+ * const program = Effect.andThen(IncidentTracing.attach, tree).pipe(Effect.scoped, Effect.provide(EventBus.EventBus.layer))
  * ```
  */
 import { RemoteSpan } from "@snakepit/core"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { EventBus } from "../EventBus.ts"
 import * as IncidentTrace from "./IncidentTrace.ts"
 
-/** Listens to the bus as long as it is open. Does nothing where only Effect's own tracer is there, which keeps nothing. */
-export const layer: Layer.Layer<never, never, EventBus> = Layer.effectDiscard(
-  Effect.gen(function*() {
-    const tracer = yield* Tracer.Tracer
-    if (tracer === Tracer.nativeTracer) return
-    const bus = yield* EventBus
-    const state = IncidentTrace.make()
-    yield* bus.attach("snakepit.*_supervisor.*", (event) => {
-      for (const span of IncidentTrace.fold(state, event)) RemoteSpan.record(tracer, span)
-    })
-  })
-)
+/** Events that may wait: 10,000. It hears also how each child stands, and a large fleet has thousands of them at its start. */
+const capacity = 10_000
+
+/** Listens to the bus until the scope closes. Does nothing where only Effect's own tracer is there, which keeps nothing. */
+export const attach: Effect.Effect<void, never, EventBus | Scope.Scope> = Effect.gen(function*() {
+  const tracer = yield* Tracer.Tracer
+  if (tracer === Tracer.nativeTracer) return
+  const bus = yield* EventBus
+  const state = IncidentTrace.make()
+  yield* bus.attach("snakepit.*_supervisor.*", (event) => {
+    for (const span of IncidentTrace.fold(state, event)) RemoteSpan.record(tracer, span)
+  }, { name: "incident tracing", capacity })
+})
