@@ -79,7 +79,11 @@ describe("a trace", () => {
         const { all, result } = yield* traceOf("mine", tools.second_time({ journal: yield* journal }))
         const [lost, next] = all.filter(({ name }) => name === "pool.attempt second_time")
         assert.strictEqual(result.traceparent, parentOf(next))
-        assert.include(["WorkerCrashed", "OutcomeUnknown"], lost!.attributes.get("error.type"), "whether it was heard that it began is chance")
+        assert.include(
+          ["WorkerCrashed", "OutcomeUnknown"],
+          lost!.attributes.get("error.type"),
+          "whether it was heard that it began is chance"
+        )
         const [restart] = yield* Effect.promise(() =>
           until(() => Effect.runPromise(log.recent("snakepit.worker_supervisor.restart")), (told) => told.length > 0)
         )

@@ -37,7 +37,8 @@ const above = (span: Tracer.AnySpan): Tracer.AnySpan | undefined =>
 
 /** A span of another program, as it said so in text: `00-<trace id>-<span id>-<flags>`; `undefined` when that is not what it says. */
 export const ofText = (traceparent: string, tracestate = ""): Tracer.ExternalSpan | undefined => {
-  const [, version, traceId, spanId, flags, more] = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(traceparent) ?? []
+  const [, version, traceId, spanId, flags, more] = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(traceparent) ??
+    []
   // a later version may say more, and begins as this one; ff is none
   if (version === undefined || version === "ff" || version === "00" && more !== undefined) return undefined
   return external(traceId!, spanId!, Number.parseInt(flags!, 16), tracestate)

@@ -124,7 +124,15 @@ export class HostCalls {
     if (served === undefined) return answer(failed("unknown", unknown(pool, session, asked.name, registry)))
     const calling = { pool, slot, worker: `${pool}/${slot}`, tool, call: call.id, session, tenant }
     const limit = served.timeoutMillis ?? Duration.toMillis(hostTools.timeout)
-    this.run({ slot, asked, served, limit, trace: trace?.hostTool(served.name), answer, work: served.run(asked.payload, maxPayload, calling) })
+    this.run({
+      slot,
+      asked,
+      served,
+      limit,
+      trace: trace?.hostTool(served.name),
+      answer,
+      work: served.run(asked.payload, maxPayload, calling)
+    })
   }
 
   private run({ answer, asked, limit, served, slot, trace, work }: {

@@ -196,7 +196,9 @@ export const notingRestarts = (sink: Event.EventSink, name: RegisteredName.Regis
   emit: (event) => {
     const { slot } = event.attributes
     const span = typeof slot === "number" ? IncidentSpan.of(event) : undefined
-    if (span !== undefined) name.current?.restarts.set(slot as number, { generation: name.current.generations.get(slot as number) ?? 0, span })
+    if (span !== undefined) {
+      name.current?.restarts.set(slot as number, { generation: name.current.generations.get(slot as number) ?? 0, span })
+    }
     sink.emit(event)
   }
 })

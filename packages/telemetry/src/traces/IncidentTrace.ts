@@ -30,7 +30,6 @@ interface Open {
 
 type Verb = "restart" | "give_up"
 
-
 interface Incident {
   readonly name: string
   readonly first: Event.Event
@@ -83,7 +82,12 @@ export const fold = (state: State, event: Event.Event): ReadonlyArray<RemoteSpan
     case "leave": // whatever it gave up over, it is not started again
     case "terminate":
       if (child === undefined) state.stopped.add(path)
-      interrupt(state, out, event, (open) => isWithin(open.path, about) || child !== undefined && open.verb === "restart" && open.below === about)
+      interrupt(
+        state,
+        out,
+        event,
+        (open) => isWithin(open.path, about) || child !== undefined && open.verb === "restart" && open.below === about
+      )
   }
   settle(state, out, event.at)
   return out
@@ -198,6 +202,8 @@ const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1000)) * 
 const attributesOf = ({ attributes, measurements }: Event.Event): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     Object.entries({ ...attributes, ...measurements }).flatMap(([key, value]) =>
-      value === undefined ? [] : [[key.startsWith("snakepit.") ? key : `snakepit.${key.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}`, value]]
+      value === undefined
+        ? []
+        : [[key.startsWith("snakepit.") ? key : `snakepit.${key.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}`, value]]
     )
   )
