@@ -28,8 +28,8 @@ import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import type * as CallError from "./CallError.ts"
 import type { PoolConfig } from "./PoolConfig.ts"
-import type { Sampler } from "./Sampler.ts"
 import * as TraceContext from "./TraceContext.ts"
+import type { TraceSampler } from "./TraceSampler.ts"
 import type { HostOutcome, Wire } from "./Wire.ts"
 
 /** Where an attempt goes. */
@@ -70,7 +70,7 @@ export interface About {
   readonly tool: string
   readonly session: string | undefined
   readonly tracing: PoolConfig["tracing"]
-  readonly sampler: Sampler
+  readonly sampler: TraceSampler
 }
 
 /** Of a call that the fiber makes; `undefined`: it is not sampled. */

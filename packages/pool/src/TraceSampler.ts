@@ -16,7 +16,7 @@ const mixed = (value: number): number => {
   return (hash ^ hash >>> 16) >>> 0
 }
 
-export class Sampler {
+export class TraceSampler {
   private count: number
   /** By tool, of these settings. */
   private ratios = new Map<string, number>()
