@@ -1,4 +1,4 @@
-/** Every example in the pages about core, pool and bridge compiles, and prints what the page says; those in the docstrings of core and pool compile. */
+/** Every example in the pages about core, pool, bridge and telemetry compiles, and prints what the page says; those in the docstrings of core and pool compile. */
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"

@@ -48,7 +48,18 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog, History, HostSeries, LiveView, Otlp, type StartedTooOften, SupervisorSeries, TelemetryConfig } from "@snakepit/telemetry"
+import {
+  EventBus,
+  EventLog,
+  History,
+  HostSeries,
+  IncidentTracing,
+  LiveView,
+  Otlp,
+  type StartedTooOften,
+  SupervisorSeries,
+  TelemetryConfig
+} from "@snakepit/telemetry"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -262,6 +273,7 @@ const tree = (application: Application) =>
     yield* HostSeries.begin(version)
     const supervisors = yield* SupervisorSeries.make
     const exporting = yield* Otlp.make(otlp, run.runId)
+    yield* Effect.provideContext(IncidentTracing.attach, exporting)
     const history = yield* History.History
     const memory = yield* Result.match(primed, {
       onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read
