@@ -41,8 +41,8 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       "",
       "# Events",
       "",
-      "Every event that a Snakepit application emits. Each also has the attribute `snakepit.layer`. One decision emits one event; `incident` is the same on the",
-      "`restart`, `recover` and `give_up` events of one chain of exits, restarts and escalations.",
+      "Every event that a Snakepit application emits, from the declarations beside the emitters. Each also has the attributes `path`, what it is about",
+      "in the tree, and `snakepit.layer`. Units are in UCUM. One decision emits one event. How events are put together is in [the guide](../telemetry/events.md).",
       "",
       Catalogue.toMarkdown(SnakepitEvent.catalogue),
       ""

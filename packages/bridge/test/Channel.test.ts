@@ -41,6 +41,8 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
       verdict = imposed
     },
     verdict: () => verdict,
+    generation: () => 0,
+    incident: () => undefined,
     sink: {
       attached: (attached) => {
         wire = attached

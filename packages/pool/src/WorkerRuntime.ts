@@ -46,8 +46,15 @@ export interface WorkerSeat {
   readonly config: PoolConfig
   /** Of the process that fills the slot, from its {@link fill} on; before the first, of the one that is to. */
   readonly version: () => PoolVersion
-  /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
-  readonly fill: () => number
+  /**
+   * Said by the child `process` when it starts. Counts the processes that have filled this slot: the generation of this one, from 0; a new Roster
+   * counts from 0 again.
+   */
+  readonly fill: (process: Child.CurrentChild["Service"]) => number
+  /** Of the present process; -1 before the first. */
+  readonly generation: () => number
+  /** The incident that the end of the present process belongs to. To be asked when that end is certain; `undefined`: it is planned. */
+  readonly incident: () => string | undefined
   /** The present process is not to be waited for: said by whoever ends it through its supervisor, right before. Until the next {@link fill}. */
   readonly condemn: (verdict: Imposed) => void
   /** Why the present process is not to be waited for: it gets neither a drain nor a grace. */

@@ -4,7 +4,7 @@
 import type { CallError } from "../CallError.ts"
 import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import { type Call, type DispatchState, type Offer, queueOf, type Slot, type Step } from "./Dispatch.ts"
+import { type Call, type Offer, queueOf, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
@@ -34,7 +34,7 @@ export const offer = (step: Step, offer: Offer): void => {
       : Affinity.refusal(state, offer, binding)
     if (error === undefined && queue.length === 0 && Affinity.isServedBy(home, binding) && Room.takes(step, home, offer)) slot = home
   }
-  if (error === undefined && slot === undefined) error = full(state, queue, offer)
+  if (error === undefined && slot === undefined) error = full(step, queue, offer)
   if (error === undefined && session === undefined && offer.session !== undefined) error = SessionLife.refusal(state, offer)
   if (error !== undefined) {
     Settlement.refuse(state, offer.tool, error)
@@ -81,9 +81,14 @@ const refusal = (step: Step, offer: Offer): CallError | undefined => {
 }
 
 /** Why it cannot wait. */
-const full = (state: DispatchState, queue: TenantQueue.TenantQueue<Call>, offer: Offer): CallError | undefined => {
+const full = ({ out, state }: Step, queue: TenantQueue.TenantQueue<Call>, offer: Offer): CallError | undefined => {
   const { capacity, perTenant } = state.config.queue
-  if (state.waiting >= capacity) return DispatchError.queueFull(state, offer, capacity)
+  if (state.waiting >= capacity) {
+    if (!state.saturated) out.push({ _tag: "Saturated", queued: state.waiting, capacity })
+    state.saturated = true
+    return DispatchError.queueFull(state, offer, capacity)
+  }
+  if (state.saturated && state.waiting * 2 <= capacity) state.saturated = false // half empty: else it is told at each call around the limit
   if (perTenant === undefined || TenantQueue.lengthOf(queue, offer.tenant) < perTenant) return undefined
   return DispatchError.queueFull(state, offer, perTenant, offer.tenant)
 }

@@ -20,6 +20,7 @@ import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as TraceContext from "../TraceContext.ts"
 import type { HostOutcome, HostReason, Wire, WireHostCall } from "../Wire.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import type { Call } from "./Dispatch.ts"
 import type { HostToolRegistry, Served } from "./HostToolRegistry.ts"
 import type { Roster } from "./Roster.ts"
@@ -70,6 +71,8 @@ export interface Options {
   readonly registry: HostToolRegistry
   readonly emit: (event: Event.Event) => void
   readonly wallTime: () => number
+  /** Of the Roster: how the ids of its calls begin in events. */
+  readonly mark: string
 }
 
 /** What {@link HostCalls.begin} takes. */
@@ -182,7 +185,8 @@ export class HostCalls {
 
   private tell(slot: number, call: Call | undefined, { name }: WireHostCall, { message, reason }: HostOutcome & { _tag: "Failed" }): void {
     const { emit, pool, wallTime } = this.options
-    const about = { pool, slot, tool: call?.offer.tool, hostTool: shown(name) }
+    const correlationId = call && CorrelationId.of(this.options, call.id)
+    const about = { pool, slot, tool: call?.offer.tool, correlationId, hostTool: shown(name) }
     emit(Event.make(PoolEvent.host_call_fail, wallTime(), {}, { ...about, reason, cause: message }))
   }
 

@@ -26,6 +26,7 @@ import type { Wire, WireHostCall } from "../Wire.ts"
 import type { Imposed, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import { ById } from "./ById.ts"
 import * as CallCycles from "./CallCycles.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -69,6 +70,8 @@ export interface Quarantined {
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
 export interface Roster {
   readonly pool: string
+  /** How the ids of its calls begin in events: no other Roster has the same. */
+  readonly mark: string
   /** What holds for the pool as a whole now: to be read at each use. */
   readonly config: PoolConfig
   /** The time that every limit of the pool counts in. */
@@ -146,13 +149,15 @@ export const make = (
   versions.filled.clear()
   const combined = PoolVersion.combiner()
   const config = combined(versions.proven, versions.current)
+  const mark = CorrelationId.markOf(pool, clock.currentTimeMillisUnsafe())
   return {
     pool,
+    mark,
     get config() {
       return combined(versions.proven, versions.current)
     },
     clock: new MonotonicClock.MonotonicClock(clock),
-    hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
+    hostCalls: new HostCalls({ pool, registry: hostTools, mark, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
     nested: new Set(),
     state: Dispatch.make(pool, config, digest, sessions, quarantine),
     tickets: new ById(),
@@ -230,10 +235,20 @@ const dispatchHeard = (roster: Roster): void => {
 export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
 
 /** A call was refused before it was offered. */
-export const refused = ({ clock, emit, pool, state }: Roster, error: CallError.CallError): void => {
-  const { _tag, executed, message, tool } = error
-  Settlement.refuse(state, tool, error)
-  emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: _tag, executed, cause: message }))
+export const refused = (roster: Roster, error: CallError.CallError): void => {
+  Settlement.refuse(roster.state, error.tool, error)
+  tellFail(roster, ++roster.calls, error, roster.emit)
+}
+
+const tellFail = (
+  roster: Roster,
+  call: number,
+  { _tag, executed, message, tool }: CallError.CallError,
+  emit: (event: Event.Event) => void,
+  incident?: string
+): void => {
+  const about = { pool: roster.pool, tool, correlationId: CorrelationId.of(roster, call) }
+  emit(Event.make(PoolEvent.call_fail, roster.clock.wallTime, {}, { ...about, reason: _tag, executed, cause: message, incident }))
 }
 
 /** The caller is gone. */
@@ -306,16 +321,16 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       return void tickets.delete(command.id)
     }
     case "Fail": {
-      const { error, id } = command
-      const { executed, message, tool } = error
+      const { error, id, incident } = command
       const ticket = tickets.get(id)
       tickets.delete(id) // once: a caller's throw must not come again in each next Dispatcher
       ticket?.fail(error) // before the event: whatever the sink does, the caller is told
-      return emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: error._tag, executed, cause: message }))
+      return tellFail(roster, id, error, emit, incident)
     }
     case "Cancelled": {
-      const { afterMillis, because, how, slot, tool } = command
-      return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { pool, slot, tool, because, how }))
+      const { afterMillis, because, how, id, incident, slot, tool } = command
+      const about = { pool, slot, tool, correlationId: CorrelationId.of(roster, id) }
+      return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { ...about, because, how, incident }))
     }
     case "SessionStarted": {
       const { session, slot, why } = command
@@ -336,6 +351,10 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
     case "SessionsLost": {
       const { reason, sessions, slot, then } = command
       return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then }))
+    }
+    case "Saturated": {
+      const { capacity, queued } = command
+      return emit(Event.make(PoolEvent.pool_saturate, clock.wallTime, { queued, capacity }, { pool }))
     }
     case "Tell":
       return command.told()
@@ -389,6 +408,7 @@ export const seat = (
   const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
   let attached: Wire | undefined
+  let process: Pick<Child.CurrentChild["Service"], "incident"> | undefined
   const self: WorkerSeat = {
     pool,
     slot,
@@ -397,7 +417,8 @@ export const seat = (
       return combined(version(), versions.current)
     },
     version,
-    fill: () => {
+    fill: (current) => {
+      process = current
       verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
       name.current?.generations.set(slot, generation)
@@ -408,6 +429,8 @@ export const seat = (
       verdict = imposed
     },
     verdict: () => verdict,
+    generation: () => name.current?.generations.get(slot) ?? -1,
+    incident: () => process?.incident("end"),
     sink: {
       attached: (wire) => {
         attached = wire
@@ -442,7 +465,7 @@ export const seat = (
         name.current?.pids.delete(slot)
         name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
-        say({ _tag: "Detached", slot, reason, ended, exit })
+        say({ _tag: "Detached", slot, reason, ended, exit, incident: process?.incident("end") })
         name.current?.wake()
       }
     },

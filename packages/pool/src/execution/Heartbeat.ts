@@ -32,7 +32,7 @@ export const child = (seat: WorkerSeat, name: RegisteredName.RegisteredName<Rost
       const { beats, clock, probes, watchdogs } = roster
       let heardAt = clock.now()
       WorkerSeries.begin(yield* Instrument.series, { seat, roster, usage, heardAt: () => heardAt })
-      const about = { pool: seat.pool, slot: seat.slot }
+      const about = { pool: seat.pool, slot: seat.slot, generation: seat.generation() }
 
       const ask = Effect.gen(function*() {
         const timeout = Duration.toMillis(seat.config.heartbeat.timeout)
