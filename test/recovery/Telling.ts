@@ -25,6 +25,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   process_registry: nothing,
   session_store: nothing,
   event_log: nothing,
+  ingest: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },
@@ -37,11 +38,18 @@ const tellings: Readonly<Record<string, Telling>> = {
   channel: { up: [attach], down: [] },
   heartbeat: nothing,
   watchdog: nothing,
+  telemetry_tap: nothing,
   yours: nothing // the suite's own perWorker child
 }
 
 /** They come at no moment of their own. */
-const untimely: ReadonlySet<string> = new Set(["snakepit.containment.report", "snakepit.lifecycle.fill"])
+const untimely: ReadonlySet<string> = new Set([
+  "snakepit.containment.report",
+  "snakepit.lifecycle.fill",
+  "snakepit.python.memory.sampled",
+  "snakepit.python.cpu.sampled",
+  "snakepit.python.gc.completed"
+])
 
 const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 

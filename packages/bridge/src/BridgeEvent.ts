@@ -1,4 +1,4 @@
-/** The events of processes and of what holds them, and of the gateway. */
+/** The events of processes and of what holds them, of the gateway, and of what Python tells. */
 import { Event, SupervisorEvent } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 
@@ -175,6 +175,101 @@ export const gateway_stop = Event.declare({
   attributes: { address: Schema.String }
 })
 
+const teller = { ...pool, slot: Schema.Int, generation: Schema.Int }
+
+export const python_event = Event.declare({
+  name: "snakepit.python.event",
+  layer: "execution",
+  when:
+    "a tool has told an event of its own, whose name is `event`: its measurements are those of the event, its attributes have `python.` before their names",
+  measurements: {},
+  attributes: {
+    ...teller,
+    event: Schema.String,
+    call: Schema.UndefinedOr(Schema.Int),
+    tool: Schema.UndefinedOr(Schema.String)
+  }
+})
+
+export const python_memory_sampled = Event.declare({
+  name: "snakepit.python.memory.sampled",
+  layer: "execution",
+  when: "a worker has looked, at its interval, how much memory its process holds: resident, and in all",
+  measurements: { rssBytes: Schema.Finite, vmsBytes: Schema.optionalKey(Schema.Finite) },
+  attributes: teller
+})
+
+export const python_cpu_sampled = Event.declare({
+  name: "snakepit.python.cpu.sampled",
+  layer: "execution",
+  when: "a worker has looked how much of one CPU its process has used since it looked last",
+  measurements: { cpuPercent: Schema.Finite },
+  attributes: teller
+})
+
+export const python_gc_completed = Event.declare({
+  name: "snakepit.python.gc.completed",
+  layer: "execution",
+  when: "a worker has looked how often Python's garbage collection has run since it looked last, once for each generation of objects where it has",
+  measurements: { count: Schema.Finite, collected: Schema.Finite, uncollectable: Schema.Finite },
+  attributes: { ...teller, gcGeneration: Schema.Finite }
+})
+
+export const python_gpu_sampled = Event.declare({
+  name: "snakepit.python.gpu.sampled",
+  layer: "execution",
+  when: "a worker has looked at a GPU of its machine, where `pynvml` is installed",
+  measurements: {
+    usedBytes: Schema.Finite,
+    totalBytes: Schema.Finite,
+    gpuPercent: Schema.Finite,
+    celsius: Schema.Finite,
+    watts: Schema.Finite
+  },
+  attributes: { ...teller, device: Schema.Finite }
+})
+
+export const python_drop = Event.declare({
+  name: "snakepit.python.drop",
+  layer: "bridge",
+  when:
+    "records of a worker's telemetry were left out within the last second: it had no credit and no room (`queue`), an improper name (`invalid`), no tap (`tap`), more than its credit (`credit`); or the host had no room (`ingest`), they had no proper shape (`shape`), were too many (`names`; of `keys` and `values` only those), or what took them threw (`defect`)",
+  measurements: { records: Schema.Int },
+  attributes: { ...teller, reason: Schema.String }
+})
+
+export const python_limit = Event.declare({
+  name: "snakepit.python.limit",
+  layer: "bridge",
+  when: "for the first time a pool's tools told of more names, keys or texts than are kept apart (`what`), with `event`: those beyond are left out",
+  measurements: { limit: Schema.Int },
+  attributes: { ...pool, what: Schema.Literals(["names", "keys", "values"]), event: Schema.String }
+})
+
+/** What is measured of each worker. */
+export interface Sample {
+  readonly declaration: Event.Declaration
+  readonly isMeasured: (measurements: unknown) => boolean
+  readonly isDescribed: (attributes: unknown) => boolean
+}
+
+const sample = ({ attributes, measurements, ...declaration }: Event.Declaration): Sample => {
+  const own = Object.fromEntries(Object.entries(attributes).filter(([key]) => !(key in teller)))
+  return {
+    declaration: { attributes, measurements, ...declaration },
+    isMeasured: Schema.is(Schema.Struct(measurements)),
+    isDescribed: Schema.is(Schema.Struct(own))
+  }
+}
+
+/** By their names in Python. */
+export const samples: ReadonlyMap<string, Sample> = new Map([
+  ["python.memory.sampled", sample(python_memory_sampled)],
+  ["python.cpu.sampled", sample(python_cpu_sampled)],
+  ["python.gc.completed", sample(python_gc_completed)],
+  ["python.gpu.sampled", sample(python_gpu_sampled)]
+])
+
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(bridge_supervisor),
@@ -191,6 +286,13 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   process_exit,
   process_leak,
   containment_report,
+  python_event,
+  python_memory_sampled,
+  python_cpu_sampled,
+  python_gc_completed,
+  python_gpu_sampled,
+  python_drop,
+  python_limit,
   process_registry_sweep,
   process_registry_set_aside,
   process_registry_unread,

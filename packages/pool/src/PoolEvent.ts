@@ -476,6 +476,14 @@ export const heartbeat_recover = Event.declare({
   attributes: { ...pool, slot: Schema.Int }
 })
 
+export const telemetry_control = Event.declare({
+  name: "snakepit.telemetry.control",
+  layer: "control",
+  when: "an operator has changed what the pool's workers tell, or the one in `slot`; or has set it back to what the configuration says",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.UndefinedOr(Schema.Int), change: Schema.String }
+})
+
 export const watchdog_verdict = Event.declare({
   name: "snakepit.watchdog.verdict",
   layer: "execution",
@@ -565,5 +573,6 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   heartbeat_miss,
   heartbeat_recover,
   watchdog_verdict,
-  watchdog_bite
+  watchdog_bite,
+  telemetry_control
 ]

@@ -66,7 +66,7 @@ class Samples:
                     "collected": new["collected"] - old["collected"],
                     "uncollectable": new["uncollectable"] - old["uncollectable"],
                 }
-                yield "python.gc.completed", counted, {"generation": generation}
+                yield "python.gc.completed", counted, {"gc_generation": generation}
         yield from gpus()
 
 

@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
+import type { Line } from "../execution/TelemetryTap.ts"
 import type { Watch } from "../execution/Watchdog.ts"
 import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
@@ -94,6 +95,8 @@ export interface Roster {
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
+  /** Where the workers that are attached tell of themselves, by slot. */
+  readonly telemetry: Map<number, Line>
   /** Host tools that run for its workers. */
   readonly hostCalls: HostCalls
   /** Calls that host tools have made, of which some may be over. */
@@ -152,6 +155,7 @@ export const make = (
     pids: new Map(),
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
+    telemetry: new Map(),
     inbox: new Fifo(),
     outbox: new Fifo(),
     inHand: undefined,
@@ -396,6 +400,7 @@ export const seat = (
         attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
+        name.current?.telemetry.set(slot, { control: wire.telemetry, hear: undefined, missed: 0 })
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
       },
@@ -417,11 +422,17 @@ export const seat = (
       },
       hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
       sessionEnded: (number, failure, overran) => heard({ _tag: "SessionEnded", slot, number, failure, overran }),
+      telemetry: (telemetry) => {
+        const line = name.current?.telemetry.get(slot)
+        if (line?.hear !== undefined) line.hear(telemetry)
+        else if (line !== undefined) line.missed += telemetry.records.length
+      },
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.telemetry.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit })
         name.current?.wake()
