@@ -82,7 +82,7 @@ export const child = (inbox: Inbox.Inbox) =>
               ? Effect.failCause(cause)
               : Effect.andThen(
                 Effect.sync(() => inbox.lose(teller, "defect", 1)),
-                Effect.logError("a logger, a tracer or the event bus threw at what a worker told", cause)
+                Effect.exit(Effect.logError("a logger, a tracer or the event bus threw at what a worker told", cause)) // it may throw again
               ))
           if (++taken % turn === 0) yield* Effect.yieldNow
         }
