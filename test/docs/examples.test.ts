@@ -20,7 +20,7 @@ const examplesIn = (folder: string, extension: string, markdownOf: (text: string
     }))
   )
 
-const pages = ["docs/core", "docs/pool", "docs/bridge"].flatMap((folder) => examplesIn(folder, ".md", (text) => text))
+const pages = ["docs/core", "docs/pool", "docs/bridge", "docs/telemetry"].flatMap((folder) => examplesIn(folder, ".md", (text) => text))
 const sources = ["core", "pool"].flatMap((name) => [`packages/${name}/src`, `packages/${name}/src/testing`])
 const docstrings = sources.flatMap((folder) => examplesIn(folder, ".ts", docstringsOf))
 

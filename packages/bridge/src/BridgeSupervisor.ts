@@ -52,7 +52,11 @@ const strict = (intensity: GatewayConfig["restart"]) =>
 
 interface Made {
   readonly stay_down: Supervisor.Made<"bridge", ReturnType<typeof Ingest.child> | ReturnType<typeof Gateway.child>, typeof patient>
-  readonly escalate: Supervisor.Made<"bridge", ReturnType<typeof Ingest.child> | ReturnType<typeof Gateway.required>, ReturnType<typeof strict>>
+  readonly escalate: Supervisor.Made<
+    "bridge",
+    ReturnType<typeof Ingest.child> | ReturnType<typeof Gateway.required>,
+    ReturnType<typeof strict>
+  >
 }
 
 /** Bridge by what becomes of a gateway that gives up. */

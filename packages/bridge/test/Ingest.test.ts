@@ -55,7 +55,11 @@ const open = Effect.gen(function*() {
   let isThrowing = false
   const logger = Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
     if (isThrowing) throw new Error("a logger that is broken")
-    lines.push({ level: logLevel, message: Array.isArray(message) ? message[0] : message, annotations: fiber.getRef(References.CurrentLogAnnotations) })
+    lines.push({
+      level: logLevel,
+      message: Array.isArray(message) ? message[0] : message,
+      annotations: fiber.getRef(References.CurrentLogAnnotations)
+    })
   })
   const supervisor = Supervisor.make("bridge", {
     plane: "control",
@@ -88,6 +92,7 @@ describe("the ingest", () => {
         measurements: { tokens: 12 },
         attributes: {
           "snakepit.layer": "execution",
+          path: "snakepit/pools/default/fleet/1",
           pool: "default",
           slot: 1,
           generation: 2,
@@ -106,11 +111,19 @@ describe("the ingest", () => {
       const { own, take } = yield* open
       yield* take(
         record(event("python.memory.sampled", [["rss_bytes", 1e6], ["vms_bytes", 2e6]]), { call: 0, tool: "" }),
-        record(event("python.gc.completed", [["count", 1], ["collected", 5], ["uncollectable", 0]]), { attributes: [["gc_generation", 2]] }),
+        record(event("python.gc.completed", [["count", 1], ["collected", 5], ["uncollectable", 0]]), {
+          attributes: [["gc_generation", 2]]
+        }),
+        record(
+          event("python.gpu.sampled", [["used_bytes", 1], ["total_bytes", 2], ["gpu_percent", 50], ["celsius", 60], ["watts", 70]]),
+          { attributes: [["device", 0], ["serial", "not declared"]] }
+        ),
         record(event("python.memory.sampled", [["pages", 7]]))
       )
       assert.deepInclude(own("memory.sampled")[0]?.measurements, { rssBytes: 1e6, vmsBytes: 2e6 })
       assert.deepInclude(own("gc.completed")[0]?.attributes, { gcGeneration: 2, generation: 2, slot: 1 })
+      assert.deepInclude(own("gpu.sampled")[0]?.measurements, { usedBytes: 1, watts: 70 })
+      assert.notProperty(own("gpu.sampled")[0]!.attributes, "serial")
       yield* TestClock.adjust("1 second")
       assert.deepInclude(own("drop")[0]?.attributes, { reason: "shape", slot: 1 })
     })))
@@ -124,10 +137,22 @@ describe("the ingest", () => {
         record(span({ server: true, error: { ...error, type: "snakepit.Cancelled" } }))
       )
       const [raised, cancelled] = spans.all
-      assert.deepInclude(raised, { name: "tokenize", traceId: "0102030405060708090a0b0c0d0e0f10", spanId: "0203040506070809", kind: "internal" })
+      assert.deepInclude(raised, {
+        name: "tokenize",
+        traceId: "0102030405060708090a0b0c0d0e0f10",
+        spanId: "0203040506070809",
+        kind: "internal"
+      })
       assert.strictEqual(raised?.parentSpanId, "030405060708090a")
       assert.deepStrictEqual([raised?.startTime, raised?.endTime], [1_000_000_000n, 1_001_500_000n])
-      assert.deepStrictEqual(Object.fromEntries(raised!.attributes), { pool: "default", slot: 1, generation: 2, call: 7, tool: "infer", tokens: 3 })
+      assert.deepStrictEqual(Object.fromEntries(raised!.attributes), {
+        pool: "default",
+        slot: 1,
+        generation: 2,
+        call: 7,
+        tool: "infer",
+        tokens: 3
+      })
       const causeOf = (span: RecordedSpans.RecordedSpan | undefined) =>
         span?.status._tag === "Ended" && Exit.isFailure(span.status.exit) ? span.status.exit.cause : Cause.empty
       assert.deepInclude(Cause.squash(causeOf(raised)), { name: "ValueError", message: "no such token" })
@@ -139,7 +164,10 @@ describe("the ingest", () => {
     Effect.scoped(Effect.gen(function*() {
       const { lines, take } = yield* open
       yield* take(record(log(30, "slow query")), record(log(50, "gone")), record(log(0, "printed", "stdout"), { call: 0, tool: "" }))
-      assert.deepStrictEqual(lines.map(({ level, message }) => [level, message]), [["Warn", "slow query"], ["Fatal", "gone"], ["Info", "printed"]])
+      assert.deepStrictEqual(lines.map(({ level, message }) => [level, message]), [["Warn", "slow query"], ["Fatal", "gone"], [
+        "Info",
+        "printed"
+      ]])
       assert.deepInclude(lines[0]?.annotations, { pool: "default", slot: 1, generation: 2, call: 7, tool: "infer", logger: "app.db" })
       assert.deepStrictEqual(Object.keys(lines[2]?.annotations as object).toSorted(), ["generation", "logger", "pool", "slot"])
     })))
@@ -173,7 +201,9 @@ describe("the ingest", () => {
     Effect.scoped(Effect.gen(function*() {
       const { own, take } = yield* open
       for (let number = 0; number < Edge.most.names + 5; number++) yield* take(record(event(`job.n${number}`)))
-      for (let number = 0; number < Edge.most.values + 3; number++) yield* take(record(event("job.n0"), { attributes: [["id", `${number}`], ["n", number]] }))
+      for (let number = 0; number < Edge.most.values + 3; number++) {
+        yield* take(record(event("job.n0"), { attributes: [["id", `${number}`], ["n", number]] }))
+      }
       assert.strictEqual(own("event").length, Edge.most.names + Edge.most.values + 3)
       assert.notProperty(own("event").at(-1)!.attributes, "python.id")
       assert.strictEqual(own("event").at(-1)!.attributes["python.n"], Edge.most.values + 2)
@@ -207,7 +237,10 @@ describe("the inbox", () => {
   })
 })
 
-const anyText = Schema.Union([Schema.String, Schema.Literals(["__proto__", "constructor", "a.b", "", "x".repeat(5000), "python.memory.sampled"])])
+const anyText = Schema.Union([
+  Schema.String,
+  Schema.Literals(["__proto__", "constructor", "a.b", "", "x".repeat(5000), "python.memory.sampled"])
+])
 const anyNumber = Schema.Union([Schema.Number, Schema.Literals([-1, 2 ** 60])]) // Schema.Number has NaN and the infinities
 const anyValue = Schema.Union([anyText, anyNumber, Schema.Boolean])
 const pairs = <S extends Schema.Top>(value: S) => Schema.Array(Schema.Tuple([anyText, value]))
@@ -257,7 +290,14 @@ describe("hostile records", () => {
 describe("the frames of telemetry", () => {
   it("of the host say what the section says, in Python's numbers", () => {
     const batch = new Frames.Batch()
-    const settings = { on: true, allow: ["a.*"], deny: ["b"], sampling: [{ pattern: "*", rate: 0.25 }], logs: "error", output: true } as const
+    const settings = {
+      on: true,
+      allow: ["a.*"],
+      deny: ["b"],
+      sampling: [{ pattern: "*", rate: 0.25 }],
+      logs: "error",
+      output: true
+    } as const
     batch.telemetryControl({ ...settings, samples: Duration.seconds(2) }, 300)
     batch.telemetryControl(undefined, 0)
     const { frames: [first, second] } = fromBinary(ConnectRequestSchema, batch.sealed(1, 0))

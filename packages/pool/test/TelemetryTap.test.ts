@@ -102,7 +102,9 @@ describe("what workers are to tell", () => {
       yield* tools.tell({ name: "noisy.a", times: 1 })
       yield* tools.tell({ name: "quiet", times: 1 })
       assert.deepStrictEqual(names(), ["quiet"])
-      directory.configure(2, { pools: { default: yield* config({ sampling: [{ pattern: "quiet", rate: 0 }, { pattern: "*", rate: 1 }] }) } })
+      directory.configure(2, {
+        pools: { default: yield* config({ sampling: [{ pattern: "quiet", rate: 0 }, { pattern: "*", rate: 1 }] }) }
+      })
       yield* tools.tell({ name: "noisy.a", times: 1 })
       yield* tools.tell({ name: "quiet", times: 1 })
       assert.deepStrictEqual(names(), ["quiet", "noisy.a"])
@@ -133,7 +135,9 @@ describe("what workers are to tell", () => {
       yield* tools.tell({ name: "anything", times: 1 })
       assert.deepStrictEqual(names(), ["other", "wanted", "anything"])
       assert.deepStrictEqual(
-        recorded.events.filter(({ name }) => name === "snakepit.telemetry.control").map(({ attributes: { change, slot } }) => [change, slot]),
+        recorded.events.filter(({ name }) => name === "snakepit.telemetry.control").map((
+          { attributes: { change, slot } }
+        ) => [change, slot]),
         [
           [`{"allow":["wanted"],"samples":{"_id":"Duration","_tag":"Millis","millis":1000}}`, undefined],
           [`{"allow":["other"]}`, 0],

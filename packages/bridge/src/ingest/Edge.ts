@@ -8,6 +8,7 @@
  *            counted ◀────────────────────────────────┘
  * ```
  */
+import type { Event } from "@snakepit/core"
 import type { WireTelemetry } from "@snakepit/pool"
 import * as BridgeEvent from "../BridgeEvent.ts"
 
@@ -35,7 +36,7 @@ export type Verdict =
     readonly _tag: "Known"
     readonly known: BridgeEvent.Sample
     readonly measurements: Readonly<Record<string, number>>
-    readonly attributes: Readonly<Record<string, WireTelemetry.Value>>
+    readonly attributes: Readonly<Record<string, Event.Value>>
   }
   /** An event, a span or a line of a tool's own. `without`: of what parts were left out. */
   | {
@@ -60,7 +61,11 @@ export class Edge {
     if (said._tag !== "Event") return { _tag: "Own", attributes: Object.fromEntries(attributes), without: [] }
     const without = new Set<What>()
     const kept = attributes.filter(([key, value]) => {
-      const what = !this.admit("keys", key) ? "keys" : typeof value === "string" && !this.admit("values", `${key}=${value}`) ? "values" : undefined
+      const what = !this.admit("keys", key)
+        ? "keys"
+        : typeof value === "string" && !this.admit("values", `${key}=${value}`)
+        ? "values"
+        : undefined
       if (what !== undefined) without.add(what)
       return what === undefined
     })
@@ -109,8 +114,8 @@ const asDeclared = (
   said: WireTelemetry.Pairs<number>,
   given: WireTelemetry.Pairs<WireTelemetry.Value>
 ): Verdict => {
-  const [measurements, attributes] = [camels(said), camels(given)]
-  return known.isMeasured(measurements) && known.isDescribed(attributes)
-    ? { _tag: "Known", known, measurements, attributes }
-    : dropped("shape")
+  const measurements = known.measured(camels(said))
+  const attributes = known.described(camels(given))
+  if (measurements === undefined || attributes === undefined) return dropped("shape")
+  return { _tag: "Known", known, measurements, attributes }
 }

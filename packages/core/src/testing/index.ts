@@ -1,4 +1,5 @@
 /** What tests of supervised programs need: children that obey a script, a record of the events, generated trees and the laws they keep. */
+export * as DeclaredEvents from "./DeclaredEvents.ts"
 export * as Generate from "./Generate.ts"
 export * as Invariants from "./Invariants.ts"
 export * as Order from "./Order.ts"

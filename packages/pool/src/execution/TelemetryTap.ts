@@ -15,8 +15,8 @@ import * as Latch from "effect/Latch"
 import * as Roster from "../control/Roster.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import type { Wire } from "../Wire.ts"
-import type { WorkerSeat } from "../WorkerRuntime.ts"
 import type { Dropped, TelemetryPort, Told, WireRecord, WireTelemetry } from "../WireTelemetry.ts"
+import type { WorkerSeat } from "../WorkerRuntime.ts"
 
 /** Records that a worker may send ahead. 256: four of its batches, so that it need not wait for one to be taken in. */
 export const window = 256
