@@ -32,6 +32,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   dispatcher: nothing,
   lifecycle: nothing,
   spares: nothing, // the suite's pools keep none
+  sampler: nothing, // what it tells each second is no decision
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
   worker_starter: { up: ["snakepit.worker_starter.fill"], down: [] },
   process: { up: ["snakepit.process.start"], down: [detach, "snakepit.process.exit"] },
@@ -46,6 +47,7 @@ const tellings: Readonly<Record<string, Telling>> = {
 const untimely: ReadonlySet<string> = new Set([
   "snakepit.containment.report",
   "snakepit.lifecycle.fill",
+  "snakepit.pool.sample",
   "snakepit.python.memory.sampled",
   "snakepit.python.cpu.sampled",
   "snakepit.python.gc.completed"

@@ -442,7 +442,7 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
   child.restarts++
   const verdict = Intensity.decide(state.window, now)
   if (!verdict.allowed) {
-    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, reason, refusal: undefined, incident })
+    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, stage: stageOf(child), reason, refusal: undefined, incident })
   }
   const isGroup = state.strategy !== "one_for_one"
   const immediate = state.semantics.delay === "none"
@@ -519,8 +519,8 @@ const delayRefused = (step: Step, ask: number, error: unknown): void => {
   const asked = step.state.asks.get(ask)
   if (asked === undefined) return
   step.state.asks.delete(ask)
-  const { child, generation, incident, reason } = asked.decision
-  beginStop(step, { _tag: "GaveUp", child, generation, reason, refusal: { error }, incident })
+  const { child, generation, incident, reason, stage } = asked.decision
+  beginStop(step, { _tag: "GaveUp", child, generation, stage, reason, refusal: { error }, incident })
 }
 
 const due = (step: Step, ask: number): void => {
@@ -667,8 +667,7 @@ const beginStop = (step: Step, outcome: Outcome): void => {
   state.recovery = undefined
   state.asks.clear()
   if (outcome._tag === "GaveUp") {
-    const { child, generation, incident, reason, refusal } = outcome
-    const stage = stageOf(state.children.get(child)!)
+    const { child, generation, incident, reason, refusal, stage } = outcome
     const refusedBy = refusal === undefined ? "intensity" : "delay"
     out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, stage, reason, refusedBy, incident } })
   } else if (outcome._tag !== "StartFailed") {

@@ -107,6 +107,7 @@ export type Outcome =
     readonly _tag: "GaveUp"
     readonly child: string
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
     /** The error of the delay schedule; `undefined` when the intensity was exceeded. */
     readonly refusal: { readonly error: unknown } | undefined

@@ -7,7 +7,7 @@
  * while there is none (its supervisor is restarting it) events wait in the inbox. When the Roster itself goes, every open call is
  * ended with a typed error first.
  */
-import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
+import { Child, Event, Instrument, MonotonicClock, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,6 +20,7 @@ import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as PoolMetrics from "../PoolMetrics.ts"
 import * as PoolVersion from "../PoolVersion.ts"
 import type * as RetryDelay from "../RetryDelay.ts"
 import type { Wire, WireHostCall } from "../Wire.ts"
@@ -34,8 +35,10 @@ import { Fifo } from "./Fifo.ts"
 import { HostCalls } from "./HostCalls.ts"
 import { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as LifecycleState from "./LifecycleState.ts"
+import * as PoolSeries from "./PoolSeries.ts"
 import * as Quarantine from "./Quarantine.ts"
 import type * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -91,6 +94,9 @@ export interface Roster {
   readonly watchers: Set<() => void>
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
+  /** When they were attached. */
+  readonly attachedAt: Map<number, number>
+  readonly beats: Beats
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
@@ -114,6 +120,12 @@ export interface Roster {
   calls: number
   /** What workers have said will be handed to the Dispatcher before this turn of the loop ends. */
   listening: boolean
+}
+
+/** What came of the heartbeats of its workers. */
+export interface Beats {
+  misses: number
+  readonly latency: Instrument.Histogram
 }
 
 /** What {@link make} may be given: which host tools there are, and who hears of those that go wrong. */
@@ -153,6 +165,8 @@ export const make = (
     generations: new Map(),
     versions,
     pids: new Map(),
+    attachedAt: new Map(),
+    beats: { misses: 0, latency: new Instrument.Histogram(PoolMetrics.heartbeatLatency) },
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
     telemetry: new Map(),
@@ -195,7 +209,7 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > capacity) {
     const { id, tool } = event.offer
     const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity })
-    state.ledger.rejected++
+    Settlement.refuse(state, tool, error)
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
   }
@@ -220,8 +234,9 @@ const dispatchHeard = (roster: Roster): void => {
 export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
 
 /** A call was refused before it was offered. */
-export const refused = ({ clock, emit, pool, state }: Roster, { _tag, executed, message, tool }: CallError.CallError): void => {
-  state.ledger.rejected++
+export const refused = ({ clock, emit, pool, state }: Roster, error: CallError.CallError): void => {
+  const { _tag, executed, message, tool } = error
+  Settlement.refuse(state, tool, error)
   emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: _tag, executed, cause: message }))
 }
 
@@ -261,8 +276,10 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, state } = roster
   for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
     if (event._tag !== "Offer") continue
-    state.ledger.rejected++
-    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchError.waitedTooLong(state, event.offer, now) }, emit)
+    const { id, tool } = event.offer
+    const error = DispatchError.waitedTooLong(state, event.offer, now)
+    Settlement.refuse(state, tool, error)
+    settle(roster, { _tag: "Fail", id, error }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
@@ -401,6 +418,7 @@ export const seat = (
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
         name.current?.telemetry.set(slot, { control: wire.telemetry, hear: undefined, missed: 0 })
+        name.current?.attachedAt.set(slot, name.current.clock.now())
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
       },
@@ -433,6 +451,7 @@ export const seat = (
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
         name.current?.telemetry.delete(slot)
+        name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit })
         name.current?.wake()
@@ -467,7 +486,7 @@ export const child = (
   pool: string,
   versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
-  options: Omit<Options, "emit" | "quarantine" | "sessions">
+  options: Omit<Options, "emit" | "quarantine" | "sessions"> & { readonly openCircuits: () => number }
 ) =>
   Child.make("roster", {
     plane: "control",
@@ -488,6 +507,7 @@ export const child = (
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
+      PoolSeries.begin(yield* Instrument.series, roster, options.openCircuits)
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: roster.lifecycle.size }, { pool })
       const look = Effect.sync(() => {

@@ -42,7 +42,7 @@ const ownOf = (seat: WorkerSeat, runtime: WorkerRuntime, entry: PoolEntry) =>
   [
     runtime.process(seat),
     runtime.channel(seat),
-    Heartbeat.child(seat, entry.roster),
+    Heartbeat.child(seat, entry.roster, runtime.usage),
     Watchdog.child(seat, entry.roster, () => runtime.evidence(seat)),
     TelemetryTap.child(seat, entry, runtime.telemetry)
   ] as const
