@@ -41,7 +41,7 @@ const application = (pool: Omit<PoolConfig.PoolConfigInput, "size"> = {}) => {
   )
   const started = Effect.gen(function*() {
     const events: Array<Event.Event> = []
-    yield* (yield* EventBus.EventBus).attach("snakepit.python.*", (event) => events.push(event))
+    yield* (yield* EventBus.EventBus).tap("snakepit.python.*", (event) => void events.push(event)) // a queue of a handler would drop some
     const named = () => events.filter(({ name }) => name === "snakepit.python.event").map(({ attributes }) => attributes["event"])
     return { events, named, tools: yield* Pool.client(Tools), control: yield* PoolControl.of("default") }
   })
