@@ -31,6 +31,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   otlp_traces: nothing,
   otlp_logs: nothing,
   otlp_metrics: nothing,
+  ingest: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },
@@ -44,6 +45,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   channel: { up: [attach], down: [] },
   heartbeat: nothing,
   watchdog: nothing,
+  telemetry_tap: nothing,
   yours: nothing // the suite's own perWorker child
 }
 
@@ -52,7 +54,10 @@ const untimely: ReadonlySet<string> = new Set([
   "snakepit.containment.report",
   "snakepit.history.open",
   "snakepit.lifecycle.fill",
-  "snakepit.pool.sample"
+  "snakepit.pool.sample",
+  "snakepit.python.memory.sampled",
+  "snakepit.python.cpu.sampled",
+  "snakepit.python.gc.completed"
 ])
 
 const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)

@@ -241,6 +241,8 @@ const reference = (message: Uint8Array): Frames.Response => {
           const { failure, number, overran } = frame.value
           return { kind: "sessionEnded", number: Number(number), failure, overran }
         }
+        case "telemetry":
+          throw new Error("not generated: only protobuf-es reads it")
         case "welcome":
           return { kind: "welcome", welcome: frame.value }
         case "refused":

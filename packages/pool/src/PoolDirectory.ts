@@ -7,6 +7,7 @@ import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
 import { HostToolRegistry } from "./control/HostToolRegistry.ts"
 import * as Roster from "./control/Roster.ts"
+import { TelemetryControl } from "./control/TelemetryControl.ts"
 import { Guard } from "./Guard.ts"
 import { PoolConfig } from "./PoolConfig.ts"
 import * as PoolVersion from "./PoolVersion.ts"
@@ -37,6 +38,8 @@ export interface PoolEntry {
   readonly roster: RegisteredName.RegisteredName<Roster.Roster>
   /** What its calls may call here; outlives each generation of the pool. */
   readonly hostTools: HostToolRegistry
+  /** What an operator has changed of what its workers tell. */
+  readonly telemetry: TelemetryControl
   /** Its circuit breakers and rate limits. */
   readonly guard: Guard
   readonly isUp: () => void
@@ -93,6 +96,8 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     if (roster.current !== undefined) Roster.configured(roster.current)
     followers.tell()
   }
+  const telemetry = new TelemetryControl()
+  telemetry.configured(first.config.telemetry)
   let because: string | undefined
   let guard: Guard | undefined
   return {
@@ -114,6 +119,7 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     follow: followers.follow,
     roster,
     hostTools: new HostToolRegistry(),
+    telemetry,
     isUp: () => {
       because = undefined
       versions.downs = 0
@@ -129,6 +135,7 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     because: () => because ?? "it is starting, or its application is stopping",
     configure: (snapshot, config) => {
       PoolVersion.configure(versions, snapshot, config, versions.downs > 0 && roster.current === undefined)
+      telemetry.configured(config.telemetry)
       changed()
     }
   }

@@ -5,6 +5,8 @@ import type * as Effect from "effect/Effect"
 import type { PythonException } from "./CallError.ts"
 import type { ExitClass } from "./ExitClass.ts"
 import type { Payload } from "./Payload.ts"
+import type { PoolConfig } from "./PoolConfig.ts"
+import type { WireTelemetry } from "./WireTelemetry.ts"
 
 /** One call as the wire needs it. */
 export interface WireCall {
@@ -98,6 +100,8 @@ export interface Wire {
    * long its hooks may take.
    */
   readonly sessionEnd: (number: number, session: string, limitMillis: number) => void
+  /** What it is to tell from now on, `undefined`: as before; and how many records it may say, in the place of what was left of them. */
+  readonly telemetry: (settings: PoolConfig["telemetry"] | undefined, credit: number) => void
   /** Succeeds when the worker answers. Does not time out by itself. */
   readonly probe: Effect.Effect<void>
 }
@@ -131,6 +135,8 @@ export interface WireSink {
   readonly hostCancel: (number: number) => void
   /** Nothing is left of a session that was ended; `failure`: what a hook raised, or empty; `overran`: one goes on beyond its limit. */
   readonly sessionEnded: (number: number, failure: string, overran: boolean) => void
+  /** What it tells of itself and its tools, within its credit. */
+  readonly telemetry: (telemetry: WireTelemetry) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
   /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */

@@ -25,6 +25,7 @@ const wire = (name: string, said: Array<string>): Wire => ({
   hostResult: ignored,
   sessionStart: ignored,
   sessionEnd: ignored,
+  telemetry: ignored,
   probe: Effect.never
 })
 

@@ -35,5 +35,6 @@ export const wireOf = (tools: ReadonlyArray<WireTool>, concurrency = 1): Wire =>
   credit: used,
   sessionStart: used,
   sessionEnd: used,
+  telemetry: used,
   probe: Effect.never
 })

@@ -35,7 +35,7 @@
  * ```
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { GatewayConfig, ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
+import { GatewayConfig, Inbox, ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
 import {
   type Child,
   type Contract,
@@ -217,12 +217,24 @@ const assemble = Effect.fnUntraced(function*({ configFile, input, perWorker, sch
     ...{ schema, sources, store, name: config, server },
     publish: ({ config, version }: ConfigServer.ConfigSnapshot<SnakepitConfig.SnakepitConfig>) => directory.configure(version, config)
   }
-  const runtime = yield* PythonRuntime.make(run, directory)
+  const inbox = new Inbox.Inbox()
+  const runtime = yield* PythonRuntime.make(run, directory, inbox)
   const telemetry = expected?.telemetry ?? TelemetryConfig.everything // contracts without a configuration show what there may be
   const served = expected === undefined || expected.gateway !== undefined
   const gateway = served ? () => config.latest!.gateway! : undefined
   const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
-  const root = RootSupervisor.make({ perWorker, configuration, directory, run, runtime, telemetry, gateway, onGiveUp, gatewayRestart })
+  const root = RootSupervisor.make({
+    perWorker,
+    configuration,
+    directory,
+    run,
+    runtime,
+    inbox,
+    telemetry,
+    gateway,
+    onGiveUp,
+    gatewayRestart
+  })
   return { run, directory, runtime, root, primed, otlp: expected?.telemetry.otlp, configuration: Configuration.make(store, server) }
 })
 

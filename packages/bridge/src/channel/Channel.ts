@@ -109,6 +109,8 @@ const hear = (sink: Wire.WireSink, frame: Frames.Heard): void => {
       return sink.hostCall(frame.asked)
     case "hostCallCancel":
       return sink.hostCancel(frame.number)
+    case "telemetry":
+      return sink.telemetry(frame.telemetry)
     case "sessionEnded":
       return sink.sessionEnded(frame.number, frame.failure, frame.overran)
     default:
@@ -203,6 +205,7 @@ const wire = ({ pid, reaped, socket }: PythonProcess, { outbox, probe, segments,
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
     sessionStart: (session, data) => outbox.say().sessionStart(session, data),
     sessionEnd: (number, session, limitMillis) => outbox.say().sessionEnd(number, session, Math.min(longestMillis, Math.ceil(limitMillis))),
+    telemetry: (settings, credit) => outbox.say().telemetryControl(settings, credit),
     probe
   }
 }

@@ -15,6 +15,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
 import type { Attempt, CallTrace } from "../CallTrace.ts"
+import type { Line } from "../execution/TelemetryTap.ts"
 import type { Watch } from "../execution/Watchdog.ts"
 import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
@@ -108,6 +109,8 @@ export interface Roster {
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
+  /** Where the workers that are attached tell of themselves, by slot. */
+  readonly telemetry: Map<number, Line>
   /** Host tools that run for its workers. */
   readonly hostCalls: HostCalls
   /** Calls that host tools have made, of which some may be over. */
@@ -177,6 +180,7 @@ export const make = (
     beats: { misses: 0, latency: new Instrument.Histogram(PoolMetrics.heartbeatLatency) },
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
+    telemetry: new Map(),
     inbox: new Fifo(),
     outbox: new Fifo(),
     inHand: undefined,
@@ -465,6 +469,7 @@ export const seat = (
         attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
+        name.current?.telemetry.set(slot, { control: wire.telemetry, hear: undefined, missed: 0 })
         name.current?.attachedAt.set(slot, name.current.clock.now())
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
@@ -487,11 +492,17 @@ export const seat = (
       },
       hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
       sessionEnded: (number, failure, overran) => heard({ _tag: "SessionEnded", slot, number, failure, overran }),
+      telemetry: (telemetry) => {
+        const line = name.current?.telemetry.get(slot)
+        if (line?.hear !== undefined) line.hear(telemetry)
+        else if (line !== undefined) line.missed += telemetry.records.length
+      },
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.telemetry.delete(slot)
         name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit, incident: process?.incident("end") })
