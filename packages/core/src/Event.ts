@@ -76,6 +76,8 @@ export interface Event {
 /** Where events go. `emit` must return at once and must not throw. */
 export interface EventSink {
   readonly emit: (event: Event) => void
+  /** It wants to hear also how each child stands, which is no decision: `begin` and `stand` of `SupervisorEvent`. */
+  readonly watches?: boolean | undefined
 }
 
 /** The sink in the context; events go nowhere by default. */

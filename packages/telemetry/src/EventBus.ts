@@ -133,6 +133,7 @@ class Handler {
 }
 
 class Bus {
+  readonly watches = true
   private readonly attached = new Set<Handler>()
   /** The handlers of each name that was emitted: patterns are matched once. */
   private readonly routes = new Map<string, ReadonlyArray<Handler>>()

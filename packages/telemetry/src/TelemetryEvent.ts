@@ -25,9 +25,29 @@ export const event_handler_fail = Event.declare({
   attributes: { ...handler, /** At which it failed. */ event: Schema.String, cause: Schema.String }
 })
 
+export const metrics_endpoint_start = Event.declare({
+  name: "snakepit.metrics_endpoint.start",
+  layer: "telemetry",
+  when: "the metrics can be scraped at `address`, as `resource`",
+  path: "snakepit/telemetry/metrics_endpoint",
+  measurements: {},
+  attributes: { address: Schema.String, /** The path of its URL. */ resource: Schema.String }
+})
+
+export const otlp_drop = Event.declare({
+  name: "snakepit.otlp.drop",
+  layer: "telemetry",
+  when: "spans, log records or metric points did not reach the collector: it refused them (`status`), or more waited for it than is kept",
+  path: "snakepit/telemetry",
+  measurements: { items: Unit.count("item"), status: Unit.of(Schema.UndefinedOr(Schema.Int), "1") },
+  attributes: { signal: Schema.Literals(["traces", "logs", "metrics"]), reason: Schema.Literals(["refused", "full"]) }
+})
+
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(telemetry_supervisor),
   event_handler_drop,
-  event_handler_fail
+  event_handler_fail,
+  metrics_endpoint_start,
+  otlp_drop
 ]

@@ -11,10 +11,11 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
-import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
+import { type ExitReason, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import { MonotonicClock } from "../MonotonicClock.ts"
+import { RestartMemory } from "../RestartMemory.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
@@ -28,7 +29,7 @@ import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
 import { checkInitial } from "./specification.ts"
-import { teller } from "./teller.ts"
+import { because, beginning, standing, statusOf, teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
 /** What the events of a subtree are labelled with. */
@@ -104,10 +105,19 @@ interface Parent {
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
   readonly attach: (node: Interpreter, child: Child.CurrentChild["Service"]) => void
+  /** It has not ended, nor any above it: below one that was left behind nobody tells how children stand. */
+  readonly stands: () => boolean
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
+  defaultValue: (): Parent => ({
+    root: undefined,
+    path: "",
+    semantics: Semantics.production,
+    labels: {},
+    attach: () => {},
+    stands: () => true
+  })
 })
 
 const turn = 64 // events handled before others have their turn, for restart loops without a delay: they take 0.1 ms
@@ -118,7 +128,8 @@ export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter:
   const parent = yield* Parent
   const spec = changedTo(context, parent, given)
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
-  const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
+  const root = parent.root ?? TreeRoot.make<Spec>(new MonotonicClock(yield* Clock.Clock), yield* RestartMemory)
+  const interpreter = new Interpreter(spec, initial, context, parent, root, yield* Event.EventSink)
   made(interpreter)
   yield* Effect.addFinalizer(() => interpreter.handle.stop("its parent stopped it"))
   const { announce, watcher } = spec
@@ -184,12 +195,12 @@ export class Interpreter {
     initial: ReadonlyArray<string>,
     context: Context.Context<never>,
     parent: Parent,
-    clock: Clock.Clock,
+    root: TreeRoot.TreeRoot<Spec>,
     sink: Event.EventSink
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make(new MonotonicClock(clock))
+    this.root = root
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.sink = sink
@@ -228,7 +239,8 @@ export class Interpreter {
       attach: (node, { generation, id }) => {
         const life = this.lives.get(id)
         if (life?.generation === generation) life.node = node
-      }
+      },
+      stands: () => this.outcome === undefined && parent.stands()
     }
     this.context = flat(context.pipe(Context.add(CurrentSupervisor, this.handle), Context.add(Parent, parentOfChildren)))
     const children = spec.template === undefined ? spec.children : this.initialChildren(spec.template.child, initial)
@@ -240,8 +252,10 @@ export class Interpreter {
       dynamic: spec.template !== undefined,
       maxChildren: spec.maxChildren,
       limit: spec.restart.limit,
+      spent: TreeRoot.takeSpent(this.root, this.path),
       children
     })
+    if (sink.watches === true) this.state.moved = new Set(this.state.children.values())
     if (current !== undefined) parent.attach(this, current)
   }
 
@@ -305,6 +319,7 @@ export class Interpreter {
       this.onEnd.delete(settle)
       settle()
     }
+    this.tellFlags()
     this.dispatch(Machine.Event.Boot())
   })
   private onBooted: () => void = () => {}
@@ -392,6 +407,7 @@ export class Interpreter {
     this.spec = { ...spec, announce: spec.announce ?? announce, watcher: spec.watcher ?? watcher, observer: spec.observer ?? observer }
     this.labels = { ...this.parent.labels, ...spec.labels }
     this.tell = this.teller()
+    this.tellFlags()
     for (const child of spec.children) {
       if (this.lives.get(child.id)?.child !== child) TreeRoot.forget(this.root, `${this.path}/${child.id}`)
     }
@@ -432,6 +448,7 @@ export class Interpreter {
         const now = this.now()
         const commands = transition(this.state, event, now)
         if (this.outcome === undefined) this.spec.observer?.(this, event, commands)
+        this.tellStandings() // a supervisor that is started tells of its children at once: it stands before them
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
@@ -447,6 +464,28 @@ export class Interpreter {
 
   private now(): number {
     return this.root.clock.now()
+  }
+
+  private tellFlags(): void {
+    if (this.state.moved === undefined || !this.parent.stands()) return
+    const { events, restart: { limit } } = this.spec
+    const left = Intensity.left(this.state.window, this.now())
+    Event.tell(this.sink, beginning(events, this.root.clock.wallTime, this.strategy, limit, left, { path: this.path, ...this.labels }))
+  }
+
+  private tellStandings(): void {
+    const { moved } = this.state
+    if (moved === undefined || moved.size === 0) return
+    if (this.parent.stands()) {
+      const at = this.root.clock.wallTime
+      const about = { path: this.path, ...this.labels }
+      for (const child of moved) {
+        const present = this.state.children.get(child.id)
+        if (present !== undefined && present !== child) continue // another has its id by now, and is told of
+        Event.tell(this.sink, standing(this.spec.events, at, child, present === undefined, about))
+      }
+    }
+    moved.clear()
   }
 
   private execute(command: Machine.Command, now: number): void {
@@ -686,15 +725,16 @@ export class Interpreter {
       strategy: this.strategy,
       intensity: this.spec.restart.limit,
       budgetLeft: Intensity.left(this.state.window, this.now()),
-      children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => {
+      children: [...this.state.children.values()].map((child) => {
+        const { generation, id, restarts, status } = child
         const { restart, shutdown } = this.childOf(id)
         return {
           id,
           path: `${this.path}/${id}`,
-          status: status._tag.toLowerCase() as Tree.NodeStatus,
+          status: statusOf(status._tag),
           restart,
           shutdown,
-          because: status._tag === "Down" ? status.why : status._tag === "Waiting" ? describe(status.reason) : undefined,
+          because: because(child),
           generation,
           restarts,
           supervisor: this.lives.get(id)?.node?.snapshot()
