@@ -3,12 +3,13 @@ import { Effect } from "effect"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Catalogue, SnakepitEvent } from "snakepit"
+import { Catalogue, SnakepitEvent, SnakepitMetrics } from "snakepit"
 import * as Scenarios from "../test/chaos/Scenarios.ts"
 import * as AnyPool from "./AnyPool.ts"
 import { configurationPage } from "./ConfigurationPage.ts"
 import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
+import { metricsPage } from "./MetricsPage.ts"
 import { playbookPage } from "./PlaybookPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
 
@@ -46,6 +47,7 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       Catalogue.toMarkdown(SnakepitEvent.catalogue),
       ""
     ].join("\n"),
+    "docs/reference/metrics.md": metricsPage(note, SnakepitMetrics.declarations),
     "docs/core/semantics.md": withTables(readFileSync(at("docs/core/semantics.md"), "utf8"))
   })
 )

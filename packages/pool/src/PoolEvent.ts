@@ -73,6 +73,26 @@ export const pool_close = Event.declare({
   attributes: pool
 })
 
+export const pool_sample = Event.declare({
+  name: "snakepit.pool.sample",
+  layer: "control",
+  when:
+    "once a second, or as sampleEvery says: how the pool is. Rates and times are of the calls that were over since the sample before, and times " +
+    "are absent when there was none",
+  path: "snakepit/pools/{pool}",
+  measurements: {
+    size: Unit.count("worker"),
+    ready: Unit.count("worker"),
+    busy: Unit.count("worker"),
+    queued: Unit.count("call"),
+    callsPerSecond: Unit.of(Schema.Finite, "{call}/s"),
+    failuresPerSecond: Unit.of(Schema.Finite, "{call}/s"),
+    p50Millis: Schema.UndefinedOr(Schema.Finite),
+    p99Millis: Schema.UndefinedOr(Schema.Finite)
+  },
+  attributes: pool
+})
+
 export const pool_saturate = Event.declare({
   name: "snakepit.pool.saturate",
   layer: "control",
@@ -595,6 +615,7 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   config_restore,
   pool_open,
   pool_close,
+  pool_sample,
   pool_saturate,
   worker_starter_fill,
   spare_ready,

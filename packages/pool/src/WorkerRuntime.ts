@@ -92,6 +92,16 @@ export interface Evidence {
   readonly majorFaults: number
 }
 
+/** What a process uses, without its descendants. */
+export interface Usage {
+  /** Resident. */
+  readonly memoryBytes: number
+  /** User and system time of all its threads since its start. */
+  readonly cpuSeconds: number
+  readonly fileDescriptors: number
+  readonly threads: number
+}
+
 /** How values travel: the arguments, results and elements that a contract's schemas have encoded. */
 export interface PayloadCodec {
   readonly encode: (value: unknown) => Payload
@@ -129,6 +139,8 @@ export interface WorkerRuntime {
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
   /** What the kernel says of the slot's process now; `undefined` where it says nothing, or there is no process. Synchronous; never throws. */
   readonly evidence: (seat: WorkerSeat) => Evidence | undefined
+  /** What a process uses now; `undefined` where that is not known, or there is no such process. Synchronous; never throws. For who looks once a second. */
+  readonly usage: (pid: number) => Usage | undefined
   /**
    * Bytes of memory that a process and its descendants hold: resident (`rss`), or with what is shared divided by those who share it (`pss`);
    * `undefined` where that is not known, or there is no such process.

@@ -47,7 +47,7 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog, Otlp, TelemetryConfig } from "@snakepit/telemetry"
+import { EventBus, EventLog, HostSeries, Otlp, SupervisorSeries, TelemetryConfig } from "@snakepit/telemetry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -59,6 +59,7 @@ import * as Configuration from "./Configuration.ts"
 import * as RootSupervisor from "./RootSupervisor.ts"
 import type { SnakepitConfigInput } from "./SnakepitConfig.ts"
 import * as SnakepitConfig from "./SnakepitConfig.ts"
+import { version } from "./Version.ts"
 
 /**
  * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
@@ -246,8 +247,11 @@ const tree = (application: Application) =>
       const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
       yield* Effect.orDie(Effect.provideService(registered, Pool.Pools, pools)) // a handler may call Python
     }
+    yield* HostSeries.begin(version)
+    const supervisors = yield* SupervisorSeries.make
     const exporting = yield* Otlp.make(otlp, run.runId)
     const running = yield* Effect.provideContext(Supervisor.start(root), exporting)
+    supervisors.show(() => Effect.runSync(running.tree))
     let closing = false
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

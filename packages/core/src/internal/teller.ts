@@ -12,17 +12,16 @@ interface About {
   readonly slot?: number | undefined
 }
 
-interface AboutSupervisor extends About {
+interface AboutDecisions extends About {
   /** That the supervisor itself is started after, or stopped in. */
   readonly incident: (moment: "start" | "end") => string | undefined
 }
 
-export const teller =
-  (events: SupervisorEvents, sink: Event.EventSink, about: AboutSupervisor) => (decision: Decision, now: number): void =>
-    Event.tell(sink, eventOf(events, about, decision, now))
+export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: AboutDecisions) => (decision: Decision, now: number): void =>
+  Event.tell(sink, eventOf(events, about, decision, now))
 
 /** Attributes are written out: an object of a known shape is made several times as fast as one that is spread together. */
-const eventOf = (events: SupervisorEvents, about: AboutSupervisor, decision: Decision, now: number): Event.Event => {
+const eventOf = (events: SupervisorEvents, about: AboutDecisions, decision: Decision, now: number): Event.Event => {
   const { path, pool, slot } = about
   switch (decision._tag) {
     case "Start":

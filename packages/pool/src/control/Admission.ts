@@ -12,6 +12,7 @@ import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as SessionLife from "./SessionLife.ts"
 import type * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
 export const offer = (step: Step, offer: Offer): void => {
@@ -36,7 +37,7 @@ export const offer = (step: Step, offer: Offer): void => {
   if (error === undefined && slot === undefined) error = full(step, queue, offer)
   if (error === undefined && session === undefined && offer.session !== undefined) error = SessionLife.refusal(state, offer)
   if (error !== undefined) {
-    state.ledger.rejected++
+    Settlement.refuse(state, offer.tool, error)
     return void out.push({ _tag: "Fail", id: offer.id, error })
   }
   state.ledger.accepted++
@@ -56,8 +57,9 @@ const isLeaving = (step: Step, { draining }: Slot, session: Sessions.Session, { 
 const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {
   const { out, state } = step
   if (slot?.open !== true) {
-    state.ledger.rejected++
-    return void out.push({ _tag: "Fail", id: offer.id, error: DispatchError.poolDown(state, offer, "the worker to probe is gone") })
+    const error = DispatchError.poolDown(state, offer, "the worker to probe is gone")
+    Settlement.refuse(state, offer.tool, error)
+    return void out.push({ _tag: "Fail", id: offer.id, error })
   }
   state.ledger.accepted++
   Sending.send(step, accept(step, offer, undefined), slot)

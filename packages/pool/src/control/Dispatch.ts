@@ -12,6 +12,7 @@ import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import { ById } from "./ById.ts"
+import { CallCounts } from "./CallCounts.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
@@ -213,6 +214,7 @@ export interface DispatchState {
   readonly busy: LeastBusy.LeastBusy
   readonly wheel: DeadlineWheel.DeadlineWheel
   readonly ledger: Ledger
+  readonly counts: CallCounts
   readonly pace: Pace.Pace
   /** They outlive this state. */
   readonly sessions: Sessions.Sessions
@@ -490,6 +492,7 @@ export const make = (
   busy: LeastBusy.make(config.size),
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
+  counts: new CallCounts(),
   pace: Pace.make(),
   sessions,
   barrier: CrashBarrier.make(quarantine),

@@ -256,6 +256,7 @@ const done = (step: Step, index: number, id: number, payload: Uint8Array, micros
   if (call.stage === "Abandoned") Settlement.cancelled(step, call, "finished")
   else {
     state.ledger.completed++
+    state.counts.completed(call.offer.tool, state.tools, step.now - call.offer.at)
     out.push({ _tag: "Complete", id, payload })
   }
   if (micros > 0) learn(step, call, micros / 1000)
@@ -315,6 +316,7 @@ const cancel = (step: Step, id: number): void => {
   const call = state.calls.get(id)
   if (call === undefined || call.stage === "Abandoned") return
   state.ledger.cancelled++
+  state.counts.cancelled(call.offer.tool, state.tools)
   if (call.slot < 0) {
     call.because = "caller"
     call.abandonedAt = now

@@ -90,6 +90,8 @@ export class HostCalls {
   private readonly slots = new Map<number, Map<number, HostCall>>()
   /** All that run. */
   size = 0
+  /** Those that are over. */
+  readonly ended = { ok: 0, failed: 0 }
 
   constructor(options: Options) {
     this.options = options
@@ -100,6 +102,7 @@ export class HostCalls {
     const { pool, registry } = this.options
     const { hostTools, maxPayload } = config
     const answer = (outcome: HostOutcome) => {
+      this.ended[outcome._tag === "Done" ? "ok" : "failed"]++
       wire.hostResult(asked.number, outcome)
       if (outcome._tag === "Failed" && news.has(outcome.reason)) this.tell(slot, call, asked, outcome)
     }
@@ -143,7 +146,8 @@ export class HostCalls {
     const once = (outcome: HostOutcome | undefined) => {
       if (answered) return
       answered = true
-      if (outcome !== undefined) answer(outcome)
+      if (outcome === undefined) this.ended.failed++ // its worker is gone
+      else answer(outcome)
     }
     const hostCall: HostCall = {
       hostTool: served.name,

@@ -7,7 +7,7 @@
  * while there is none (its supervisor is restarting it) events wait in the inbox. When the Roster itself goes, every open call is
  * ended with a typed error first.
  */
-import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
+import { Child, Event, Instrument, MonotonicClock, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,6 +19,7 @@ import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as PoolMetrics from "../PoolMetrics.ts"
 import * as PoolVersion from "../PoolVersion.ts"
 import type * as RetryDelay from "../RetryDelay.ts"
 import type { Wire, WireHostCall } from "../Wire.ts"
@@ -34,8 +35,10 @@ import { Fifo } from "./Fifo.ts"
 import { HostCalls } from "./HostCalls.ts"
 import { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as LifecycleState from "./LifecycleState.ts"
+import * as PoolSeries from "./PoolSeries.ts"
 import * as Quarantine from "./Quarantine.ts"
 import type * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -93,6 +96,9 @@ export interface Roster {
   readonly watchers: Set<() => void>
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
+  /** When they were attached. */
+  readonly attachedAt: Map<number, number>
+  readonly beats: Beats
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
@@ -114,6 +120,12 @@ export interface Roster {
   calls: number
   /** What workers have said will be handed to the Dispatcher before this turn of the loop ends. */
   listening: boolean
+}
+
+/** What came of the heartbeats of its workers. */
+export interface Beats {
+  misses: number
+  readonly latency: Instrument.Histogram
 }
 
 /** What {@link make} may be given: which host tools there are, and who hears of those that go wrong. */
@@ -155,6 +167,8 @@ export const make = (
     generations: new Map(),
     versions,
     pids: new Map(),
+    attachedAt: new Map(),
+    beats: { misses: 0, latency: new Instrument.Histogram(PoolMetrics.heartbeatLatency) },
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
     inbox: new Fifo(),
@@ -196,7 +210,7 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > capacity) {
     const { id, tool } = event.offer
     const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity })
-    state.ledger.rejected++
+    Settlement.refuse(state, tool, error)
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
   }
@@ -222,7 +236,7 @@ export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster
 
 /** A call was refused before it was offered. */
 export const refused = (roster: Roster, error: CallError.CallError): void => {
-  roster.state.ledger.rejected++
+  Settlement.refuse(roster.state, error.tool, error)
   tellFail(roster, ++roster.calls, error, roster.emit)
 }
 
@@ -273,8 +287,10 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, state } = roster
   for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
     if (event._tag !== "Offer") continue
-    state.ledger.rejected++
-    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchError.waitedTooLong(state, event.offer, now) }, emit)
+    const { id, tool } = event.offer
+    const error = DispatchError.waitedTooLong(state, event.offer, now)
+    Settlement.refuse(state, tool, error)
+    settle(roster, { _tag: "Fail", id, error }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
@@ -420,6 +436,7 @@ export const seat = (
         attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
+        name.current?.attachedAt.set(slot, name.current.clock.now())
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
       },
@@ -446,6 +463,7 @@ export const seat = (
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit, incident: process?.incident("end") })
         name.current?.wake()
@@ -480,7 +498,7 @@ export const child = (
   pool: string,
   versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
-  options: Omit<Options, "emit" | "quarantine" | "sessions">
+  options: Omit<Options, "emit" | "quarantine" | "sessions"> & { readonly openCircuits: () => number }
 ) =>
   Child.make("roster", {
     plane: "control",
@@ -501,6 +519,7 @@ export const child = (
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
+      PoolSeries.begin(yield* Instrument.series, roster, options.openCircuits)
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: roster.lifecycle.size }, { pool })
       const look = Effect.sync(() => {

@@ -165,6 +165,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   }
   resolve(state, call, fact)
   const attemptMillis = Math.min(call.callTimeoutMillis, call.hardLimitMillis ?? Number.POSITIVE_INFINITY)
+  state.counts.sent(now - call.queuedAt)
   call.attempt++
   call.stage = "Sent"
   call.slot = slot.slot

@@ -3,14 +3,16 @@
  */
 import type { CallError } from "../CallError.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Because, Call, Step } from "./Dispatch.ts"
+import type { Because, Call, DispatchState, Step } from "./Dispatch.ts"
 import * as Line from "./Line.ts"
 import * as Room from "./Room.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
 /** Its caller is told; `incident`: of the loss of a worker that it comes from. */
-export const fail = ({ out, state }: Step, call: Call, error: CallError, incident?: string): void => {
+export const fail = ({ now, out, state }: Step, call: Call, error: CallError, incident?: string): void => {
+  const { at, tool } = call.offer
   state.ledger.failed++
+  state.counts.failed(tool, state.tools, error, now - at)
   out.push({ _tag: "Fail", id: call.id, error, incident })
 }
 
@@ -40,6 +42,12 @@ export const cancelled = (
     afterMillis: now - abandonedAt,
     incident
   })
+
+/** It is not accepted. */
+export const refuse = ({ ledger, counts, tools }: DispatchState, tool: string, error: CallError): void => {
+  ledger.rejected++
+  counts.refused(tool, tools, error)
+}
 
 /** It is over: it leaves the place where it stands. */
 export const forget = (step: Step, call: Call): void => {
