@@ -2,14 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Simulation, Supervisor } from "@snakepit/core"
 import { Generate, TreePlan } from "@snakepit/core/testing"
-import { EventBus, EventFeed, EventLog, FeedClient, FeedLine, LiveTree, LiveView, TelemetrySupervisor } from "@snakepit/telemetry"
+import { EventBus, EventFeed, EventLog, FeedClient, FeedLine, History, LiveTree, LiveView, TelemetrySupervisor } from "@snakepit/telemetry"
 import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { createConnection, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const Live = Layer.merge(EventLog.EventLog.layer, LiveView.LiveView.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "feed-"))),
