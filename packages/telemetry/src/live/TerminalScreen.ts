@@ -33,6 +33,9 @@ const keys: { readonly [typed: string]: Key } = {
   p: "pause"
 }
 
+/** What one key sends: several that are typed fast come together. */
+const oneKey = /\u001b\[[\d;]*[A-Za-z~]|./gsu
+
 /** What {@link open} takes. */
 export interface Options {
   readonly out: WriteStream
@@ -60,11 +63,11 @@ export const open = ({ color, draw, keyboard, out, pressed }: Options): Effect.E
       frame()
     }
     const typed = (data: Buffer): void => {
-      const text = data.toString("utf8")
-      if (text === "\u0003") return void process.kill(process.pid, "SIGINT") // Ctrl-C: a terminal in raw mode sends no signal by itself
-      const key = keys[text]
-      if (key === undefined) return
-      pressed(key)
+      for (const [text] of data.toString("utf8").matchAll(oneKey)) {
+        if (text === "\u0003") process.kill(process.pid, "SIGINT") // Ctrl-C: a terminal in raw mode sends no signal by itself
+        const key = keys[text]
+        if (key !== undefined) pressed(key)
+      }
       frame()
     }
     let isOpen = true

@@ -117,8 +117,10 @@ const windowOf = (lines: ReadonlyArray<Ink.Line>, scroll: number, rows: number):
   return [...filled, ...Array.from({ length: rows - filled.length }, () => [])]
 }
 
-const tail = (events: ReadonlyArray<Event.Event>, rows: number): ReadonlyArray<Ink.Line> =>
-  rows <= 0 ? [] : events.slice(-rows).map(EventText.lineOf)
+const tail = (events: ReadonlyArray<Event.Event>, rows: number): ReadonlyArray<Ink.Line> => {
+  const lines = rows <= 0 ? [] : events.slice(-rows).map(EventText.lineOf)
+  return [...lines, ...Array.from({ length: Math.max(0, rows) - lines.length }, () => [])]
+}
 
 // ── header ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,10 +254,11 @@ const poolLine = ({ marks, samples, size }: LiveTree.LivePool, columns: number):
   const last = samples.at(-1)
   const flags = marks.map((mark) => Ink.piece(`${mark} `, "bad"))
   if (last === undefined) return [...flags, Ink.piece(size === undefined ? "no sample yet" : `${size} workers, no sample yet`, "dim")]
-  const { busy, callsPerSecond = 0, failuresPerSecond = 0, p50Millis, p99Millis, queued = 0, ready } = last
+  const { busy = 0, callsPerSecond = 0, failuresPerSecond = 0, p50Millis, p99Millis, queued = 0, ready = 0 } = last
+  const up = ready + busy // a sample counts one that is busy as not ready
   const parts: Ink.Line = [
-    Ink.piece(`ready ${ready ?? "?"}/${size ?? "?"}`, ready !== undefined && size !== undefined && ready < size ? "soon" : "good"),
-    ...(busy === undefined ? [] : [Ink.piece(` busy ${busy}`)]),
+    Ink.piece(`up ${up}/${size ?? "?"}`, size !== undefined && up < size ? "soon" : "good"),
+    Ink.piece(` busy ${busy}`),
     Ink.piece(` queued ${queued}`, queued > 0 ? "soon" : "plain"),
     Ink.piece(` ${figure(callsPerSecond)}/s`, "bold"),
     ...(failuresPerSecond > 0 ? [Ink.piece(` failed ${figure(failuresPerSecond)}/s`, "bad")] : []),
