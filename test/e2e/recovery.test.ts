@@ -122,7 +122,7 @@ describe("a worker of a pool of real Python processes", () => {
       const { awaitEvent, events } = yield* recorder(0)
       const bus = yield* EventBus.EventBus
       const tools = yield* Pool.client(Tools)
-      yield* bus.attach("snakepit.process.start", ({ attributes }) => {
+      yield* bus.tap("snakepit.process.start", ({ attributes }) => {
         if (attributes["generation"] === 1) process.kill(Number(attributes["pid"]), "SIGSTOP")
       })
       process.kill(yield* pidOf(0), "SIGKILL")
@@ -144,8 +144,8 @@ describe("a worker of a pool of real Python processes", () => {
       const bus = yield* EventBus.EventBus
       const restarts: Array<Event.Event> = []
       const starts: Array<Event.Event> = []
-      yield* bus.attach("snakepit.*_supervisor.restart", (event) => restarts.push(event))
-      yield* bus.attach("snakepit.process.start", (event) => starts.push(event))
+      yield* bus.tap("snakepit.*_supervisor.restart", (event) => restarts.push(event))
+      yield* bus.tap("snakepit.process.start", (event) => starts.push(event))
       const tools = yield* Pool.client(Tools)
       const others = yield* Pool.client(Tools, { pool: "other" })
       const grandchild = yield* tools.leave_child()
@@ -174,7 +174,7 @@ describe("a worker of a pool of real Python processes", () => {
       const { awaitEvent } = yield* recorder(0)
       const bus = yield* EventBus.EventBus
       const restarts: Array<Event.Event> = []
-      yield* bus.attach("snakepit.*_supervisor.restart", (event) => restarts.push(event))
+      yield* bus.tap("snakepit.*_supervisor.restart", (event) => restarts.push(event))
       const tools = yield* Pool.client(Tools)
       const { runId } = yield* Snakepit.Snakepit
       const before = (yield* Survivors.of(runId)).map(({ pid }) => pid)

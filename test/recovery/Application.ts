@@ -81,7 +81,7 @@ export const start: Effect.Effect<Application, unknown> = Effect.gen(function*()
     ))
   ]
   const listeners = new Set<() => void>()
-  yield* Context.get(services, EventBus.EventBus).attach("*", (event) => {
+  yield* Context.get(services, EventBus.EventBus).tap("*", (event) => {
     events.push(event)
     for (const listener of [...listeners]) listener()
   }).pipe(Scope.provide(scope))

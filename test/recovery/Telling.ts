@@ -4,7 +4,7 @@
  *
  * A child that is in no table here makes its case fail: nothing says what it tells.
  */
-import type { Event } from "@snakepit/core"
+import { type Event, SupervisorEvent } from "@snakepit/core"
 import { Order, type Prediction } from "@snakepit/core/testing"
 
 /** What a child tells beside the decisions of its supervisor. */
@@ -57,11 +57,11 @@ const labelOf = (name: string, { pool, slot }: ReturnType<typeof placeOf>): stri
 
 /**
  * An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell, as their outcomes are judged instead, for
- * the report of containment: it comes with whichever process is first, for the file of the history: it is opened when the child is up, and for the processes that the
- * lifecycle has seen: it tells when it looks.
+ * what only tells how the tree stands, for the report of containment: it comes with whichever process is first, for the file of the history: it is
+ * opened when its child is up, and for the processes that the lifecycle has seen: it tells when it looks.
  */
 export const label = ({ attributes, name }: Event.Event): string | undefined => {
-  if (name.startsWith("snakepit.call.") || untimely.has(name)) return undefined
+  if (name.startsWith("snakepit.call.") || SupervisorEvent.isObservation(name) || untimely.has(name)) return undefined
   const { child, path, pool, slot } = attributes
   if (path !== undefined) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
   return labelOf(name, { pool: pool === undefined ? undefined : String(pool), slot: slot === undefined ? undefined : String(slot) })

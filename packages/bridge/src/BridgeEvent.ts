@@ -1,5 +1,5 @@
 /** The events of processes and of what holds them, and of the gateway. */
-import { Event, SupervisorEvent } from "@snakepit/core"
+import { Event, SupervisorEvent, Unit } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 
 const pool = { pool: Schema.String }
@@ -23,6 +23,7 @@ export const reaper_start = Event.declare({
   name: "snakepit.reaper.start",
   layer: "control",
   when: "a pool's Reaper is up; `subreaper` says whether it keeps orphans",
+  path: "snakepit/pools/{pool}/reaper",
   measurements: {},
   attributes: { ...pool, pid: Schema.Int, subreaper: Schema.Boolean }
 })
@@ -32,6 +33,7 @@ export const reaper_complain = Event.declare({
   layer: "control",
   when:
     "a pool's Reaper could not do something and goes on without: a setting that a worker runs without, a line that it did not understand",
+  path: "snakepit/pools/{pool}/reaper",
   measurements: {},
   attributes: { ...pool, message: Schema.String }
 })
@@ -40,7 +42,8 @@ export const reaper_dropped = Event.declare({
   name: "snakepit.reaper.dropped",
   layer: "control",
   when: "a pool's workers wrote more output than the host took in: so many lines were left out of what errors and events show of it",
-  measurements: { lines: Schema.Int },
+  path: "snakepit/pools/{pool}/reaper",
+  measurements: { lines: Unit.count("line") },
   attributes: pool
 })
 
@@ -48,6 +51,7 @@ export const forkserver_start = Event.declare({
   name: "snakepit.forkserver.start",
   layer: "control",
   when: "a pool's forkserver has imported the adapter and forks its workers (`mode` is fork), or workers are spawned, and `why`",
+  path: "snakepit/pools/{pool}/control/launcher/forkserver",
   measurements: { tookMillis: Schema.Finite },
   attributes: {
     ...pool,
@@ -61,6 +65,7 @@ export const forkserver_exit = Event.declare({
   name: "snakepit.forkserver.exit",
   layer: "control",
   when: "a pool's forkserver ended, asked for (`planned`) or not; its workers live on",
+  path: "snakepit/pools/{pool}/control/launcher/forkserver",
   measurements: {},
   attributes: { ...pool, pid: Schema.Int, ...end }
 })
@@ -69,6 +74,7 @@ export const spare_exit = Event.declare({
   name: "snakepit.spare.exit",
   layer: "execution",
   when: "a spare ended before a slot needed it, asked for (`planned`) or not",
+  path: "snakepit/pools/{pool}/control/spares",
   measurements: {},
   attributes: { ...pool, pid: Schema.Int, ...end }
 })
@@ -77,6 +83,7 @@ export const process_start = Event.declare({
   name: "snakepit.process.start",
   layer: "execution",
   when: "a slot has a process that has imported its adapter and listens; `start` says how it came: forked, spawned, or a spare",
+  path: "snakepit/pools/{pool}/fleet/{slot}/process",
   measurements: { tookMillis: Schema.Finite },
   attributes: { ...worker, start: Schema.Literals(["fork", "spawn", "spare"]) }
 })
@@ -85,6 +92,7 @@ export const process_exit = Event.declare({
   name: "snakepit.process.exit",
   layer: "execution",
   when: "a worker's process ended: by itself, by a planned stop, by a verdict over it, or with its Reaper (`endedBy`)",
+  path: "snakepit/pools/{pool}/fleet/{slot}/process",
   measurements: {},
   attributes: { ...worker, ...end }
 })
@@ -93,6 +101,7 @@ export const process_leak = Event.declare({
   name: "snakepit.process.leak",
   layer: "execution",
   when: "a process, or one that it started, is still there after SIGKILL and a wait; it is likely stuck in the kernel",
+  path: "snakepit/pools/{pool}/reaper",
   measurements: {},
   attributes: { ...pool, worker: Schema.String, pid: Schema.Int, state: Schema.String }
 })
@@ -102,6 +111,7 @@ export const containment_report = Event.declare({
   layer: "control",
   when:
     "a pool's Reaper is up, and where there is a cgroup its first process in it: which layers of containment hold (`active`), which do not (`missing`), and what could still outlive the host",
+  path: "snakepit/pools/{pool}/reaper",
   measurements: {},
   attributes: { pool: Schema.String, active: Schema.String, missing: Schema.String, leaks: Schema.String }
 })
@@ -110,16 +120,17 @@ export const process_registry_sweep = Event.declare({
   name: "snakepit.process_registry.sweep",
   layer: "foundation",
   when: "at the start, the journals of other runs were looked through, and what the dead ones left behind was killed",
+  path: "snakepit/foundation/process_registry",
   measurements: {
-    living: Schema.Int,
-    foreign: Schema.Int,
-    forsaken: Schema.Int,
-    rebooted: Schema.Int,
-    dead: Schema.Int,
-    unreadable: Schema.Int,
-    unread: Schema.Int,
-    killed: Schema.Int,
-    left: Schema.Int,
+    living: Unit.count("run"),
+    foreign: Unit.count("run"),
+    forsaken: Unit.count("run"),
+    rebooted: Unit.count("run"),
+    dead: Unit.count("run"),
+    unreadable: Unit.count("run"),
+    unread: Unit.count("run"),
+    killed: Unit.count("process"),
+    left: Unit.count("process"),
     tookMillis: Schema.Finite
   },
   attributes: { folder: Schema.String }
@@ -129,6 +140,7 @@ export const process_registry_set_aside = Event.declare({
   name: "snakepit.process_registry.set_aside",
   layer: "foundation",
   when: "the journal of another run could not be read whole, and was renamed to `file`",
+  path: "snakepit/foundation/process_registry",
   measurements: {},
   attributes: { file: Schema.String, why: Schema.String }
 })
@@ -137,6 +149,7 @@ export const process_registry_unread = Event.declare({
   name: "snakepit.process_registry.unread",
   layer: "foundation",
   when: "the journal of another run could not be read, or is not this user's: it was left alone, and what it may name too",
+  path: "snakepit/foundation/process_registry",
   measurements: {},
   attributes: { file: Schema.String, why: Schema.String }
 })
@@ -145,6 +158,7 @@ export const process_registry_write_failed = Event.declare({
   name: "snakepit.process_registry.write_failed",
   layer: "foundation",
   when: "the journal of this run cannot be written; it is written anew at the next change that can be",
+  path: "snakepit/foundation/process_registry",
   measurements: {},
   attributes: { file: Schema.String, detail: Schema.String }
 })
@@ -155,6 +169,7 @@ export const gateway_start = Event.declare({
   name: "snakepit.gateway.start",
   layer: "bridge",
   when: "the gateway listens at `address`; `security` says how its clients show who they are",
+  path: "snakepit/bridge/gateway",
   measurements: {},
   attributes: { address: Schema.String, security: Schema.String }
 })
@@ -163,7 +178,8 @@ export const gateway_drop = Event.declare({
   name: "snakepit.gateway.drop",
   layer: "bridge",
   when: "`connections` beyond `maxConnections` of the gateway were closed within the last second",
-  measurements: { connections: Schema.Int, limit: Schema.Int },
+  path: "snakepit/bridge/gateway",
+  measurements: { connections: Unit.count("connection"), limit: Unit.count("connection") },
   attributes: { address: Schema.String }
 })
 
@@ -171,7 +187,8 @@ export const gateway_stop = Event.declare({
   name: "snakepit.gateway.stop",
   layer: "bridge",
   when: "the gateway takes no further calls, and ends those that are open; `refused` were without its token since it started",
-  measurements: { refused: Schema.Int },
+  path: "snakepit/bridge/gateway",
+  measurements: { refused: Unit.count("connection") },
   attributes: { address: Schema.String }
 })
 

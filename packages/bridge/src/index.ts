@@ -1,5 +1,6 @@
 /** Python workers for the pools: processes, the wire, the runtime. */
 export * as BridgeEvent from "./BridgeEvent.ts"
+export * as BridgeMetrics from "./BridgeMetrics.ts"
 export * as BridgeSupervisor from "./BridgeSupervisor.ts"
 export * as GatewayConfig from "./gateway/GatewayConfig.ts"
 export * as Listener from "./gateway/Listener.ts"

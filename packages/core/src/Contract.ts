@@ -40,6 +40,17 @@ export interface ContractChild {
   readonly supervisor: Contract | undefined
 }
 
+/**
+ * The delays of a restart policy as data: of a child that fails at once each time, before its first restart, its second, and so on. From the
+ * last one on they stay as they are. Without chance `lowestMillis` and `highestMillis` are the same.
+ */
+export interface Backoff {
+  readonly lowestMillis: ReadonlyArray<number>
+  readonly highestMillis: ReadonlyArray<number>
+  /** After so long without a crash they begin anew. */
+  readonly resetAfterMillis: number
+}
+
 /** The contract of one supervisor and of everything below it. */
 export interface Contract {
   readonly id: string
@@ -47,6 +58,7 @@ export interface Contract {
   readonly layer: Event.Layer
   readonly strategy: Strategy | "dynamic"
   readonly intensity: Intensity.Limit | "unlimited"
+  readonly backoff: Backoff
   readonly because: string
   readonly limitBecause: string
   readonly stoppedBy: ReadonlyArray<string>

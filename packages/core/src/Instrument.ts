@@ -63,15 +63,19 @@ export interface Declaration<out L extends string = string> {
   /** What is measured, as a clause without a full stop. */
   readonly description: string
   readonly labels: ReadonlyArray<L>
+  /** Every value that a label may have, where these are known beforehand; the others are as many as there are pools, slots, or tools. */
+  readonly values?: { readonly [label: string]: ReadonlyArray<string> }
   /** Of a histogram: the upper bounds of its buckets, rising; what is above the last is in one of its own. */
   readonly boundaries?: ReadonlyArray<number>
 }
 
-/** Declares a metric. Throws a `RangeError` when a histogram has no boundaries, or another kind has some. */
+/** Declares a metric. Throws a `RangeError` when a histogram has no boundaries, another kind has some, or values are given for what is no label. */
 export const declare = <const L extends string>(declaration: Declaration<L>): Declaration<L> => {
   if ((declaration.kind === "histogram") !== (declaration.boundaries !== undefined)) {
     throw new RangeError(`${declaration.name}: boundaries are what a histogram has, and nothing else`)
   }
+  const unknown = Object.keys(declaration.values ?? {}).find((label) => !declaration.labels.some((known) => known === label))
+  if (unknown !== undefined) throw new RangeError(`${declaration.name}: ${unknown} has values and is no label`)
   return declaration
 }
 
@@ -151,6 +155,7 @@ export const registerHistogram = <L extends string>(
   )
 }
 
+/** The unit as a suffix; what is counted (`{call}`) is in the name already. */
 const suffixes: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes", "1": "_ratio" }
 
 /** The name of a metric for Prometheus. */

@@ -51,6 +51,7 @@ import { VirtualTime } from "./internal/VirtualTime.ts"
 import { RestartMemory } from "./RestartMemory.ts"
 import type * as Supervisor from "./Supervisor.ts"
 import * as SupervisorError from "./SupervisorError.ts"
+import * as SupervisorEvent from "./SupervisorEvent.ts"
 import * as Machine from "./SupervisorState.ts"
 import type * as Tree from "./Tree.ts"
 
@@ -143,6 +144,19 @@ export const behaving = <C extends Child.Any>(
   { startMillis = 0, stopMillis = 0 }: { readonly startMillis?: number | undefined; readonly stopMillis?: number | "forever" | undefined }
 ): C => withBehaviour(child, { startMillis, stopMillis })
 
+/** What a start meets, told in the moment it is called. Times are in milliseconds; what is left out is as the script says. */
+export interface Fate {
+  /** How long the start takes; `"forever"` until it is stopped. Of a nested supervisor: before its children begin to start. */
+  readonly startMillis?: number | "forever" | undefined
+  /** It is refused then. */
+  readonly refused?: boolean | undefined
+  /** It ends by itself, so long after it came up. Not of a nested supervisor. */
+  readonly ends?: { readonly afterMillis: number; readonly how: EndingHow } | undefined
+}
+
+/** Decides what each start in the tree meets, as the script does otherwise. `start` counts all starts in the tree. */
+export type Fates = (start: { readonly path: string; readonly generation: number; readonly start: number }, now: number) => Fate | undefined
+
 /** What {@link simulate} returns. */
 export interface Timeline {
   readonly entries: ReadonlyArray<Entry>
@@ -158,7 +172,7 @@ export interface Timeline {
  * begin with restarts of before the boot: at times of 0 and less.
  */
 export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>, memory?: RestartMemory): Timeline => {
-  const played = make(tree, new VirtualTime(), memory)
+  const played = make(tree, new VirtualTime(), { memory })
   played.boot()
   for (const line of script) played.play(line)
   const timeline = { entries: [...played.entries], outcome: played.outcome, tree: played.tree, millis: played.endedAt }
@@ -166,9 +180,23 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>, memo
   return timeline
 }
 
+/** What a tree finds beside its script. */
+export interface World {
+  /** Restarts from before the tree that its supervisors' budgets begin with. */
+  readonly memory?: RestartMemory | undefined
+  /** A will of its own. */
+  readonly fates?: Fates | undefined
+  /** A sink that `watches`: hears decisions, and how children stand. */
+  readonly hear?: ((event: Event.Event) => void) | undefined
+}
+
 /** A tree that has not been booted, on virtual time of its own or on another. */
-export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), memory: RestartMemory = new Map()): SimulatedTree =>
-  new SimulatedTree(tree, time, memory)
+export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), world: World = {}): SimulatedTree =>
+  new SimulatedTree(tree, time, world)
+
+/** A tree that has not been booted, and all that a sink that `watches` hears of it: decisions, and how children stand. */
+export const watched = (tree: Supervisor.Any, hear: (event: Event.Event) => void): SimulatedTree =>
+  new SimulatedTree(tree, new VirtualTime(), { hear })
 
 /** The time that a simulation runs on. */
 export interface Time {
@@ -197,13 +225,19 @@ export class SimulatedTree {
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any, time: Time, memory: RestartMemory) {
+  constructor(tree: Supervisor.Any, time: Time, { fates, hear, memory = new Map() }: World) {
     this.time = time
-    this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now)
+    this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now, fates)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
-      Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
       Context.add(RestartMemory, memory),
+      Context.add(Event.EventSink, {
+        watches: hear !== undefined,
+        emit: (event) => {
+          hear?.(event)
+          if (!SupervisorEvent.isObservation(event.name)) this.entries.push({ _tag: "Event", at: event.at, event })
+        }
+      }),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(Scope.Scope, this.scope)
     ) as Context.Context<never>

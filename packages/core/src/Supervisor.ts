@@ -89,6 +89,7 @@ import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
 import type { CompileError, NoOther } from "./CompileError.ts"
 import type { Clauses, Contract, FailedBy, Plane } from "./Contract.ts"
+import { backoffOf } from "./internal/delays.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { checkSupervisor } from "./internal/specification.ts"
 import * as RegisteredName from "./RegisteredName.ts"
@@ -96,7 +97,7 @@ import * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
 import type { ChangeRefused, Defect, Ended, GaveUp, Origin, StartFailed, SupervisorStopping } from "./SupervisorError.ts"
-import type { SupervisorEvents } from "./SupervisorEvent.ts"
+import { isObservation, type SupervisorEvents } from "./SupervisorEvent.ts"
 import type { AddsChildren, SupervisorHandle } from "./SupervisorHandle.ts"
 import type { AutoShutdown, Strategy } from "./SupervisorState.ts"
 
@@ -324,6 +325,7 @@ export const fromSpec = <Id extends string>(
     layer: options.events.start.layer,
     strategy: spec.template === undefined ? spec.strategy : "dynamic",
     intensity: options.restart.limit,
+    backoff: backoffOf(options.restart),
     because: options.because,
     limitBecause: options.limitBecause,
     stoppedBy: options.stoppedBy ?? [],
@@ -338,7 +340,7 @@ export const fromSpec = <Id extends string>(
       failedBy: options.failedBy?.[child.id] ?? [],
       supervisor: child.contract
     })),
-    events: Object.values(options.events).map((event) => event.name)
+    events: Object.values(options.events).map((event) => event.name).filter((name) => !isObservation(name))
   }
   return {
     ...Child.makeUnchecked(

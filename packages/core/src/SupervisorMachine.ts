@@ -46,6 +46,7 @@ import {
   type Outcome,
   type Recovery,
   Reply,
+  type Stage,
   type Status,
   type SupervisorState,
   type Then
@@ -211,6 +212,7 @@ const setStatus = (state: SupervisorState, child: ChildState, status: Status): v
   state.busy += (isBusy(status) ? 1 : 0) - (isBusy(was) ? 1 : 0)
   if (child.facts.significant) state.significantLeft += (status._tag === "Down" ? 0 : 1) - (was._tag === "Down" ? 0 : 1)
   child.status = status
+  state.moved?.add(child)
 }
 
 const setDown = (state: SupervisorState, child: ChildState, why: DownReason): void => setStatus(state, child, { _tag: "Down", why })
@@ -240,6 +242,7 @@ const forget = (step: Step, child: ChildState): void => {
   if (state.ghost === child) state.ghost = undefined
   ChildOrder.remove(state.order, child)
   state.children.delete(child.id)
+  state.moved?.add(child)
   out.push({ _tag: "Forget", id: child.id })
 }
 
@@ -266,6 +269,7 @@ const boot = (step: Step): void => {
 const start = (step: Step, child: ChildState, askedBy: number | undefined, added = false): void => {
   child.generation++
   child.ended = false
+  child.acknowledged = false
   child.exit = undefined
   setStatus(step.state, child, { _tag: "Starting", askedBy, added })
   step.out.push({ _tag: "Start", id: child.id, generation: child.generation })
@@ -275,7 +279,10 @@ const childStarted = (step: Step, child: ChildState, ignored: boolean): void => 
   const { state } = step
   const { added, askedBy } = child.status as Extract<Status, { _tag: "Starting" }>
   if (ignored) childIgnored(step, child, askedBy === undefined ? state.phase._tag === "Booting" : added ? true : "asked for again")
-  else setStatus(state, child, running)
+  else {
+    child.acknowledged = true
+    setStatus(state, child, running)
+  }
   if (askedBy !== undefined) reply(step, askedBy, ignored ? Reply.Ignored() : Reply.Done({ generation: child.generation }))
   goOn(step, child)
 }
@@ -435,7 +442,7 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
   child.restarts++
   const verdict = Intensity.decide(state.window, now)
   if (!verdict.allowed) {
-    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, reason, refusal: undefined, incident })
+    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, stage: stageOf(child), reason, refusal: undefined, incident })
   }
   const isGroup = state.strategy !== "one_for_one"
   const immediate = state.semantics.delay === "none"
@@ -458,7 +465,7 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
   if (isGroup) state.recovery = recovery
   else child.recovery = recovery
   const victims = isGroup ? victimsOf(state, recovery) : nobody
-  const decision = { child: child.id, generation, reason, budgetLeft: verdict.left, victims, incident }
+  const decision = { child: child.id, generation, stage: stageOf(child), reason, budgetLeft: verdict.left, victims, incident }
   if (immediate) {
     out.push({ _tag: "Tell", decision: { _tag: "Restart", ...decision, delayMillis: 0 } })
   } else {
@@ -469,6 +476,8 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
 }
 
 const nobody: ReadonlyArray<string> = []
+
+const stageOf = ({ acknowledged }: ChildState): Stage => acknowledged ? "running" : "starting"
 
 /** Its delay is still being asked for, and will be told. */
 const isPending = (state: SupervisorState, recovery: Recovery): boolean => state.asks.get(recovery.ask)?.told === false
@@ -510,8 +519,8 @@ const delayRefused = (step: Step, ask: number, error: unknown): void => {
   const asked = step.state.asks.get(ask)
   if (asked === undefined) return
   step.state.asks.delete(ask)
-  const { child, generation, incident, reason } = asked.decision
-  beginStop(step, { _tag: "GaveUp", child, generation, reason, refusal: { error }, incident })
+  const { child, generation, incident, reason, stage } = asked.decision
+  beginStop(step, { _tag: "GaveUp", child, generation, stage, reason, refusal: { error }, incident })
 }
 
 const due = (step: Step, ask: number): void => {
@@ -658,8 +667,9 @@ const beginStop = (step: Step, outcome: Outcome): void => {
   state.recovery = undefined
   state.asks.clear()
   if (outcome._tag === "GaveUp") {
-    const { child, generation, incident, reason } = outcome
-    out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, reason, incident } })
+    const { child, generation, incident, reason, refusal, stage } = outcome
+    const refusedBy = refusal === undefined ? "intensity" : "delay"
+    out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, stage, reason, refusedBy, incident } })
   } else if (outcome._tag !== "StartFailed") {
     const why = outcome._tag === "Shutdown" ? outcome.why : `the significant child ${outcome.child} ended`
     out.push({ _tag: "Tell", decision: { _tag: "Terminate", why } })
@@ -792,7 +802,11 @@ const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): voi
   const before = [...state.children.values()]
   const children = listed.map((facts) => {
     const child = state.children.get(facts.id)
-    if (child === undefined) return makeChild(facts)
+    if (child === undefined) {
+      const added = makeChild(facts)
+      state.moved?.add(added)
+      return added
+    }
     respecify(state, child, facts)
     return child
   })

@@ -65,6 +65,8 @@ export interface ChildState {
   status: Status
   /** It has ended, and the news waits in the mailbox. */
   ended: boolean
+  /** Its latest start was acknowledged. */
+  acknowledged: boolean
   /** Tokens of the calls to answer when it is down. */
   waiters: Array<number>
   /** Its own exit, while it is gathered or its release goes on. */
@@ -105,6 +107,7 @@ export type Outcome =
     readonly _tag: "GaveUp"
     readonly child: string
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
     /** The error of the delay schedule; `undefined` when the intensity was exceeded. */
     readonly refusal: { readonly error: unknown } | undefined
@@ -136,6 +139,8 @@ export interface SupervisorState {
   readonly window: Intensity.Window
   readonly children: Map<string, ChildState>
   readonly order: ChildOrder.ChildOrder
+  /** Who stands otherwise than whoever empties it knows; absent when nobody does. */
+  moved: Set<ChildState> | undefined
   /** The recovery of the group, under a group strategy. */
   recovery: Recovery | undefined
   /** The dynamic child that ignored its restart and was kept, with `ignoredInstance: "keep"`: one at most, as in OTP. */
@@ -244,6 +249,9 @@ export type Reply = Data.TaggedEnum<{
 }>
 export const Reply = Data.taggedEnum<Reply>()
 
+/** What a filling of a child was doing when it ended: its start was not acknowledged yet, or it was up. */
+export type Stage = "starting" | "running"
+
 /** A decision, told exactly once. */
 export type Decision = Data.TaggedEnum<{
   Start: { readonly children: number }
@@ -251,6 +259,7 @@ export type Decision = Data.TaggedEnum<{
     readonly child: string
     /** The generation that ended. */
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
     readonly delayMillis: number
     readonly budgetLeft: number
@@ -271,7 +280,10 @@ export type Decision = Data.TaggedEnum<{
   GiveUp: {
     readonly child: string
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
+    /** What allows no restart: the budget is spent, or the delay schedule refuses. */
+    readonly refusedBy: "intensity" | "delay"
     readonly incident: string
   }
 }>
@@ -315,6 +327,7 @@ export const make = (options: Options): SupervisorState => {
     window: Intensity.make(options.limit, options.semantics.window, options.spent),
     children,
     order: ChildOrder.make(children.values()),
+    moved: undefined,
     recovery: undefined,
     ghost: undefined,
     asks: new Map(),
@@ -340,6 +353,7 @@ export const makeChild = (facts: ChildFacts): ChildState => ({
   restarts: 0,
   status: notStarted,
   ended: false,
+  acknowledged: false,
   exit: undefined,
   waiters: [],
   recovery: undefined,
@@ -383,6 +397,7 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
     window: Intensity.snapshot(state.window),
     children: new Map([...state.children].map(([id, child]) => [id, copyOf(child)])),
     order,
+    moved: undefined,
     recovery: state.recovery && copyRecovery(state.recovery),
     ghost: state.ghost && copyOf(state.ghost),
     asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),

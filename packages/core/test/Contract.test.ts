@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, Contract, DynamicSupervisor, Preview, RestartPolicy, Supervisor, SupervisorEvent, type Tree } from "@snakepit/core"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
+import { common } from "./AppContract.ts"
 
 const limited = RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } })
 const never = Effect.succeed(Effect.never)
@@ -97,6 +98,20 @@ describe("a contract", () => {
   it("names the events of its decisions", () => {
     const verbs = ["start", "restart", "recover", "leave", "abandon", "terminate", "give_up"]
     assert.deepStrictEqual(app.contract.events, verbs.map((verb) => `snakepit.app_supervisor.${verb}`))
+  })
+
+  it("says its delays in figures, up to where they stay as they are", () => {
+    const doubling = [50, 100, 200, 400, 800, 1600, 3200, 5000]
+    assert.deepStrictEqual(app.contract.backoff, { lowestMillis: doubling, highestMillis: doubling, resetAfterMillis: 60_000 })
+    const jittered = RestartPolicy.make({
+      intensity: { maxRestarts: 3, within: "1 minute" },
+      delay: Schedule.jittered(Schedule.spaced("1 second")),
+      resetAfter: "1 hour"
+    })
+    const { backoff } = Supervisor.make("app", { ...common, strategy: "one_for_one", restart: jittered, children: [] }).contract
+    assert.deepStrictEqual(backoff.lowestMillis, [800])
+    assert.closeTo(backoff.highestMillis[0]!, 1200, 1)
+    assert.strictEqual(backoff.resetAfterMillis, 3_600_000)
   })
 
   it("lists every child below with its path and its supervisor", () => {

@@ -62,10 +62,11 @@ describe("Instrument", () => {
     assert.strictEqual(Instrument.prometheusName(cpu), "process_cpu_time_seconds_total")
   })
 
-  it("refuses boundaries where they mean nothing, and a histogram without them", () => {
+  it("refuses boundaries and values where they mean nothing, and a histogram without boundaries", () => {
     assert.throws(() => Instrument.declare({ ...calls, boundaries: [1] }), /boundaries/)
     const { boundaries: _, ...rest } = duration
     assert.throws(() => Instrument.declare(rest), /boundaries/)
+    assert.throws(() => Instrument.declare({ ...calls, values: { tool: ["a"] } }), /tool has values and is no label/)
     assert.throws(() => Instrument.register(registry(), duration, { pool: "a" }, () => 1), /registerHistogram/)
   })
 })

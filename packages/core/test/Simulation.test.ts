@@ -131,6 +131,28 @@ describe("a simulation", () => {
   })
 })
 
+describe("a world with a will of its own", () => {
+  it("decides what each start meets", () => {
+    const fates: Simulation.Fates = ({ generation, path }) =>
+      path !== "app/data/db" ? undefined : generation === 0
+        ? { ends: { afterMillis: 50, how: "failed" } }
+        : generation === 1
+        ? { startMillis: 20, refused: true }
+        : { startMillis: 30 }
+    const simulated = Simulation.make(app, undefined, { fates })
+    simulated.boot()
+    simulated.play(Line.Wait({ millis: 1000 }))
+    const told = simulated.entries.flatMap((entry) => entry._tag === "Event" ? [entry.event] : [])
+    simulated.discard()
+    assert.deepStrictEqual(
+      told.flatMap(({ at, attributes, name }) =>
+        /restart|recover/.test(name) ? [[at, attributes["generation"], attributes["stage"] ?? "up"]] : []
+      ),
+      [[50, 0, "running"], [170, 1, "starting"], [300, 2, "up"]]
+    )
+  })
+})
+
 describe("the events of a simulated recovery", () => {
   const restarts = (tree: Supervisor.Any, ...script: ReadonlyArray<Simulation.Line>) =>
     Simulation.simulate(tree, script).entries.flatMap((entry) =>

@@ -16,6 +16,7 @@ import { type TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
 import * as FoundationSupervisor from "./FoundationSupervisor.ts"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
+import * as SnakepitMetrics from "./SnakepitMetrics.ts"
 
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
@@ -60,7 +61,7 @@ export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C
     ...flags,
     children: [
       FoundationSupervisor.make({ configuration, directory, run }),
-      TelemetrySupervisor.make(telemetry),
+      TelemetrySupervisor.make(telemetry, SnakepitMetrics.declarations),
       BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]

@@ -48,11 +48,12 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog, History, type StartedTooOften, TelemetryConfig } from "@snakepit/telemetry"
+import { EventBus, EventLog, History, Otlp, type StartedTooOften, TelemetryConfig } from "@snakepit/telemetry"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
@@ -198,12 +199,12 @@ const assemble = Effect.fnUntraced(function*({ configFile, input, perWorker, sch
     publish: ({ config, version }: ConfigServer.ConfigSnapshot<SnakepitConfig.SnakepitConfig>) => directory.configure(version, config)
   }
   const runtime = yield* PythonRuntime.make(run, directory)
-  const telemetry = expected?.telemetry ?? TelemetryConfig.defaults
-  const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
+  const telemetry = expected?.telemetry ?? TelemetryConfig.everything // contracts without a configuration show what there may be
+  const served = expected === undefined || expected.gateway !== undefined
   const gateway = served ? () => config.latest!.gateway! : undefined
   const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
   const root = RootSupervisor.make({ perWorker, configuration, directory, run, runtime, telemetry, gateway, onGiveUp, gatewayRestart })
-  return { run, directory, runtime, root, primed, configuration: Configuration.make(store, server) }
+  return { run, directory, runtime, root, primed, otlp: expected?.telemetry.otlp, configuration: Configuration.make(store, server) }
 })
 
 /**
@@ -244,7 +245,7 @@ export const contract: {
 
 const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
-    const { configuration, directory, primed, root, run, runtime } = yield* assemble(application, true)
+    const { configuration, directory, otlp, primed, root, run, runtime } = yield* assemble(application, true)
     const pools = { directory, codec: runtime.codec }
     for (const [pool, { tools }] of Object.entries(application.hostTools)) {
       const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
@@ -255,7 +256,11 @@ const tree = (application: Application) =>
       onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read
       onFailure: () => Effect.succeed(new Map<string, ReadonlyArray<number>>())
     })
-    const running = yield* Effect.provideService(Supervisor.start(root), RestartMemory.RestartMemory, memory)
+    const exporting = yield* Otlp.make(otlp, run.runId)
+    const running = yield* Supervisor.start(root).pipe(
+      Effect.provideService(RestartMemory.RestartMemory, memory),
+      Effect.provideContext(exporting)
+    )
     let closing = false
     yield* Effect.addFinalizer((exit) =>
       Effect.gen(function*() {
@@ -281,7 +286,8 @@ const tree = (application: Application) =>
       gaveUp
     }).pipe(
       Context.add(Pool.Pools, pools),
-      Context.add(Configuration.Configuration, configuration)
+      Context.add(Configuration.Configuration, configuration),
+      Context.merge(exporting)
     )
   }))
 
@@ -314,7 +320,7 @@ export const layer = <const O extends NoOptions, const G extends GatewayConfig.O
     Layer.provideMerge(EventLog.EventLog.layer),
     Layer.provideMerge(History.History.layer),
     Layer.provideMerge(EventBus.EventBus.layer),
-    Layer.provide(NodeServices.layer)
+    Layer.provide([NodeServices.layer, FetchHttpClient.layer])
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know
 
 /**

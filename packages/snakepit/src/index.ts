@@ -1,6 +1,6 @@
 /** Snakepit: Python from Effect, under supervision. */
 export { GatewayConfig, Survivors } from "@snakepit/bridge"
-export { Child, Contract, Event, ExitReason, SupervisorError, Tree } from "@snakepit/core"
+export { Child, Contract, Event, ExitReason, Instrument, SupervisorError, Tree } from "@snakepit/core"
 export {
   CallError,
   ConfigInvalid,
@@ -21,3 +21,4 @@ export * as Configuration from "./Configuration.ts"
 export * as Snakepit from "./Snakepit.ts"
 export * as SnakepitConfig from "./SnakepitConfig.ts"
 export * as SnakepitEvent from "./SnakepitEvent.ts"
+export * as SnakepitMetrics from "./SnakepitMetrics.ts"

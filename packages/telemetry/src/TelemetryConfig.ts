@@ -1,6 +1,8 @@
 /** What an application says about those who look at it: the section `telemetry` of its configuration. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { OtlpConfig } from "./export/OtlpConfig.ts"
+import { PrometheusConfig } from "./export/PrometheusConfig.ts"
 import { HistoryConfig } from "./history/HistoryConfig.ts"
 
 export const TelemetryConfig = Schema.Struct({
@@ -10,7 +12,11 @@ export const TelemetryConfig = Schema.Struct({
    */
   eventLog: Schema.optional(Schema.NonEmptyString),
   /** What supervision decides, kept for months: to ask what happened, to review limits, and to begin with the budgets that were left. */
-  history: HistoryConfig
+  history: HistoryConfig,
+  /** Serves the metrics to Prometheus, at `/metrics`. When left out nothing listens. */
+  prometheus: Schema.optional(PrometheusConfig),
+  /** Sends traces, logs and metrics to a collector, over OTLP/HTTP. When left out nothing is sent; `{}` leaves everything to the environment. */
+  otlp: Schema.optional(OtlpConfig)
 }).pipe(Schema.withDecodingDefault(Effect.succeed({})))
 
 /** The section, decoded. */
@@ -18,3 +24,6 @@ export type TelemetryConfig = typeof TelemetryConfig.Type
 
 /** What an application has that says nothing. */
 export const defaults: TelemetryConfig = Schema.decodeUnknownSync(TelemetryConfig)({})
+
+/** With everything that there may be: what a contract without a configuration shows. */
+export const everything: TelemetryConfig = Schema.decodeUnknownSync(TelemetryConfig)({ prometheus: {}, otlp: {} })

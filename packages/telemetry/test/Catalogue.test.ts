@@ -7,6 +7,7 @@ const opened = Event.declare({
   name: "snakepit.door.open",
   layer: "bridge",
   when: "a door opens",
+  path: "house/{door}",
   measurements: { tookMillis: Schema.Finite },
   attributes: { door: Schema.String }
 })

@@ -22,10 +22,15 @@ const say = (said: Said): void => void process.stdout.write(`${JSON.stringify(sa
 /** Told of each step of the shutdown, once that has begun. */
 let step = (_: string): void => {}
 
+/** Succeeds when each caller was told: they run beside the program, and its end would not wait for them. */
+let allTold: Effect.Effect<void> = Effect.void
+/** A caller hears within some turns of the event loop; one that does not within 5 s is never told, and its call counts as lost. */
+const tellingLimit = "5 seconds"
+
 /** Writes every event when it is emitted, up to the last one of the shutdown: nothing detaches this. */
 const record = Effect.gen(function*() {
   const bus = yield* EventBus.EventBus
-  yield* bus.attach("*", (event) => {
+  yield* bus.tap("*", (event) => {
     writeSync(eventFile, `${JSON.stringify(event)}\n`)
     step(stepOf(event))
   })
@@ -75,6 +80,7 @@ const program = Effect.gen(function*() {
   yield* Scope.provide(record, yield* Scope.make())
   yield* Effect.forkScoped(recordAcknowledged)
   const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600))
+  allTold = calls.allOver
   const ended = yield* Deferred.make<void>()
   const context = yield* Effect.context<Pool.Pools | EventBus.EventBus | EventLog.EventLog>()
   let ending = false
@@ -191,6 +197,7 @@ const program = Effect.gen(function*() {
 Effect.scoped(program).pipe(
   Snakepit.supervised,
   Effect.provide(Snakepit.layer(config, { configFile })),
+  Effect.ensuring(Effect.suspend(() => Effect.timeoutOption(allTold, tellingLimit))),
   Effect.ensuring(Effect.sync(() => {
     writeSync(eventFile, `${JSON.stringify({ name: lastStep, at: Date.now(), measurements: {}, attributes: {} })}\n`)
     step(lastStep)

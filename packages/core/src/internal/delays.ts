@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import type { Backoff } from "../Contract.ts"
 import type { ExitReason } from "../ExitReason.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
 
@@ -53,3 +54,25 @@ export const horizonOf = ({ limit }: RestartPolicy.Any): number => lookAhead + (
 
 /** What is assumed to go wrong. */
 export const assumed: ExitReason = { _tag: "Failed", error: new Error("it is assumed to fail") }
+
+const shownDelays = 16 // 50 ms doubling to 5 s is steady at its eighth
+
+/** What a contract says of the delays. A schedule that refuses, or does not answer at once, ends the list. */
+export const backoffOf = (policy: RestartPolicy.Any): Backoff => ({
+  lowestMillis: steps(policy, chance("lowest")),
+  highestMillis: steps(policy, chance("highest")),
+  resetAfterMillis: policy.resetAfterMillis
+})
+
+const steps = (policy: RestartPolicy.Any, chance: Chance): ReadonlyArray<number> => {
+  const read = reader(policy, chance)
+  const delays: Array<number> = []
+  for (let now = 0; delays.length < shownDelays;) {
+    const delay = read(now, { id: "", reason: assumed })
+    if (typeof delay === "string") break
+    delays.push(delay)
+    now += Math.min(delay, policy.resetAfterMillis - 1) // a longer one would begin anew
+  }
+  const steady = delays.findLastIndex((delay, index) => delay !== delays[index - 1])
+  return delays.slice(0, steady + 1)
+}

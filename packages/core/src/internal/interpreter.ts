@@ -11,7 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
-import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
+import { type ExitReason, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import { MonotonicClock } from "../MonotonicClock.ts"
@@ -29,7 +29,7 @@ import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
 import { checkInitial } from "./specification.ts"
-import { teller } from "./teller.ts"
+import { because, beginning, standing, statusOf, teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
 /** What the events of a subtree are labelled with. */
@@ -103,10 +103,19 @@ interface Parent {
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
   readonly attach: (node: Interpreter, child: Child.CurrentChild["Service"]) => void
+  /** It has not ended, nor any above it: below one that was left behind nobody tells how children stand. */
+  readonly stands: () => boolean
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
+  defaultValue: (): Parent => ({
+    root: undefined,
+    path: "",
+    semantics: Semantics.production,
+    labels: {},
+    attach: () => {},
+    stands: () => true
+  })
 })
 
 const turn = 64 // events handled before others have their turn, for restart loops without a delay: they take 0.1 ms
@@ -226,7 +235,8 @@ export class Interpreter {
       attach: (node, { generation, id }) => {
         const life = this.lives.get(id)
         if (life?.generation === generation) life.node = node
-      }
+      },
+      stands: () => this.outcome === undefined && parent.stands()
     }
     this.context = flat(context.pipe(Context.add(CurrentSupervisor, this.handle), Context.add(Parent, parentOfChildren)))
     const children = spec.template === undefined ? spec.children : this.initialChildren(spec.template.child, initial)
@@ -241,6 +251,7 @@ export class Interpreter {
       spent: TreeRoot.takeSpent(this.root, this.path),
       children
     })
+    if (sink.watches === true) this.state.moved = new Set(this.state.children.values())
     const self = Context.getOrUndefined(context, Child.CurrentChild)
     if (self !== undefined) parent.attach(this, self)
   }
@@ -300,6 +311,7 @@ export class Interpreter {
       this.onEnd.delete(settle)
       settle()
     }
+    this.tellFlags()
     this.dispatch(Machine.Event.Boot())
   })
   private onBooted: () => void = () => {}
@@ -387,6 +399,7 @@ export class Interpreter {
     this.spec = { ...spec, announce: spec.announce ?? announce, watcher: spec.watcher ?? watcher, observer: spec.observer ?? observer }
     this.labels = { ...this.parent.labels, ...spec.labels }
     this.tell = tellerOf(spec, this.sink, this.path, this.labels)
+    this.tellFlags()
     for (const child of spec.children) {
       if (this.lives.get(child.id)?.child !== child) TreeRoot.forget(this.root, `${this.path}/${child.id}`)
     }
@@ -427,6 +440,7 @@ export class Interpreter {
         const now = this.now()
         const commands = transition(this.state, event, now)
         if (this.outcome === undefined) this.spec.observer?.(this, event, commands)
+        this.tellStandings() // a supervisor that is started tells of its children at once: it stands before them
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
@@ -442,6 +456,28 @@ export class Interpreter {
 
   private now(): number {
     return this.root.clock.now()
+  }
+
+  private tellFlags(): void {
+    if (this.state.moved === undefined || !this.parent.stands()) return
+    const { events, restart: { limit } } = this.spec
+    const left = Intensity.left(this.state.window, this.now())
+    Event.tell(this.sink, beginning(events, this.root.clock.wallTime, this.strategy, limit, left, { path: this.path, ...this.labels }))
+  }
+
+  private tellStandings(): void {
+    const { moved } = this.state
+    if (moved === undefined || moved.size === 0) return
+    if (this.parent.stands()) {
+      const at = this.root.clock.wallTime
+      const about = { path: this.path, ...this.labels }
+      for (const child of moved) {
+        const present = this.state.children.get(child.id)
+        if (present !== undefined && present !== child) continue // another has its id by now, and is told of
+        Event.tell(this.sink, standing(this.spec.events, at, child, present === undefined, about))
+      }
+    }
+    moved.clear()
   }
 
   private execute(command: Machine.Command, now: number): void {
@@ -664,15 +700,16 @@ export class Interpreter {
       strategy: this.strategy,
       intensity: this.spec.restart.limit,
       budgetLeft: Intensity.left(this.state.window, this.now()),
-      children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => {
+      children: [...this.state.children.values()].map((child) => {
+        const { generation, id, restarts, status } = child
         const { restart, shutdown } = this.childOf(id)
         return {
           id,
           path: `${this.path}/${id}`,
-          status: status._tag.toLowerCase() as Tree.NodeStatus,
+          status: statusOf(status._tag),
           restart,
           shutdown,
-          because: status._tag === "Down" ? status.why : status._tag === "Waiting" ? describe(status.reason) : undefined,
+          because: because(child),
           generation,
           restarts,
           supervisor: this.lives.get(id)?.node?.snapshot()

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
-import type { EndingHow, Entry, Moment } from "../Simulation.ts"
+import type { EndingHow, Entry, Fate, Fates, Moment } from "../Simulation.ts"
 import type * as Supervisor from "../Supervisor.ts"
 import * as Interpreter from "./interpreter.ts"
 
@@ -47,10 +47,12 @@ export class Actors {
   private starts = 0
   private readonly write: (entry: Entry) => void
   private readonly now: () => number
+  private readonly fates: Fates | undefined
 
-  constructor(write: (entry: Entry) => void, now: () => number) {
+  constructor(write: (entry: Entry) => void, now: () => number, fates: Fates | undefined) {
     this.write = write
     this.now = now
+    this.fates = fates
   }
 
   end(path: string, how: EndingHow): void {
@@ -74,7 +76,8 @@ export class Actors {
     return Effect.withFiber((fiber) => {
       const { life, scope } = this.given(fiber)
       const actor = this.of(life.path)
-      const refused = this.refuse(life)
+      const fate = this.fates?.(life, this.now())
+      const refused = this.refuse(life, fate)
       if (refused !== undefined) return refused
       let over = false
       const down = Effect.sync(() => this.tell(life, "down"))
@@ -102,10 +105,14 @@ export class Actors {
       })
       const up = Effect.sync(() => {
         this.tell(life, "up")
-        return living
+        const { ends } = fate ?? {}
+        return ends === undefined ? living : Effect.raceFirst(
+          living,
+          Effect.andThen(Effect.sleep(ends.afterMillis), Effect.sync(() => actor.end?.(ends.how)).pipe(Effect.andThen(Effect.never)))
+        )
       })
-      const millis = actor.startMillis ?? behaviour.startMillis
-      return Effect.andThen(Scope.addFinalizer(scope, release), millis === 0 ? up : Effect.andThen(Effect.sleep(millis), up))
+      const taken = fate?.startMillis ?? actor.startMillis ?? behaviour.startMillis
+      return Effect.andThen(Scope.addFinalizer(scope, release), taken === 0 ? up : Effect.andThen(lasting(taken), up))
     })
   }
 
@@ -113,9 +120,12 @@ export class Actors {
   startNode(start: Child.Options["start"]): Child.Options["start"] {
     return Effect.withFiber((fiber) => {
       const { life, scope } = this.given(fiber)
-      return this.refuse(life) ?? Effect.andThen(
+      const fate = this.fates?.(life, this.now())
+      const booted = Effect.tap(start, () => Effect.sync(() => this.tell(life, "up")))
+      const taken = fate?.startMillis ?? 0
+      return this.refuse(life, fate) ?? Effect.andThen(
         Scope.addFinalizer(scope, Effect.sync(() => this.tell(life, "down"))),
-        Effect.tap(start, () => Effect.sync(() => this.tell(life, "up")))
+        taken === 0 ? booted : Effect.andThen(lasting(taken), booted)
       )
     })
   }
@@ -126,8 +136,12 @@ export class Actors {
     return { life: { path, generation, start: this.starts++ }, scope: Context.getUnsafe(context, Scope.Scope) }
   }
 
-  private refuse(life: Life): Effect.Effect<Effect.Effect<never>, string> | undefined {
+  private refuse(life: Life, fate: Fate | undefined): Effect.Effect<Effect.Effect<never>, string> | undefined {
     this.tell(life, "starting")
+    if (fate?.refused === true) {
+      const refusal = Effect.andThen(Effect.sync(() => this.tell(life, "refused")), Effect.fail("would not start"))
+      return Effect.andThen(lasting(fate.startMillis ?? 0), refusal)
+    }
     const { path } = life
     const actor = [path, `${path.slice(0, path.lastIndexOf("/"))}/*`].map((of) => this.actors.get(of)).find((actor) => actor?.failing)
     if (actor === undefined) return undefined
@@ -150,6 +164,8 @@ export class Actors {
     this.write({ _tag: "Child", at: this.now(), ...life, moment })
   }
 }
+
+const lasting = (millis: number | "forever"): Effect.Effect<void> => millis === "forever" ? Effect.never : Effect.sleep(millis)
 
 const endings: { readonly [How in EndingHow]: Effect.Effect<void, string> } = {
   normal: Effect.void,
