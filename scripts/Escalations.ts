@@ -48,6 +48,7 @@ export const escalations = {
   "snakepit/pools/<key>/control/dispatcher": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/lifecycle": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/spares": ["Defect", "Ended"],
+  "snakepit/pools/<key>/control/sampler": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/launcher/forkserver": ["BootFailed"],
   "snakepit/pools/<key>/control/launcher/worker_starter": ["BootFailed", "HandshakeFailed", "ChannelLost", "FleetLost"]
 } as const satisfies { readonly [Path in PathOf<Origins>]: ReadonlyArray<ErrorAt<Path>> }

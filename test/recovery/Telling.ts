@@ -32,6 +32,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   dispatcher: nothing,
   lifecycle: nothing,
   spares: nothing, // the suite's pools keep none
+  sampler: nothing, // what it tells each second is no decision
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
   worker_starter: { up: ["snakepit.worker_starter.fill"], down: [] },
   process: { up: ["snakepit.process.start"], down: [detach, "snakepit.process.exit"] },
@@ -42,7 +43,12 @@ const tellings: Readonly<Record<string, Telling>> = {
 }
 
 /** They come at no moment of their own. */
-const untimely: ReadonlySet<string> = new Set(["snakepit.containment.report", "snakepit.history.open", "snakepit.lifecycle.fill"])
+const untimely: ReadonlySet<string> = new Set([
+  "snakepit.containment.report",
+  "snakepit.history.open",
+  "snakepit.lifecycle.fill",
+  "snakepit.pool.sample"
+])
 
 const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 

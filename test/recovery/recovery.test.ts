@@ -238,6 +238,7 @@ describe("workers are adopted", () => {
       "worker_starter",
       "lifecycle",
       "spares",
+      "sampler",
       "control",
       "config_server",
       "process_registry",

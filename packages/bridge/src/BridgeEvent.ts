@@ -4,6 +4,8 @@ import * as Schema from "effect/Schema"
 
 const pool = { pool: Schema.String }
 const worker = { ...pool, slot: Schema.Int, generation: Schema.Int, pid: Schema.Int }
+/** Of the supervisors, which the end of a process belongs to, or which a process is started after; `undefined`: it is planned. */
+const incident = Schema.UndefinedOr(Schema.String)
 const end = {
   /** Its supervisor stopped it, and nothing was wrong with it. */
   planned: Schema.Boolean,
@@ -85,7 +87,7 @@ export const process_start = Event.declare({
   when: "a slot has a process that has imported its adapter and listens; `start` says how it came: forked, spawned, or a spare",
   path: "snakepit/pools/{pool}/fleet/{slot}/process",
   measurements: { tookMillis: Schema.Finite },
-  attributes: { ...worker, start: Schema.Literals(["fork", "spawn", "spare"]) }
+  attributes: { ...worker, start: Schema.Literals(["fork", "spawn", "spare"]), incident }
 })
 
 export const process_exit = Event.declare({
@@ -94,7 +96,7 @@ export const process_exit = Event.declare({
   when: "a worker's process ended: by itself, by a planned stop, by a verdict over it, or with its Reaper (`endedBy`)",
   path: "snakepit/pools/{pool}/fleet/{slot}/process",
   measurements: {},
-  attributes: { ...worker, ...end }
+  attributes: { ...worker, ...end, incident }
 })
 
 export const process_leak = Event.declare({

@@ -4,7 +4,7 @@ import { Instrument } from "@snakepit/core"
 /** `out`: from the host. */
 export type Direction = "in" | "out"
 
-const directions: ReadonlyArray<Direction> = ["in", "out"]
+export const directions: ReadonlyArray<Direction> = ["in", "out"]
 
 /** How a call through the gateway ends: the client was answered, told an error, or had gone. */
 export const gatewayOutcomes = ["ok", "failed", "cancelled"] as const
@@ -61,24 +61,21 @@ export const unread = Instrument.declare({
 })
 
 export const payloadSize = Instrument.declare({
-  ...bridge,
+  ...ways,
   name: "snakepit.bridge.payload.size",
   kind: "histogram",
   unit: "By",
-  description: "arguments and inputs (out), results and elements (in), however they travel",
-  labels: ["direction"],
-  values: { direction: directions },
-  boundaries: [256, 4096, 65_536, 1_048_576, 16_777_216] // from what fits into a packet to maxPayload; 64 KiB is where shared memory begins
+  description:
+    "of arguments, inputs and results of host tools (out), of results, elements and arguments of host tools (in); however they travel",
+  boundaries: [1024, 65_536, 1_048_576, 16_777_216] // 64 KiB: where shared memory begins; 16 MiB: maxPayload
 })
 
 export const segments = Instrument.declare({
-  ...bridge,
+  ...ways,
   name: "snakepit.bridge.segments",
   kind: "gauge",
   unit: "{segment}",
-  description: "segments of shared memory that hold a payload which somebody still looks into: of the host (out), and of workers (in)",
-  labels: ["pool", "direction"],
-  values: { direction: directions }
+  description: "segments of shared memory that hold a payload which somebody still looks into: of the host (out), and of workers (in)"
 })
 
 export const gatewayCalls = Instrument.declare({

@@ -17,6 +17,7 @@ import * as KernelEvidence from "./process/KernelEvidence.ts"
 import * as KernelMemory from "./process/KernelMemory.ts"
 import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
+import * as ProcessUsage from "./process/ProcessUsage.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
 import * as Reaper from "./process/Reaper.ts"
 import * as Spares from "./process/Spares.ts"
@@ -77,6 +78,7 @@ export const make = (
         const process = processes(seat.name).current
         return process === undefined ? undefined : KernelEvidence.of(process.pid)
       },
+      usage: ProcessUsage.of,
       memory: KernelMemory.of
     }
   })

@@ -20,6 +20,8 @@ const about = {
   pool: Schema.UndefinedOr(Schema.String),
   slot: Schema.UndefinedOr(Schema.Int)
 }
+/** That the supervisor is part of as a child of the one above; `undefined`: of none. */
+const incident = Schema.UndefinedOr(Schema.String)
 const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
 const budgetLeft = Unit.of(Schema.UndefinedOr(Schema.Finite), "{restart}")
 const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
@@ -68,7 +70,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     when: "all children are up",
     path: "{path}",
     measurements: { children: Unit.count("child") },
-    attributes: about
+    attributes: { ...about, incident }
   }),
   restart: Event.declare({
     name: `snakepit.${subject}.restart`,
@@ -108,7 +110,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     when: "the supervisor begins to stop, or stops one child on request; planned, so it spends no budget",
     path: "{path}",
     measurements: {},
-    attributes: { ...about, child: Schema.UndefinedOr(Schema.String), cause: Schema.String }
+    attributes: { ...about, child: Schema.UndefinedOr(Schema.String), cause: Schema.String, incident }
   }),
   give_up: Event.declare({
     name: `snakepit.${subject}.give_up`,

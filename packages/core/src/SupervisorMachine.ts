@@ -594,6 +594,12 @@ const nextVictim = (state: SupervisorState, child: ChildState): ChildState | und
 const recoveryOf = (state: SupervisorState, child: ChildState): Recovery | undefined =>
   state.strategy === "one_for_one" ? child.recovery : state.recovery
 
+/** The incident that has this child ended or started again; `undefined`: none that is known yet. */
+export const incidentOf = (state: SupervisorState, child: ChildState): string | undefined => {
+  const recovery = recoveryOf(state, child)
+  return recovery !== undefined && isVictim(state, recovery, child) ? recovery.incident : child.exit?.incident
+}
+
 const isCurrent = (state: SupervisorState, recovery: Recovery): boolean =>
   state.recovery === recovery || recovery.origin.recovery === recovery
 

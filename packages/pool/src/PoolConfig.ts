@@ -17,6 +17,7 @@
  * config.queue.capacity // => 1000
  * ```
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ReloadClass from "./config/ReloadClass.ts"
@@ -41,6 +42,9 @@ const isWithin = (levels: number, value: unknown): boolean =>
 const flat = Schema.makeFilter((value: { readonly [name: string]: unknown }) =>
   isWithin(mostLevels, value) || `they may be nested ${mostLevels} levels deep, and are deeper`
 )
+
+/** 100 ms: nobody sees more, and each sample goes to whoever listens. */
+const leastSampleMillis = 100
 
 /** The ends of a process that are a crash. */
 const crash = Schema.Literals([
@@ -256,6 +260,15 @@ export const PoolConfig = Schema.Struct({
       cooldown: duration("10 seconds")
     }).check(Schema.makeFilter(({ max, min }) => min <= max || `autoscale.min is ${min} and max ${max}: min must not be above max`))
   )),
+  /**
+   * How often `snakepit.pool.sample` tells how the pool is. 1 s: what a person sees as at once. `"off"`: never; metrics and all other events are as before.
+   */
+  sampleEvery: live(
+    Schema.Union([
+      Schema.Literal("off"),
+      Schema.DurationFromString.check(Schema.makeFilter((every) => Duration.toMillis(every) >= leastSampleMillis || "at least 100 millis"))
+    ]).pipe(Schema.withDecodingDefault(Effect.succeed("1 second" as const)))
+  ),
   /** How a new version, of the code or of settings that need new processes, proves itself: on one worker, the canary, before the rest gets it. */
   reload: live(section({
     /** A tool that must succeed on the canary before it gets other calls. When left out it is enough that it comes up. */

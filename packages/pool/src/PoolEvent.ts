@@ -7,6 +7,10 @@ import * as Schema from "effect/Schema"
 
 const pool = { pool: Schema.String }
 const worker = { ...pool, slot: Schema.Int, generation: Schema.Int }
+/** The same on every event of one call, and on no other call's. */
+const correlationId = Schema.String
+/** Of the supervisors that decide about the loss of a worker which this belongs to; `undefined`: it was planned, or none was lost. */
+const incident = Schema.UndefinedOr(Schema.String)
 
 export const pools_supervisor = SupervisorEvent.of("pools_supervisor", "control")
 export const pool_supervisor = SupervisorEvent.of("pool_supervisor", "control")
@@ -66,6 +70,35 @@ export const pool_close = Event.declare({
     rejected: Unit.count("call"),
     twice: Unit.count("call")
   },
+  attributes: pool
+})
+
+export const pool_sample = Event.declare({
+  name: "snakepit.pool.sample",
+  layer: "control",
+  when:
+    "once a second, or as sampleEvery says: how the pool is. Rates and times are of the calls that were over since the sample before, and times " +
+    "are absent when there was none",
+  path: "snakepit/pools/{pool}",
+  measurements: {
+    size: Unit.count("worker"),
+    ready: Unit.count("worker"),
+    busy: Unit.count("worker"),
+    queued: Unit.count("call"),
+    callsPerSecond: Unit.of(Schema.Finite, "{call}/s"),
+    failuresPerSecond: Unit.of(Schema.Finite, "{call}/s"),
+    p50Millis: Schema.UndefinedOr(Schema.Finite),
+    p99Millis: Schema.UndefinedOr(Schema.Finite)
+  },
+  attributes: pool
+})
+
+export const pool_saturate = Event.declare({
+  name: "snakepit.pool.saturate",
+  layer: "control",
+  when: "a call was refused because the queue of its pool is full; told again after the queue was half empty",
+  path: "snakepit/pools/{pool}",
+  measurements: { queued: Unit.count("call"), capacity: Unit.count("call") },
   attributes: pool
 })
 
@@ -324,7 +357,7 @@ export const worker_detach = Event.declare({
   when: "a worker takes no calls any more; those it had are tried again or reported",
   path: "snakepit/pools/{pool}/fleet/{slot}/channel",
   measurements: { calls: Unit.count("call") },
-  attributes: { ...worker, cause: Schema.String }
+  attributes: { ...worker, cause: Schema.String, incident }
 })
 
 export const call_retry = Event.declare({
@@ -333,7 +366,7 @@ export const call_retry = Event.declare({
   when: "an idempotent call lost its worker and goes to another one, after the delay",
   path: "snakepit/pools/{pool}",
   measurements: { attempt: Unit.of(Schema.Int, "1"), delayMillis: Schema.Finite },
-  attributes: { ...pool, slot: Schema.Int, tool: Schema.String, cause: Schema.String }
+  attributes: { ...pool, slot: Schema.Int, tool: Schema.String, correlationId, cause: Schema.String, incident }
 })
 
 export const call_quarantine = Event.declare({
@@ -431,8 +464,10 @@ export const call_cancel = Event.declare({
     ...pool,
     slot: Schema.UndefinedOr(Schema.Int),
     tool: Schema.String,
+    correlationId,
     because: Schema.Literals(["caller", "timeout", "deadline"]),
-    how: Schema.String
+    how: Schema.String,
+    incident
   }
 })
 
@@ -490,7 +525,15 @@ export const call_fail = Event.declare({
   when: "a call ended with a typed error, or was not accepted",
   path: "snakepit/pools/{pool}",
   measurements: {},
-  attributes: { ...pool, tool: Schema.String, reason: Schema.String, executed: Schema.String, cause: Schema.String }
+  attributes: {
+    ...pool,
+    tool: Schema.String,
+    correlationId,
+    reason: Schema.String,
+    executed: Schema.String,
+    cause: Schema.String,
+    incident
+  }
 })
 
 export const host_call_fail = Event.declare({
@@ -505,6 +548,7 @@ export const host_call_fail = Event.declare({
     ...pool,
     slot: Schema.Int,
     tool: Schema.UndefinedOr(Schema.String),
+    correlationId: Schema.UndefinedOr(correlationId),
     hostTool: Schema.String,
     reason: Schema.String,
     cause: Schema.String
@@ -517,7 +561,7 @@ export const heartbeat_miss = Event.declare({
   when: "a worker did not answer in time",
   path: "snakepit/pools/{pool}/fleet/{slot}/heartbeat",
   measurements: { missed: Unit.count("beat") },
-  attributes: { ...pool, slot: Schema.Int }
+  attributes: worker
 })
 
 export const heartbeat_recover = Event.declare({
@@ -526,7 +570,7 @@ export const heartbeat_recover = Event.declare({
   when: "a worker answers again after misses",
   path: "snakepit/pools/{pool}/fleet/{slot}/heartbeat",
   measurements: { missed: Unit.count("beat") },
-  attributes: { ...pool, slot: Schema.Int }
+  attributes: worker
 })
 
 export const watchdog_verdict = Event.declare({
@@ -536,8 +580,7 @@ export const watchdog_verdict = Event.declare({
   path: "snakepit/pools/{pool}/fleet/{slot}/watchdog",
   measurements: { missed: Unit.count("beat"), cpuMillis: Schema.UndefinedOr(Schema.Finite) },
   attributes: {
-    ...pool,
-    slot: Schema.Int,
+    ...worker,
     verdict: Schema.String,
     was: Schema.String,
     pid: Schema.UndefinedOr(Schema.Int),
@@ -553,11 +596,12 @@ export const watchdog_bite = Event.declare({
   path: "snakepit/pools/{pool}/fleet/{slot}/watchdog",
   measurements: {},
   attributes: {
-    ...pool,
-    slot: Schema.Int,
+    ...worker,
     reason: Schema.String,
     tool: Schema.UndefinedOr(Schema.String),
-    cause: Schema.String
+    correlationId: Schema.UndefinedOr(correlationId),
+    cause: Schema.String,
+    incident
   }
 })
 
@@ -571,6 +615,8 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   config_restore,
   pool_open,
   pool_close,
+  pool_sample,
+  pool_saturate,
   worker_starter_fill,
   spare_ready,
   spare_leave,

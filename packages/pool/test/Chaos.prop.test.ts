@@ -35,7 +35,8 @@ const Step = Schema.Union([
       "control/launcher/worker_starter",
       "control/launcher",
       "control/lifecycle",
-      "control/spares"
+      "control/spares",
+      "control/sampler"
     ])
   })
 ])

@@ -174,6 +174,7 @@ describe("the tree of a pool", () => {
       | At<"gpu/control/dispatcher", Always>
       | At<"gpu/control/lifecycle", Always>
       | At<"gpu/control/spares", Always>
+      | At<"gpu/control/sampler", Always>
       | At<"gpu/control/launcher/forkserver", WorkerError.BootFailed>
       | At<"gpu/control/launcher/worker_starter", NotUp>
     >()

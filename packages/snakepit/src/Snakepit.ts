@@ -48,7 +48,7 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog, History, Otlp, type StartedTooOften, TelemetryConfig } from "@snakepit/telemetry"
+import { EventBus, EventLog, History, HostSeries, Otlp, type StartedTooOften, SupervisorSeries, TelemetryConfig } from "@snakepit/telemetry"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -63,6 +63,7 @@ import * as RecordedRun from "./RecordedRun.ts"
 import * as RootSupervisor from "./RootSupervisor.ts"
 import type { SnakepitConfigInput } from "./SnakepitConfig.ts"
 import * as SnakepitConfig from "./SnakepitConfig.ts"
+import { version } from "./Version.ts"
 
 /**
  * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
@@ -251,6 +252,8 @@ const tree = (application: Application) =>
       const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
       yield* Effect.orDie(Effect.provideService(registered, Pool.Pools, pools)) // a handler may call Python
     }
+    yield* HostSeries.begin(version)
+    const supervisors = yield* SupervisorSeries.make
     const history = yield* History.History
     const memory = yield* Result.match(primed, {
       onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read
@@ -261,6 +264,7 @@ const tree = (application: Application) =>
       Effect.provideService(RestartMemory.RestartMemory, memory),
       Effect.provideContext(exporting)
     )
+    supervisors.show(() => Effect.runSync(running.tree))
     let closing = false
     yield* Effect.addFinalizer((exit) =>
       Effect.gen(function*() {

@@ -11,7 +11,7 @@
  *
  * The log is a child of the Telemetry supervisor. Emitters only append to a bounded buffer; the log takes from it in its own time. When
  * the log crashes, the buffer waits for its next generation. When the buffer is full the oldest events are dropped, and counted. What only
- * tells how the tree stands (`SupervisorEvent.isObservation`) is not in it: it follows from the rest, and is much.
+ * tells how the tree stands (`SupervisorEvent.isObservation`), or each second how a pool is, is not in it: it follows from the rest, and is much.
  *
  * **Example** (Following restarts)
  *
@@ -38,6 +38,9 @@ import { EventBus, matcher } from "./EventBus.ts"
 
 /** Events kept for `recent`, for a follower that lags, and for a log that is being restarted. 10,000: some megabytes. */
 const capacity = 10_000
+
+/** Comes each second of each pool, for live views. */
+const sample = "snakepit.pool.sample"
 
 /** What lives as long as the application, whatever happens to the child that feeds it. */
 interface Memory {
@@ -66,7 +69,7 @@ export class EventLog extends Context.Service<EventLog, {
       const live = yield* PubSub.sliding<Event.Event>(capacity)
       const memory: Memory = { buffer: [], arrived: Latch.makeUnsafe(false), ring: [], live, dropped: 0 }
       yield* bus.tap("*", (event) => {
-        if (SupervisorEvent.isObservation(event.name)) return // they would push the decisions out
+        if (event.name === sample || SupervisorEvent.isObservation(event.name)) return // they would push the decisions out
         memory.buffer.push(event)
         if (memory.buffer.length > capacity) {
           memory.buffer.shift()

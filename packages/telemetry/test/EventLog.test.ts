@@ -33,6 +33,18 @@ describe("the event log", () => {
       assert.deepStrictEqual(numbers(yield* log.recent("*.2")), [2])
     }).pipe(Effect.provide(Live)))
 
+  it.effect("keeps what happens, and not how each pool is each second", () =>
+    Effect.gen(function*() {
+      const bus = yield* EventBus.EventBus
+      const log = yield* EventLog.EventLog
+      yield* Supervisor.start(TelemetrySupervisor.make({}))
+      bus.emit({ ...event(1), name: "snakepit.pool.sample" })
+      bus.emit(event(2))
+      yield* settle
+      assert.deepStrictEqual((yield* log.recent("snakepit.pool.*")).length, 0)
+      assert.deepStrictEqual(numbers(yield* log.recent()), [2])
+    }).pipe(Effect.provide(Live)))
+
   it.effect("is followed from the moment that the stream runs", () =>
     Effect.gen(function*() {
       const bus = yield* EventBus.EventBus

@@ -97,13 +97,15 @@ const credentialsOf = ({ tls }: GatewayConfig): grpc.ServerCredentials => {
 export interface Server {
   readonly grpc: grpc.Server
   readonly door: NetServer
+  /** Those that are open. */
+  readonly connections: ReadonlySet<Socket>
 }
 
 /** How long a stop waits for what clients were told to reach them. 1 s: a client that does not read must not hold the gateway. */
 const farewell = "1 second"
 
 /** The door is closed when the last connection has ended. */
-const stop = ({ door, grpc }: Server, connections: ReadonlySet<Socket>): Effect.Effect<void> =>
+const stop = ({ connections, door, grpc }: Server): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     door.close(() => resume(Effect.void))
     grpc.tryShutdown(() => {})
@@ -125,7 +127,7 @@ export const server = (options: grpc.ServerOptions): Effect.Effect<Server, never
       socket.on("error", () => {}) // its client is gone, and its calls end by that
     })
     door.on("error", () => {}) // one connection that could not be accepted, for want of files for example; `bind` hears of its own
-    return Effect.acquireRelease(Effect.succeed({ grpc: new grpc.Server(options), door }), (server) => stop(server, connections))
+    return Effect.acquireRelease(Effect.succeed({ grpc: new grpc.Server(options), door, connections }), stop)
   })
 
 const bind = (door: NetServer, address: ListenAddress.ListenAddress): Effect.Effect<ListenAddress.ListenAddress, Error> =>

@@ -21,7 +21,7 @@ import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
 import { type ChildCount, type ChildSpec, CurrentSupervisor } from "../SupervisorHandle.ts"
-import { transition } from "../SupervisorMachine.ts"
+import { incidentOf, transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 import * as Why from "../Why.ts"
@@ -92,6 +92,8 @@ interface Life {
   abandonedAfterMillis: number | undefined
   cancelGrace: (() => void) | undefined
   node: Interpreter | undefined
+  /** The incident of its end, asked for before its supervisor heard of that. */
+  incident: string | undefined
   /** The memory of its restart delay, handed on from one generation to the next; under a group strategy the group's is asked. */
   delay: Delay | undefined
 }
@@ -159,14 +161,13 @@ const makeDelay = (policy: RestartPolicy.Any): Delay => {
 
 const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
 
-const tellerOf = ({ events }: Spec, sink: Event.EventSink, path: string, { pool, slot }: Labels) =>
-  teller(events, sink, { path, pool, slot })
-
 export class Interpreter {
   readonly path: string
   readonly handle: Handle<Spec>
   private spec: Spec
   private readonly parent: Parent
+  /** As which child of the supervisor above it runs; `undefined`: it is no child. */
+  private readonly self: Child.CurrentChild["Service"] | undefined
   private readonly root: TreeRoot.TreeRoot<Spec>
   private labels: Labels
   private readonly semantics: Semantics.Semantics
@@ -203,11 +204,14 @@ export class Interpreter {
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.sink = sink
-    this.tell = tellerOf(spec, sink, this.path, this.labels)
+    const current = Context.getOrUndefined(context, Child.CurrentChild)
+    this.self = current?.path === this.path ? current : undefined
+    this.tell = this.teller()
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
-      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: TreeRoot.nextIncident(this.root, this.now()) })),
+      fail: (id, reason) =>
+        this.dispatch(Machine.Event.FailChild({ id, reason, incident: this.lives.get(id)?.incident ?? this.nextIncident() })),
       ask: (event) => this.asking(event),
       offer: (child) => this.offer(child),
       change: (next) => this.change(next),
@@ -252,8 +256,12 @@ export class Interpreter {
       children
     })
     if (sink.watches === true) this.state.moved = new Set(this.state.children.values())
-    const self = Context.getOrUndefined(context, Child.CurrentChild)
-    if (self !== undefined) parent.attach(this, self)
+    if (current !== undefined) parent.attach(this, current)
+  }
+
+  private teller(): typeof this.tell {
+    const { pool, slot } = this.labels
+    return teller(this.spec.events, this.sink, { path: this.path, pool, slot, incident: (moment) => this.self?.incident(moment) })
   }
 
   // ── for the supervisor above, and for a simulation ──
@@ -398,7 +406,7 @@ export class Interpreter {
     const { announce, observer, watcher } = this.spec
     this.spec = { ...spec, announce: spec.announce ?? announce, watcher: spec.watcher ?? watcher, observer: spec.observer ?? observer }
     this.labels = { ...this.parent.labels, ...spec.labels }
-    this.tell = tellerOf(spec, this.sink, this.path, this.labels)
+    this.tell = this.teller()
     this.tellFlags()
     for (const child of spec.children) {
       if (this.lives.get(child.id)?.child !== child) TreeRoot.forget(this.root, `${this.path}/${child.id}`)
@@ -516,6 +524,21 @@ export class Interpreter {
     }
   }
 
+  private nextIncident(): string {
+    return TreeRoot.nextIncident(this.root, this.now())
+  }
+
+  /** The one that a life starts after, or ends in. */
+  private incidentOf(life: Life, moment: "start" | "end"): string | undefined {
+    const { children, phase } = this.state
+    if (phase._tag === "Stopping") return phase.outcome._tag === "GaveUp" ? phase.outcome.incident : this.self?.incident(moment)
+    const child = children.get(life.child.id)
+    if (phase._tag === "Booting" && child?.status._tag === "Starting") return this.self?.incident(moment)
+    const known = child?.generation === life.generation ? incidentOf(this.state, child) : undefined
+    if (known !== undefined || moment === "start" || life.stopAsked) return known ?? life.incident
+    return life.incident ??= Outcome.incidentOf(life.exit ?? Exit.void) ?? this.nextIncident()
+  }
+
   private fork<A, E>(effect: Effect.Effect<A, E>, context = this.context): Fiber.Fiber<A, E> {
     return Effect.runForkWith(context)(effect)
   }
@@ -535,10 +558,12 @@ export class Interpreter {
       abandonedAfterMillis: undefined,
       cancelGrace: undefined,
       node: undefined,
+      incident: undefined,
       delay: this.lives.get(id)?.delay
     }
     this.lives.set(id, life)
-    const current = { id, path: `${this.path}/${id}`, generation }
+    const incident = (moment: "start" | "end") => this.incidentOf(life, moment)
+    const current = { id, path: `${this.path}/${id}`, generation, incident }
     const context = Context.add(Context.add(this.context, Scope.Scope, scope), Child.CurrentChild, current)
     life.fiber = this.fork(
       Effect.flatMapEager(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
@@ -620,7 +645,7 @@ export class Interpreter {
     const { abandonedAfterMillis, child: { id }, generation, stage } = life
     if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
     if (stage === "ignored") return this.dispatch({ _tag: "ChildIgnored", id, generation })
-    const incident = Outcome.incidentOf(exit) ?? TreeRoot.nextIncident(this.root, this.now())
+    const incident = Outcome.incidentOf(exit) ?? life.incident ?? this.nextIncident()
     const starting = stage === "starting"
     const reason = starting ? startReason(exit) : fromExit(exit)
     this.dispatch({ _tag: starting ? "ChildStartFailed" : "ChildExited", id, generation, reason, incident, abandonedAfterMillis })

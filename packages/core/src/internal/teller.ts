@@ -12,14 +12,20 @@ interface About {
   readonly slot?: number | undefined
 }
 
-export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: About) => (decision: Decision, now: number): void =>
+interface AboutDecisions extends About {
+  /** That the supervisor itself is started after, or stopped in. */
+  readonly incident: (moment: "start" | "end") => string | undefined
+}
+
+export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: AboutDecisions) => (decision: Decision, now: number): void =>
   Event.tell(sink, eventOf(events, about, decision, now))
 
 /** Attributes are written out: an object of a known shape is made several times as fast as one that is spread together. */
-const eventOf = (events: SupervisorEvents, { path, pool, slot }: About, decision: Decision, now: number): Event.Event => {
+const eventOf = (events: SupervisorEvents, about: AboutDecisions, decision: Decision, now: number): Event.Event => {
+  const { path, pool, slot } = about
   switch (decision._tag) {
     case "Start":
-      return Event.make(events.start, now, { children: decision.children }, { path, pool, slot })
+      return Event.make(events.start, now, { children: decision.children }, { path, pool, slot, incident: about.incident("start") })
     case "Restart": {
       const { budgetLeft, child, delayMillis, generation, incident, reason, stage, victims } = decision
       return Event.make(
@@ -40,9 +46,14 @@ const eventOf = (events: SupervisorEvents, { path, pool, slot }: About, decision
       return Event.make(declaration, now, {}, { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason) })
     }
     case "TerminateChild":
-      return Event.make(events.terminate, now, {}, { path, pool, slot, child: decision.child, cause: "asked for" })
+      return Event.make(events.terminate, now, {}, { path, pool, slot, child: decision.child, cause: "asked for", incident: undefined })
     case "Terminate":
-      return Event.make(events.terminate, now, {}, { path, pool, slot, child: undefined, cause: decision.why })
+      return Event.make(
+        events.terminate,
+        now,
+        {},
+        { path, pool, slot, child: undefined, cause: decision.why, incident: about.incident("end") }
+      )
     case "GiveUp": {
       const { child, generation, incident, reason, refusedBy, stage } = decision
       return Event.make(

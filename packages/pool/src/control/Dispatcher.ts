@@ -18,6 +18,7 @@ import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as RetryDelay from "../RetryDelay.ts"
 import * as BarrierTelling from "./BarrierTelling.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -166,6 +167,7 @@ const execute = (
     case "SessionEndFailed":
     case "SessionsMany":
     case "SessionsLost":
+    case "Saturated":
     case "Tell":
       return Roster.settle(roster, command, emit)
     case "FailWorker":
@@ -181,13 +183,14 @@ const execute = (
       )
     }
     case "WorkerDown": {
-      const { calls, reason, slot } = command
+      const { calls, incident, reason, slot } = command
       const about = { pool, slot, generation: roster.generations.get(slot) ?? 0 }
-      return emit(Event.make(PoolEvent.worker_detach, clock.wallTime, { calls }, { ...about, cause: reason }))
+      return emit(Event.make(PoolEvent.worker_detach, clock.wallTime, { calls }, { ...about, cause: reason, incident }))
     }
     case "Retried": {
-      const { attempt, delayMillis, reason, slot, tool } = command
-      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt, delayMillis }, { pool, slot, tool, cause: reason }))
+      const { attempt, delayMillis, id, incident, reason, slot, tool } = command
+      const about = { pool, slot, tool, correlationId: CorrelationId.of(roster, id) }
+      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt, delayMillis }, { ...about, cause: reason, incident }))
     }
     case "Tainted":
     case "Untainted":

@@ -20,6 +20,7 @@ import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as TraceContext from "../TraceContext.ts"
 import type { HostOutcome, HostReason, Wire, WireHostCall } from "../Wire.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import type { Call } from "./Dispatch.ts"
 import type { HostToolRegistry, Served } from "./HostToolRegistry.ts"
 import type { Roster } from "./Roster.ts"
@@ -70,6 +71,8 @@ export interface Options {
   readonly registry: HostToolRegistry
   readonly emit: (event: Event.Event) => void
   readonly wallTime: () => number
+  /** Of the Roster: how the ids of its calls begin in events. */
+  readonly mark: string
 }
 
 /** What {@link HostCalls.begin} takes. */
@@ -87,6 +90,8 @@ export class HostCalls {
   private readonly slots = new Map<number, Map<number, HostCall>>()
   /** All that run. */
   size = 0
+  /** Those that are over. */
+  readonly ended = { ok: 0, failed: 0 }
 
   constructor(options: Options) {
     this.options = options
@@ -97,6 +102,7 @@ export class HostCalls {
     const { pool, registry } = this.options
     const { hostTools, maxPayload } = config
     const answer = (outcome: HostOutcome) => {
+      this.ended[outcome._tag === "Done" ? "ok" : "failed"]++
       wire.hostResult(asked.number, outcome)
       if (outcome._tag === "Failed" && news.has(outcome.reason)) this.tell(slot, call, asked, outcome)
     }
@@ -140,7 +146,8 @@ export class HostCalls {
     const once = (outcome: HostOutcome | undefined) => {
       if (answered) return
       answered = true
-      if (outcome !== undefined) answer(outcome)
+      if (outcome === undefined) this.ended.failed++ // its worker is gone
+      else answer(outcome)
     }
     const hostCall: HostCall = {
       hostTool: served.name,
@@ -178,7 +185,8 @@ export class HostCalls {
 
   private tell(slot: number, call: Call | undefined, { name }: WireHostCall, { message, reason }: HostOutcome & { _tag: "Failed" }): void {
     const { emit, pool, wallTime } = this.options
-    const about = { pool, slot, tool: call?.offer.tool, hostTool: shown(name) }
+    const correlationId = call && CorrelationId.of(this.options, call.id)
+    const about = { pool, slot, tool: call?.offer.tool, correlationId, hostTool: shown(name) }
     emit(Event.make(PoolEvent.host_call_fail, wallTime(), {}, { ...about, reason, cause: message }))
   }
 

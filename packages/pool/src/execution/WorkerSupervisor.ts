@@ -41,7 +41,7 @@ const ownOf = (seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.
   [
     runtime.process(seat),
     runtime.channel(seat),
-    Heartbeat.child(seat, roster),
+    Heartbeat.child(seat, roster, runtime.usage),
     Watchdog.child(seat, roster, () => runtime.evidence(seat))
   ] as const
 

@@ -153,6 +153,7 @@ export const make = (
       process: (seat) => bench(seat.name).processChild(seat),
       channel: (seat) => bench(seat.name).channelChild(seat),
       evidence: (seat) => bench(seat.name).evidence(),
+      usage: (pid) => ({ memoryBytes: script.memory.get(pid) ?? 0, cpuSeconds: 0, fileDescriptors: 0, threads: 1 }),
       memory: (pid) => Effect.sync(() => script.memory.get(pid))
     },
     deploy: (code) =>

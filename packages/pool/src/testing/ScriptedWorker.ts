@@ -71,7 +71,7 @@ export class Bench {
       start: Effect.gen({ self: this }, function*() {
         const { pool, refusals } = this
         this.clock = yield* Clock.Clock
-        const generation = seat.fill()
+        const generation = seat.fill(yield* Child.CurrentChild)
         this.generation = generation
         const version = seat.version()
         const launch = Effect.suspend(() => pool.launch({ worker: seat.name, refusals, limit: seat.config.startTimeout, version }))

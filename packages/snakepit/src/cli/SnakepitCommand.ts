@@ -3,7 +3,6 @@ import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { readFileSync } from "node:fs"
 import * as Codegen from "./codegen/Codegen.ts"
 import * as ConfigCommand from "./ConfigCommand.ts"
 import * as Doctor from "./Doctor.ts"
@@ -87,8 +86,3 @@ export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
   Command.withSubcommands([doctor, codegen, config, history])
 )
-
-const packageFile = new URL("../../package.json", import.meta.url)
-
-/** The version of the package. */
-export const version = (): string => (JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string }).version

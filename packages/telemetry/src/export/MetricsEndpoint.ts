@@ -75,10 +75,8 @@ const server = () => {
 const largestBody = 16 * 1024 * 1024
 
 /** The metrics that the context's registry holds, as Prometheus reads them. */
-export const render = (context: Context.Context<never>, declared: ReadonlyArray<Instrument.Declaration>): string => {
-  const names = new Map(declared.map((declaration) => [declaration.name as string, Instrument.prometheusName(declaration)]))
-  return PrometheusMetrics.formatUnsafe(context, { metricNameMapper: (name) => names.get(name) ?? name })
-}
+export const render = (context: Context.Context<never>, declared: ReadonlyArray<Instrument.Declaration>): string =>
+  PrometheusMetrics.formatUnsafe(context, { metricNameMapper: Instrument.prometheusNames(declared) })
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
 

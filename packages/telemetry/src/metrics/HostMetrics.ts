@@ -111,7 +111,15 @@ export const eventsDropped = Instrument.declare({
   name: "snakepit.telemetry.events.dropped",
   kind: "counter",
   unit: "{event}",
-  description: "events that the event log could not take in time"
+  description: "events that a handler of the bus, or the event log, could not take in time; which one is in the event that tells so"
+})
+
+export const handlerFailures = Instrument.declare({
+  ...host,
+  name: "snakepit.telemetry.handler.failures",
+  kind: "counter",
+  unit: "{event}",
+  description: "events at which a handler of the bus threw or failed"
 })
 
 export const declarations: ReadonlyArray<Instrument.Declaration> = [
@@ -126,5 +134,6 @@ export const declarations: ReadonlyArray<Instrument.Declaration> = [
   loopUtilization,
   gc,
   events,
-  eventsDropped
+  eventsDropped,
+  handlerFailures
 ]

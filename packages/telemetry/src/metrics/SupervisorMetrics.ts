@@ -1,5 +1,5 @@
 /** What is measured of supervisors, declared. `SupervisorFold.ts` counts it from events, `TreeReading.ts` reads it from the tree. */
-import { ExitReason, Instrument } from "@snakepit/core"
+import { type ExitReason, Instrument } from "@snakepit/core"
 
 /** Kinds of supervisors, each the subject of its events: `worker` is `snakepit.worker_supervisor.*`. `own`: of the application's own, below a worker. */
 export const kinds = [
@@ -20,6 +20,9 @@ export type Kind = typeof kinds[number]
 
 /** The kinds of which each pool has its own. */
 export const kindsOfPools: ReadonlyArray<Kind> = ["pool", "control", "launcher", "fleet", "worker", "own"]
+
+/** The supervisors of one kind in one pool; above the pools that is empty. */
+export const keyOf = (supervisor: Kind, pool: string): string => `${supervisor} ${pool}`
 
 /** The tags of exits. */
 export const reasons: ReadonlyArray<ExitReason.ExitReason["_tag"]> = ["Normal", "Shutdown", "Killed", "Failed", "Defect"]
@@ -57,7 +60,8 @@ export const budgetLeft = Instrument.declare({
   name: "snakepit.supervisor.budget.left",
   kind: "gauge",
   unit: "1",
-  description: "restarts that are left before the supervisor gives up, by those it may need; of several of a kind in a pool, the least"
+  description: "restarts that are left before the supervisor gives up, by those it may need; of several of a kind in a pool, the least. " +
+    "1 where there is no limit, 0 while none is up"
 })
 
 export const children = Instrument.declare({
