@@ -26,6 +26,7 @@ const tellings: Readonly<Record<string, Telling>> = {
   session_store: nothing,
   event_log: nothing,
   history: nothing,
+  event_feed: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },
@@ -64,7 +65,7 @@ const labelOf = (name: string, { pool, slot }: ReturnType<typeof placeOf>): stri
 /**
  * An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell, as their outcomes are judged instead, for
  * what only tells how the tree stands, for the report of containment: it comes with whichever process is first, for the file of the history: it is
- * opened when its child is up, and for the processes that the lifecycle has seen: it tells when it looks.
+ * opened when the child is up, and for the processes that the lifecycle has seen: it tells when it looks.
  */
 export const label = ({ attributes, name }: Event.Event): string | undefined => {
   if (name.startsWith("snakepit.call.") || SupervisorEvent.isObservation(name) || untimely.has(name)) return undefined

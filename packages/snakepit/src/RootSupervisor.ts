@@ -61,7 +61,7 @@ export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C
     ...flags,
     children: [
       FoundationSupervisor.make({ configuration, directory, run }),
-      TelemetrySupervisor.make(telemetry, SnakepitMetrics.declarations),
+      TelemetrySupervisor.make(telemetry, SnakepitMetrics.declarations, { run: run.runId, folder: () => run.registry.latest?.folder }),
       BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]

@@ -48,7 +48,17 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog, History, HostSeries, Otlp, type StartedTooOften, SupervisorSeries, TelemetryConfig } from "@snakepit/telemetry"
+import {
+  EventBus,
+  EventLog,
+  History,
+  HostSeries,
+  LiveView,
+  Otlp,
+  type StartedTooOften,
+  SupervisorSeries,
+  TelemetryConfig
+} from "@snakepit/telemetry"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -133,7 +143,14 @@ export class Snakepit extends Context.Service<Snakepit, {
 }>()("snakepit/Snakepit") {}
 
 /** What the layer provides. */
-export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus | History.History
+export type Services =
+  | Snakepit
+  | Configuration.Configuration
+  | Pool.Pools
+  | EventLog.EventLog
+  | EventBus.EventBus
+  | History.History
+  | LiveView.LiveView
 
 /** What {@link layer} and {@link contract} take beside the configuration, because it is code. */
 export interface Options {
@@ -164,7 +181,7 @@ type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { r
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
 type NeedOf<O> = Exclude<
   Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
-  EventLog.EventLog | EventBus.EventBus | History.History | NodeServices.NodeServices
+  EventLog.EventLog | EventBus.EventBus | History.History | LiveView.LiveView | NodeServices.NodeServices
 >
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
@@ -254,15 +271,15 @@ const tree = (application: Application) =>
     }
     yield* HostSeries.begin(version)
     const supervisors = yield* SupervisorSeries.make
+    const exporting = yield* Otlp.make(otlp, run.runId)
     const history = yield* History.History
     const memory = yield* Result.match(primed, {
       onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read
       onFailure: () => Effect.succeed(new Map<string, ReadonlyArray<number>>())
     })
-    const exporting = yield* Otlp.make(otlp, run.runId)
     const running = yield* Supervisor.start(root).pipe(
-      Effect.provideService(RestartMemory.RestartMemory, memory),
-      Effect.provideContext(exporting)
+      Effect.provideContext(exporting),
+      Effect.provideService(RestartMemory.RestartMemory, memory)
     )
     supervisors.show(() => Effect.runSync(running.tree))
     let closing = false
@@ -321,8 +338,7 @@ export const layer = <const O extends NoOptions, const G extends GatewayConfig.O
   options?: O & CheckOptions<O>
 ): Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> =>
   tree(applicationOf(config, options)).pipe(
-    Layer.provideMerge(EventLog.EventLog.layer),
-    Layer.provideMerge(History.History.layer),
+    Layer.provideMerge(Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer)),
     Layer.provideMerge(EventBus.EventBus.layer),
     Layer.provide([NodeServices.layer, FetchHttpClient.layer])
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know

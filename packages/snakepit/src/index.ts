@@ -16,7 +16,7 @@ export {
   Tool,
   WorkerError
 } from "@snakepit/pool"
-export { Catalogue, EventBus, EventLog, History, HistoryReader, StartedTooOften } from "@snakepit/telemetry"
+export { Catalogue, EventBus, EventLog, History, HistoryReader, LiveView, StartedTooOften, Watch } from "@snakepit/telemetry"
 export * as Configuration from "./Configuration.ts"
 export * as Snakepit from "./Snakepit.ts"
 export * as SnakepitConfig from "./SnakepitConfig.ts"

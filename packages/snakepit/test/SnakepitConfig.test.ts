@@ -14,6 +14,12 @@ describe("each key of the configuration", () => {
 
   it("that may hold a secret is known as one", () => {
     const secret = keys.filter(([, { reload }]) => reload.secret === true).map(([path]) => ConfigShape.render(path))
-    assert.deepStrictEqual(secret, ["pools.*.python.env.*", "gateway.token", "telemetry.history.postgres.url"])
+    assert.deepStrictEqual(secret, [
+      "pools.*.python.env.*",
+      "gateway.token",
+      "telemetry.history.postgres.url",
+      "telemetry.prometheus.token",
+      "telemetry.otlp.headers.*"
+    ])
   })
 })

@@ -1,4 +1,4 @@
-/** The command line: `snakepit doctor`, `snakepit codegen`, `snakepit config`, `snakepit history`. */
+/** The command line: `snakepit doctor`, `codegen`, `config`, `watch`, `incident`, `history`. */
 import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -9,6 +9,8 @@ import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
 import { FoundErrors, orTell } from "./FoundErrors.ts"
 import * as HistoryCommand from "./HistoryCommand.ts"
+import * as IncidentCommand from "./IncidentCommand.ts"
+import * as WatchCommand from "./WatchCommand.ts"
 
 /** Where what is printed will be read. */
 const paper = (): Finding.Paper => ({
@@ -84,5 +86,5 @@ const history = HistoryCommand.history
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen, config, history])
+  Command.withSubcommands([doctor, codegen, config, WatchCommand.watch, IncidentCommand.incident, history])
 )

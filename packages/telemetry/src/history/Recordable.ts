@@ -39,7 +39,7 @@ export const defaults: ReadonlyArray<string> = [
   "snakepit.worker.*"
 ]
 
-/** Says by its name whether an event is kept; never one that only tells how a tree stands. Names are few, events many: each name is matched once. */
+/** Says by its name whether an event is kept; never one that only tells how a tree stands. Each name is matched once: names are few. */
 export const recordable = (patterns: ReadonlyArray<string>): (name: string) => boolean => {
   const matchers = patterns.map(matcher)
   const known = new Map<string, boolean>()

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
 import { EventBus, EventLog, History, HistoryPlace, type HistoryReader, TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
-import { Effect, Exit, Layer, Scope, Stream } from "effect"
+import { Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -11,7 +11,7 @@ const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "history-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
-const config = TelemetryConfig.defaults.history
+const config = Schema.decodeUnknownSync(TelemetryConfig.TelemetryConfig)({}).history
 const now = Date.now() // what is much older is pruned
 const eventAt = (at: number, name: string): Event.Event => eventOf(now + at, name, { path: "a/b" })
 const restart = (at: number): Event.Event => eventAt(at, "snakepit.worker_supervisor.restart")
@@ -59,6 +59,7 @@ describe("the history of an application", () => {
         bus.emit(restart(1))
         bus.emit(eventAt(2, "snakepit.pool.queue.depth"))
         bus.emit(eventAt(3, "snakepit.python.custom"))
+        bus.emit(eventAt(3, "snakepit.worker_supervisor.stand"))
         yield* start
         bus.emit(eventAt(4, "snakepit.pool.open"))
         yield* until("snakepit.pool.open")

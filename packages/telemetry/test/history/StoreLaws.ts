@@ -1,21 +1,24 @@
 /** What holds of a history whichever database has it. */
 import { assert, it } from "@effect/vitest"
-import { type Contract, type Event, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import type { Contract, Event } from "@snakepit/core"
 import type { HistoryReader, HistoryStore } from "@snakepit/telemetry"
 import { Effect, type Scope, Stream } from "effect"
 
-/** As it comes back: as JSON has it. */
-export const contract: Contract.Contract = JSON.parse(JSON.stringify(
-  Supervisor.make("snakepit", {
-    plane: "control",
-    strategy: "one_for_one",
-    restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
-    because: "a test",
-    limitBecause: "a test",
-    events: SupervisorEvent.of("root_supervisor", "root"),
-    children: []
-  }).contract
-))
+export const contract: Contract.Contract = {
+  id: "snakepit",
+  plane: "control",
+  layer: "root",
+  strategy: "one_for_one",
+  intensity: { maxRestarts: 3, withinMillis: 60_000 },
+  backoff: { lowestMillis: [0], highestMillis: [0], resetAfterMillis: 60_000 },
+  because: "a test",
+  limitBecause: "a test",
+  stoppedBy: [],
+  autoShutdown: "never",
+  children: [],
+  startedBy: "itself",
+  events: []
+}
 
 export const startOf = (id: string, startedAt = 1000, host = "here"): HistoryStore.Start => ({
   id,

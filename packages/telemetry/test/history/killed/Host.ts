@@ -5,11 +5,13 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { Child, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import { EventBus, EventLog, History, TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
-import { Effect, Layer, Schedule, Stream } from "effect"
+import { Effect, Layer, Schedule, Schema, Stream } from "effect"
 import { writeSync } from "node:fs"
 
 const [file = "", run = ""] = process.argv.slice(2)
 const clauses = { plane: "control", because: "a test", limitBecause: "a test" } as const
+
+const defaults = Schema.decodeUnknownSync(TelemetryConfig.TelemetryConfig)({})
 
 const storm = Supervisor.make("storm", {
   ...clauses,
@@ -23,13 +25,13 @@ const root = Supervisor.make("root", {
   strategy: "one_for_one",
   restart: RestartPolicy.make({ intensity: { maxRestarts: 3, within: "1 minute" } }),
   events: SupervisorEvent.of("root_supervisor", "root"),
-  children: [TelemetrySupervisor.make(TelemetryConfig.defaults), storm]
+  children: [TelemetrySupervisor.make({}), storm]
 })
 
 const program = Effect.gen(function*() {
   const history = yield* History.History
   const start = { id: run, startedAt: Date.now(), host: "killed", process: "", contract: root.contract }
-  yield* history.record({ config: TelemetryConfig.defaults.history, place: { _tag: "File", file }, start })
+  yield* history.record({ config: defaults.history, place: { _tag: "File", file }, start })
   yield* Supervisor.start(root)
   yield* Stream.runForEach(history.acknowledged, ({ seq }) => Effect.sync(() => writeSync(1, `${seq}\n`)))
 })
