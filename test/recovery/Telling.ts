@@ -27,6 +27,10 @@ const tellings: Readonly<Record<string, Telling>> = {
   event_log: nothing,
   history: nothing,
   event_feed: nothing,
+  metrics_endpoint: { up: ["snakepit.metrics_endpoint.start"], down: [] },
+  otlp_traces: nothing,
+  otlp_logs: nothing,
+  otlp_metrics: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },
@@ -70,7 +74,7 @@ const labelOf = (name: string, { pool, slot }: ReturnType<typeof placeOf>): stri
 export const label = ({ attributes, name }: Event.Event): string | undefined => {
   if (name.startsWith("snakepit.call.") || SupervisorEvent.isObservation(name) || untimely.has(name)) return undefined
   const { child, path, pool, slot } = attributes
-  if (path !== undefined) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
+  if (name.includes("_supervisor.")) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
   return labelOf(name, { pool: pool === undefined ? undefined : String(pool), slot: slot === undefined ? undefined : String(slot) })
 }
 

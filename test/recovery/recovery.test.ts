@@ -246,6 +246,10 @@ describe("workers are adopted", () => {
       "foundation",
       "event_log",
       "history",
+      "metrics_endpoint",
+      "otlp_traces",
+      "otlp_logs",
+      "otlp_metrics",
       "telemetry",
       "gateway",
       "bridge"

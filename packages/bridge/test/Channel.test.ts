@@ -164,7 +164,8 @@ const call = (id: number): Wire.WireCall => ({
   credit: 0,
   skip: 0,
   session: undefined,
-  trace: undefined
+  trace: undefined,
+  traceState: undefined
 })
 
 describe("a channel whose stream breaks", () => {

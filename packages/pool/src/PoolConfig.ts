@@ -283,6 +283,15 @@ export const PoolConfig = Schema.Struct({
     /** `"keep"`: a version is bad that lacks a tool which the one before has, or has it with another contract. `"any"`: tools may go and change. */
     tools: Schema.Literals(["keep", "any"]).pipe(Schema.withDecodingDefault(Effect.succeed("keep" as const)))
   }, {})),
+  /** Which calls begin a trace where no span of their caller has decided it, and what its spans say. Only where a tracer collects spans. */
+  tracing: live(section({
+    /** Share of those calls. 0.01: it shows what a call's time is made of, at a hundredth of what spans cost. */
+    ratio: share(0.01),
+    /** Another share for some tools, by name, in which `*` stands for any characters: the first that fits holds. By default all have `ratio`. */
+    tools: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })))),
+    /** Spans name the call's session. `false`: applications make sessions of names of people. */
+    session: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))
+  }, {})),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
   startTimeout: live(duration("60 seconds")),
   launch: live(section({

@@ -10,6 +10,7 @@ import * as Roster from "./control/Roster.ts"
 import { Guard } from "./Guard.ts"
 import { PoolConfig } from "./PoolConfig.ts"
 import * as PoolVersion from "./PoolVersion.ts"
+import { TraceSampler } from "./TraceSampler.ts"
 
 /** What the pools need of the application's configuration. */
 export interface PoolSettings {
@@ -29,6 +30,8 @@ export interface PoolEntry {
   readonly prove: (version: PoolVersion.PoolVersion) => void
   /** Asks for new workers although no key has changed. */
   readonly reload: () => void
+  /** Which calls begin a trace. */
+  readonly sampler: TraceSampler
   /** Runs `apply` now, and again whenever a version has come or was proved since it began: a change while it runs is not missed. */
   readonly follow: <E, R>(apply: Effect.Effect<unknown, E, R>) => Effect.Effect<never, E, R>
   readonly roster: RegisteredName.RegisteredName<Roster.Roster>
@@ -107,6 +110,7 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
       PoolVersion.reload(versions)
       changed()
     },
+    sampler: new TraceSampler(Math.random() * 0x1_0000_0000), // hosts that begin together choose each their own
     follow: followers.follow,
     roster,
     hostTools: new HostToolRegistry(),

@@ -20,8 +20,10 @@ export interface WireCall {
   readonly skip: number
   /** The caller's session, which Python can ask for. */
   readonly session: string | undefined
-  /** W3C trace context in binary, when the call is sampled. */
+  /** W3C trace context of this attempt in binary, when the call is sampled. */
   readonly trace: Uint8Array | undefined
+  /** `tracestate` beside it, as it came. */
+  readonly traceState: string | undefined
 }
 
 /** A running tool calls a function of the host. */
@@ -78,6 +80,8 @@ export interface Wire {
   readonly tools: ReadonlyMap<string, WireTool>
   /** Calls that it runs at once. */
   readonly concurrency: number
+  /** The way to it, for the span of an attempt: names and values of OpenTelemetry. */
+  readonly about?: Readonly<Record<string, string>>
   readonly submit: (call: WireCall) => void
   readonly cancel: (id: number) => void
   readonly credit: (id: number, elements: number) => void

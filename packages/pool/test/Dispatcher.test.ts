@@ -41,6 +41,7 @@ const open = Effect.gen(function*() {
       tool: "echo",
       payload: new Uint8Array(),
       retry: undefined,
+      trace: undefined,
       item: ignored,
       want: ignored,
       complete: () => said.push(`call ${id} completed`),

@@ -17,7 +17,6 @@ export const offerOf = (offer: Pick<Offer, "id" | "tool" | "at"> & Partial<Offer
   tenant: "",
   deadline: undefined,
   queueTimeoutMillis: undefined,
-  trace: undefined,
   ...offer
 })
 

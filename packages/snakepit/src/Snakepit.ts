@@ -53,6 +53,7 @@ import {
   EventLog,
   History,
   HostSeries,
+  IncidentTracing,
   LiveView,
   Otlp,
   type StartedTooOften,
@@ -272,6 +273,7 @@ const tree = (application: Application) =>
     yield* HostSeries.begin(version)
     const supervisors = yield* SupervisorSeries.make
     const exporting = yield* Otlp.make(otlp, run.runId)
+    yield* Effect.provideContext(IncidentTracing.attach, exporting)
     const history = yield* History.History
     const memory = yield* Result.match(primed, {
       onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read

@@ -14,6 +14,7 @@ export {
   PoolControl,
   Session,
   Tool,
+  TraceContext,
   WorkerError
 } from "@snakepit/pool"
 export { Catalogue, EventBus, EventLog, History, HistoryReader, LiveView, StartedTooOften, Watch } from "@snakepit/telemetry"

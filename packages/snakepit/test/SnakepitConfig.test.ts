@@ -17,9 +17,9 @@ describe("each key of the configuration", () => {
     assert.deepStrictEqual(secret, [
       "pools.*.python.env.*",
       "gateway.token",
-      "telemetry.history.postgres.url",
       "telemetry.prometheus.token",
-      "telemetry.otlp.headers.*"
+      "telemetry.otlp.headers.*",
+      "telemetry.history.postgres.url"
     ])
   })
 })

@@ -34,7 +34,7 @@ const Live = Layer.merge(EventLog.EventLog.layer, History.History.layer).pipe(La
 const heard = (name: string) =>
   Effect.gen(function*() {
     const queue = yield* Queue.unbounded<Event.Event>()
-    yield* (yield* EventBus.EventBus).attach(name, (event) => Queue.offerUnsafe(queue, event))
+    yield* (yield* EventBus.EventBus).tap(name, (event) => Queue.offerUnsafe(queue, event))
     return queue
   })
 

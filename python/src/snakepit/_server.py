@@ -397,6 +397,7 @@ class Server:
             outbox=session.outbox,
             session=call.session,
             trace=call.trace,
+            trace_state=call.trace_state,
             function=function,
             received=session.received,
         )

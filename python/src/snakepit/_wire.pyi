@@ -189,6 +189,7 @@ class Call(Message):
     trace: bytes
     function: str
     shared: Shared
+    trace_state: str
     def __init__(
         self,
         *,
@@ -202,6 +203,7 @@ class Call(Message):
         trace: bytes = ...,
         function: str = ...,
         shared: Shared = ...,
+        trace_state: str = ...,
     ) -> None: ...
 
 class Rename(Message):

@@ -44,6 +44,7 @@ export interface Call {
   readonly skip: number
   readonly session: string
   readonly trace: Uint8Array
+  readonly traceState: string
   readonly function: string
 }
 
@@ -148,9 +149,9 @@ export class Batch {
     if (this.buffer.length > keptRoom) this.buffer = Buffer.allocUnsafe(firstRoom)
   }
 
-  call({ credit, deadlineMillis, function: name, id, payload, session, skip, tool, trace }: Call): void {
+  call({ credit, deadlineMillis, function: name, id, payload, session, skip, tool, trace, traceState }: Call): void {
     const size = numberSize(id) + numberSize(tool) + carriedSize(payload) + numberSize(deadlineMillis) + numberSize(credit) +
-      numberSize(skip) + textSize(session) + bytesSize(trace.length) + textSize(name)
+      numberSize(skip) + textSize(session) + bytesSize(trace.length) + textSize(name) + textSize(traceState)
     this.frame(host.call, size)
     this.number(1, id)
     this.number(2, tool)
@@ -161,6 +162,7 @@ export class Batch {
     this.text(7, session)
     this.bytes(8, trace)
     this.text(9, name)
+    this.text(11, traceState)
   }
   cancel(id: number): void {
     this.frame(host.cancel, numberSize(id))

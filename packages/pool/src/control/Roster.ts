@@ -7,13 +7,14 @@
  * while there is none (its supervisor is restarting it) events wait in the inbox. When the Roster itself goes, every open call is
  * ended with a typed error first.
  */
-import { Child, Event, Instrument, MonotonicClock, RegisteredName } from "@snakepit/core"
+import { Child, Event, IncidentSpan, Instrument, MonotonicClock, RegisteredName, type RemoteSpan } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
+import type { Attempt, CallTrace } from "../CallTrace.ts"
 import type { Watch } from "../execution/Watchdog.ts"
 import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
@@ -46,6 +47,8 @@ export interface Ticket {
   /** When it is tried again after a crash; `undefined`: as the pool says. */
   readonly retry: RetryDelay.RetryDelay | undefined
   readonly payload: Payload
+  /** Its spans; `undefined`: it is not sampled. */
+  readonly trace: CallTrace | undefined
   readonly item: (payload: Uint8Array) => void
   /** The worker has room for so many more inputs: see {@link input}. */
   readonly want: (elements: number) => void
@@ -85,6 +88,8 @@ export interface Roster {
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
+  /** By slot: the last restart that its supervisor has decided on, and of which generation. */
+  readonly restarts: Map<number, { readonly generation: number; readonly span: RemoteSpan.SpanId }>
   readonly versions: PoolVersion.Versions
   /** Places, size, rollout: what a new Lifecycle goes on with. */
   readonly lifecycle: LifecycleState.LifecycleState
@@ -165,6 +170,7 @@ export const make = (
     wires: new Map(),
     probes: new Map(),
     generations: new Map(),
+    restarts: new Map(),
     versions,
     pids: new Map(),
     attachedAt: new Map(),
@@ -192,6 +198,29 @@ export const configured = (roster: Roster): void => {
   put(roster, { _tag: "Configured", config })
   roster.wake()
 }
+
+/** Where an attempt goes that is sent to the slot now. */
+export const destination = ({ generations, restarts }: Roster, slot: number): Omit<Attempt, "nth" | "wire"> => ({
+  slot,
+  generation: generations.get(slot) ?? 0,
+  restartOf: (slot, generation) => {
+    const last = restarts.get(slot)
+    return last?.generation === generation ? last.span : undefined
+  }
+})
+
+/** The sink of a fleet: it notes which restart follows which worker, so that the spans of calls that are tried again can link to it. */
+export const notingRestarts = (sink: Event.EventSink, name: RegisteredName.RegisteredName<Roster>): Event.EventSink => ({
+  watches: sink.watches,
+  emit: (event) => {
+    const { slot } = event.attributes
+    const span = typeof slot === "number" ? IncidentSpan.of(event) : undefined
+    if (span !== undefined) {
+      name.current?.restarts.set(slot as number, { generation: name.current.generations.get(slot as number) ?? 0, span })
+    }
+    sink.emit(event)
+  }
+})
 
 /** Hands something to the Lifecycle, or keeps it for the next one. */
 export const order = (roster: Roster, event: LifecycleState.Event): void => {
@@ -365,7 +394,7 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
 const hostCall = (roster: Roster, wire: Wire, { config, slot }: WorkerSeat, asked: WireHostCall): void => {
   const call = roster.state.calls.get(callOf(asked.id))
   const runs = call?.slot === slot && call.stage !== "Abandoned" && attemptId(call.id, call.attempt) === asked.id
-  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, asked })
+  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, trace: roster.tickets.get(call?.id ?? -1)?.trace, asked })
 }
 
 /** An attempt at a call is over, or is to be: what runs for it is ended. */

@@ -37,6 +37,7 @@ export interface Execution {
   readonly args: unknown
   readonly session: string | undefined
   readonly trace: Uint8Array | undefined
+  readonly traceState: string | undefined
   /** `default/0`. */
   readonly worker: string
   /** Of the process. */
@@ -65,6 +66,7 @@ interface Job {
   readonly skip: number
   readonly session: string | undefined
   readonly trace: Uint8Array | undefined
+  readonly traceState: string | undefined
   readonly deadlineMillis: number
   /** Of the host, among those that this process has served. */
   readonly host: number
@@ -289,6 +291,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
       args: argsOf(job, tool.input, () => execution),
       session: job.session,
       trace: job.trace,
+      traceState: job.traceState,
       worker: seat.name,
       generation,
       at: yield* Clock.currentTimeMillis,

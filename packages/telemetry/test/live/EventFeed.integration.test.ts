@@ -9,9 +9,7 @@ import { createConnection, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const Live = Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer).pipe(
-  Layer.provideMerge(EventBus.EventBus.layer)
-)
+const Live = Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "feed-"))),
@@ -66,57 +64,46 @@ const mute = (path: string) =>
   )
 
 describe.skipIf(process.platform === "win32")("the event feed", () => {
-  it.live(
-    "tells who connects its version, how all stands, and then what happens: as the application itself sees it",
-    () =>
-      Effect.gen(function*() {
-        const bus = yield* EventBus.EventBus
-        const { path } = yield* start
-        const own = yield* LiveView.LiveView
-        const planned = Generate.bySeed(8, 21)
-        const simulated = Simulation.watched(TreePlan.make(planned.tree), bus.emit)
-        simulated.boot()
-        const client = yield* Effect.forkChild(follow(path, ({ recent }) => recent.at(-1)?.measurements["n"] === -1))
-        const early = yield* follow(path, (_, lines) => lines.length === 2)
-        assert.deepInclude(early.lines[0], { feed: FeedLine.version, run: "a-run", pid: process.pid })
-        assert.deepStrictEqual(early.shown.tree.nodes, own.tree.nodes)
-        for (const line of planned.script) simulated.play(TreePlan.line(line))
-        bus.emit(event(-1))
-        const { shown } = yield* Fiber.join(client)
-        assert.deepStrictEqual(
-          JSON.parse(JSON.stringify(LiveTree.snapshot(shown.tree))),
-          JSON.parse(JSON.stringify(LiveTree.snapshot(own.tree)))
-        )
-        assert.deepStrictEqual(JSON.parse(JSON.stringify(shown.recent)), JSON.parse(JSON.stringify(own.recent)))
-        simulated.discard()
-      }).pipe(Effect.provide(Live)),
-    60_000
-  )
+  it.live("tells who connects its version, how all stands, and then what happens: as the application itself sees it", () =>
+    Effect.gen(function*() {
+      const bus = yield* EventBus.EventBus
+      const { path } = yield* start
+      const own = yield* LiveView.LiveView
+      const planned = Generate.bySeed(8, 21)
+      const simulated = Simulation.watched(TreePlan.make(planned.tree), bus.emit)
+      simulated.boot()
+      const client = yield* Effect.forkChild(follow(path, ({ recent }) => recent.at(-1)?.measurements["n"] === -1))
+      const early = yield* follow(path, (_, lines) => lines.length === 2)
+      assert.deepInclude(early.lines[0], { feed: FeedLine.version, run: "a-run", pid: process.pid })
+      assert.deepStrictEqual(early.shown.tree.nodes, own.tree.nodes)
+      for (const line of planned.script) simulated.play(TreePlan.line(line))
+      bus.emit(event(-1))
+      const { shown } = yield* Fiber.join(client)
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(LiveTree.snapshot(shown.tree))), JSON.parse(JSON.stringify(LiveTree.snapshot(own.tree))))
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(shown.recent)), JSON.parse(JSON.stringify(own.recent)))
+      simulated.discard()
+    }).pipe(Effect.provide(Live)), 60_000)
 
-  it.live(
-    "drops events for a client that does not read, tells it how many, and how all stands then; nobody waits for it",
-    () =>
-      Effect.gen(function*() {
-        const bus = yield* EventBus.EventBus
-        const { path } = yield* start
-        const slow = yield* mute(path)
-        const text = "x".repeat(1000)
-        const quick = yield* Effect.forkChild(follow(path, ({ recent }) => recent.at(-1)?.measurements["n"] === 9999))
-        yield* follow(path, (_, lines) => lines.length === 2) // whoever came before is welcomed too by then
-        for (let n = 0; n < 10_000; n++) {
-          bus.emit(event(n, text))
-          if (n % 500 === 499) yield* Effect.sleep("1 millis") // others have their turn, as between real events
-        }
-        assert.strictEqual((yield* Fiber.join(quick)).shown.recent.length, 1000)
-        let heard = ""
-        slow.on("data", (chunk) => {
-          heard += chunk.toString()
-          bus.emit(event(10_000)) // something goes on happening
-        }).resume()
-        yield* until(() => /"dropped":[1-9]/.test(heard))
-      }).pipe(Effect.provide(Live)),
-    60_000
-  )
+  it.live("drops events for a client that does not read, tells it how many, and how all stands then; nobody waits for it", () =>
+    Effect.gen(function*() {
+      const bus = yield* EventBus.EventBus
+      const { path } = yield* start
+      const slow = yield* mute(path)
+      const text = "x".repeat(1000)
+      const quick = yield* Effect.forkChild(follow(path, ({ recent }) => recent.at(-1)?.measurements["n"] === 9999))
+      yield* follow(path, (_, lines) => lines.length === 2) // whoever came before is welcomed too by then
+      for (let n = 0; n < 10_000; n++) {
+        bus.emit(event(n, text))
+        if (n % 500 === 499) yield* Effect.sleep("1 millis") // others have their turn, as between real events
+      }
+      assert.strictEqual((yield* Fiber.join(quick)).shown.recent.length, 1000)
+      let heard = ""
+      slow.on("data", (chunk) => {
+        heard += chunk.toString()
+        bus.emit(event(10_000)) // something goes on happening
+      }).resume()
+      yield* until(() => /"dropped":[1-9]/.test(heard))
+    }).pipe(Effect.provide(Live)), 60_000)
 
   it.live("refuses one client too many in words, and takes the next when one has gone", () =>
     Effect.gen(function*() {
