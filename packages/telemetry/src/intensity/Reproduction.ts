@@ -10,7 +10,8 @@
  *
  * @see {@link ./RunRecord.ts} for what is inferred
  */
-import { Contract, type Event, RestartPolicy, Simulation } from "@snakepit/core"
+import type { Contract } from "@snakepit/core"
+import { type Event, RestartPolicy, Simulation } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -70,7 +71,7 @@ class Reproduction {
       restartOf: (path, contract) => this.policyOf(path, contract),
       initialOf: () => []
     })
-    this.simulated = Simulation.make(tree, undefined, (start) => this.fateOf(start.path))
+    this.simulated = Simulation.make(tree, undefined, { fates: (start) => this.fateOf(start.path) })
   }
 
   run(): ReadonlyArray<Decision.Decision> {
