@@ -10,8 +10,7 @@
  *
  * @see {@link ./RunRecord.ts} for what is inferred
  */
-import type { Contract } from "@snakepit/core"
-import { type Event, RestartPolicy, Simulation } from "@snakepit/core"
+import { type Contract, type Event, RestartPolicy, Simulation } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
