@@ -4,10 +4,10 @@ import { Contract, type Event, Unit } from "@snakepit/core"
 import { Effect } from "effect"
 import { globSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import * as AnyPool from "../../../scripts/AnyPool.ts"
-import { SnakepitEvent } from "../src/index.ts"
+import { SnakepitEvent } from "snakepit"
+import * as AnyPool from "../../scripts/AnyPool.ts"
 
-const root = fileURLToPath(new URL("../../../", import.meta.url))
+const root = fileURLToPath(new URL("../../", import.meta.url))
 const sources = globSync("packages/*/src/**/*.ts", { cwd: root })
 
 const isDeclaration = (value: unknown): value is Event.Declaration =>
