@@ -20,7 +20,8 @@ const sources = [
   { below: ["gateway"], file: "packages/bridge/src/gateway/GatewayConfig.ts" },
   { below: ["telemetry"], file: "packages/telemetry/src/TelemetryConfig.ts" },
   { below: ["telemetry", "prometheus"], file: "packages/telemetry/src/export/PrometheusConfig.ts" },
-  { below: ["telemetry", "otlp"], file: "packages/telemetry/src/export/OtlpConfig.ts" }
+  { below: ["telemetry", "otlp"], file: "packages/telemetry/src/export/OtlpConfig.ts" },
+  { below: ["telemetry", "history"], file: "packages/telemetry/src/history/HistoryConfig.ts" }
 ]
 
 /** What stands above each key in its source, and after it on its line. */

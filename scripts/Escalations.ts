@@ -44,6 +44,7 @@ export const escalations = {
   "snakepit/pools/<key>/fleet/<key>/channel": ["HandshakeFailed", "ChannelLost", "Defect", "Ended"],
   "snakepit/pools/<key>/fleet/<key>/heartbeat": ["Defect", "Ended"],
   "snakepit/pools/<key>/fleet/<key>/watchdog": ["Defect", "Ended"],
+  "snakepit/pools/<key>/fleet/<key>/telemetry_tap": ["Defect", "Ended"],
   "snakepit/pools/<key>/control": ["Defect"],
   "snakepit/pools/<key>/control/dispatcher": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/lifecycle": ["Defect", "Ended"],

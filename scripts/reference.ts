@@ -12,6 +12,8 @@ import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
 import { metricsPage } from "./MetricsPage.ts"
 import { playbookPage } from "./PlaybookPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
+import * as AlertRules from "./watch/AlertRules.ts"
+import * as Dashboards from "./watch/Dashboards.ts"
 
 /** A file of the checkout. */
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url))
@@ -47,6 +49,13 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       Catalogue.toMarkdown(SnakepitEvent.catalogue),
       ""
     ].join("\n"),
+    ...Object.fromEntries(
+      Dashboards.dashboards(root, SnakepitMetrics.declarations).map((
+        dashboard
+      ) => [`dashboards/${dashboard.name}.json`, Dashboards.file(dashboard)])
+    ),
+    "dashboards/alerts.yml": AlertRules.rules(AlertRules.alerts(root)),
+    [AlertRules.page]: AlertRules.alertsPage(note, AlertRules.alerts(root)),
     "docs/reference/metrics.md": metricsPage(note, SnakepitMetrics.declarations),
     "docs/core/semantics.md": withTables(readFileSync(at("docs/core/semantics.md"), "utf8"))
   })

@@ -128,6 +128,7 @@ class Worker {
         skip: 0,
         session: "",
         trace: nothing,
+        traceState: "",
         function: ""
       })
     })

@@ -245,6 +245,11 @@ describe("workers are adopted", () => {
       "session_store",
       "foundation",
       "event_log",
+      "history",
+      "metrics_endpoint",
+      "otlp_traces",
+      "otlp_logs",
+      "otlp_metrics",
       "telemetry",
       "gateway",
       "bridge"

@@ -1,4 +1,4 @@
-/** The events of processes and of what holds them, and of the gateway. */
+/** The events of processes and of what holds them, of the gateway, and of what Python tells. */
 import { Event, SupervisorEvent, Unit } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 
@@ -194,6 +194,118 @@ export const gateway_stop = Event.declare({
   attributes: { address: Schema.String }
 })
 
+const teller = { ...pool, slot: Schema.Int, generation: Schema.Int }
+
+export const python_event = Event.declare({
+  name: "snakepit.python.event",
+  layer: "execution",
+  when:
+    "a tool has told an event of its own, whose name is `event`: its measurements are those of the event, its attributes have `python.` before their names",
+  path: "snakepit/pools/{pool}/fleet/{slot}",
+  measurements: {},
+  attributes: {
+    ...teller,
+    event: Schema.String,
+    call: Schema.UndefinedOr(Schema.Int),
+    tool: Schema.UndefinedOr(Schema.String)
+  },
+  isOpen: true
+})
+
+export const python_memory_sampled = Event.declare({
+  name: "snakepit.python.memory.sampled",
+  layer: "execution",
+  when: "a worker has looked, at its interval, how much memory its process holds: resident, and in all",
+  path: "snakepit/pools/{pool}/fleet/{slot}",
+  measurements: { rssBytes: Schema.Finite, vmsBytes: Schema.UndefinedOr(Schema.Finite) },
+  attributes: teller
+})
+
+export const python_cpu_sampled = Event.declare({
+  name: "snakepit.python.cpu.sampled",
+  layer: "execution",
+  when: "a worker has looked how much of one CPU its process has used since it looked last",
+  path: "snakepit/pools/{pool}/fleet/{slot}",
+  measurements: { cpuPercent: Unit.of(Schema.Finite, "%") },
+  attributes: teller
+})
+
+export const python_gc_completed = Event.declare({
+  name: "snakepit.python.gc.completed",
+  layer: "execution",
+  when:
+    "a worker has looked how often Python's garbage collection has run since it looked last, once for each generation of objects where it has",
+  path: "snakepit/pools/{pool}/fleet/{slot}",
+  measurements: { count: Unit.count("collection"), collected: Unit.count("object"), uncollectable: Unit.count("object") },
+  attributes: { ...teller, gcGeneration: Schema.Int }
+})
+
+export const python_gpu_sampled = Event.declare({
+  name: "snakepit.python.gpu.sampled",
+  layer: "execution",
+  when: "a worker has looked at a GPU of its machine, where `pynvml` is installed",
+  path: "snakepit/pools/{pool}/fleet/{slot}",
+  measurements: {
+    usedBytes: Schema.Finite,
+    totalBytes: Schema.Finite,
+    gpuPercent: Unit.of(Schema.Finite, "%"),
+    celsius: Unit.of(Schema.Finite, "Cel"),
+    watts: Unit.of(Schema.Finite, "W")
+  },
+  attributes: { ...teller, device: Schema.Int }
+})
+
+export const python_drop = Event.declare({
+  name: "snakepit.python.drop",
+  layer: "bridge",
+  when:
+    "records of a worker's telemetry were left out within the last second: it had no credit and no room (`queue`), an improper name (`invalid`), no tap (`tap`), more than its credit (`credit`); or the host had no room (`ingest`), they had no proper shape (`shape`), were too many (`names`; of `keys` and `values` only those), or what took them threw (`defect`)",
+  path: "snakepit/bridge/ingest",
+  measurements: { records: Unit.count("record") },
+  attributes: { ...teller, reason: Schema.String }
+})
+
+export const python_limit = Event.declare({
+  name: "snakepit.python.limit",
+  layer: "bridge",
+  when:
+    "for the first time a pool's tools told of more names, keys or texts than are kept apart (`what`), with `event`: those beyond are left out",
+  path: "snakepit/bridge/ingest",
+  measurements: { limit: Unit.of(Schema.Int, "1") },
+  attributes: { ...pool, what: Schema.Literals(["names", "keys", "values"]), event: Schema.String }
+})
+
+/** What is measured of each worker. */
+export interface Sample {
+  readonly declaration: Event.Declaration
+  /** Reads what a worker says: as declared, without what is not; `undefined` when something is missing, or is not as declared. */
+  readonly measured: (measurements: Readonly<Record<string, unknown>>) => Record<string, number> | undefined
+  /** The same, of attributes that are the sample's own. */
+  readonly described: (attributes: Readonly<Record<string, unknown>>) => Record<string, Event.Value> | undefined
+}
+
+const reader = <A>(fields: Event.Fields) => {
+  const is = Schema.is(Schema.Struct(fields))
+  return (values: Readonly<Record<string, unknown>>): Record<string, A> | undefined => {
+    const declared = Object.fromEntries(Object.keys(fields).map((key) => [key, Object.hasOwn(values, key) ? values[key] : undefined]))
+    return is(declared) ? declared as Record<string, A> : undefined
+  }
+}
+
+const sample = (declaration: Event.Declaration): Sample => ({
+  declaration,
+  measured: reader(declaration.measurements),
+  described: reader(Object.fromEntries(Object.entries(declaration.attributes).filter(([key]) => !(key in teller))))
+})
+
+/** By their names in Python. */
+export const samples: ReadonlyMap<string, Sample> = new Map([
+  ["python.memory.sampled", sample(python_memory_sampled)],
+  ["python.cpu.sampled", sample(python_cpu_sampled)],
+  ["python.gc.completed", sample(python_gc_completed)],
+  ["python.gpu.sampled", sample(python_gpu_sampled)]
+])
+
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(bridge_supervisor),
@@ -210,6 +322,13 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   process_exit,
   process_leak,
   containment_report,
+  python_event,
+  python_memory_sampled,
+  python_cpu_sampled,
+  python_gc_completed,
+  python_gpu_sampled,
+  python_drop,
+  python_limit,
   process_registry_sweep,
   process_registry_set_aside,
   process_registry_unread,

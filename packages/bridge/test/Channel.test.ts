@@ -57,6 +57,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
       failed: () => {},
       hostCall: ({ number }) => void told.push(`host call ${number}`),
       hostCancel: (number) => void told.push(`host call ${number} is given up`),
+      telemetry: ({ records }) => void told.push(`telemetry: ${records.map(({ said }) => said._tag).join(", ")}`),
       broken: () => void told.push("broken"),
       detached: (reason, ended) => void told.push(`detached: ${reason}${ended ? ", ended" : ""}`)
     },
@@ -164,7 +165,8 @@ const call = (id: number): Wire.WireCall => ({
   credit: 0,
   skip: 0,
   session: undefined,
-  trace: undefined
+  trace: undefined,
+  traceState: undefined
 })
 
 describe("a channel whose stream breaks", () => {

@@ -46,6 +46,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
       failed: unused,
       hostCall: unused,
       hostCancel: unused,
+      telemetry: unused,
       broken: unused,
       detached: unused
     },

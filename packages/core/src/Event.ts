@@ -54,6 +54,8 @@ export interface Options<out M extends Fields = Fields, out A extends Fields = F
   readonly path: string
   readonly measurements: M
   readonly attributes: A
+  /** It has fields beside these, which are for whoever tells it to name: an event of a tool's own. */
+  readonly isOpen?: boolean | undefined
 }
 
 /** One declared event. */

@@ -19,13 +19,12 @@
  * import { RestartMemory, Supervisor } from "@snakepit/core"
  * import { Clock, Effect } from "effect"
  *
- * declare const app: Supervisor.Made<"app", never>
- *
- * const resumed = Effect.gen(function*() {
- *   const now = yield* Clock.currentTimeMillis
- *   const memory = new Map([["app/pool", [now - 2000, now - 1000]]])
- *   return yield* Effect.provideService(Supervisor.start(app), RestartMemory.RestartMemory, memory)
- * })
+ * const resumed = <T extends Supervisor.Any>(app: T) =>
+ *   Effect.gen(function*() {
+ *     const now = yield* Clock.currentTimeMillis
+ *     const memory = new Map([["app/pool", [now - 2000, now - 1000]]])
+ *     return yield* Effect.provideService(Supervisor.start(app), RestartMemory.RestartMemory, memory)
+ *   })
  * ```
  */
 import * as Context from "effect/Context"

@@ -23,7 +23,7 @@
 import * as Schema from "effect/Schema"
 
 /** In UCUM. */
-export type Unit = "ms" | "s" | "By" | "%" | "1" | `{${string}}` | `{${string}}/s`
+export type Unit = "ms" | "s" | "By" | "%" | "1" | "Cel" | "W" | `{${string}}` | `{${string}}/s`
 
 const key = "@snakepit/core/Unit"
 

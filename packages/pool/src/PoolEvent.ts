@@ -573,6 +573,15 @@ export const heartbeat_recover = Event.declare({
   attributes: worker
 })
 
+export const telemetry_control = Event.declare({
+  name: "snakepit.telemetry.control",
+  layer: "control",
+  when: "an operator has changed what the pool's workers tell, or the one in `slot`; or has set it back to what the configuration says",
+  path: "snakepit/pools/{pool}",
+  measurements: {},
+  attributes: { ...pool, slot: Schema.UndefinedOr(Schema.Int), change: Schema.String }
+})
+
 export const watchdog_verdict = Event.declare({
   name: "snakepit.watchdog.verdict",
   layer: "execution",
@@ -666,5 +675,6 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   heartbeat_miss,
   heartbeat_recover,
   watchdog_verdict,
-  watchdog_bite
+  watchdog_bite,
+  telemetry_control
 ]

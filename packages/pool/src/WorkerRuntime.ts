@@ -9,6 +9,7 @@ import type { Payload } from "./Payload.ts"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { PoolVersion } from "./PoolVersion.ts"
 import type { WireSink } from "./Wire.ts"
+import type { TelemetryPort } from "./WireTelemetry.ts"
 import type {
   BootFailed,
   ChannelLost,
@@ -137,6 +138,8 @@ export interface WorkerRuntime {
   ) => PortChild<"process", BootFailed, ProcessExited | Imposed, "execution">
   /** The connection to that process: attaches a wire to the seat's sink. */
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
+  /** Takes in what workers tell of themselves and their tools. */
+  readonly telemetry: TelemetryPort
   /** What the kernel says of the slot's process now; `undefined` where it says nothing, or there is no process. Synchronous; never throws. */
   readonly evidence: (seat: WorkerSeat) => Evidence | undefined
   /** What a process uses now; `undefined` where that is not known, or there is no such process. Synchronous; never throws. For who looks once a second. */

@@ -170,6 +170,7 @@ describe("the tree of a pool", () => {
       | At<`${Worker}/channel`, WorkerError.HandshakeFailed | WorkerError.ChannelLost | Always>
       | At<`${Worker}/heartbeat`, Always>
       | At<`${Worker}/watchdog`, Always>
+      | At<`${Worker}/telemetry_tap`, Always>
       | At<"gpu/control", SupervisorError.Defect>
       | At<"gpu/control/dispatcher", Always>
       | At<"gpu/control/lifecycle", Always>

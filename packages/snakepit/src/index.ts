@@ -14,9 +14,10 @@ export {
   PoolControl,
   Session,
   Tool,
+  TraceContext,
   WorkerError
 } from "@snakepit/pool"
-export { Catalogue, EventBus, EventLog } from "@snakepit/telemetry"
+export { Catalogue, EventBus, EventLog, History, HistoryReader, LiveView, StartedTooOften, Watch } from "@snakepit/telemetry"
 export * as Configuration from "./Configuration.ts"
 export * as Snakepit from "./Snakepit.ts"
 export * as SnakepitConfig from "./SnakepitConfig.ts"

@@ -43,11 +43,74 @@ export const otlp_drop = Event.declare({
   attributes: { signal: Schema.Literals(["traces", "logs", "metrics"]), reason: Schema.Literals(["refused", "full"]) }
 })
 
+/** The file, or the database without its password. */
+const store = { store: Schema.String }
+
+export const history_open = Event.declare({
+  name: "snakepit.history.open",
+  layer: "telemetry",
+  when: "the history can be written",
+  path: "snakepit/telemetry/history",
+  measurements: { tookMillis: Schema.Finite },
+  attributes: store
+})
+
+export const history_set_aside = Event.declare({
+  name: "snakepit.history.set_aside",
+  layer: "telemetry",
+  when: "the file of the history was damaged: it has another name now, and a new one is begun",
+  path: "snakepit/telemetry/history",
+  measurements: {},
+  attributes: { ...store, aside: Schema.String }
+})
+
+export const history_gap = Event.declare({
+  name: "snakepit.history.gap",
+  layer: "telemetry",
+  when: "the history can be written again, and so many events before this one were lost meanwhile",
+  path: "snakepit/telemetry/history",
+  measurements: { dropped: Unit.count("event") },
+  attributes: {}
+})
+
+export const history_off = Event.declare({
+  name: "snakepit.history.off",
+  layer: "telemetry",
+  when: "nothing is recorded, because there is no place for it",
+  path: "snakepit/telemetry/history",
+  measurements: {},
+  attributes: { cause: Schema.String }
+})
+
+export const history_resume = Event.declare({
+  name: "snakepit.history.resume",
+  layer: "telemetry",
+  when: "restart budgets begin with what was spent of them before this start",
+  path: "snakepit/telemetry/history",
+  measurements: { supervisors: Unit.count("supervisor"), restarts: Unit.count("restart"), deaths: Unit.count("death") },
+  attributes: store
+})
+
+export const history_unread = Event.declare({
+  name: "snakepit.history.unread",
+  layer: "telemetry",
+  when: "the history could not be read before the start, so restart budgets begin whole",
+  path: "snakepit/telemetry/history",
+  measurements: {},
+  attributes: { ...store, cause: Schema.String }
+})
+
 /** Everything this package emits. */
 export const declarations: ReadonlyArray<Event.Declaration> = [
   ...Object.values(telemetry_supervisor),
   event_handler_drop,
   event_handler_fail,
   metrics_endpoint_start,
-  otlp_drop
+  otlp_drop,
+  history_open,
+  history_set_aside,
+  history_gap,
+  history_off,
+  history_resume,
+  history_unread
 ]

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
-import { EventBus, EventLog, TelemetrySupervisor } from "@snakepit/telemetry"
+import { EventBus, EventLog, History, TelemetrySupervisor } from "@snakepit/telemetry"
 import { Effect, Fiber, Layer, Stream } from "effect"
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -10,7 +10,7 @@ const event = (n: number): Event.Event => ({ name: `snakepit.number.${n}`, at: n
 const numbers = (events: ReadonlyArray<Event.Event>) =>
   events.filter(({ name }) => name.startsWith("snakepit.number.")).map(({ measurements }) => measurements["n"])
 
-const Live = EventLog.EventLog.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = Layer.merge(EventLog.EventLog.layer, History.History.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "event-log-"))),

@@ -1,7 +1,7 @@
 /** `/metrics` over real connections of this machine: what a scraper gets, and what becomes of a port that is taken. */
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Instrument, Supervisor } from "@snakepit/core"
-import { EventBus, EventLog, PrometheusConfig, TelemetrySupervisor } from "@snakepit/telemetry"
+import { EventBus, EventLog, History, PrometheusConfig, TelemetrySupervisor } from "@snakepit/telemetry"
 import { Effect, Layer, Metric, Queue, Schema } from "effect"
 import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs"
 import { request } from "node:http"
@@ -28,13 +28,13 @@ const calls = Instrument.declare({
   labels: ["pool"]
 })
 
-const Live = EventLog.EventLog.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = Layer.merge(EventLog.EventLog.layer, History.History.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 /** Events of one name, from now on. */
 const heard = (name: string) =>
   Effect.gen(function*() {
     const queue = yield* Queue.unbounded<Event.Event>()
-    yield* (yield* EventBus.EventBus).attach(name, (event) => Queue.offerUnsafe(queue, event))
+    yield* (yield* EventBus.EventBus).tap(name, (event) => Queue.offerUnsafe(queue, event))
     return queue
   })
 

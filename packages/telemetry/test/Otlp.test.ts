@@ -1,7 +1,17 @@
 /** What goes to a collector, and that nobody waits for it: on the virtual clock, with a collector that is a function. */
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
-import { EventBus, EventLog, Otlp, OtlpConfig, OtlpSender, Outboxes, TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
+import {
+  EventBus,
+  EventLog,
+  History,
+  Otlp,
+  OtlpConfig,
+  OtlpSender,
+  Outboxes,
+  TelemetryConfig,
+  TelemetrySupervisor
+} from "@snakepit/telemetry"
 import { ConfigProvider, Context, Effect, Exit, Layer, Metric, Schema, Scope } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
@@ -40,13 +50,13 @@ const section = Schema.decodeUnknownSync(TelemetryConfig.TelemetryConfig)({
 const application = (collector: Collector) =>
   Effect.gen(function*() {
     const told: Array<Event.Event> = []
-    yield* (yield* EventBus.EventBus).attach("*", (event) => void told.push(event))
+    yield* (yield* EventBus.EventBus).tap("*", (event) => void told.push(event))
     const services = yield* Otlp.make(section.otlp, "run-1").pipe(Effect.provideService(HttpClient.HttpClient, clientOf(collector)))
     yield* Effect.provideContext(Supervisor.start(TelemetrySupervisor.make(section)), services)
     return { told, services, outboxes: Context.get(services, Outboxes.Outboxes) }
   })
 
-const Live = EventLog.EventLog.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = Layer.merge(EventLog.EventLog.layer, History.History.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 const taking = (): Collector => ({ got: [], answer: { status: 200 } })
 

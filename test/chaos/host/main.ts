@@ -1,9 +1,9 @@
 /** A program as a user writes it, under load, that does to its own tree what the runner asks it to. Its one argument is a `Plan`. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Clock, Data, Deferred, Effect, Fiber, Scope } from "effect"
+import { Clock, Data, Deferred, Effect, Fiber, Scope, Stream } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
-import { EventBus, EventLog, type Pool, PoolControl, Snakepit, type Tree } from "snakepit"
+import { EventBus, EventLog, History, type Pool, PoolControl, Snakepit, type Tree } from "snakepit"
 import * as Chance from "../Chance.ts"
 import * as Calls from "./Calls.ts"
 import { JumpingClock } from "./JumpingClock.ts"
@@ -12,7 +12,7 @@ import * as Shutdown from "./Shutdown.ts"
 
 class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
 
-const { config, configFile, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
+const { acknowledged, config, configFile, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
 const pools = Object.keys(config.pools)
 const clock = new JumpingClock(Effect.runSync(Clock.clockWith(Effect.succeed)))
 const eventFile = openSync(events, "a", 0o600)
@@ -38,6 +38,25 @@ const record = Effect.gen(function*() {
   for (const event of yield* log.recent()) writeSync(eventFile, `${JSON.stringify(event)}\n`)
 })
 
+/** Writes what the history says is durable. */
+const recordAcknowledged = Effect.gen(function*() {
+  const history = yield* History.History
+  const file = openSync(acknowledged, "a", 0o600)
+  yield* Stream.runForEach(history.acknowledged, ({ seq }) => Effect.sync(() => writeSync(file, `${seq}\n`)))
+})
+
+/** Emits copies of an event that supervision has told, for ever. */
+const repeatEvents = Effect.fnUntraced(function*(perMilli: number) {
+  const bus = yield* EventBus.EventBus
+  const [event] = yield* (yield* EventLog.EventLog).recent("snakepit.worker_supervisor.start")
+  const emit = Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      for (let copy = 0; copy < perMilli; copy++) bus.emit({ ...event!, at: clock.currentTimeMillisUnsafe() })
+    })
+  )
+  return yield* Effect.forever(Effect.andThen(emit, Effect.sleep(1)))
+})
+
 /** Where a child stands: its generations from the root down, and whether it runs. */
 const whereIs = (tree: Tree.SupervisorNode, path: string): { readonly chain: string; readonly runs: boolean } | undefined => {
   let chain = ""
@@ -59,10 +78,11 @@ const whereIs = (tree: Tree.SupervisorNode, path: string): { readonly chain: str
 const program = Effect.gen(function*() {
   const { root, runId, tree } = yield* Snakepit.Snakepit
   yield* Scope.provide(record, yield* Scope.make())
+  yield* Effect.forkScoped(recordAcknowledged)
   const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600))
   allTold = calls.allOver
   const ended = yield* Deferred.make<void>()
-  const context = yield* Effect.context<Pool.Pools>()
+  const context = yield* Effect.context<Pool.Pools | EventBus.EventBus | EventLog.EventLog>()
   let ending = false
   let resting = false
   const goesOn = () => !ending && !resting
@@ -137,6 +157,8 @@ const program = Effect.gen(function*() {
         )
       case "spend":
         return spend(request)
+      case "repeatEvents":
+        return Effect.sync(() => void Effect.runForkWith(context)(repeatEvents(request.perMilli)))
       case "setClock":
         return Effect.sync(() => void (clock.ahead += request.millis))
       case "collect":

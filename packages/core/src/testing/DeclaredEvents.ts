@@ -1,5 +1,5 @@
 /**
- * Holds events to their declarations: each has the measurements and attributes that are declared, of the declared types, and no others.
+ * Holds events to their declarations: each has the measurements and attributes that are declared, of the declared types, and no others, unless it is open.
  *
  * **When to use**
  *
@@ -46,7 +46,9 @@ export const faults = (declaration: Event.Declaration, event: Event.Event): Read
       if (!check(values[field])) found.push(`${name}: its ${what} ${field} is ${JSON.stringify(values[field])}, which is not as declared`)
     }
     for (const field in values) {
-      if (!checks.has(field) && !always.has(field)) found.push(`${name}: its ${what} ${field} is not declared`)
+      if (!checks.has(field) && !always.has(field) && declaration.isOpen !== true) {
+        found.push(`${name}: its ${what} ${field} is not declared`)
+      }
     }
   }
   if (name !== declaration.name) found.push(`${name}: it is declared as ${declaration.name}`)

@@ -51,6 +51,20 @@ export const make = (): RecordedSpans => {
   return { tracer, all }
 }
 
+/** What is wrong with them, in words: a span that is open, was ended twice, is of another trace than its parent, or not within its parent's time. */
+export const violations = (spans: ReadonlyArray<RecordedSpan>): ReadonlyArray<string> => {
+  const byId = new Map(spans.map((span) => [span.spanId, span]))
+  return spans.flatMap((span) => {
+    const { endTime, ends, name, parentSpanId, startTime, traceId } = span
+    if (ends !== 1) return [`${name} was ended ${ends} times`]
+    const parent = byId.get(parentSpanId ?? "")
+    if (parent === undefined) return []
+    if (parent.traceId !== traceId) return [`${name} is of another trace than ${parent.name}`]
+    const isWithin = parent.startTime <= startTime && (parent.endTime === undefined || endTime! <= parent.endTime)
+    return isWithin ? [] : [`${name} is not within ${parent.name}`]
+  })
+}
+
 const ordered = (spans: ReadonlyArray<RecordedSpan>) =>
   spans.toSorted((a, b) => a.startTime === b.startTime ? 0 : a.startTime < b.startTime ? -1 : 1)
 

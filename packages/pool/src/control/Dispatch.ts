@@ -47,8 +47,6 @@ export interface Offer {
   readonly deadline: number | undefined
   /** By default `queue.timeout`. */
   readonly queueTimeoutMillis: number | undefined
-  /** W3C trace context in binary, when the call is sampled. */
-  readonly trace: Uint8Array | undefined
   /** Only for the worker in this slot, whatever keeps others from it: a probe. */
   readonly slot?: number | undefined
   /** Of a call that a host tool has made: which of all these it is, in the order in which they were made. It is never sent ahead. */
@@ -307,7 +305,6 @@ export type Command = Data.TaggedEnum<{
     readonly attempt: number
     readonly tool: string
     readonly session: string | undefined
-    readonly trace: Uint8Array | undefined
     readonly deadlineMillis: number
     readonly credit: number
     readonly skip: number
@@ -324,6 +321,8 @@ export type Command = Data.TaggedEnum<{
   /** End the worker: it runs a call beyond its limit. */
   FailWorker: { readonly slot: number; readonly call: RunningCall }
   AskDelay: Omit<AskDelay, "_tag">
+  /** The attempt is over and the call is not: its worker is lost, or has given it back unbegun. */
+  Returned: { readonly id: number; readonly error: CallError.CallError | undefined }
   Retried: {
     readonly id: number
     readonly tool: string

@@ -283,6 +283,7 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
     // its worker is draining and gave it back unbegun: it goes to another one, whatever it is, and this one gets no more
     slot.open = false
     Settlement.leaveSlot(step, call)
+    step.out.push({ _tag: "Returned", id, error: undefined })
     call.attempt--
     if (call.session?.over === true) {
       Settlement.fail(step, call, DispatchError.sessionEnded(state, call))

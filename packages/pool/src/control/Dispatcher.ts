@@ -134,8 +134,11 @@ const execute = (
     case "Send": {
       const ticket = tickets.get(command.id)
       if (ticket === undefined) return
-      const { attempt, credit, deadlineMillis, id, session, skip, slot, tool, trace } = command
-      return wires.get(slot)?.submit({
+      const { attempt, credit, deadlineMillis, id, session, skip, slot, tool } = command
+      const { trace } = ticket
+      const wire = wires.get(slot)
+      if (trace !== undefined && wire !== undefined) trace.sent({ nth: attempt, ...Roster.destination(roster, slot), wire })
+      return wire?.submit({
         id: Roster.attemptId(id, attempt),
         tool,
         payload: ticket.payload,
@@ -143,9 +146,12 @@ const execute = (
         credit,
         skip,
         session,
-        trace
+        trace: trace?.context,
+        traceState: trace?.state
       })
     }
+    case "Returned":
+      return tickets.get(command.id)?.trace?.returned(command.error)
     case "CancelOnWire": {
       const attempt = Roster.attemptId(command.id, command.attempt)
       Roster.endHostCalls(roster, command.slot, attempt)

@@ -7,13 +7,15 @@
  * while there is none (its supervisor is restarting it) events wait in the inbox. When the Roster itself goes, every open call is
  * ended with a typed error first.
  */
-import { Child, Event, Instrument, MonotonicClock, RegisteredName } from "@snakepit/core"
+import { Child, Event, IncidentSpan, Instrument, MonotonicClock, RegisteredName, type RemoteSpan } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
+import type { Attempt, CallTrace } from "../CallTrace.ts"
+import type { Line } from "../execution/TelemetryTap.ts"
 import type { Watch } from "../execution/Watchdog.ts"
 import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
@@ -46,6 +48,8 @@ export interface Ticket {
   /** When it is tried again after a crash; `undefined`: as the pool says. */
   readonly retry: RetryDelay.RetryDelay | undefined
   readonly payload: Payload
+  /** Its spans; `undefined`: it is not sampled. */
+  readonly trace: CallTrace | undefined
   readonly item: (payload: Uint8Array) => void
   /** The worker has room for so many more inputs: see {@link input}. */
   readonly want: (elements: number) => void
@@ -85,6 +89,8 @@ export interface Roster {
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
+  /** By slot: the last restart that its supervisor has decided on, and of which generation. */
+  readonly restarts: Map<number, { readonly generation: number; readonly span: RemoteSpan.SpanId }>
   readonly versions: PoolVersion.Versions
   /** Places, size, rollout: what a new Lifecycle goes on with. */
   readonly lifecycle: LifecycleState.LifecycleState
@@ -103,6 +109,8 @@ export interface Roster {
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
+  /** Where the workers that are attached tell of themselves, by slot. */
+  readonly telemetry: Map<number, Line>
   /** Host tools that run for its workers. */
   readonly hostCalls: HostCalls
   /** Calls that host tools have made, of which some may be over. */
@@ -165,12 +173,14 @@ export const make = (
     wires: new Map(),
     probes: new Map(),
     generations: new Map(),
+    restarts: new Map(),
     versions,
     pids: new Map(),
     attachedAt: new Map(),
     beats: { misses: 0, latency: new Instrument.Histogram(PoolMetrics.heartbeatLatency) },
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
+    telemetry: new Map(),
     inbox: new Fifo(),
     outbox: new Fifo(),
     inHand: undefined,
@@ -192,6 +202,29 @@ export const configured = (roster: Roster): void => {
   put(roster, { _tag: "Configured", config })
   roster.wake()
 }
+
+/** Where an attempt goes that is sent to the slot now. */
+export const destination = ({ generations, restarts }: Roster, slot: number): Omit<Attempt, "nth" | "wire"> => ({
+  slot,
+  generation: generations.get(slot) ?? 0,
+  restartOf: (slot, generation) => {
+    const last = restarts.get(slot)
+    return last?.generation === generation ? last.span : undefined
+  }
+})
+
+/** The sink of a fleet: it notes which restart follows which worker, so that the spans of calls that are tried again can link to it. */
+export const notingRestarts = (sink: Event.EventSink, name: RegisteredName.RegisteredName<Roster>): Event.EventSink => ({
+  watches: sink.watches,
+  emit: (event) => {
+    const { slot } = event.attributes
+    const span = typeof slot === "number" ? IncidentSpan.of(event) : undefined
+    if (span !== undefined) {
+      name.current?.restarts.set(slot as number, { generation: name.current.generations.get(slot as number) ?? 0, span })
+    }
+    sink.emit(event)
+  }
+})
 
 /** Hands something to the Lifecycle, or keeps it for the next one. */
 export const order = (roster: Roster, event: LifecycleState.Event): void => {
@@ -365,7 +398,7 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
 const hostCall = (roster: Roster, wire: Wire, { config, slot }: WorkerSeat, asked: WireHostCall): void => {
   const call = roster.state.calls.get(callOf(asked.id))
   const runs = call?.slot === slot && call.stage !== "Abandoned" && attemptId(call.id, call.attempt) === asked.id
-  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, asked })
+  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, trace: roster.tickets.get(call?.id ?? -1)?.trace, asked })
 }
 
 /** An attempt at a call is over, or is to be: what runs for it is ended. */
@@ -436,6 +469,7 @@ export const seat = (
         attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
+        name.current?.telemetry.set(slot, { control: wire.telemetry, hear: undefined, missed: 0 })
         name.current?.attachedAt.set(slot, name.current.clock.now())
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
@@ -458,11 +492,17 @@ export const seat = (
       },
       hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
       sessionEnded: (number, failure, overran) => heard({ _tag: "SessionEnded", slot, number, failure, overran }),
+      telemetry: (telemetry) => {
+        const line = name.current?.telemetry.get(slot)
+        if (line?.hear !== undefined) line.hear(telemetry)
+        else if (line !== undefined) line.missed += telemetry.records.length
+      },
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.telemetry.delete(slot)
         name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit, incident: process?.incident("end") })

@@ -151,7 +151,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   const { now, out, state } = step
   const { offer } = call
   const { session } = call
-  const { deadline = Number.POSITIVE_INFINITY, tool, trace } = offer
+  const { deadline = Number.POSITIVE_INFINITY, tool } = offer
   const fact = slot.tools?.get(tool)
   // it was accepted before any worker had announced its tools, or by what workers announced before their adapter was changed
   const unfit = DispatchError.unfit(state, offer, slot.tools)
@@ -190,7 +190,6 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
     attempt,
     tool,
     session: offer.session,
-    trace,
     deadlineMillis: call.limitAt - now,
     credit: granted - delivered,
     skip: delivered

@@ -50,6 +50,7 @@ export const detached = (step: Step, { ended, exit, incident, reason, slot: inde
         ? DispatchError.crashed(state, call, reason, exit)
         : DispatchError.unknown(state, call, reason, ended)
       if (mayRunAgain(state, call)) {
+        out.push({ _tag: "Returned", id: call.id, error })
         Settlement.leaveSlot(step, call)
         if (isCrash) Sending.rest(step, call, error, { slot: index, reason, incident })
         else {

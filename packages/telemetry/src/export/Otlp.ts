@@ -18,7 +18,7 @@
  * Every event of the bus is a log record too: its name is the body, its attributes and measurements are attributes, and {@link Severity.of} says how much
  * it matters. What is told once a second, `snakepit.pool.sample`, is left to the metrics.
  */
-import { Event, Instrument } from "@snakepit/core"
+import { Event, Instrument, SupervisorEvent } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -187,8 +187,8 @@ export const make = (
     if (logger !== undefined) {
       const others = yield* Logger.CurrentLoggers
       services = Context.add(services, Logger.CurrentLoggers, new Set([...others, logger]))
-      yield* bus.attach("*", (event) => {
-        if (!notLogged.has(event.name)) Effect.runForkWith(context)(record(logger, event))
+      yield* bus.tap("*", (event) => { // the logger only appends, and what is told at the very end counts too
+        if (!notLogged.has(event.name) && !SupervisorEvent.isObservation(event.name)) Effect.runForkWith(context)(record(logger, event))
       })
     }
     return services

@@ -388,6 +388,7 @@ const ofPool = (tree: LiveTree, what: string, pool: string, event: Event.Event):
     case "pool.sample": {
       const sampled = poolOf(tree, pool)
       sampled.samples = [...sampled.samples, measurements].slice(-samplesKept)
+      if (measurements["size"] !== undefined) sampled.size = measurements["size"]
       return
     }
     case "lifecycle.stop":
