@@ -1,4 +1,5 @@
 /** Which events the history keeps. */
+import { SupervisorEvent } from "@snakepit/core"
 import { matcher } from "../EventBus.ts"
 
 /**
@@ -45,7 +46,7 @@ export const recordable = (patterns: ReadonlyArray<string>): (name: string) => b
   return (name) => {
     let fits = known.get(name)
     if (fits === undefined) {
-      fits = matchers.some((matches) => matches(name))
+      fits = !SupervisorEvent.isObservation(name) && matchers.some((matches) => matches(name)) // what is no decision is only for who watches
       known.set(name, fits)
     }
     return fits

@@ -9,7 +9,9 @@ import { createConnection, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const Live = Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer).pipe(
+  Layer.provideMerge(EventBus.EventBus.layer)
+)
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "feed-"))),
