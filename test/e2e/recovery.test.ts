@@ -43,7 +43,11 @@ describe("a worker of a pool of real Python processes", () => {
       assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 3 })
       assert.strictEqual(start!.attributes["generation"], 1)
       assert.strictEqual(attach!.attributes["generation"], 1)
-      assert.strictEqual(recover!.attributes["incident"], restart!.attributes["incident"])
+      const { incident } = restart!.attributes
+      assert.isString(incident)
+      for (const told of [exit, start, recover, ...events.filter(({ name }) => /worker\.detach|call\.retry/.test(name))]) {
+        assert.strictEqual(told!.attributes["incident"], incident, told!.name)
+      }
       for (const event of events) {
         const declared = SnakepitEvent.catalogue.get(event.name)
         assert.isDefined(declared, event.name)

@@ -148,8 +148,8 @@ export const behaving = <C extends Child.Any>(
 export interface Fate {
   /** How long the start takes; `"forever"` until it is stopped. Of a nested supervisor: before its children begin to start. */
   readonly startMillis?: number | "forever" | undefined
-  /** It is refused then. */
-  readonly refused?: boolean | undefined
+  /** What it comes to then, when not up. */
+  readonly answer?: "refused" | "ignored" | undefined
   /** It ends by itself, so long after it came up. Not of a nested supervisor. */
   readonly ends?: { readonly afterMillis: number; readonly how: EndingHow } | undefined
 }

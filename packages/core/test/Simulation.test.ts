@@ -137,7 +137,7 @@ describe("a world with a will of its own", () => {
       path !== "app/data/db" ? undefined : generation === 0
         ? { ends: { afterMillis: 50, how: "failed" } }
         : generation === 1
-        ? { startMillis: 20, refused: true }
+        ? { startMillis: 20, answer: "refused" }
         : { startMillis: 30 }
     const simulated = Simulation.make(app, undefined, { fates })
     simulated.boot()

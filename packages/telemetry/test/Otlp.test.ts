@@ -1,7 +1,17 @@
 /** What goes to a collector, and that nobody waits for it: on the virtual clock, with a collector that is a function. */
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
-import { EventBus, EventLog, History, Otlp, OtlpConfig, OtlpSender, Outboxes, TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
+import {
+  EventBus,
+  EventLog,
+  History,
+  Otlp,
+  OtlpConfig,
+  OtlpSender,
+  Outboxes,
+  TelemetryConfig,
+  TelemetrySupervisor
+} from "@snakepit/telemetry"
 import { ConfigProvider, Context, Effect, Exit, Layer, Metric, Schema, Scope } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"

@@ -138,17 +138,17 @@ export class Actors {
 
   private refuse(life: Life, fate: Fate | undefined): Effect.Effect<Effect.Effect<never>, string> | undefined {
     this.tell(life, "starting")
-    if (fate?.refused === true) {
-      const refusal = Effect.andThen(Effect.sync(() => this.tell(life, "refused")), Effect.fail("would not start"))
-      return Effect.andThen(lasting(fate.startMillis ?? 0), refusal)
-    }
+    if (fate?.answer !== undefined) return Effect.andThen(lasting(fate.startMillis ?? 0), Effect.suspend(() => this.answer(life, fate.answer!)))
     const { path } = life
     const actor = [path, `${path.slice(0, path.lastIndexOf("/"))}/*`].map((of) => this.actors.get(of)).find((actor) => actor?.failing)
     if (actor === undefined) return undefined
     actor.failing--
-    const ignores = actor.failure === "ignore"
-    this.tell(life, ignores ? "ignored" : "refused")
-    return ignores ? Effect.succeed(Child.ignore) : Effect.fail("would not start")
+    return this.answer(life, actor.failure === "ignore" ? "ignored" : "refused")
+  }
+
+  private answer(life: Life, answer: "refused" | "ignored"): Effect.Effect<Effect.Effect<never>, string> {
+    this.tell(life, answer)
+    return answer === "ignored" ? Effect.succeed(Child.ignore) : Effect.fail("would not start")
   }
 
   private of(path: string): Actor {

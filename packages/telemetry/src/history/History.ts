@@ -128,7 +128,8 @@ export class History extends Context.Service<History, {
           memory.recording = recording
           const isKept = recordable(recording.config.events)
           yield* Scope.addFinalizer(scope, finish(memory, recording))
-          yield* Scope.provide(bus.attach("*", (event) => isKept(event.name) ? take(memory, event) : undefined), scope)
+          const keep = (event: Event.Event) => isKept(event.name) ? take(memory, event) : undefined
+          yield* Scope.provide(bus.tap("*", keep, { name: "history" }), scope)
         }),
         endsInOrder: Effect.sync(() => void (memory.endedInOrder = true)),
         recorded: Effect.sync(() => memory.recorded),

@@ -39,14 +39,14 @@ export const defaults: ReadonlyArray<string> = [
   "snakepit.worker.*"
 ]
 
-/** Says by its name whether an event is kept. Names are few, events many: each name is matched once. */
+/** Says by its name whether an event is kept; never one that only tells how a tree stands. Each name is matched once: names are few. */
 export const recordable = (patterns: ReadonlyArray<string>): (name: string) => boolean => {
   const matchers = patterns.map(matcher)
   const known = new Map<string, boolean>()
   return (name) => {
     let fits = known.get(name)
     if (fits === undefined) {
-      fits = !SupervisorEvent.isObservation(name) && matchers.some((matches) => matches(name)) // what is no decision is only for who watches
+      fits = !SupervisorEvent.isObservation(name) && matchers.some((matches) => matches(name))
       known.set(name, fits)
     }
     return fits

@@ -59,6 +59,7 @@ describe("the history of an application", () => {
         bus.emit(restart(1))
         bus.emit(eventAt(2, "snakepit.pool.queue.depth"))
         bus.emit(eventAt(3, "snakepit.python.custom"))
+        bus.emit(eventAt(3, "snakepit.worker_supervisor.stand"))
         yield* start
         bus.emit(eventAt(4, "snakepit.pool.open"))
         yield* until("snakepit.pool.open")
