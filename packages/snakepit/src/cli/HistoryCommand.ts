@@ -84,12 +84,13 @@ const moment = (flag: string, text: string | undefined) =>
 const optional = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.optional, Flag.withDescription(description))
 
-const where = {
+/** Says where to read, as flags. */
+export const where = {
   file: optional("file", "FILE", "The file of the history; by default the one in the data folder"),
   config: optional("config", "FILE", "The application's configuration, which says where its history is: also in PostgreSQL")
 }
 
-const whereOf = ({ config, file }: { readonly config: Option.Option<string>; readonly file: Option.Option<string> }): Where => ({
+export const whereOf = ({ config, file }: { readonly config: Option.Option<string>; readonly file: Option.Option<string> }): Where => ({
   config: Option.getOrUndefined(config),
   file: Option.getOrUndefined(file)
 })

@@ -70,8 +70,7 @@ const look = Effect.fnUntraced(function*({ dataFolder, json, plain, run }: Optio
   yield* json || plain || !Watch.isTerminal() ? list(meant, json) : draw(meant)
 })
 
-/** Says where an application may be, as flags. */
-export const where = {
+const where = {
   dataFolder: Flag.Directory("data-folder").pipe(
     Flag.withMetavar("DIR"),
     Flag.optional,

@@ -79,7 +79,7 @@ export interface Incident {
 }
 
 /** How long before the first decision the evidence of a hang may lie: 1 minute, several heartbeats of any sensible interval. */
-const beforeMillis = 60_000
+export const beforeMillis = 60_000
 
 /** How far from the decision the end of a process may be told: it is reaped, classified and told within moments. */
 const aroundMillis = 5000
