@@ -40,7 +40,7 @@ describe("a worker of a pool of real Python processes", () => {
       assert.include(exit!.attributes, { pid, endedBy: "itself", signal: "SIGKILL", exitClass: "KilledBySomeone", generation: 0 })
       assert.include(restart!.attributes, { child: "process", pool: "default", slot: 0, generation: 0, reason: "Failed" })
       assert.include(restart!.attributes["cause"], `process ${pid} of worker default/0 ended by SIGKILL`)
-      assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 3 })
+      assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 4 })
       assert.strictEqual(start!.attributes["generation"], 1)
       assert.strictEqual(attach!.attributes["generation"], 1)
       const { incident } = restart!.attributes

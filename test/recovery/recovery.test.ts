@@ -246,12 +246,14 @@ describe("workers are adopted", () => {
       "foundation",
       "event_log",
       "history",
+      "event_feed",
       "metrics_endpoint",
       "otlp_traces",
       "otlp_logs",
       "otlp_metrics",
       "telemetry",
       "gateway",
+      "ingest",
       "bridge"
     ])
   })

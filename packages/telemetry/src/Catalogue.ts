@@ -42,7 +42,7 @@ const cell = (lines: ReadonlyArray<string>): string => lines.join(" ")
 const row = (declaration: Event.Declaration, name: string, path: string): string => {
   const measurements = Object.entries(declaration.measurements).map(([field, schema]) => `\`${field}\` (${Unit.unitOf(field, schema)})`)
   const attributes = Object.keys(declaration.attributes).filter((field) => field !== "path").map((field) => `\`${field}\``)
-  return `| \`${name}\` | ${declaration.when} | \`${path}\` | ${cell(measurements)} | ${cell(attributes)} |`
+  return `| \`${name}\` | ${declaration.when} | ${path} | ${cell(measurements)} | ${cell(attributes)} |`
 }
 
 const header = ["| event | when | path | measurements | attributes |", "| --- | --- | --- | --- | --- |"]
@@ -55,7 +55,7 @@ export const toMarkdown = (catalogue: Catalogue): string => {
   const all = [...catalogue.values()].toSorted((a, b) => a.name.localeCompare(b.name))
   const sections = layers.flatMap((layer) => {
     const own = all.filter((declaration) => declaration.layer === layer && !isOfSupervisor(declaration))
-    return own.length === 0 ? [] : ["", `## ${layer}`, "", ...header, ...own.map((one) => row(one, one.name, one.path))]
+    return own.length === 0 ? [] : ["", `## ${layer}`, "", ...header, ...own.map((one) => row(one, one.name, `\`${one.path}\``))]
   })
   const ofSupervisors = all.filter(isOfSupervisor)
   if (ofSupervisors.length === 0) return sections.slice(1).join("\n")
@@ -71,9 +71,7 @@ export const toMarkdown = (catalogue: Catalogue): string => {
     ...[...subjects].map(([subject, { layer }]) => `| \`${subject}\` | ${layer} |`),
     "",
     ...header,
-    ...ofSupervisors.filter((one) => subjectOf(one) === first).map((one) =>
-      row(one, one.name.replace(first, "<supervisor>"), "the supervisor's")
-    ),
+    ...ofSupervisors.filter((one) => subjectOf(one) === first).map((one) => row(one, one.name.replace(first, "<supervisor>"), "its own")),
     ...sections
   ].join("\n")
 }

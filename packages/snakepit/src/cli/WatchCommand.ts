@@ -1,5 +1,6 @@
 /** `snakepit watch`: an application that runs elsewhere on this system, drawn from its event feed. */
-import { FeedClient, FeedLine, LiveTree, LiveView, Watch } from "@snakepit/telemetry"
+import type { FeedLine } from "@snakepit/telemetry"
+import { FeedClient, LiveTree, LiveView, Watch } from "@snakepit/telemetry"
 import { Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"

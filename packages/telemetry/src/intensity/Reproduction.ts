@@ -10,7 +10,7 @@
  *
  * @see {@link ./RunRecord.ts} for what is inferred
  */
-import { Contract, type Event, RestartPolicy, Simulation } from "@snakepit/core"
+import { type Contract, type Event, RestartPolicy, Simulation } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -68,16 +68,18 @@ class Reproduction {
     this.record = record
     const tree = RecordedTree.make(record.contract, {
       restartOf: (path, contract) => this.policyOf(path, contract),
-      initialOf: () => []
+      initialOf: (path) => this.initialOf(path)
     })
-    this.simulated = Simulation.make(tree, undefined, (start) => this.fateOf(start.path))
+    this.simulated = Simulation.make(tree, undefined, { fates: (start) => this.fateOf(start.path) })
   }
 
   run(): ReadonlyArray<Decision.Decision> {
     const { endedAt, inputs, slowStops, startedAt } = this.record
     this.simulated.boot()
-    const agenda: Array<Input | InTime> = slowStops.map(inTime)
+    const known = new Set<Input>(inputs)
+    const agenda: Array<Input | InTime> = slowStops.filter(({ by }) => by === undefined || !known.has(by)).map(inTime)
     for (const input of inputs) {
+      for (const stop of slowStops) if (stop.by === input) agenda.push({ ...inTime(stop), at: stop.at })
       if (this.isAtBoot(input)) agenda.push(inTime(input))
       agenda.push(input)
     }
@@ -227,7 +229,7 @@ class Reproduction {
     if (refused !== undefined) {
       this.refusals.delete(path)
       if (refused !== passedOn) this.fresh.set(path, refused)
-      return this.refusalOf(path, refused)
+      return this.refusalOf(path, refused, recovery?.decidedAs ?? passedOn?.after?.recovery?.decidedAs ?? 0)
     }
     if (isNode) return this.bootOf(path, supervisor)
     if (recovery === undefined) return this.isLast(supervisor, path) ? { startMillis: this.untilBooted(supervisor) } : undefined
@@ -243,21 +245,21 @@ class Reproduction {
   }
 
   /** When somebody below it came up before its start was refused, it was refused by one of its children, behind those. */
-  private refusalOf(path: string, end: End): Simulation.Fate | undefined {
+  private refusalOf(path: string, end: End, since: number): Simulation.Fate | undefined {
     const { children = [] } = contractAt(this.record.contract, path) ?? {}
     const paths = children.map(({ id }) => `${path}/${id}`)
     const isBefore = (boot: Decision.Start | undefined) => boot !== undefined && boot.seq < end.seq
-    const latest = paths.findLastIndex((path) => this.bootsWithin(path).some(isBefore))
-    const refuser = paths[isBefore(this.nextBoot(paths[latest] ?? "")) ? latest + 1 : latest]
+    const latest = paths.findLastIndex((path) => this.bootsWithin(path, since).some(isBefore))
+    const refuser = paths[isBefore(this.nextBoot(paths[latest] ?? "", since)) ? latest + 1 : latest]
     if (refuser === undefined) return { startMillis: this.until(end.at), answer: "refused" }
     this.refusals.set(refuser, end)
     return undefined
   }
 
   /** The next boot of each supervisor at a path and below it. */
-  private bootsWithin(path: string): ReadonlyArray<Decision.Start> {
+  private bootsWithin(path: string, since: number): ReadonlyArray<Decision.Start> {
     return [...this.record.boots.keys()].flatMap((other) =>
-      other === path || other.startsWith(`${path}/`) ? this.nextBoot(other) ?? [] : []
+      other === path || other.startsWith(`${path}/`) ? this.nextBoot(other, since) ?? [] : []
     )
   }
 
@@ -270,13 +272,25 @@ class Reproduction {
     const boot = this.nextBoot(path)
     if (boot === undefined && this.nextBoot(supervisor) !== undefined) return { answer: "ignored" }
     const { children = [], strategy } = contractAt(this.record.contract, path) ?? {}
-    if (strategy !== "dynamic" && children.length > 0) return undefined
+    if (strategy === "dynamic" ? this.initialOf(path).length > 0 : children.length > 0) return undefined
     return { startMillis: boot === undefined ? "forever" : this.until(boot.at) }
   }
 
-  private nextBoot(supervisor: string): Decision.Start | undefined {
+  private nextBoot(supervisor: string, since = -1): Decision.Start | undefined {
     const now = this.simulated.now + this.record.startedAt
-    return this.record.boots.get(supervisor)?.slice(this.booted.get(supervisor) ?? 0).find(({ at }) => at >= now)
+    return this.record.boots.get(supervisor)?.slice(this.booted.get(supervisor) ?? 0).find(({ at, seq }) => at >= now && seq > since)
+  }
+
+  /** The supervisors that a dynamic one started with: in which somebody came up before it did. Of its other children no event tells. */
+  private initialOf(path: string): ReadonlyArray<string> {
+    const own = this.nextBoot(path)
+    const keys = new Set<string>()
+    for (const other of this.record.boots.keys()) {
+      if (!other.startsWith(`${path}/`)) continue
+      const boot = this.nextBoot(other)
+      if (boot !== undefined && (own === undefined || boot.seq < own.seq)) keys.add(other.slice(path.length + 1).split("/", 1)[0]!)
+    }
+    return [...keys]
   }
 
   /** A boot takes until the supervisor told that all are up; one that is up already is being given a child by hand. */
@@ -306,8 +320,11 @@ class Reproduction {
       this.booted.set(decision.path, (this.booted.get(decision.path) ?? 0) + 1)
     }
     if (decision?.verb === "terminate" && decision.child !== undefined) this.recovering.delete(`${decision.path}/${decision.child}`)
-    if (decision?.verb !== "restart" && decision?.verb !== "recover") return
+    if (decision === undefined || decision.verb === "start" || decision.verb === "terminate") return
     const path = `${decision.path}/${decision.child}`
+    const wasNotAsked = decision.verb === "leave" || (decision.verb === "give_up" && decision.refusedBy === "intensity")
+    if (wasNotAsked && !this.fresh.delete(path)) this.next(path)
+    if (decision.verb === "leave" || decision.verb === "give_up") return
     const key = recoveryKey(this.record.contract, decision.path, path)
     const recovery = decision.verb === "restart" ? this.lastOf.get(path)?.recovery : undefined
     if (recovery === undefined) this.recovering.delete(key)
@@ -332,6 +349,7 @@ class Reproduction {
   private readonly lastOf = new Map<string, Consequence>()
 
   private delayOf(path: string): Exit.Exit<[void, Duration.Duration], "refused"> {
+    this.look()
     const end = this.fresh.get(path)
     this.fresh.delete(path)
     const consequence = end ?? this.next(path)

@@ -20,6 +20,8 @@ export interface Recovery {
   /** The path of the child whose end called for it. */
   readonly origin: string
   readonly decidedAt: number
+  /** The number of the decision. */
+  readonly decidedAs: number
   readonly delayMillis: number
   /** From the end of the delay until all were up; `undefined` when they never were. */
   startMillis: number | undefined
@@ -80,6 +82,8 @@ export interface SlowStop {
   readonly millis: number
   /** Whose end it was over. */
   readonly over: string
+  /** What set it off, when that is an input. */
+  readonly by: EndInput | undefined
 }
 
 /** What was decided of a nested supervisor that had ended itself. */
@@ -138,7 +142,7 @@ class Reader {
   /** By what is restarted together: a group's supervisor, or the child. */
   private readonly latest = new Map<string, { readonly recovery: Recovery; readonly end: End | undefined }>()
   /** Supervisors that are ending themselves, since when and over whom. */
-  private readonly closing = new Map<string, { readonly at: number; readonly over: string }>()
+  private readonly closing = new Map<string, Pick<SlowStop, "at" | "over" | "by">>()
   private readonly stopped = new Map<string, number>()
   /** Supervisors that are not up any more, and what brought them down; absent while they are up. */
   private readonly down = new Map<string, { readonly by: EndInput | undefined; readonly seq: number }>()
@@ -170,8 +174,8 @@ class Reader {
   result(startedAt: number, endedAt: number | undefined): RunRecord {
     const { boots, closing, consequences, contract, decisions, ends, inputs, slowStops, strangers } = this
     closing.delete(contract.id)
-    for (const [path, { at, over }] of closing) {
-      if (this.hasBeenUpSince(above(path), at)) slowStops.push({ path, at, millis: Number.POSITIVE_INFINITY, over })
+    for (const [path, closed] of closing) {
+      if (this.hasBeenUpSince(above(path), closed.at)) slowStops.push({ ...closed, path, millis: Number.POSITIVE_INFINITY })
     }
     const last = decisions.at(-1)?.at ?? startedAt
     return {
@@ -231,13 +235,13 @@ class Reader {
     this.wentDown(path)
     const significant = /^the significant child (.*) ended$/s.exec(cause)?.[1]
     if (significant !== undefined) {
-      this.closing.set(path, { at, over: `${path}/${significant}` })
+      this.closing.set(path, { at, over: `${path}/${significant}`, by: this.down.get(path)?.by })
     } else if (path === this.contract.id) {
       this.inputs.push({ _tag: "Shutdown", at })
     } else if (cause === "its parent stopped it") {
       this.stopped.set(path, at)
     } else {
-      this.closing.set(path, { at, over: "" })
+      this.closing.set(path, { at, over: "", by: undefined })
       this.inputs.push({ _tag: "Stop", at, path })
     }
   }
@@ -253,6 +257,7 @@ class Reader {
       ? {
         origin: path,
         decidedAt: at,
+        decidedAs: decision.seq,
         delayMillis: decision.delayMillis,
         startMillis: undefined,
         recoveredAt: undefined,
@@ -267,7 +272,7 @@ class Reader {
       this.closing.delete(path)
       this.add(this.consequences, path, { recovery, refusedByDelay: verb === "give_up" && decision.refusedBy === "delay" })
       if (at > closing.at && this.hasBeenUpSince(supervisor, closing.at)) {
-        this.slowStops.push({ path, at: closing.at, millis: at - closing.at, over: closing.over })
+        this.slowStops.push({ ...closing, path, millis: at - closing.at })
       }
     } else {
       end = this.endOf(decision, path, recovery, before)
@@ -279,9 +284,9 @@ class Reader {
       this.latest.set(key, { recovery: recovery!, end })
       this.add(this.spent, supervisor, at)
     } else if (verb === "give_up") {
-      this.closing.set(supervisor, { at, over: path })
       if (end !== undefined) this.offenders.set(supervisor, end)
       this.wentDown(supervisor)
+      this.closing.set(supervisor, { at, over: path, by: this.down.get(supervisor)?.by })
     } else if (key === path) this.latest.delete(key)
   }
 
@@ -294,7 +299,9 @@ class Reader {
     const { recovery: last } = before ?? {}
     const upSince = last?.origin === path ? last.recoveredAt : undefined
     const stoppedAt = decision.verb === "leave" ? this.stopped.get(path) : undefined // a supervisor that was failed by a monitor
-    if (stoppedAt !== undefined && stoppedAt < at) this.slowStops.push({ path, at: stoppedAt, millis: at - stoppedAt, over: "" })
+    if (stoppedAt !== undefined && stoppedAt < at) {
+      this.slowStops.push({ path, at: stoppedAt, millis: at - stoppedAt, over: "", by: undefined })
+    }
     this.stopped.delete(path)
     return {
       seq: decision.seq,

@@ -34,7 +34,7 @@ const keys: { readonly [typed: string]: Key } = {
 }
 
 /** What one key sends: several that are typed fast come together. */
-const oneKey = /\u001b\[[\d;]*[A-Za-z~]|./gsu
+const oneKey = new RegExp(String.raw`\u001b\[[\d;]*[A-Za-z~]|.`, "gsu")
 
 /** What {@link open} takes. */
 export interface Options {
