@@ -20,11 +20,11 @@ import * as LiveTree from "./LiveTree.ts"
 /** Events kept for whoever comes to look: more than the largest terminal has lines, and enough to scroll back through a restart storm. */
 const recentKept = 1000
 
-/** The samples of a pool come once a second and are drawn as figures: they are no news. */
-const sample = "snakepit.pool.sample"
+/** What comes at intervals whatever happens: figures of pools and processes are no news. */
+const atIntervals = /^snakepit\.(pool\.sample|python\.(memory|cpu|gc|gpu)\.\w+)$/
 
 /** Whether an event belongs into a list for people. */
-export const isNews = (event: Event.Event): boolean => event.name !== sample && !SupervisorEvent.isObservation(event.name)
+export const isNews = ({ name }: Event.Event): boolean => !atIntervals.test(name) && !SupervisorEvent.isObservation(name)
 
 /** Takes one event into what is shown. */
 export const take = (shown: Shown, event: Event.Event): void => {

@@ -151,7 +151,7 @@ const durationOf = (millis: number): string => {
 const figure = (value: number): string =>
   value >= 100 ? String(Math.round(value)) : value >= 10 ? value.toFixed(1) : value.toFixed(2).replace(/\.?0+$/, "")
 
-const millis = (value: number): string => `${figure(value)} ms`
+const millis = (value: number): string => value < 1000 ? `${figure(value)} ms` : `${figure(value / 1000)} s`
 
 // ── tree ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

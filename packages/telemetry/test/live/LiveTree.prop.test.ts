@@ -55,7 +55,7 @@ const told = (tree: LiveTree.LiveTree, now: number, shown: ReadonlyArray<Shown>)
 describe("the live tree", () => {
   it("is the real one after every line of any script", () => {
     let compared = 0
-    for (let index = 0; index < 400; index++) { // 400: two seconds
+    for (let index = 0; index < 200; index++) { // 200: a second or two
       const planned = Generate.bySeed(8, index)
       let tree = LiveTree.make()
       const simulated = Simulation.watched(TreePlan.make(planned.tree), (event) => LiveTree.apply(tree, event))
