@@ -16,7 +16,8 @@ import type { Asked } from "./Tools.ts"
 /** The step of a shutdown that an event is: its name and what it is about. Two others have no event. */
 export const stepOf = ({ attributes, name }: Pick<Event.Event, "name" | "attributes">): string => {
   const { path, pool, slot, tool } = attributes
-  return `${name} ${path ?? tool ?? (slot === undefined ? pool ?? "" : `${pool}/${slot}`)}`.trimEnd()
+  if (name.includes("_supervisor.")) return `${name} ${path}`
+  return `${name} ${tool ?? (slot === undefined ? pool ?? "" : `${pool}/${slot}`)}`.trimEnd()
 }
 export const firstStep = "before anything"
 export const lastStep = "after everything"

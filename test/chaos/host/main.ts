@@ -1,5 +1,6 @@
 /** A program as a user writes it, under load, that does to its own tree what the runner asks it to. Its one argument is a `Plan`. */
 import { NodeRuntime } from "@effect/platform-node"
+import { SupervisorEvent } from "@snakepit/core"
 import { Clock, Data, Deferred, Effect, Fiber, Scope, Stream } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
@@ -27,10 +28,14 @@ let allTold: Effect.Effect<void> = Effect.void
 /** A caller hears within some turns of the event loop; one that does not within 5 s is never told, and its call counts as lost. */
 const tellingLimit = "5 seconds"
 
+/** It comes at no moment of its own, and is no step of anything. */
+const isUntimely = (name: string): boolean => name === "snakepit.pool.sample" || name.endsWith(".sampled")
+
 /** Writes every event when it is emitted, up to the last one of the shutdown: nothing detaches this. */
 const record = Effect.gen(function*() {
   const bus = yield* EventBus.EventBus
   yield* bus.tap("*", (event) => {
+    if (SupervisorEvent.isObservation(event.name) || isUntimely(event.name)) return
     writeSync(eventFile, `${JSON.stringify(event)}\n`)
     step(stepOf(event))
   })
