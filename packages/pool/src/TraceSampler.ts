@@ -2,6 +2,7 @@
  * Whether a call begins a trace that has no caller's span to say so: decided once, where the trace would begin. Calls are counted, and the number is hashed:
  * a share of all, in no rhythm that calls could have too, without a random number for each.
  */
+import { NamePattern } from "@snakepit/core"
 import type { PoolConfig } from "./PoolConfig.ts"
 
 type Tracing = PoolConfig["tracing"]
@@ -41,7 +42,7 @@ export class TraceSampler {
     }
     let ratio = this.ratios.get(tool)
     if (ratio === undefined) {
-      ratio = Object.entries(tracing.tools).find(([pattern]) => fits(pattern, tool))?.[1] ?? tracing.ratio
+      ratio = Object.entries(tracing.tools).find(([pattern]) => NamePattern.matcher(pattern)(tool))?.[1] ?? tracing.ratio
       this.ratios.set(tool, ratio)
     }
     return ratio
@@ -50,8 +51,3 @@ export class TraceSampler {
 
 /** Tools remembered. 1000: more than adapters have; clients may name what there is not. */
 const most = 1000
-
-const fits = (pattern: string, tool: string): boolean => {
-  const parts = pattern.split("*").map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
-  return new RegExp(`^${parts.join(".*")}$`).test(tool)
-}

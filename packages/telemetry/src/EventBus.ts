@@ -40,7 +40,7 @@
  * }).pipe(Effect.scoped)
  * ```
  */
-import { Event } from "@snakepit/core"
+import { Event, NamePattern } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -126,7 +126,7 @@ class Handler {
   constructor(name: string | undefined, pattern: string, take: (event: Event.Event) => boolean, waiting: () => number) {
     this.name = name ?? pattern
     this.pattern = pattern
-    this.fits = matcher(pattern)
+    this.fits = NamePattern.matcher(pattern)
     this.take = take
     this.waiting = waiting
   }
@@ -257,10 +257,3 @@ class Bus {
 }
 
 const isAboutHandlers = ({ name }: Event.Event): boolean => name.startsWith("snakepit.event_handler.")
-
-/** Says whether a name fits the pattern. */
-export const matcher = (pattern: string): (name: string) => boolean => {
-  const parts = pattern.split("*").map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
-  const expression = new RegExp(`^${parts.join(".*")}$`)
-  return (name) => expression.test(name)
-}

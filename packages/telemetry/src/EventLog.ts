@@ -25,7 +25,7 @@
  * })
  * ```
  */
-import { Child, type Event, SupervisorEvent } from "@snakepit/core"
+import { Child, type Event, NamePattern, SupervisorEvent } from "@snakepit/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -34,7 +34,7 @@ import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { appendFile } from "node:fs/promises"
-import { EventBus, matcher } from "./EventBus.ts"
+import { EventBus } from "./EventBus.ts"
 
 /** Events kept for `recent`, for a follower that lags, and for a log that is being restarted. 10,000: some megabytes. */
 const capacity = 10_000
@@ -80,11 +80,11 @@ export class EventLog extends Context.Service<EventLog, {
       return {
         recent: (pattern = "*") =>
           Effect.sync(() => {
-            const fits = matcher(pattern)
+            const fits = NamePattern.matcher(pattern)
             return memory.ring.filter((event) => fits(event.name))
           }),
         follow: (pattern = "*") => {
-          const fits = matcher(pattern)
+          const fits = NamePattern.matcher(pattern)
           return Stream.fromPubSub(live).pipe(Stream.filter((event) => fits(event.name)))
         },
         dropped: Effect.sync(() => memory.dropped),

@@ -2,6 +2,7 @@
  * What a scripted process tells of itself: within the credit of its host, bounded, and counted beyond, as in Python. A share between 0 and 1 counts as
  * all, so that nothing is left to chance.
  */
+import { NamePattern } from "@snakepit/core"
 import type { Settings } from "../control/TelemetryControl.ts"
 import type { Dropped, Pairs, Value, WireRecord, WireTelemetry } from "../WireTelemetry.ts"
 
@@ -73,18 +74,7 @@ const nameOf = (said: Said): string => {
   return said.level === 0 ? `python.output.${said.logger}` : `python.log.${said.logger}`
 }
 
-const fits = (pattern: string, name: string): boolean => {
-  const [head = "", ...tails] = pattern.split("*")
-  if (tails.length === 0) return name === pattern
-  const last = tails.pop()!
-  let at = head.length
-  for (const part of tails) {
-    const found = name.indexOf(part, at)
-    if (found < 0) return false
-    at = found + part.length
-  }
-  return name.startsWith(head) && name.endsWith(last) && name.length - last.length >= at
-}
+const fits = (pattern: string, name: string): boolean => NamePattern.matcher(pattern)(name)
 
 const tells = ({ allow, deny, on, sampling }: Settings, name: string): boolean =>
   on && (allow.length === 0 || allow.some((pattern) => fits(pattern, name))) && !deny.some((pattern) => fits(pattern, name)) &&

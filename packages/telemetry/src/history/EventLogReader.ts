@@ -1,11 +1,10 @@
 /** The file of an event log (`telemetry.eventLog`) as a history: for `snakepit incident --events FILE`, and for tests. */
-import type { Event } from "@snakepit/core"
+import { type Event, NamePattern } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { readFile } from "node:fs/promises"
-import { matcher } from "../EventBus.ts"
 import { HistoryFailed, type HistoryReader, type Query, type Recorded } from "./HistoryReader.ts"
 
 const Value = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean])
@@ -18,7 +17,7 @@ const decodeEvent = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Stru
 
 /** Says whether an event is asked for. A file of events is of one run, or of several that nothing tells apart: `run` is not looked at. */
 export const asked = ({ incident, name, path, reason, since, until }: Query): (event: Event.Event) => boolean => {
-  const fitsName = name === undefined ? undefined : matcher(name)
+  const fitsName = name === undefined ? undefined : NamePattern.matcher(name)
   const below = path?.endsWith("/*") === true ? path.slice(0, -1) : undefined
   return ({ at, attributes, name }) => {
     const where = String(attributes["path"])

@@ -1,6 +1,5 @@
 /** Which events the history keeps. */
-import { SupervisorEvent } from "@snakepit/core"
-import { matcher } from "../EventBus.ts"
+import { NamePattern, SupervisorEvent } from "@snakepit/core"
 
 /**
  * What supervision decides, and what explains it to who reads it months later. Left out: what comes at intervals (samples, the depth of the
@@ -41,7 +40,7 @@ export const defaults: ReadonlyArray<string> = [
 
 /** Says by its name whether an event is kept; never one that only tells how a tree stands. Each name is matched once: names are few. */
 export const recordable = (patterns: ReadonlyArray<string>): (name: string) => boolean => {
-  const matchers = patterns.map(matcher)
+  const matchers = patterns.map(NamePattern.matcher)
   const known = new Map<string, boolean>()
   return (name) => {
     let fits = known.get(name)

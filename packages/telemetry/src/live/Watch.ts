@@ -1,5 +1,6 @@
 /** Shows what is known of an application until the user has seen enough: in a terminal as a screen, elsewhere as lines. */
 import type { Event } from "@snakepit/core"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -43,6 +44,7 @@ export const wantsColor = (): boolean => !process.env["NO_COLOR"]
 export const screen = (source: Source): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const quit = yield* Deferred.make<void>()
+    const clock = yield* Clock.Clock
     let controls = WatchScreen.controls
     let frozen: ReadonlyArray<Ink.Line> = []
     yield* TerminalScreen.open({
@@ -52,7 +54,7 @@ export const screen = (source: Source): Effect.Effect<Effect.Effect<void>, never
       draw: (size) => {
         if (controls.paused && frozen.length === size.rows) return frozen
         const { shown, ...about } = source()
-        frozen = WatchScreen.render(shown, { ...about, now: Date.now() }, controls, size)
+        frozen = WatchScreen.render(shown, { ...about, now: clock.currentTimeMillisUnsafe() }, controls, size)
         return frozen
       },
       pressed: (key) => {
