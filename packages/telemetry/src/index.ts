@@ -1,7 +1,15 @@
-/** What looks at an application: the event catalogue, the bus, the log. */
+/** What looks at an application: the event catalogue, the bus, the log, the review of restart intensities. */
 export * as Catalogue from "./Catalogue.ts"
 export * as EventBus from "./EventBus.ts"
 export * as EventLog from "./EventLog.ts"
+export * as HistoryReader from "./history/HistoryReader.ts"
+export * as Advisor from "./intensity/Advisor.ts"
+export * as CrashTrain from "./intensity/CrashTrain.ts"
+export * as Policy from "./intensity/Policy.ts"
+export * as Replay from "./intensity/Replay.ts"
+export * as Review from "./intensity/Review.ts"
+export * as ReviewPage from "./intensity/ReviewPage.ts"
+export * as ReviewText from "./intensity/ReviewText.ts"
 export * as TelemetryConfig from "./TelemetryConfig.ts"
 export * as TelemetryEvent from "./TelemetryEvent.ts"
 export * as TelemetrySupervisor from "./TelemetrySupervisor.ts"

@@ -1,0 +1,172 @@
+/**
+ * Crash trains: the exits that one supervisor counted close together, and what came of them.
+ *
+ * **Details**
+ *
+ * Counted is what spends the budget: a child ended and needed a restart, or its start was refused. A train ends when nothing was counted
+ * for longer than {@link pauseOf}: the limit's window, the time after which delays begin anew, and a minute, whichever is longest.
+ *
+ * A supervisor that gives up is judged by what happened next, by the first boot of the same path, in the same run or in the next:
+ *
+ * - `"wrongly"`: it booted at the first attempt, and counted nothing for {@link settledOf} after that: the window or a minute, whichever is
+ *   longer. The restart that was refused is the same thing as that boot, so it would have recovered.
+ * - `"rightly"`: its boot was refused, or something was counted within that time: a restart did not cure it.
+ * - `"unknown"`: nobody started it again, or the record ends before that time is over.
+ */
+import type { Contract } from "@snakepit/core"
+import type * as Decision from "./Decision.ts"
+import { contractAt } from "./Place.ts"
+import type { RunRecord } from "./RunRecord.ts"
+
+/** One exit that was counted. `upMillis` is how long the life had lasted; 0 of a start that was refused. */
+export interface Exit {
+  readonly at: number
+  readonly child: string
+  readonly stage: "starting" | "running"
+  readonly reason: string
+  readonly cause: string
+  readonly upMillis: number
+  readonly gaveUp: boolean
+}
+
+/** A supervisor gave up. */
+export interface GaveUp {
+  readonly at: number
+  readonly judged: "wrongly" | "rightly" | "unknown"
+}
+
+/** A train. Times are in Unix milliseconds. */
+export interface CrashTrain {
+  readonly run: string
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly exits: ReadonlyArray<Exit>
+  readonly gaveUp: ReadonlyArray<GaveUp>
+  /** The child that ended last was seen up again. */
+  readonly recovered: boolean
+}
+
+/** All trains of one supervisor, with its contract as of the last run. */
+export interface Trains {
+  readonly path: string
+  readonly contract: Contract.Contract
+  readonly trains: ReadonlyArray<CrashTrain>
+  /** How long it was watched, and how many runs. */
+  readonly watchedMillis: number
+  readonly runs: number
+}
+
+const minute = 60_000 // shorter than this nobody would call it calm
+
+/** Milliseconds without a counted exit that end a train. */
+export const pauseOf = ({ backoff, intensity }: Contract.Contract): number =>
+  Math.max(
+    minute,
+    intensity === "unlimited" ? 0 : intensity.withinMillis,
+    Number.isFinite(backoff.resetAfterMillis) ? backoff.resetAfterMillis : 0
+  )
+
+/** Milliseconds without a counted exit after which a boot has cured it. */
+export const settledOf = ({ intensity }: Contract.Contract): number =>
+  Math.max(minute, intensity === "unlimited" ? 0 : intensity.withinMillis)
+
+/** The trains of every supervisor in some runs, which are given in the order of their starts. */
+export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: RunRecord }>): ReadonlyArray<Trains> => {
+  const byPath = new Map<string, { contract: Contract.Contract; trains: Array<CrashTrain>; watchedMillis: number; runs: number }>()
+  for (const [index, { id, record }] of runs.entries()) {
+    const own = new Map<string, Array<Decision.Decision>>()
+    for (const decision of record.decisions) {
+      const known = own.get(decision.path)
+      if (known === undefined) own.set(decision.path, [decision])
+      else known.push(decision)
+    }
+    const next = runs[index + 1]?.record
+    for (const [path, decisions] of own) {
+      const contract = contractAt(record.contract, path)
+      if (contract === undefined) continue
+      const known = byPath.get(path) ?? { contract, trains: [], watchedMillis: 0, runs: 0 }
+      byPath.set(path, known)
+      known.contract = contract
+      known.watchedMillis += record.endedAt - record.startedAt
+      known.runs++
+      known.trains.push(...trainsOf(id, contract, decisions, judge(path, contract, record, next)))
+    }
+  }
+  return [...byPath].map(([path, { contract, runs, trains, watchedMillis }]) => ({ path, contract, trains, watchedMillis, runs }))
+}
+
+type Judge = (gaveUp: Decision.Ended) => GaveUp["judged"]
+
+const trainsOf = (
+  run: string,
+  contract: Contract.Contract,
+  decisions: ReadonlyArray<Decision.Decision>,
+  judge: Judge
+): ReadonlyArray<CrashTrain> => {
+  const trains: Array<CrashTrain> = []
+  let exits: Array<Exit> = []
+  let gaveUp: Array<GaveUp> = []
+  let down = new Set<string>()
+  const upSince = new Map<string, number>()
+  let bootedAt = Number.NEGATIVE_INFINITY
+  const pause = pauseOf(contract)
+  const close = () => {
+    const [first, last] = [exits[0], exits.at(-1)]
+    if (first !== undefined && last !== undefined) {
+      trains.push({ run, startedAt: first.at, endedAt: last.at, exits, gaveUp, recovered: down.size === 0 })
+    }
+    exits = []
+    gaveUp = []
+    down = new Set()
+  }
+  for (const decision of decisions) {
+    if (decision.verb === "recover") {
+      upSince.set(decision.child, decision.at)
+      down.delete(decision.child)
+    } else if (decision.verb === "start") {
+      bootedAt = decision.at
+      upSince.clear()
+      down.clear()
+    } else if (decision.verb === "restart" || decision.verb === "give_up") {
+      const { at, cause, child, reason, stage, verb } = decision
+      if (exits.length > 0 && at - exits.at(-1)!.at > pause) close()
+      const since = stage === "running" ? upSince.get(child) ?? bootedAt : at
+      exits.push({
+        at,
+        child,
+        stage,
+        reason,
+        cause,
+        upMillis: at - since,
+        gaveUp: verb === "give_up"
+      })
+      upSince.delete(child)
+      down.add(child)
+      if (verb === "give_up") gaveUp.push({ at, judged: judge(decision) })
+    }
+  }
+  close()
+  return trains
+}
+
+const judge = (path: string, contract: Contract.Contract, record: RunRecord, next: RunRecord | undefined): Judge => ({ seq }) =>
+  judgedIn(path, contract, record, seq) ?? (next && judgedIn(path, contract, next, -1)) ?? "unknown"
+
+/** `undefined` when it was not booted again in this run. */
+const judgedIn = (path: string, contract: Contract.Contract, record: RunRecord, after: number): GaveUp["judged"] | undefined => {
+  const settled = settledOf(contract)
+  let bootedAt: number | undefined
+  for (const decision of record.decisions) {
+    if (decision.seq <= after) continue
+    if (decision.verb === "start" && decision.path === path) bootedAt ??= decision.at
+    else if (isTrouble(decision, path)) return bootedAt !== undefined && decision.at - bootedAt > settled ? "wrongly" : "rightly"
+  }
+  if (bootedAt === undefined) return undefined
+  return record.endedAt - bootedAt > settled ? "wrongly" : "unknown"
+}
+
+/** It counted another exit, or its own start was refused. */
+const isTrouble = (decision: Decision.Decision, path: string): boolean => {
+  if (decision.verb !== "restart" && decision.verb !== "give_up") return false
+  return decision.path === path || (decision.stage === "starting" && `${decision.path}/${decision.child}` === path)
+}
