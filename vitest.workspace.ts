@@ -6,6 +6,9 @@ import { defineConfig } from "vitest/config"
 const conditions = ["source", "node"]
 const sources = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
+/** Holds every event to its declaration, and notes which were seen. */
+const setupFiles = ["./test/EventWatch.ts"]
+
 const integration = ["{packages/*,examples/*,bench}/test/**/*.integration.test.ts", "test/**/*.test.ts"]
 
 export default defineConfig({
@@ -18,6 +21,7 @@ export default defineConfig({
           name: "unit",
           include: ["{packages/*,examples/*,bench}/test/**/*.test.ts"],
           exclude: integration,
+          setupFiles,
           pool: "threads",
           testTimeout: 20_000, // generated cases on a loaded two-core machine; on the virtual clock nothing waits
           sequence: { groupOrder: 0 }
@@ -43,6 +47,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: integration,
+          setupFiles,
           env: { SNAKEPIT_DATA_DIR: join(tmpdir(), "snakepit-test-data") }, // not the user's own; the next run sweeps what a killed host left
           pool: "forks", // a test that kills processes, changes signals or leaks is alone in its own
           fileParallelism: false, // two files of real processes at once would take each other's CPU and time limits

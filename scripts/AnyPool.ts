@@ -6,7 +6,11 @@ import { Child, Contract, Snakepit } from "snakepit"
 const yours = () => [Child.make("yours", { plane: "execution", start: Effect.succeed(Effect.never) })]
 
 /** Stands for the user's configuration, with everything that there may be: what it leaves out has its default. */
-const config = { gateway: { listen: "unix:gateway.sock" }, pools: { default: { python: { adapter: "tools" } } } }
+const config = {
+  gateway: { listen: "unix:gateway.sock" },
+  telemetry: { prometheus: {}, otlp: {} },
+  pools: { default: { python: { adapter: "tools" } } }
+}
 
 const template = (child: Contract.ContractChild): Contract.ContractChild => ({
   ...child,

@@ -6,7 +6,11 @@ import { SnakepitConfig } from "snakepit"
 import * as ConfigEnvironment from "snakepit/config/ConfigEnvironment"
 
 /** The least that there may be, with everything that there may be. */
-const least = { gateway: { listen: "unix:gateway.sock" }, pools: { "*": { python: { adapter: "tools" } } } }
+const least = {
+  gateway: { listen: "unix:gateway.sock" },
+  telemetry: { prometheus: {}, otlp: {} },
+  pools: { "*": { python: { adapter: "tools" } } }
+}
 
 /** Where the keys below a path are declared. */
 const sources = [
@@ -14,7 +18,10 @@ const sources = [
   { below: ["pools", "*"], file: "packages/pool/src/PoolConfig.ts" },
   { below: ["pools", "*", "python"], file: "packages/bridge/src/PythonConfig.ts" },
   { below: ["gateway"], file: "packages/bridge/src/gateway/GatewayConfig.ts" },
-  { below: ["telemetry"], file: "packages/telemetry/src/TelemetryConfig.ts" }
+  { below: ["telemetry"], file: "packages/telemetry/src/TelemetryConfig.ts" },
+  { below: ["telemetry", "prometheus"], file: "packages/telemetry/src/export/PrometheusConfig.ts" },
+  { below: ["telemetry", "otlp"], file: "packages/telemetry/src/export/OtlpConfig.ts" },
+  { below: ["telemetry", "history"], file: "packages/telemetry/src/history/HistoryConfig.ts" }
 ]
 
 /** What stands above each key in its source, and after it on its line. */

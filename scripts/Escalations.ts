@@ -44,10 +44,12 @@ export const escalations = {
   "snakepit/pools/<key>/fleet/<key>/channel": ["HandshakeFailed", "ChannelLost", "Defect", "Ended"],
   "snakepit/pools/<key>/fleet/<key>/heartbeat": ["Defect", "Ended"],
   "snakepit/pools/<key>/fleet/<key>/watchdog": ["Defect", "Ended"],
+  "snakepit/pools/<key>/fleet/<key>/telemetry_tap": ["Defect", "Ended"],
   "snakepit/pools/<key>/control": ["Defect"],
   "snakepit/pools/<key>/control/dispatcher": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/lifecycle": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/spares": ["Defect", "Ended"],
+  "snakepit/pools/<key>/control/sampler": ["Defect", "Ended"],
   "snakepit/pools/<key>/control/launcher/forkserver": ["BootFailed"],
   "snakepit/pools/<key>/control/launcher/worker_starter": ["BootFailed", "HandshakeFailed", "ChannelLost", "FleetLost"]
 } as const satisfies { readonly [Path in PathOf<Origins>]: ReadonlyArray<ErrorAt<Path>> }

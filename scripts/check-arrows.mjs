@@ -22,6 +22,9 @@ const arrows = {
   snakepit: ["core", "telemetry", "pool", "bridge", "dashboard"]
 }
 
+/** Whether Node itself has it: also what only a newer one has than the Node that runs this. @type {(specifier: string) => boolean} */
+const isOfNode = (specifier) => specifier.startsWith("node:") || isBuiltin(specifier)
+
 /** @typedef {{ file: string, line: number, specifier: string, rule: string }} Violation */
 /** @typedef {{ specifier: string, line: number }} Import */
 
@@ -139,7 +142,7 @@ export const checkArrows = (root) => {
 
     check(home, join(home, "src"), (specifier, target, own) => {
       if (name === "core" && target !== "effect" && own !== "core") return "core depends on effect alone"
-      if (isBuiltin(specifier)) return undefined
+      if (isOfNode(specifier)) return undefined
       return arrow(target, own) ??
         (declared.has(target) ? undefined : `${target} is not among the dependencies in packages/${name}/package.json`)
     })
@@ -147,7 +150,7 @@ export const checkArrows = (root) => {
       home,
       join(home, "test"),
       (specifier, target, own) =>
-        isBuiltin(specifier) || declared.has(target) || shared.has(target)
+        isOfNode(specifier) || declared.has(target) || shared.has(target)
           ? arrow(target, own)
           : arrow(target, own) ?? `${target} is not a declared dependency`
     )
@@ -158,7 +161,7 @@ export const checkArrows = (root) => {
     const home = join(examples, name)
     const declared = declaredIn(join(home, "package.json"))
     check(home, home, (specifier, target, own) => {
-      if (isBuiltin(specifier)) return undefined
+      if (isOfNode(specifier)) return undefined
       if (own === undefined && !isEffect(target) && !shared.has(target) && !declared.has(target)) {
         return "an example imports snakepit, @snakepit/* and effect, and what its package.json names"
       }

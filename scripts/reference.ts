@@ -3,14 +3,17 @@ import { Effect } from "effect"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Catalogue, SnakepitEvent } from "snakepit"
+import { Catalogue, SnakepitEvent, SnakepitMetrics } from "snakepit"
 import * as Scenarios from "../test/chaos/Scenarios.ts"
 import * as AnyPool from "./AnyPool.ts"
 import { configurationPage } from "./ConfigurationPage.ts"
 import { withTables } from "./CoreReference.ts"
 import { type Chaos, failuresPage, type Recovery } from "./FailuresPage.ts"
+import { metricsPage } from "./MetricsPage.ts"
 import { playbookPage } from "./PlaybookPage.ts"
 import { supervisionPage } from "./SupervisionPage.ts"
+import * as AlertRules from "./watch/AlertRules.ts"
+import * as Dashboards from "./watch/Dashboards.ts"
 
 /** A file of the checkout. */
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url))
@@ -40,12 +43,20 @@ export const pages: Effect.Effect<Readonly<Record<string, string>>> = Effect.map
       "",
       "# Events",
       "",
-      "Every event that a Snakepit application emits. Each also has the attribute `snakepit.layer`. One decision emits one event; `incident` is the same on the",
-      "`restart`, `recover` and `give_up` events of one chain of exits, restarts and escalations.",
+      "Every event that a Snakepit application emits, from the declarations beside the emitters. Each also has the attributes `path`, what it is about",
+      "in the tree, and `snakepit.layer`. Units are in UCUM. One decision emits one event. How events are put together is in [the guide](../telemetry/events.md).",
       "",
       Catalogue.toMarkdown(SnakepitEvent.catalogue),
       ""
     ].join("\n"),
+    ...Object.fromEntries(
+      Dashboards.dashboards(root, SnakepitMetrics.declarations).map((
+        dashboard
+      ) => [`dashboards/${dashboard.name}.json`, Dashboards.file(dashboard)])
+    ),
+    "dashboards/alerts.yml": AlertRules.rules(AlertRules.alerts(root)),
+    [AlertRules.page]: AlertRules.alertsPage(note, AlertRules.alerts(root)),
+    "docs/reference/metrics.md": metricsPage(note, SnakepitMetrics.declarations),
     "docs/core/semantics.md": withTables(readFileSync(at("docs/core/semantics.md"), "utf8"))
   })
 )

@@ -50,6 +50,22 @@ export const ofVitest = ({ code, report }) => {
   }
 }
 
+/**
+ * A run of all tests, with one more that failed if there are events which none of them saw.
+ *
+ * @param {Tally} tally
+ * @param {{ code: number | null, stdout: string, stderr: string }} found one name a line
+ * @returns {Tally}
+ */
+export const withUnseen = (tally, { code, stderr, stdout }) => {
+  const names = stdout.split("\n").filter((line) => line !== "")
+  if (code === 0 && names.length === 0) return tally
+  const note = code === 0
+    ? `no test has seen these declared events: ${names.join(", ")}`
+    : `which declared events were seen cannot be said: ${stderr.trim()}`
+  return { ...tally, failed: tally.failed + 1, notes: [...tally.notes, note] }
+}
+
 /** @param {Outcome} outcome of pytest with --junit-xml @returns {Tally} */
 export const ofPytest = ({ code, report }) => {
   if (report === undefined) return died(`pytest died before it could report (exit code ${code})`)

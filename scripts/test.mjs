@@ -3,8 +3,11 @@
  * `npm test`: sets up, then runs every test of both languages. The last line counts them: `N passed, N failed[, N skipped]`.
  *
  * `npm test -- <filter>` passes its words to Vitest and leaves pytest out, unless `--python` is among them.
+ *
+ * A declared event that no test has seen counts as one failed test, when all have run.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { setupOrExit } from "./setup.mjs"
@@ -42,6 +45,9 @@ const run = async (report, program, args, variables) => {
   return { ...ended, report: readReport(report) }
 }
 
+const seen = join(folder, "events")
+mkdirSync(seen)
+
 const vitest = async () => {
   const report = join(folder, "vitest.json")
   const ended = await run(report, node, [
@@ -53,8 +59,20 @@ const vitest = async () => {
     "--reporter=json",
     `--outputFile.json=${report}`,
     ...filter
-  ], env)
-  return { name: "vitest", interrupted: ended.interrupted, tally: Tally.ofVitest(ended) }
+  ], { ...env, SNAKEPIT_EVENTS_SEEN: seen })
+  const tally = Tally.ofVitest(ended)
+  const isWhole = filter.length === 0 && ended.interrupted === undefined && ended.report !== undefined
+  return { name: "vitest", interrupted: ended.interrupted, tally: isWhole ? Tally.withUnseen(tally, unseenEvents()) : tally }
+}
+
+/** As `scripts/unseenEvents.ts` ended. */
+const unseenEvents = () => {
+  const { status, stderr, stdout } = spawnSync(
+    node,
+    ["--disable-warning=ExperimentalWarning", "--conditions=source", inCheckout("scripts", "unseenEvents.ts"), seen],
+    { cwd: root, env, encoding: "utf8" }
+  )
+  return { code: status, stdout, stderr }
 }
 
 const pytest = async () => {

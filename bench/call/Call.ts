@@ -5,12 +5,13 @@ import type { Profiled } from "../Profile.ts"
 import { dispatch } from "./Dispatch.ts"
 import { mixed } from "./Mixed.ts"
 import * as Ours from "./Ours.ts"
+import { pythonTelemetry } from "./PythonTelemetry.ts"
 import { streams } from "./Streams.ts"
 import { telemetry } from "./Telemetry.ts"
 import { tenants } from "./Tenants.ts"
 import { small, throughput, workers } from "./Throughput.ts"
 
-export const measurements: ReadonlyArray<Measurement> = [throughput, dispatch, mixed, tenants, streams, telemetry, peers]
+export const measurements: ReadonlyArray<Measurement> = [throughput, dispatch, mixed, tenants, streams, telemetry, pythonTelemetry, peers]
 
 export const facts = {}
 

@@ -16,6 +16,7 @@ import { ConnectRequestSchema } from "../../packages/bridge/gen/snakepit/v1/work
 import * as Connection from "../../packages/bridge/src/channel/Connection.ts"
 import * as Frames from "../../packages/bridge/src/channel/Frames.ts"
 import { Outbox } from "../../packages/bridge/src/channel/Outbox.ts"
+import { Way } from "../../packages/bridge/src/channel/Traffic.ts"
 import type { Closing } from "../Bench.ts"
 import * as Python from "../Python.ts"
 import { leastOutstanding } from "./LeastOutstanding.ts"
@@ -84,7 +85,7 @@ const openWorker = async (closing: Closing, socket: string, n: number, ledger: L
 
 class Worker {
   readonly #ledger: Ledger
-  readonly #outbox = new Outbox()
+  readonly #outbox = new Outbox(new Way())
   readonly #connection: Connection.Connection
   readonly #pending = new Map<number, Pending>() // oldest first, and all with the same patience: so the first is due first
   readonly #tools = new Map<string, number>()
@@ -127,6 +128,7 @@ class Worker {
         skip: 0,
         session: "",
         trace: nothing,
+        traceState: "",
         function: ""
       })
     })

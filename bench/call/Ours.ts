@@ -12,6 +12,7 @@ import * as Load from "./Load.ts"
 /** The tools of python/call_tools.py. */
 class Tools extends RpcGroup.make(
   Rpc.make("echo", { payload: { data: Schema.Uint8Array }, success: Schema.Uint8Array }),
+  Rpc.make("told", { payload: { data: Schema.Uint8Array }, success: Schema.Uint8Array }),
   Rpc.make("mirror", { payload: { data: Schema.Uint8Array }, success: Schema.Uint8Array }),
   Rpc.make("hold", { payload: { seconds: Schema.Finite } }),
   Rpc.make("elements", { success: Schema.Uint8Array, stream: true }),

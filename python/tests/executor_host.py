@@ -97,6 +97,7 @@ class ExecutorHost:
         outbox: Spoken | None = None,
         session: str = "",
         trace: bytes = b"",
+        trace_state: str = "",
         function: str = "",
         **arguments: object,
     ) -> int:
@@ -113,6 +114,7 @@ class ExecutorHost:
                 outbox=outbox or self.said,
                 session=session,
                 trace=trace,
+                trace_state=trace_state,
                 function=function,
             )
         )

@@ -541,6 +541,19 @@ def test_every_kind_of_tool_knows_its_call(concurrency: int) -> None:
             assert host.said.items(id) == [[id, kind.name, None, b"", False]] * 2
 
 
+def test_a_call_knows_its_trace_as_text() -> None:
+    @tool
+    def trace() -> list[str | None]:
+        return [current().traceparent, current().tracestate]
+
+    with executing(1) as host:
+        sampled = bytes.fromhex("0af7651916cd43dd8448eb211c80319cb7ad6b716920333101")
+        text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        assert host.said.result(host.submit(trace, trace=sampled)) == [text, None]
+        assert host.said.result(host.submit(trace, trace=sampled, trace_state="a=1,b=2")) == [text, "a=1,b=2"]
+        assert host.said.result(host.submit(trace)) == [None, None]
+
+
 def test_without_a_call_there_is_no_current_one() -> None:
     with pytest.raises(LookupError, match="no call runs here"):
         current()

@@ -44,9 +44,20 @@ def children(pid: int) -> list[int]:
 
 
 def standing_by(forkserver: int) -> int:
-    """A process that waits for an order, waited for."""
-    await_that(lambda: bool(children(forkserver)))
-    return children(forkserver)[0]
+    """A process that waits for an order, waited for: not the one that took the last order and is not reaped yet."""
+    until = time.monotonic() + PATIENCE
+    while not (living := [pid for pid in children(forkserver) if state(pid) not in "ZX"]):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return living[0]
+
+
+def state(pid: int) -> str:
+    """The letter of proc_pid_stat(5); X, dead, when nothing of it is left."""
+    try:
+        return stat(pid)[0]
+    except FileNotFoundError:
+        return "X"
 
 
 def await_that(holds: Callable[[], bool]) -> None:

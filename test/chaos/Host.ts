@@ -49,6 +49,8 @@ export interface Place {
   readonly flags?: ReadonlyArray<string>
   /** A file with more of its configuration. */
   readonly configFile?: ConfigFile
+  /** The file of its history, when that is not to be its own. */
+  readonly history?: string
 }
 
 /** `slow`: seconds that a start takes longer. `broken`: the adapter raises when it is imported. */
@@ -141,11 +143,13 @@ export class Host {
     const plan: Plan = {
       config: {
         gateway: { listen: `unix:${this.file("gateway")}` },
+        ...place.history === undefined ? {} : { telemetry: { history: { file: place.history } } },
         pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => poolOf(name, pool)))
       },
       configFile: this.configFile,
       ledger: this.file("ledger.jsonl"),
-      events: this.file("events.jsonl")
+      events: this.file("events.jsonl"),
+      acknowledged: this.file("acknowledged.txt")
     }
     const [command, ...words] = [
       ...place.through?.(this.folder) ?? [],
@@ -331,6 +335,12 @@ export class Host {
     return (existsSync(runs) ? readdirSync(runs) : []).flatMap((name) =>
       readFileSync(join(runs, name), "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line))
     )
+  }
+
+  /** The `seq` of each event that its history has acknowledged. */
+  acknowledged(): ReadonlyArray<number> {
+    const file = this.file("acknowledged.txt")
+    return existsSync(file) ? readFileSync(file, "utf8").split("\n").slice(0, -1).map(Number) : []
   }
 
   account(): Ledger.Account {

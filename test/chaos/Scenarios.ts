@@ -6,6 +6,7 @@ import { foundationKill } from "./scenarios/FoundationKill.ts"
 import { gilHog } from "./scenarios/GilHog.ts"
 import { grandchildren } from "./scenarios/Grandchildren.ts"
 import { hang } from "./scenarios/Hang.ts"
+import { historyKill } from "./scenarios/HistoryKill.ts"
 import { hostKill } from "./scenarios/HostKill.ts"
 import { hostKillDuringShutdown } from "./scenarios/HostKillDuringShutdown.ts"
 import { ignoreSigterm } from "./scenarios/IgnoreSigterm.ts"
@@ -32,6 +33,7 @@ export const all: ReadonlyArray<Scenario> = [
   grandchildren,
   hostKill,
   hostKillDuringShutdown,
+  historyKill,
   supervisorKill,
   foundationKill,
   hang,

@@ -15,10 +15,10 @@ export interface SmallDisk {
 
 /** Runs what follows in a mount namespace of its own, which nobody needs a privilege for where user namespaces are allowed. */
 const apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-/** 256 KiB for the registry, whose file takes a few; 16 MiB for segments, a few payloads. */
+/** 16 MiB for the registry, whose file takes a few KiB, and for the history, whose log takes 4 MiB; 16 MiB for segments, a few payloads. */
 const mounts = [
   "mkdir -p \"$0/data\"",
-  "mount -t tmpfs -o size=256k,mode=700 tmpfs \"$0/data\"",
+  "mount -t tmpfs -o size=16m,mode=700 tmpfs \"$0/data\"",
   "mount -t tmpfs -o size=16m,mode=1777 tmpfs /dev/shm"
 ]
 

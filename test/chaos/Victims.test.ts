@@ -18,6 +18,7 @@ const contract = (
   layer: "control",
   strategy,
   intensity: { maxRestarts: 3, withinMillis: 60_000 },
+  backoff: { lowestMillis: [0], highestMillis: [0], resetAfterMillis: 60_000 },
   because: "it is a test",
   limitBecause: "it is a test",
   stoppedBy: [],

@@ -1,4 +1,4 @@
-/** Every example in the pages about core, pool and bridge compiles, and prints what the page says; those in the docstrings of core and pool compile. */
+/** Every example in the pages about core, pool, bridge and telemetry compiles, and prints what the page says; those in the docstrings of core and pool compile. */
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -20,7 +20,7 @@ const examplesIn = (folder: string, extension: string, markdownOf: (text: string
     }))
   )
 
-const pages = ["docs/core", "docs/pool", "docs/bridge"].flatMap((folder) => examplesIn(folder, ".md", (text) => text))
+const pages = ["docs/core", "docs/pool", "docs/bridge", "docs/telemetry"].flatMap((folder) => examplesIn(folder, ".md", (text) => text))
 const sources = ["core", "pool"].flatMap((name) => [`packages/${name}/src`, `packages/${name}/src/testing`])
 const docstrings = sources.flatMap((folder) => examplesIn(folder, ".ts", docstringsOf))
 

@@ -24,7 +24,7 @@ describe("the chaos playbook", () => {
       }
       assert.strictEqual(first?.name, "worker-kill")
       const worker = "snakepit/pools/<key>/fleet/<key>"
-      const others = "`channel`, `heartbeat`, `watchdog`, `yours`"
+      const others = "`channel`, `heartbeat`, `watchdog`, `telemetry_tap`, `yours`"
       assert.include(page, `| \`${worker}/process\` | \`${worker}\` | rest_for_one | 3 in 30 s | ${others} |`)
       assert.match(page, /\n\| \[`worker-kill`\]\(#worker-kill\) \|( +\|){7} `process` \|/)
     }))

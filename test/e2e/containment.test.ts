@@ -164,7 +164,7 @@ describe.skipIf(process.platform !== "linux")("a crash of the registry", () => {
       const before = { pids: yield* Survivors.of(runId), pid: yield* tools.my_pid(), journal: readFileSync(journal, "utf8") }
       const back = yield* Deferred.make<void>()
       const bus = yield* EventBus.EventBus
-      yield* bus.attach("snakepit.foundation_supervisor.recover", () => void Deferred.doneUnsafe(back, Effect.void))
+      yield* bus.tap("snakepit.foundation_supervisor.recover", () => void Deferred.doneUnsafe(back, Effect.void))
       yield* (yield* root.at("snakepit/foundation")).failChild("process_registry", new Error("harm"))
       yield* Effect.timeout(Deferred.await(back), "10 seconds")
       assert.deepStrictEqual(

@@ -1,6 +1,6 @@
 /** The stream to a real Python worker, cut while calls are on their way: nothing is lost, and nothing runs twice. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Metric, Stream } from "effect"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import type { Socket } from "node:net"
 import { Pool, Snakepit } from "snakepit"
@@ -52,6 +52,8 @@ describe("a stream that is cut", () => {
       assert.include(events[0]!.attributes["cause"], "the channel to worker default/0 broke")
       const ledger = yield* Pool.ledger()
       assert.include(ledger!, { completed: 3, failed: 0, retried: 0, twice: 0 })
+      const reconnects = (yield* Metric.snapshot).find(({ id }) => id === "snakepit.bridge.reconnects")
+      assert.deepInclude(reconnects?.state, { count: 1 })
     }).pipe(Effect.scoped, Snakepit.supervised, Effect.provide(Snakepit.layer(config({}, one))), watched))
 
   it.live("leaves no gap and no repetition in what Python streams", () =>

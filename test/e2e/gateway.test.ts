@@ -270,7 +270,7 @@ describe("a gateway before a pool that is busy", () => {
 const recorder = Effect.gen(function*() {
   const bus = yield* EventBus.EventBus
   const events: Array<Event.Event> = []
-  yield* bus.attach("*", (event) => events.push(event))
+  yield* bus.tap("*", (event) => events.push(event))
   return {
     events,
     heard: (name: string, fits: (event: Event.Event) => boolean = () => true) =>

@@ -13,7 +13,7 @@ const told = (name: string) => Effect.flatMap(EventLog.EventLog, (log) => log.re
 const next = (name: string, pid?: Event.Value) =>
   Effect.gen(function*() {
     const heard = yield* Deferred.make<Event.Event>()
-    yield* (yield* EventBus.EventBus).attach(name, (event) => {
+    yield* (yield* EventBus.EventBus).tap(name, (event) => {
       if (pid === undefined || event.attributes["pid"] !== pid) Deferred.doneUnsafe(heard, Exit.succeed(event))
     })
     return Effect.timeoutOrElse(Deferred.await(heard), {
@@ -76,7 +76,7 @@ describe.skipIf(process.platform !== "linux")("a worker", () => {
         const restarted = yield* next("snakepit.launcher_supervisor.restart")
         const forksAgain = yield* next("snakepit.forkserver.start", forkserver)
         const spawned = yield* Deferred.make<Event.Value>()
-        yield* (yield* EventBus.EventBus).attach("snakepit.process.start", ({ attributes }) => {
+        yield* (yield* EventBus.EventBus).tap("snakepit.process.start", ({ attributes }) => {
           if (attributes["start"] === "spawn") Deferred.doneUnsafe(spawned, Exit.succeed(attributes["pid"]!))
         })
         process.kill(Number(forkserver), "SIGSTOP")
@@ -87,7 +87,7 @@ describe.skipIf(process.platform !== "linux")("a worker", () => {
         assert.deepInclude((yield* forksAgain).attributes, { mode: "fork" })
         const known = (yield* told("snakepit.process.start")).map(({ attributes }) => attributes["pid"])
         const forked = yield* Deferred.make<void>()
-        yield* (yield* EventBus.EventBus).attach("snakepit.process.start", ({ attributes }) => {
+        yield* (yield* EventBus.EventBus).tap("snakepit.process.start", ({ attributes }) => {
           if (attributes["start"] === "fork" && !known.includes(attributes["pid"]!)) Deferred.doneUnsafe(forked, Exit.void)
         })
         process.kill(Number(pid), "SIGKILL")

@@ -105,7 +105,7 @@ describe("a host whose event loop is blocked", () => {
     Effect.gen(function*() {
       const bus = yield* EventBus.EventBus
       const events: Array<Event.Event> = []
-      yield* bus.attach("*", (event) => events.push(event))
+      yield* bus.tap("*", (event) => events.push(event))
       const tools = yield* Pool.client(Tools)
       const calls = yield* Effect.forEach(
         [tools.hold_and_work({ seconds: 0.5 }), tools.nap({ seconds: 0.5 }), tools.hold_and_sleep({ seconds: 1 })],

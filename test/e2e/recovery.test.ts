@@ -40,10 +40,14 @@ describe("a worker of a pool of real Python processes", () => {
       assert.include(exit!.attributes, { pid, endedBy: "itself", signal: "SIGKILL", exitClass: "KilledBySomeone", generation: 0 })
       assert.include(restart!.attributes, { child: "process", pool: "default", slot: 0, generation: 0, reason: "Failed" })
       assert.include(restart!.attributes["cause"], `process ${pid} of worker default/0 ended by SIGKILL`)
-      assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 3 })
+      assert.deepInclude(restart!.measurements, { delayMillis: 0, budgetLeft: 2, victims: 4 })
       assert.strictEqual(start!.attributes["generation"], 1)
       assert.strictEqual(attach!.attributes["generation"], 1)
-      assert.strictEqual(recover!.attributes["incident"], restart!.attributes["incident"])
+      const { incident } = restart!.attributes
+      assert.isString(incident)
+      for (const told of [exit, start, recover, ...events.filter(({ name }) => /worker\.detach|call\.retry/.test(name))]) {
+        assert.strictEqual(told!.attributes["incident"], incident, told!.name)
+      }
       for (const event of events) {
         const declared = SnakepitEvent.catalogue.get(event.name)
         assert.isDefined(declared, event.name)
@@ -122,7 +126,7 @@ describe("a worker of a pool of real Python processes", () => {
       const { awaitEvent, events } = yield* recorder(0)
       const bus = yield* EventBus.EventBus
       const tools = yield* Pool.client(Tools)
-      yield* bus.attach("snakepit.process.start", ({ attributes }) => {
+      yield* bus.tap("snakepit.process.start", ({ attributes }) => {
         if (attributes["generation"] === 1) process.kill(Number(attributes["pid"]), "SIGSTOP")
       })
       process.kill(yield* pidOf(0), "SIGKILL")
@@ -144,8 +148,8 @@ describe("a worker of a pool of real Python processes", () => {
       const bus = yield* EventBus.EventBus
       const restarts: Array<Event.Event> = []
       const starts: Array<Event.Event> = []
-      yield* bus.attach("snakepit.*_supervisor.restart", (event) => restarts.push(event))
-      yield* bus.attach("snakepit.process.start", (event) => starts.push(event))
+      yield* bus.tap("snakepit.*_supervisor.restart", (event) => restarts.push(event))
+      yield* bus.tap("snakepit.process.start", (event) => starts.push(event))
       const tools = yield* Pool.client(Tools)
       const others = yield* Pool.client(Tools, { pool: "other" })
       const grandchild = yield* tools.leave_child()
@@ -174,7 +178,7 @@ describe("a worker of a pool of real Python processes", () => {
       const { awaitEvent } = yield* recorder(0)
       const bus = yield* EventBus.EventBus
       const restarts: Array<Event.Event> = []
-      yield* bus.attach("snakepit.*_supervisor.restart", (event) => restarts.push(event))
+      yield* bus.tap("snakepit.*_supervisor.restart", (event) => restarts.push(event))
       const tools = yield* Pool.client(Tools)
       const { runId } = yield* Snakepit.Snakepit
       const before = (yield* Survivors.of(runId)).map(({ pid }) => pid)

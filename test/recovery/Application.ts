@@ -6,6 +6,8 @@ import { type Event, Tree } from "@snakepit/core"
 import { Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import type { RpcGroup } from "effect/rpc"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { createServer, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Child, EventBus, EventLog, Pool, Snakepit, Survivors } from "snakepit"
@@ -35,7 +37,10 @@ const pool = {
 /** Port 0: a gateway that comes back may have another one, so that no other program's port is in its way. */
 const gateway = { listen: "127.0.0.1:0", token: "the recovery suite talks to nobody" }
 
-export const config = { gateway, pools: { default: pool, other: pool } }
+/** What {@link start} adds is where its collector is. */
+export const telemetry = { prometheus: { listen: "127.0.0.1:0" }, otlp: {} }
+
+export const config = { gateway, telemetry, pools: { default: pool, other: pool } }
 
 /** An OS process: no other has both numbers. */
 export interface Identity {
@@ -67,11 +72,24 @@ const look = (pid: number): { readonly parent: number; readonly startTicks: numb
   }
 }
 
+/** A collector that takes everything: one that did not would have its children fail by themselves. */
+const collector = Effect.map(
+  Effect.acquireRelease(
+    Effect.callback<Server>((resume) => {
+      const server = createServer((request, response) => request.resume().on("end", () => response.end()))
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close().closeAllConnections())
+  ),
+  (server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+)
+
 /** Starts it; the first start of all fails the suite. */
 export const start: Effect.Effect<Application, unknown> = Effect.gen(function*() {
   const folder = mkdtempSync(join(tmpdir(), "snakepit-recovery-"))
   const scope = yield* Scope.make()
-  const layer = Snakepit.layer({ dataFolder: folder, ...config }, options)
+  const url = yield* Scope.provide(collector, scope)
+  const layer = Snakepit.layer({ dataFolder: folder, ...config, telemetry: { ...telemetry, otlp: { url } } }, options)
   const services = yield* Layer.buildWithScope(layer, scope)
   const log = Context.get(services, EventLog.EventLog)
   const events = [
@@ -81,7 +99,7 @@ export const start: Effect.Effect<Application, unknown> = Effect.gen(function*()
     ))
   ]
   const listeners = new Set<() => void>()
-  yield* Context.get(services, EventBus.EventBus).attach("*", (event) => {
+  yield* Context.get(services, EventBus.EventBus).tap("*", (event) => {
     events.push(event)
     for (const listener of [...listeners]) listener()
   }).pipe(Scope.provide(scope))

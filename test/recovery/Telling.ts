@@ -4,7 +4,7 @@
  *
  * A child that is in no table here makes its case fail: nothing says what it tells.
  */
-import type { Event } from "@snakepit/core"
+import { type Event, SupervisorEvent } from "@snakepit/core"
 import { Order, type Prediction } from "@snakepit/core/testing"
 
 /** What a child tells beside the decisions of its supervisor. */
@@ -25,23 +25,40 @@ const tellings: Readonly<Record<string, Telling>> = {
   process_registry: nothing,
   session_store: nothing,
   event_log: nothing,
+  history: nothing,
+  event_feed: nothing,
+  metrics_endpoint: { up: ["snakepit.metrics_endpoint.start"], down: [] },
+  otlp_traces: nothing,
+  otlp_logs: nothing,
+  otlp_metrics: nothing,
+  ingest: nothing,
   gateway: { up: ["snakepit.gateway.start"], down: ["snakepit.gateway.stop"] },
   roster: { up: ["snakepit.pool.open"], down: ["snakepit.pool.close"] },
   reaper: { up: ["snakepit.reaper.start"], down: [] },
   dispatcher: nothing,
   lifecycle: nothing,
   spares: nothing, // the suite's pools keep none
+  sampler: nothing, // what it tells each second is no decision
   forkserver: { up: ["snakepit.forkserver.start"], down: ["snakepit.forkserver.exit"] },
   worker_starter: { up: ["snakepit.worker_starter.fill"], down: [] },
   process: { up: ["snakepit.process.start"], down: [detach, "snakepit.process.exit"] },
   channel: { up: [attach], down: [] },
   heartbeat: nothing,
   watchdog: nothing,
+  telemetry_tap: nothing,
   yours: nothing // the suite's own perWorker child
 }
 
 /** They come at no moment of their own. */
-const untimely: ReadonlySet<string> = new Set(["snakepit.containment.report", "snakepit.lifecycle.fill"])
+const untimely: ReadonlySet<string> = new Set([
+  "snakepit.containment.report",
+  "snakepit.history.open",
+  "snakepit.lifecycle.fill",
+  "snakepit.pool.sample",
+  "snakepit.python.memory.sampled",
+  "snakepit.python.cpu.sampled",
+  "snakepit.python.gc.completed"
+])
 
 const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 
@@ -56,12 +73,13 @@ const labelOf = (name: string, { pool, slot }: ReturnType<typeof placeOf>): stri
 
 /**
  * An event as the expectation names it: what it is, and where. Undefined for what the load's calls tell, as their outcomes are judged instead, for
- * the report of containment: it comes with whichever process is first, and for the processes that the lifecycle has seen: it tells when it looks.
+ * what only tells how the tree stands, for the report of containment: it comes with whichever process is first, for the file of the history: it is
+ * opened when the child is up, and for the processes that the lifecycle has seen: it tells when it looks.
  */
 export const label = ({ attributes, name }: Event.Event): string | undefined => {
-  if (name.startsWith("snakepit.call.") || untimely.has(name)) return undefined
+  if (name.startsWith("snakepit.call.") || SupervisorEvent.isObservation(name) || untimely.has(name)) return undefined
   const { child, path, pool, slot } = attributes
-  if (path !== undefined) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
+  if (name.includes("_supervisor.")) return `${name} ${path}${child === undefined ? "" : ` ${child}`}`
   return labelOf(name, { pool: pool === undefined ? undefined : String(pool), slot: slot === undefined ? undefined : String(slot) })
 }
 

@@ -238,14 +238,22 @@ describe("workers are adopted", () => {
       "worker_starter",
       "lifecycle",
       "spares",
+      "sampler",
       "control",
       "config_server",
       "process_registry",
       "session_store",
       "foundation",
       "event_log",
+      "history",
+      "event_feed",
+      "metrics_endpoint",
+      "otlp_traces",
+      "otlp_logs",
+      "otlp_metrics",
       "telemetry",
       "gateway",
+      "ingest",
       "bridge"
     ])
   })

@@ -6,9 +6,13 @@ import * as Tally from "../../scripts/tally.mjs"
 import type { Checkout } from "./Fixture.ts"
 import { makeCheckout, until } from "./Fixture.ts"
 
+/** What stands here for the comparison with the catalogue. */
+const allSeen = "export {}"
+
 let here: Checkout
 beforeAll(async () => {
   here = makeCheckout()
+  here.write("scripts/unseenEvents.ts", allSeen)
   const ended = await here.run("setup.mjs")
   if (ended.code !== 0) throw new Error(ended.stderr)
 })
@@ -106,6 +110,32 @@ describe("npm test", () => {
       code: 1,
       stdout: expect.stringMatching(/FAILED: pytest died before it could report \(exit code 134\)\n[^]*\n3 passed, 1 failed\n$/)
     })
+  })
+
+  test("an event that no test has seen counts as a failed test, when all have run", async () => {
+    vitest(
+      `${report} fs.writeFileSync(file, ${
+        JSON.stringify(summary(3, 0, 0))
+      }); fs.writeFileSync(process.env.SNAKEPIT_EVENTS_SEEN + "/a.txt", "a.seen\\nb.seen")`
+    )
+    pytest(suite(4, 0, 0, 0))
+    here.write(
+      "scripts/unseenEvents.ts",
+      `import { readFileSync } from "node:fs"
+       const seen: ReadonlyArray<string> = readFileSync(process.argv[2] + "/a.txt", "utf8").split("\\n")
+       for (const name of ["a.seen", "c.never"]) if (!seen.includes(name)) console.log(name)`
+    )
+    expect(await here.run("test.mjs")).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/FAILED: no test has seen these declared events: c\.never\n[^]*\n7 passed, 1 failed\n$/)
+    })
+    expect(lastLine((await here.run("test.mjs", { args: ["core"] })).stdout)).toBe("3 passed, 0 failed")
+    here.write("scripts/unseenEvents.ts", "throw new Error('it is broken')")
+    expect(await here.run("test.mjs")).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/FAILED: which declared events were seen cannot be said: [^]*it is broken[^]*\n7 passed, 1 failed\n$/)
+    })
+    here.write("scripts/unseenEvents.ts", allSeen)
   })
 
   test("no test run is a failed one", async () => {

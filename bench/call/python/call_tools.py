@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from snakepit import tool
+from snakepit import telemetry, tool
 
 ELEMENT = bytes(32)
 
@@ -12,6 +12,13 @@ ELEMENT = bytes(32)
 @tool
 def echo(data: bytes) -> bytes:
     """The same bytes again."""
+    return data
+
+
+@tool
+def told(data: bytes) -> bytes:
+    """The same bytes again, and an event."""
+    telemetry.emit("bench.told", {"bytes": len(data)})
     return data
 
 

@@ -1,6 +1,9 @@
-/** What the terminal shows: a progress bar that stays below the lines, or plain lines where there is no terminal. */
+/**
+ * What the terminal shows: the live tree while the search runs, and then the lines; a progress bar that stays below the lines, when the tree
+ * was closed with `q`; or plain lines where there is no terminal.
+ */
 import { Effect } from "effect"
-import type { Event, EventLog } from "snakepit"
+import { type Event, type EventLog, Watch } from "snakepit"
 
 const barWidth = 30
 const plainEvery = 10
@@ -23,15 +26,30 @@ const clip = (text: string, width: number): string => text.length <= width ? tex
 export const make = (progress: Progress, json: boolean) => {
   const out = json ? process.stderr : process.stdout
   const terminal = out.isTTY
+  let held: Array<string> | undefined // lines that wait until the tree is closed
   const draw = () => {
-    if (terminal) out.write(`\r\u001b[2K${clip(bar(progress), (out.columns ?? 80) - 1)}`)
+    if (terminal && held === undefined) out.write(`\r\u001b[2K${clip(bar(progress), (out.columns ?? 80) - 1)}`)
   }
   const line = (text: string) =>
     Effect.sync(() => {
-      out.write(terminal ? `\r\u001b[2K${text}\n` : `${text}\n`)
+      if (held !== undefined) held.push(text)
+      else out.write(terminal ? `\r\u001b[2K${text}\n` : `${text}\n`)
     })
+  const release = Effect.suspend(() => {
+    const lines = held ?? []
+    held = undefined
+    return Effect.forEach(lines, line)
+  })
+  /** The live tree, until the scope closes or the user presses q. */
+  const watch = Effect.suspend(() => {
+    if (json || !Watch.isTerminal()) return Effect.void
+    held = []
+    const tree = Effect.scoped(Effect.flatten(Watch.own(() => bar(progress))))
+    return Effect.forkScoped(Effect.ensuring(tree, release), { startImmediately: true })
+  })
   return {
     line,
+    watch,
     /** A line above the bar, which is drawn again. */
     note: (text: string) => Effect.tap(line(text), () => Effect.sync(draw)),
     advanced: Effect.suspend(() => {

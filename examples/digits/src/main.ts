@@ -1,7 +1,7 @@
 /**
  * `npm start`: a model search over real data on a pool of Python workers, one of which is killed and one frozen on the way.
  *
- * Arguments: `--json` ends with one line that holds the ledger. Ends with 0 only if the ledger balances.
+ * In a terminal it draws the live tree while the search runs. Arguments: `--json` ends with one line that holds the ledger. Ends with 0 only if the ledger balances.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Effect, Fiber, Latch, Stream } from "effect"
@@ -54,6 +54,7 @@ const run = Effect.gen(function*() {
   const log = yield* EventLog.EventLog
   const snakepit = yield* Snakepit.Snakepit
   const journal = join(yield* temporaryFolder, "journal.ndjson")
+  yield* screen.watch
   const { classes, scans } = yield* (yield* Pool.client(Digits)).dataset()
   yield* screen.line(`${Grid.candidates.length} fits of ${folds} folds over ${scans} handwritten digits in ${classes} classes`)
   let restarts = 0

@@ -6,7 +6,7 @@
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
 import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig, PoolDirectory, PoolVersion, WorkerRuntime } from "@snakepit/pool"
+import type { PoolConfig, PoolDirectory, PoolVersion, WireTelemetry, WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Channel from "./channel/Channel.ts"
@@ -17,6 +17,7 @@ import * as KernelEvidence from "./process/KernelEvidence.ts"
 import * as KernelMemory from "./process/KernelMemory.ts"
 import type { Launcher } from "./process/Launch.ts"
 import type { Run } from "./process/ProcessRegistry.ts"
+import * as ProcessUsage from "./process/ProcessUsage.ts"
 import * as PythonProcess from "./process/PythonProcess.ts"
 import * as Reaper from "./process/Reaper.ts"
 import * as Spares from "./process/Spares.ts"
@@ -27,10 +28,11 @@ export interface PythonSettings {
   readonly python: PythonConfig
 }
 
-/** The runtime of one run. The settings of the pools in the directory have {@link PythonSettings}. */
+/** The runtime of one run. The settings of the pools in the directory have {@link PythonSettings}; `telemetry` takes what the workers tell. */
 export const make = (
   run: Run,
-  directory: PoolDirectory.PoolDirectory
+  directory: PoolDirectory.PoolDirectory,
+  telemetry: WireTelemetry.TelemetryPort
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
     const pythonOf = (version: PoolVersion.PoolVersion) => (version.config as PoolConfig.PoolConfig & PythonSettings).python
@@ -77,7 +79,9 @@ export const make = (
         const process = processes(seat.name).current
         return process === undefined ? undefined : KernelEvidence.of(process.pid)
       },
-      memory: KernelMemory.of
+      usage: ProcessUsage.of,
+      memory: KernelMemory.of,
+      telemetry
     }
   })
 

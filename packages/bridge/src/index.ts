@@ -1,8 +1,10 @@
 /** Python workers for the pools: processes, the wire, the runtime. */
 export * as BridgeEvent from "./BridgeEvent.ts"
+export * as BridgeMetrics from "./BridgeMetrics.ts"
 export * as BridgeSupervisor from "./BridgeSupervisor.ts"
 export * as GatewayConfig from "./gateway/GatewayConfig.ts"
 export * as Listener from "./gateway/Listener.ts"
+export * as Inbox from "./ingest/Inbox.ts"
 export * as Containment from "./process/Containment.ts"
 export * as DataFolder from "./process/DataFolder.ts"
 export * as ProcessRegistry from "./process/ProcessRegistry.ts"

@@ -6,6 +6,7 @@ import { Deferred, Duration, Effect, Exit, Fiber, Schedule, Scope } from "effect
 import { TestClock } from "effect/testing"
 import * as Channel from "../src/channel/Channel.ts"
 import * as Session from "../src/channel/Session.ts"
+import { Traffic } from "../src/channel/Traffic.ts"
 import * as PythonProcess from "../src/process/PythonProcess.ts"
 import * as ReapedProcess from "../src/process/ReapedProcess.ts"
 import * as ScriptedReaper from "./ScriptedReaper.ts"
@@ -40,6 +41,8 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
       verdict = imposed
     },
     verdict: () => verdict,
+    generation: () => 0,
+    incident: () => undefined,
     sink: {
       attached: (attached) => {
         wire = attached
@@ -54,6 +57,7 @@ const opening = Effect.fnUntraced(function*(pid = globalThis.process.pid) {
       failed: () => {},
       hostCall: ({ number }) => void told.push(`host call ${number}`),
       hostCancel: (number) => void told.push(`host call ${number} is given up`),
+      telemetry: ({ records }) => void told.push(`telemetry: ${records.map(({ said }) => said._tag).join(", ")}`),
       broken: () => void told.push("broken"),
       detached: (reason, ended) => void told.push(`detached: ${reason}${ended ? ", ended" : ""}`)
     },
@@ -161,7 +165,8 @@ const call = (id: number): Wire.WireCall => ({
   credit: 0,
   skip: 0,
   session: undefined,
-  trace: undefined
+  trace: undefined,
+  traceState: undefined
 })
 
 describe("a channel whose stream breaks", () => {
@@ -246,7 +251,11 @@ describe("a handshake", () => {
     const python = new ScriptedWorker()
     script(python)
     const catalogues = new Map(catalogue === undefined ? [] : [[0, catalogue]])
-    const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(), reaper: { catalogues } }
+    const reaped = {
+      worker: "default/0",
+      exited: Deferred.makeUnsafe<ReapedProcess.ProcessExit>(),
+      reaper: { catalogues, traffic: new Traffic() }
+    }
     const config = (yield* ScriptedReaper.make()).launcher.config
     const session = new Session.Session(
       { process: { pid: process.pid, roll: 0, socket: "", token: "", segments: undefined, reaped }, config: () => config },

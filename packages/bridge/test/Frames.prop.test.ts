@@ -29,6 +29,7 @@ const Said = Schema.Union([
     skip: Schema.Union([Schema.Literals([0]), id]),
     session: text,
     trace: Schema.Literals([0, 25]),
+    traceState: Schema.Literals(["", "vendor=a,other=b"]),
     function: text
   }),
   Schema.TaggedStruct("cancel", { id }),
@@ -81,7 +82,17 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
       return { case: "input", value: { id: BigInt(said.id), payload: bytesOf(said.payload) } }
     case "callShared": {
       const { id, length, segment } = said
-      const call = { id, tool: 1, deadlineMillis: 2, credit: 3, skip: 0, session: "", trace: new Uint8Array(), function: "" }
+      const call = {
+        id,
+        tool: 1,
+        deadlineMillis: 2,
+        credit: 3,
+        skip: 0,
+        session: "",
+        trace: new Uint8Array(),
+        traceState: "",
+        function: ""
+      }
       batch.call({ ...call, payload: new Frames.Shared(segment, length) })
       const shared = { segment: BigInt(segment), length: BigInt(length) }
       return { case: "call", value: { ...call, id: BigInt(id), skip: 0n, deadlineMs: 2, shared } }
@@ -230,6 +241,8 @@ const reference = (message: Uint8Array): Frames.Response => {
           const { failure, number, overran } = frame.value
           return { kind: "sessionEnded", number: Number(number), failure, overran }
         }
+        case "telemetry":
+          throw new Error("not generated: only protobuf-es reads it")
         case "welcome":
           return { kind: "welcome", welcome: frame.value }
         case "refused":

@@ -1,7 +1,6 @@
 /** Where a gateway may listen, and what it must then ask of its clients. */
 import { assert, describe, it } from "@effect/vitest"
 import { Exit, Option, Redacted, Schema } from "effect"
-import * as Address from "../src/gateway/Address.ts"
 import * as GatewayConfig from "../src/gateway/GatewayConfig.ts"
 
 const decode = Schema.decodeUnknownExit(GatewayConfig.GatewayConfig, { onExcessProperty: "error", errors: "all" })
@@ -15,47 +14,6 @@ const refusal = (input: typeof GatewayConfig.GatewayConfig.Encoded): string | un
 const token = "0123456789abcdef0123456789abcdef"
 const tls = { cert: "cert.pem", key: "key.pem" }
 const mutual = { ...tls, ca: "ca.pem" }
-
-describe("an address", () => {
-  it("is a socket, or a host and a port, and is rendered as it was written", () => {
-    for (
-      const text of ["unix:/run/a.sock", "127.0.0.1:0", "localhost:50051", "[::1]:1", "0.0.0.0:65535", "[fe80::1]:9", "models.example:443"]
-    ) {
-      const address = Address.parse(text)
-      assert.isDefined(address, text)
-      assert.strictEqual(Address.render(address!), text)
-    }
-  })
-
-  it("is nothing else", () => {
-    for (
-      const text of [
-        "",
-        "unix:",
-        ":1",
-        "127.0.0.1",
-        "127.0.0.1:",
-        "127.0.0.1:65536",
-        "::1:50051",
-        "[127.0.0.1]:1",
-        "[::1]",
-        "http://a:1",
-        "a b:1"
-      ]
-    ) {
-      assert.isUndefined(Address.parse(text), text)
-    }
-  })
-
-  it("is within reach of this user, of this machine, or of others", () => {
-    const reach = (text: string) => Address.reach(Address.parse(text)!)
-    assert.strictEqual(reach("unix:/run/a.sock"), "own")
-    for (const text of ["127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1"]) assert.strictEqual(reach(text), "machine", text)
-    for (const text of ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "127.0.0.1.example:1", "[::ffff:10.0.0.1]:1"]) {
-      assert.strictEqual(reach(text), "network", text)
-    }
-  })
-})
 
 describe("the configuration of a gateway", () => {
   it("may leave a Unix socket without a token, since no other user reaches it", () => {

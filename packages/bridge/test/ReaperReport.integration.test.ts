@@ -1,4 +1,4 @@
-/** When a Reaper's containment is told, and what: by a program that says what a Reaper would. */
+/** What a Reaper says, as events: by a program that says what a Reaper would. When its containment is told, and what; what of output was left out. */
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Event, RegisteredName, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
@@ -20,11 +20,12 @@ const ready = {
   containment: { subreaper: true, pdeathsig: true, pidfd: true, namespace: false }
 }
 
-/** A Reaper that spawns one process as soon as it is told anything. */
+/** A Reaper that, as soon as it is told anything, has left out some lines and spawns one process. */
 const program = (cgroup: boolean) =>
   `#!/bin/sh
 echo '${JSON.stringify(ready)}'
 read order
+echo '${JSON.stringify({ event: "dropped", lines: 7 })}'
 echo '${JSON.stringify({ event: "spawned", id: "a", pid: 1, started: 1, cgroup })}'
 exec cat > /dev/null
 `
@@ -64,7 +65,8 @@ const reported = Effect.fnUntraced(function*(cgroup: ReturnType<ProcessRegistry[
   yield* spawned
   const [report, ...more] = reports()
   assert.deepStrictEqual(more, [])
-  return { before, active: String(report!["active"]).split(", "), missing: String(report!["missing"]).split(", ") }
+  const dropped = recorded.ofVerb("dropped").map(({ attributes, measurements }) => [attributes["pool"], measurements["lines"]])
+  return { dropped, before, active: String(report!["active"]).split(", "), missing: String(report!["missing"]).split(", ") }
 })
 
 describe.skipIf(process.platform !== "linux")("the report of what holds the processes of a pool", () => {
@@ -82,6 +84,11 @@ describe.skipIf(process.platform !== "linux")("the report of what holds the proc
       assert.strictEqual(before, 0)
       assert.notInclude(active, "cgroup")
       assert.include(missing, "cgroup")
+    }))
+
+  it.live("is not all that it says: lines of output that were left out are told too", () =>
+    tested(reported({ why: "it is turned off" }, false), ({ dropped }) => {
+      assert.deepStrictEqual(dropped, [["default", 7]])
     }))
 
   it.live("is told at once where there is no cgroup", () =>

@@ -2,6 +2,7 @@
 import { RegisteredName } from "@snakepit/core"
 import { PoolConfig } from "@snakepit/pool"
 import { Effect, Schema } from "effect"
+import { Traffic } from "../src/channel/Traffic.ts"
 import type { Forkserver } from "../src/process/Forkserver.ts"
 import type { Launcher } from "../src/process/Launch.ts"
 import type { ProcessEntry, ProcessRegistry } from "../src/process/ProcessRegistry.ts"
@@ -76,6 +77,7 @@ export const make = Effect.fnUntraced(function*({ config = {}, python = {}, subr
     listeners,
     scope: yield* Effect.scope,
     catalogues: new Map(),
+    traffic: new Traffic(),
     send: (command) => {
       commands.push(command)
       note(`${command.op === "signal" ? command.signal : command.op} ${command.id}`)

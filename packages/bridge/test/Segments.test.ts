@@ -23,7 +23,7 @@ const inFolder = async (use: (folder: string) => void | Promise<void>): Promise<
 }
 
 const of = (folder: string | undefined, limit: number, memory: SharedMemory | undefined) =>
-  new Segments({ folder: folder && join(folder, "session"), limit, maxPayload: 64 * mib, memory, free: () => {} })
+  new Segments({ folder: folder && join(folder, "session"), limit, maxPayload: 64 * mib, memory, free: () => {}, placed: () => {} })
 
 const numberOf = (carried: Frames.Carried): number | undefined => carried instanceof Frames.Shared ? carried.segment : undefined
 

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { ConnectResponseSchema, type Welcome } from "../gen/snakepit/v1/worker_pb.ts"
 import * as Session from "../src/channel/Session.ts"
+import { Traffic } from "../src/channel/Traffic.ts"
 import type { ProcessExit } from "../src/process/ReapedProcess.ts"
 import * as Damage from "./Damage.ts"
 import { ScriptedWorker } from "./ScriptedWorker.ts"
@@ -20,7 +21,8 @@ const pair = (folder?: string) => {
   worker.manual = true
   const heard: Array<number> = []
   let broken = 0
-  const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper: { catalogues: new Map<number, string>() } }
+  const reaper = { catalogues: new Map<number, string>(), traffic: new Traffic() }
+  const reaped = { worker: "default/0", exited: Deferred.makeUnsafe<ProcessExit>(), reaper }
   const session = new Session.Session(
     {
       process: {

@@ -33,6 +33,8 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
     fill: () => generation++,
     condemn: unused,
     verdict: () => undefined,
+    generation: () => 0,
+    incident: () => undefined,
     sink: {
       attached: unused,
       started: unused,
@@ -44,6 +46,7 @@ const opening = Effect.fnUntraced(function*(options: ScriptedReaper.Options = {}
       failed: unused,
       hostCall: unused,
       hostCancel: unused,
+      telemetry: unused,
       broken: unused,
       detached: unused
     },

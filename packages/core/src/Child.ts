@@ -91,6 +91,11 @@ export class CurrentChild extends Context.Service<CurrentChild, {
   readonly path: string
   /** Counts the starts of this child under its present supervisor, from 0. */
   readonly generation: number
+  /**
+   * The incident that it is started again after (`"start"`), or that its end belongs to (`"end"`): that of whoever stops it, or one of its own, which its
+   * supervisor then decides under. To be asked for an end that is certain; `undefined`: it starts or ends as planned.
+   */
+  readonly incident: (moment: "start" | "end") => string | undefined
 }>()("@snakepit/core/CurrentChild") {}
 
 /**

@@ -8,25 +8,27 @@
  *
  * **Details**
  *
- * Names are dotted, `snakepit.<subject>.<verb>`. The layer is an attribute of every event, `snakepit.layer`. Emitting is synchronous
- * and cheap: it hands one plain object to the {@link EventSink}, which must not block or throw.
+ * Names are dotted, `snakepit.<subject>.<verb>`. Two attributes are on every event: its layer, `snakepit.layer`, and its `path`, what it is
+ * about in the tree. A declaration says the path once, with attributes in braces, and {@link make} fills it in, so no emitter has to. Emitting is
+ * synchronous and cheap: it hands one plain object to the {@link EventSink}, which must not block or throw.
  *
  * **Example** (Declaring and emitting)
  *
  * ```ts
- * import { Event } from "@snakepit/core"
+ * import { Event, Unit } from "@snakepit/core"
  * import { Effect, Schema } from "effect"
  *
  * const CacheMissed = Event.declare({
  *   name: "snakepit.cache.miss",
  *   layer: "foundation",
  *   when: "a lookup found nothing",
- *   measurements: { entries: Schema.Int },
- *   attributes: { key: Schema.String }
+ *   path: "app/caches/{cache}",
+ *   measurements: { entries: Unit.count("entry") },
+ *   attributes: { cache: Schema.String }
  * })
  *
  * const program = Effect.gen(function*() {
- *   yield* Event.emit(CacheMissed, { entries: 3 }, { key: "a" })
+ *   yield* Event.emit(CacheMissed, { entries: 3 }, { cache: "a" })
  * })
  * ```
  */
@@ -34,21 +36,32 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import * as Witness from "./internal/Witness.ts"
 
 /** The layers of the tree, each with pagers and dashboards of its own. */
 export type Layer = "root" | "foundation" | "telemetry" | "bridge" | "control" | "execution"
 
-/** Named values with their schemas. Numbers carry their unit in the name (`tookMillis`). */
+/** Named values with their schemas. Of each measurement `Unit.unitOf` knows the unit. */
 export type Fields = { readonly [name: string]: Schema.Top }
 
-/** One declared event. */
-export interface Declaration<out M extends Fields = Fields, out A extends Fields = Fields> {
+/** What is said of an event. */
+export interface Options<out M extends Fields = Fields, out A extends Fields = Fields> {
   readonly name: `snakepit.${string}.${string}`
   readonly layer: Layer
   /** The moment it is emitted, as a clause: "a child is up again". */
   readonly when: string
+  /** What it is about, from the root down, with attributes in braces: `snakepit/pools/{pool}/fleet/{slot}/process`. */
+  readonly path: string
   readonly measurements: M
   readonly attributes: A
+  /** It has fields beside these, which are for whoever tells it to name: an event of a tool's own. */
+  readonly isOpen?: boolean | undefined
+}
+
+/** One declared event. */
+export interface Declaration<out M extends Fields = Fields, out A extends Fields = Fields> extends Options<M, A> {
+  /** The path that follows from its attributes. */
+  readonly pathOf: (attributes: Event["attributes"]) => string
 }
 
 /** A number that was measured, or an attribute's value. */
@@ -65,6 +78,8 @@ export interface Event {
 /** Where events go. `emit` must return at once and must not throw. */
 export interface EventSink {
   readonly emit: (event: Event) => void
+  /** It wants to hear also how each child stands, which is no decision: `begin` and `stand` of `SupervisorEvent`. */
+  readonly watches?: boolean | undefined
 }
 
 /** The sink in the context; events go nowhere by default. */
@@ -72,8 +87,19 @@ export const EventSink: Context.Reference<EventSink> = Context.Reference("@snake
   defaultValue: (): EventSink => ({ emit: () => {} })
 })
 
-/** Declares an event. */
-export const declare = <const M extends Fields, const A extends Fields>(declaration: Declaration<M, A>): Declaration<M, A> => declaration
+/** Declares an event. Throws a `RangeError` when its path names what is not among its attributes. */
+export const declare = <const M extends Fields, const A extends Fields>(options: Options<M, A>): Declaration<M, A> => {
+  const { attributes, name, path } = options
+  const [head = "", ...rest] = path.split("{")
+  const parts = rest.map((part): readonly [attribute: string, then: string] => {
+    const end = part.indexOf("}")
+    const attribute = part.slice(0, end)
+    if (end > 0 && Object.hasOwn(attributes, attribute)) return [attribute, part.slice(end + 1)]
+    throw new RangeError(`the path of ${name} is "${path}", and "${attribute}" is not among its attributes`)
+  })
+  const pathOf: Declaration["pathOf"] = (values) => parts.reduce((path, [attribute, then]) => path + values[attribute] + then, head)
+  return { ...options, pathOf }
+}
 
 type Values<F extends Fields> = { readonly [K in keyof F]: F[K]["Type"] }
 
@@ -83,12 +109,17 @@ export const make = <M extends Fields, A extends Fields>(
   at: number,
   measurements: Values<M>,
   attributes: Values<A>
-): Event => ({
-  name: declaration.name,
-  at,
-  measurements: measurements as Event["measurements"],
-  attributes: { ...attributes as Event["attributes"], "snakepit.layer": declaration.layer }
-})
+): Event => {
+  const given = attributes as Event["attributes"]
+  const event = {
+    name: declaration.name,
+    at,
+    measurements: measurements as Event["measurements"],
+    attributes: { ...given, path: declaration.pathOf(given), "snakepit.layer": declaration.layer }
+  }
+  Witness.current?.(declaration, event)
+  return event
+}
 
 /** Hands an event to a sink. A sink that throws breaks its promise, not its caller: the throw is logged and the event is lost. */
 export const tell = (sink: EventSink, event: Event): void => {

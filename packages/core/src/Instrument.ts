@@ -3,8 +3,8 @@
  *
  * **When to use**
  *
- * Declare a metric in the package's `XMetrics.ts` with {@link declare}. Each of its series is registered with {@link register}, or
- * {@link registerHistogram}, where its subject begins, and removed where that ends: no series outlives what it is about. The reference,
+ * Declare a metric in the package's `XMetrics.ts` with {@link declare}. The series of a subject are begun with {@link series} in the scope that the
+ * subject lives in, or one with {@link register}, and end with it: no series outlives what it is about. The reference,
  * the dashboards and the alerts are made from the declarations.
  *
  * **Details**
@@ -44,7 +44,9 @@
  * @see https://prometheus.io/docs/practices/naming/ for those of Prometheus
  */
 import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
 import type { Layer } from "./Event.ts"
 
 /** Of a histogram in seconds, from 100 µs to a minute; three a decade, so that an estimated quantile is off by a factor of 2.5 at most. */
@@ -63,15 +65,19 @@ export interface Declaration<out L extends string = string> {
   /** What is measured, as a clause without a full stop. */
   readonly description: string
   readonly labels: ReadonlyArray<L>
+  /** Every value that a label may have, where these are known beforehand; the others are as many as there are pools, slots, or tools. */
+  readonly values?: { readonly [label: string]: ReadonlyArray<string> }
   /** Of a histogram: the upper bounds of its buckets, rising; what is above the last is in one of its own. */
   readonly boundaries?: ReadonlyArray<number>
 }
 
-/** Declares a metric. Throws a `RangeError` when a histogram has no boundaries, or another kind has some. */
+/** Declares a metric. Throws a `RangeError` when a histogram has no boundaries, another kind has some, or values are given for what is no label. */
 export const declare = <const L extends string>(declaration: Declaration<L>): Declaration<L> => {
   if ((declaration.kind === "histogram") !== (declaration.boundaries !== undefined)) {
     throw new RangeError(`${declaration.name}: boundaries are what a histogram has, and nothing else`)
   }
+  const unknown = Object.keys(declaration.values ?? {}).find((label) => !declaration.labels.some((known) => known === label))
+  if (unknown !== undefined) throw new RangeError(`${declaration.name}: ${unknown} has values and is no label`)
   return declaration
 }
 
@@ -80,7 +86,10 @@ export type Labels<L extends string> = { readonly [K in L]: string }
 
 const removed = ({ remove }: Metric.Registration): () => void => () => void remove()
 
-/** Begins a series of a counter or gauge, which is `read` when somebody collects. Returns what ends it. */
+/**
+ * Begins a series of a counter or gauge, which is `read` when somebody collects. Returns what ends it. What is read must be finite, as JSON has no
+ * other numbers; where there is nothing to read there is no series. A throw in it would lose the whole collection.
+ */
 export const register = <L extends string>(
   context: Context.Context<never>,
   { description, kind, name, unit }: Declaration<L>,
@@ -151,11 +160,49 @@ export const registerHistogram = <L extends string>(
   )
 }
 
+/** The series of one subject, which end together. */
+export class Series {
+  private readonly context: Context.Context<never>
+  private readonly ends: Array<() => void> = []
+
+  constructor(context: Context.Context<never>) {
+    this.context = context
+  }
+
+  /** Begins one of a counter or gauge. What it reads must be finite: see {@link register}. */
+  add<L extends string>(declaration: Declaration<L>, labels: Labels<L>, read: () => number): void {
+    this.ends.push(register(this.context, declaration, labels, read))
+  }
+
+  /** Begins one of a histogram. */
+  addHistogram<L extends string>(declaration: Declaration<L>, labels: Labels<L>, histogram: Histogram): void {
+    this.ends.push(registerHistogram(this.context, declaration, labels, histogram))
+  }
+
+  /** Ends all of them. */
+  end(): void {
+    for (const end of this.ends.splice(0)) end()
+  }
+}
+
+/** Series that end with the scope. */
+export const series: Effect.Effect<Series, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.map(Effect.context<never>(), (context) => new Series(context)),
+  (series) => Effect.sync(() => series.end())
+)
+
+/** The unit as a suffix; what is counted (`{call}`) is in the name already. */
 const suffixes: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes", "1": "_ratio" }
 
-/** The name of a metric for Prometheus. */
+/** The name of a metric for Prometheus, for `metricNameMapper` of Effect's `PrometheusMetrics`: {@link prometheusNames}. */
 export const prometheusName = ({ kind, name, unit }: Declaration): string => {
   const base = name.replaceAll(/[^a-zA-Z0-9]+/g, "_")
   const suffix = kind === "counter" && unit === "1" ? "" : suffixes[unit] ?? ""
   return `${base}${base.endsWith(suffix) ? "" : suffix}${kind === "counter" ? "_total" : ""}`
+}
+
+/** The names of declared metrics for Prometheus, by their own; a name that is not declared stays as it is. */
+export const prometheusNames = (declarations: ReadonlyArray<Declaration>): (name: string) => string => {
+  const names = new Map<string, string>(declarations.map((declaration) => [declaration.name, prometheusName(declaration)]))
+  return (name) => names.get(name) ?? name
 }

@@ -37,8 +37,13 @@ export interface Verdict {
   readonly left: number
 }
 
-/** An empty window. */
-export const make = (limit: Limit | "unlimited", clock: Clock = "milliseconds"): Window => ({ limit, clock, times: [], head: 0 })
+/** A window that holds the restarts that were `spent` before, oldest first: none by default. */
+export const make = (limit: Limit | "unlimited", clock: Clock = "milliseconds", spent: ReadonlyArray<number> = []): Window => ({
+  limit,
+  clock,
+  times: [...spent],
+  head: 0
+})
 
 /** Restarts that could still be spent at `now` without giving up. */
 export const left = (window: Window, now: number): number => {

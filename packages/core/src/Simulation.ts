@@ -48,8 +48,10 @@ import * as Event from "./Event.ts"
 import * as Interpreter from "./internal/interpreter.ts"
 import { Actors, simulated, standIn, withBehaviour } from "./internal/standIn.ts"
 import { VirtualTime } from "./internal/VirtualTime.ts"
+import { RestartMemory } from "./RestartMemory.ts"
 import type * as Supervisor from "./Supervisor.ts"
 import * as SupervisorError from "./SupervisorError.ts"
+import * as SupervisorEvent from "./SupervisorEvent.ts"
 import * as Machine from "./SupervisorState.ts"
 import type * as Tree from "./Tree.ts"
 
@@ -165,9 +167,12 @@ export interface Timeline {
   readonly millis: number
 }
 
-/** Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. */
-export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Timeline => {
-  const played = make(tree)
+/**
+ * Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. With a memory, supervisors
+ * begin with restarts of before the boot: at times of 0 and less.
+ */
+export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>, memory?: RestartMemory): Timeline => {
+  const played = make(tree, new VirtualTime(), { memory })
   played.boot()
   for (const line of script) played.play(line)
   const timeline = { entries: [...played.entries], outcome: played.outcome, tree: played.tree, millis: played.endedAt }
@@ -175,9 +180,23 @@ export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>): Tim
   return timeline
 }
 
-/** A tree that has not been booted, on virtual time of its own or on another; in a world that has a will of its own, if `fates` are given. */
-export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), fates?: Fates): SimulatedTree =>
-  new SimulatedTree(tree, time, fates)
+/** What a tree finds beside its script. */
+export interface World {
+  /** Restarts from before the tree that its supervisors' budgets begin with. */
+  readonly memory?: RestartMemory | undefined
+  /** A will of its own. */
+  readonly fates?: Fates | undefined
+  /** A sink that `watches`: hears decisions, and how children stand. */
+  readonly hear?: ((event: Event.Event) => void) | undefined
+}
+
+/** A tree that has not been booted, on virtual time of its own or on another. */
+export const make = (tree: Supervisor.Any, time: Time = new VirtualTime(), world: World = {}): SimulatedTree =>
+  new SimulatedTree(tree, time, world)
+
+/** A tree that has not been booted, and all that a sink that `watches` hears of it: decisions, and how children stand. */
+export const watched = (tree: Supervisor.Any, hear: (event: Event.Event) => void): SimulatedTree =>
+  new SimulatedTree(tree, new VirtualTime(), { hear })
 
 /** The time that a simulation runs on. */
 export interface Time {
@@ -206,12 +225,19 @@ export class SimulatedTree {
   private readonly spec: Interpreter.Spec
   private readonly context: Context.Context<never>
 
-  constructor(tree: Supervisor.Any, time: Time, fates: Fates | undefined) {
+  constructor(tree: Supervisor.Any, time: Time, { fates, hear, memory = new Map() }: World) {
     this.time = time
     this.actors = new Actors((entry) => void this.entries.push(entry), () => this.time.now, fates)
     this.spec = standIn(tree, this.actors, this.observe)["~snakepit/core/Supervisor"]
     this.context = this.time.context.pipe(
-      Context.add(Event.EventSink, { emit: (event) => void this.entries.push({ _tag: "Event", at: event.at, event }) }),
+      Context.add(RestartMemory, memory),
+      Context.add(Event.EventSink, {
+        watches: hear !== undefined,
+        emit: (event) => {
+          hear?.(event)
+          if (!SupervisorEvent.isObservation(event.name)) this.entries.push({ _tag: "Event", at: event.at, event })
+        }
+      }),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(Scope.Scope, this.scope)
     ) as Context.Context<never>

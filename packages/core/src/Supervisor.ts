@@ -97,7 +97,7 @@ import * as RestartPolicy from "./RestartPolicy.ts"
 import type { RestartType } from "./RestartType.ts"
 import type { Semantics } from "./Semantics.ts"
 import type { ChangeRefused, Defect, Ended, GaveUp, Origin, StartFailed, SupervisorStopping } from "./SupervisorError.ts"
-import type { SupervisorEvents } from "./SupervisorEvent.ts"
+import { isObservation, type SupervisorEvents } from "./SupervisorEvent.ts"
 import type { AddsChildren, SupervisorHandle } from "./SupervisorHandle.ts"
 import type { AutoShutdown, Strategy } from "./SupervisorState.ts"
 
@@ -340,7 +340,7 @@ export const fromSpec = <Id extends string>(
       failedBy: options.failedBy?.[child.id] ?? [],
       supervisor: child.contract
     })),
-    events: Object.values(options.events).map((event) => event.name)
+    events: Object.values(options.events).map((event) => event.name).filter((name) => !isObservation(name))
   }
   return {
     ...Child.makeUnchecked(

@@ -212,6 +212,7 @@ const setStatus = (state: SupervisorState, child: ChildState, status: Status): v
   state.busy += (isBusy(status) ? 1 : 0) - (isBusy(was) ? 1 : 0)
   if (child.facts.significant) state.significantLeft += (status._tag === "Down" ? 0 : 1) - (was._tag === "Down" ? 0 : 1)
   child.status = status
+  state.moved?.add(child)
 }
 
 const setDown = (state: SupervisorState, child: ChildState, why: DownReason): void => setStatus(state, child, { _tag: "Down", why })
@@ -241,6 +242,7 @@ const forget = (step: Step, child: ChildState): void => {
   if (state.ghost === child) state.ghost = undefined
   ChildOrder.remove(state.order, child)
   state.children.delete(child.id)
+  state.moved?.add(child)
   out.push({ _tag: "Forget", id: child.id })
 }
 
@@ -440,7 +442,7 @@ const recover = (step: Step, child: ChildState, reason: ExitReason, ownIncident:
   child.restarts++
   const verdict = Intensity.decide(state.window, now)
   if (!verdict.allowed) {
-    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, reason, refusal: undefined, incident })
+    return beginStop(step, { _tag: "GaveUp", child: child.id, generation, stage: stageOf(child), reason, refusal: undefined, incident })
   }
   const isGroup = state.strategy !== "one_for_one"
   const immediate = state.semantics.delay === "none"
@@ -517,8 +519,8 @@ const delayRefused = (step: Step, ask: number, error: unknown): void => {
   const asked = step.state.asks.get(ask)
   if (asked === undefined) return
   step.state.asks.delete(ask)
-  const { child, generation, incident, reason } = asked.decision
-  beginStop(step, { _tag: "GaveUp", child, generation, reason, refusal: { error }, incident })
+  const { child, generation, incident, reason, stage } = asked.decision
+  beginStop(step, { _tag: "GaveUp", child, generation, stage, reason, refusal: { error }, incident })
 }
 
 const due = (step: Step, ask: number): void => {
@@ -591,6 +593,12 @@ const nextVictim = (state: SupervisorState, child: ChildState): ChildState | und
 
 const recoveryOf = (state: SupervisorState, child: ChildState): Recovery | undefined =>
   state.strategy === "one_for_one" ? child.recovery : state.recovery
+
+/** The incident that has this child ended or started again; `undefined`: none that is known yet. */
+export const incidentOf = (state: SupervisorState, child: ChildState): string | undefined => {
+  const recovery = recoveryOf(state, child)
+  return recovery !== undefined && isVictim(state, recovery, child) ? recovery.incident : child.exit?.incident
+}
 
 const isCurrent = (state: SupervisorState, recovery: Recovery): boolean =>
   state.recovery === recovery || recovery.origin.recovery === recovery
@@ -665,8 +673,7 @@ const beginStop = (step: Step, outcome: Outcome): void => {
   state.recovery = undefined
   state.asks.clear()
   if (outcome._tag === "GaveUp") {
-    const { child, generation, incident, reason, refusal } = outcome
-    const stage = stageOf(state.children.get(child)!)
+    const { child, generation, incident, reason, refusal, stage } = outcome
     const refusedBy = refusal === undefined ? "intensity" : "delay"
     out.push({ _tag: "Tell", decision: { _tag: "GiveUp", child, generation, stage, reason, refusedBy, incident } })
   } else if (outcome._tag !== "StartFailed") {
@@ -801,7 +808,11 @@ const changeChildren = ({ state }: Step, listed: ReadonlyArray<ChildFacts>): voi
   const before = [...state.children.values()]
   const children = listed.map((facts) => {
     const child = state.children.get(facts.id)
-    if (child === undefined) return makeChild(facts)
+    if (child === undefined) {
+      const added = makeChild(facts)
+      state.moved?.add(added)
+      return added
+    }
     respecify(state, child, facts)
     return child
   })

@@ -107,6 +107,7 @@ export type Outcome =
     readonly _tag: "GaveUp"
     readonly child: string
     readonly generation: number
+    readonly stage: Stage
     readonly reason: ExitReason
     /** The error of the delay schedule; `undefined` when the intensity was exceeded. */
     readonly refusal: { readonly error: unknown } | undefined
@@ -138,6 +139,8 @@ export interface SupervisorState {
   readonly window: Intensity.Window
   readonly children: Map<string, ChildState>
   readonly order: ChildOrder.ChildOrder
+  /** Who stands otherwise than whoever empties it knows; absent when nobody does. */
+  moved: Set<ChildState> | undefined
   /** The recovery of the group, under a group strategy. */
   recovery: Recovery | undefined
   /** The dynamic child that ignored its restart and was kept, with `ignoredInstance: "keep"`: one at most, as in OTP. */
@@ -307,6 +310,8 @@ export interface Options {
   readonly dynamic: boolean
   readonly maxChildren: number
   readonly limit: Intensity.Limit | "unlimited"
+  /** Restarts that count already, from before it was made. */
+  readonly spent?: ReadonlyArray<number> | undefined
   readonly children: ReadonlyArray<ChildFacts>
 }
 
@@ -319,9 +324,10 @@ export const make = (options: Options): SupervisorState => {
     autoShutdown: options.autoShutdown,
     dynamic: options.dynamic,
     maxChildren: options.maxChildren,
-    window: Intensity.make(options.limit, options.semantics.window),
+    window: Intensity.make(options.limit, options.semantics.window, options.spent),
     children,
     order: ChildOrder.make(children.values()),
+    moved: undefined,
     recovery: undefined,
     ghost: undefined,
     asks: new Map(),
@@ -391,6 +397,7 @@ export const snapshot = (state: SupervisorState): SupervisorState => {
     window: Intensity.snapshot(state.window),
     children: new Map([...state.children].map(([id, child]) => [id, copyOf(child)])),
     order,
+    moved: undefined,
     recovery: state.recovery && copyRecovery(state.recovery),
     ghost: state.ghost && copyOf(state.ghost),
     asks: new Map([...state.asks].map(([ask, asked]) => [ask, { ...asked, recovery: copyRecovery(asked.recovery) }])),

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Generate, Invariants, TreePlan } from "@snakepit/core/testing"
 import * as Arbitrary from "effect/Arbitrary"
+import type * as Simulation from "../src/Simulation.ts"
 import * as Laws from "./laws/Laws.ts"
 
 const nodes = (plan: TreePlan.NodePlan): ReadonlyArray<TreePlan.NodePlan> => {
@@ -94,6 +95,26 @@ describe("the laws of supervision, in production mode", () => {
     assert.strictEqual(breaches.map(Laws.report).join("\n"), "")
     assert.strictEqual(tally.trees, 600)
     assert.isAbove(tally.decisions, 5000)
+    assert.strictEqual(tally.untold, 0)
+  })
+
+  it("are not held where a decision has no event, two, or one without its attributes", () => {
+    const { script, tree } = Generate.toTheEnd(Generate.bySeed(20_260_101, 0))
+    const timeline = TreePlan.simulate({ script, tree })
+    const place = timeline.entries.findIndex((entry) => entry._tag === "Event" && entry.event.name.endsWith(".restart"))
+    const entry = timeline.entries[place]!
+    if (entry._tag !== "Event") return assert.fail("the first tree of the seed has no restart: take another seed")
+    const broken = (instead: ReadonlyArray<Simulation.Entry>) => {
+      const told = { ...timeline, entries: timeline.entries.toSpliced(place, 1, ...instead) }
+      return [...Invariants.check(TreePlan.make(tree), told), ...Laws.undeclared(told)].map(({ message, rule }) => `${rule}: ${message}`)
+    }
+    assert.deepStrictEqual(broken([entry]), [])
+    assert.match(broken([]).join("\n"), /^event: decided Restart, and no event tells it$/)
+    assert.match(broken([entry, entry]).join("\n"), /^event: .* and nothing was decided$/)
+    for (const attribute of ["path", "child", "generation", "reason", "cause", "incident"]) {
+      const { [attribute]: _, ...attributes } = entry.event.attributes
+      assert.match(broken([{ ...entry, event: { ...entry.event, attributes } }]).join("\n"), /^event: /, attribute)
+    }
   })
 
   it("are not held by a tree that does not end", () => {

@@ -139,7 +139,7 @@ describe("a world with a will of its own", () => {
         : generation === 1
         ? { startMillis: 20, answer: "refused" }
         : { startMillis: 30 }
-    const simulated = Simulation.make(app, undefined, fates)
+    const simulated = Simulation.make(app, undefined, { fates })
     simulated.boot()
     simulated.play(Line.Wait({ millis: 1000 }))
     const told = simulated.entries.flatMap((entry) => entry._tag === "Event" ? [entry.event] : [])

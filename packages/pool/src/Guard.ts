@@ -66,6 +66,7 @@ export class Guard {
   private readonly limiter: RateLimiter.RateLimiter
   private readonly breakers = new WeakMap<PoolConfig.Breaker, CircuitBreaker.CircuitBreaker>()
   private readonly lines = new Map<string, Line>()
+  private readonly openKeys = new Set<string>()
   private readonly emit: (event: Event.Event) => void
 
   constructor(pool: string, emit: (event: Event.Event) => void) {
@@ -74,6 +75,11 @@ export class Guard {
     this.emit = emit
     this.store = this.telling(Context.get(context, CircuitBreaker.CircuitBreakerStore))
     this.limiter = Effect.runSync(Effect.provide(RateLimiter.make, context))
+  }
+
+  /** Breakers that refuse calls, or have one find out. */
+  get open(): number {
+    return this.openKeys.size
   }
 
   /** The call within its guards; `call` is given the milliseconds that it has waited for them. */
@@ -148,7 +154,11 @@ export class Guard {
   /** A breaker tells its transitions to a stream; here they are told as they are made. */
   private telling(store: CircuitBreaker.CircuitBreakerStore["Service"]): CircuitBreaker.CircuitBreakerStore["Service"] {
     const tell = (transition: CircuitBreaker.Transition | undefined) =>
-      transition === undefined ? Effect.void : Effect.map(Clock.currentTimeMillis, (at) => this.emit(this.event(transition, at)))
+      transition === undefined ? Effect.void : Effect.map(Clock.currentTimeMillis, (at) => {
+        if (transition.to === "Closed") this.openKeys.delete(transition.key)
+        else this.openKeys.add(transition.key)
+        this.emit(this.event(transition, at))
+      })
     return {
       admit: (key) => Effect.tap(store.admit(key), ({ transition }) => tell(transition)),
       record: (outcome) => Effect.tap(store.record(outcome), tell),

@@ -3,8 +3,8 @@
  *
  * **Details**
  *
- * A call enters Effect once and stays in plain functions until its reply: no fiber, no queue and no span of its own. Only a stream of
- * inputs has a fiber, which runs the caller's stream.
+ * A call enters Effect once and stays in plain functions until its reply: no fiber and no queue of its own, and spans only when it is sampled. Only a
+ * stream of inputs has a fiber, which runs the caller's stream.
  */
 import { SupervisorError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
@@ -15,6 +15,7 @@ import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as CallError from "./CallError.ts"
+import * as CallTrace from "./CallTrace.ts"
 import * as CallCycles from "./control/CallCycles.ts"
 import * as HostCalls from "./control/HostCalls.ts"
 import * as Roster from "./control/Roster.ts"
@@ -25,7 +26,6 @@ import type { CallOptions } from "./Pool.ts"
 import type { PoolEntry } from "./PoolDirectory.ts"
 import type { RetryDelay } from "./RetryDelay.ts"
 import { millisOf, type Signature } from "./Signature.ts"
-import * as TraceContext from "./TraceContext.ts"
 
 /** A call that was handed to the pool. */
 interface Submitted {
@@ -43,6 +43,7 @@ class Caller implements Roster.Ticket {
   readonly tool: string
   readonly payload: Payload
   readonly retry: RetryDelay | undefined
+  readonly trace: CallTrace.CallTrace | undefined
   private readonly signature: Signature
   private readonly feed: InputFeed.InputFeed | undefined
   private readonly resume: (outcome: Effect.Effect<unknown, unknown>) => void
@@ -51,6 +52,7 @@ class Caller implements Roster.Ticket {
     signature: Signature,
     payload: Payload,
     feed: InputFeed.InputFeed | undefined,
+    trace: CallTrace.CallTrace | undefined,
     resume: (outcome: Effect.Effect<unknown, unknown>) => void
   ) {
     this.tool = signature.tool
@@ -58,6 +60,7 @@ class Caller implements Roster.Ticket {
     this.retry = signature.retry
     this.signature = signature
     this.feed = feed
+    this.trace = trace
     this.resume = resume
   }
   item(): void {}
@@ -65,10 +68,14 @@ class Caller implements Roster.Ticket {
     this.feed?.want(elements)
   }
   complete(result: Uint8Array): void {
-    this.resume(this.feedFailure() ?? this.signature.decode(result))
+    const outcome = this.feedFailure() ?? this.signature.decode(result)
+    this.trace?.end(outcome)
+    this.resume(outcome)
   }
   fail(error: CallError.CallError): void {
-    this.resume(this.feedFailure() ?? Exit.fail(SupervisorError.withoutStack(this.signature.errorOf(error))))
+    const failure = this.feedFailure()
+    this.trace?.end(failure ?? Exit.fail(error))
+    this.resume(failure ?? Exit.fail(SupervisorError.withoutStack(this.signature.errorOf(error))))
   }
   /** The caller's own stream of inputs comes before what became of the call. */
   private feedFailure(): Exit.Exit<never, unknown> | undefined {
@@ -78,6 +85,14 @@ class Caller implements Roster.Ticket {
 }
 
 const none: CallOptions = {}
+
+/** What goes on beside a call. */
+interface Beside {
+  readonly feed?: InputFeed.InputFeed | undefined
+  readonly trace: CallTrace.CallTrace | undefined
+  /** Hears of the call first, if it could be made. */
+  readonly submitted?: ((call: Submitted) => void) | undefined
+}
 
 /** Where the functions of clients lead. */
 const places = new WeakMap<Function, PoolEntry>()
@@ -104,6 +119,14 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
 
   const errorOf = (error: CallError.CallError): Error => SupervisorError.withoutStack(signature.errorOf(error))
 
+  const traceOf = (options: CallOptions): CallTrace.CallTrace | undefined => {
+    const fiber = Fiber.getCurrent()!
+    const { span, tracer } = fiber.cache
+    if (span === undefined && tracer === undefined) return undefined // nobody looks: nothing is made for it
+    const session = options.session ?? defaults.session
+    return CallTrace.begin(fiber, { pool, tool, session, tracing: entry.config().tracing, sampler: entry.sampler })
+  }
+
   const submit = (
     roster: Roster.Roster,
     ticket: Roster.Ticket,
@@ -115,6 +138,7 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
     const at = roster.clock.now()
     const deadline = millisOf(options.deadline) ?? usual.deadline
     roster.tickets.set(id, ticket)
+    ticket.trace?.waits()
     Roster.offer(roster, {
       id,
       tool,
@@ -130,7 +154,6 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
       tenant: options.tenant ?? defaults.tenant ?? "",
       deadline: deadline === undefined ? undefined : at + deadline,
       queueTimeoutMillis: millisOf(options.queueTimeout) ?? usual.queueTimeout,
-      trace: TraceContext.ofFiber(fiber),
       nested: hostCall && HostCalls.nest(hostCall, fiber, { roster, id }),
       at
     })
@@ -193,69 +216,83 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
   const guarded = (
     roster: Roster.Roster,
     options: CallOptions,
+    trace: CallTrace.CallTrace | undefined,
     run: (options: CallOptions) => Effect.Effect<unknown, unknown, unknown>
   ): Effect.Effect<unknown, unknown, unknown> =>
-    Effect.mapError(
-      entry.guard.around(guardsOf(roster, options), (waited) => run(after(waited, options))),
-      (error) => isCallError(error) ? errorOf(refused(error)) : error
+    entry.guard.around(guardsOf(roster, options), (waited) => run(after(waited, options))).pipe(
+      (call) => trace === undefined ? call : Effect.onExit(call, (exit) => Effect.sync(() => trace.end(exit))), // refused, or given up while it waited for them
+      Effect.mapError((error) => isCallError(error) ? errorOf(refused(error)) : error)
     )
 
   const call = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown> =>
     Effect.callback((resume) => {
       const roster = entry.roster.current
-      if (roster === undefined || !isGuarded(roster)) return begun(signature, input, options, undefined, ignored, resume)
-      const once = (left: CallOptions) => outcome(unmapped(), input, left, undefined, ignored)
-      return resume(guarded(roster, options, once) as Effect.Effect<unknown, unknown>)
+      const trace = traceOf(options)
+      if (roster === undefined || !isGuarded(roster)) return begun(signature, input, options, { trace }, resume)
+      const once = (left: CallOptions) => outcome(unmapped(), input, left, { trace })
+      return resume(guarded(roster, options, trace, once) as Effect.Effect<unknown, unknown>)
     })
 
   /** With a stream of inputs. */
   const feedingCall = (input: unknown, options: CallOptions = none): Effect.Effect<unknown, unknown, unknown> =>
     Effect.suspend(() => {
       const roster = entry.roster.current
+      const trace = traceOf(options)
       return roster === undefined || !isGuarded(roster)
-        ? feeding(signature, input, options)
-        : guarded(roster, options, (left) => feeding(unmapped(), input, left))
+        ? feeding(signature, input, options, trace)
+        : guarded(roster, options, trace, (left) => feeding(unmapped(), input, left, trace))
     })
 
-  const feeding = (by: Signature, input: unknown, options: CallOptions): Effect.Effect<unknown, unknown, unknown> => {
+  const feeding = (
+    by: Signature,
+    input: unknown,
+    options: CallOptions,
+    trace: CallTrace.CallTrace | undefined
+  ): Effect.Effect<unknown, unknown, unknown> => {
     const feed = feedOf(input)!
     let submitted: Submitted
-    const given = outcome(by, input, options, feed, (call) => {
-      submitted = call
+    const given = outcome(by, input, options, {
+      feed,
+      trace,
+      submitted: (call) => {
+        submitted = call
+      }
     })
     return Effect.raceFirst(given, Effect.suspend(() => run(feed, submitted)))
   }
 
-  /** What becomes of one call; `submitted` hears of it first, if it could be made. */
-  const outcome = (
-    by: Signature,
-    input: unknown,
-    options: CallOptions,
-    feed: InputFeed.InputFeed | undefined,
-    submitted: (call: Submitted) => void
-  ): Effect.Effect<unknown, unknown> => Effect.callback((resume) => begun(by, input, options, feed, submitted, resume))
+  /** What becomes of one call. */
+  const outcome = (by: Signature, input: unknown, options: CallOptions, beside: Beside): Effect.Effect<unknown, unknown> =>
+    Effect.callback((resume) => begun(by, input, options, beside, resume))
 
   /** Makes the call; gives what cancels it. */
   const begun = (
     by: Signature,
     input: unknown,
     options: CallOptions,
-    feed: InputFeed.InputFeed | undefined,
-    submitted: (call: Submitted) => void,
+    { feed, submitted, trace }: Beside,
     resume: (outcome: Effect.Effect<unknown, unknown>) => void
   ): Effect.Effect<void> | void => {
     const roster = entry.roster.current
     const payload = begin(roster, input)
-    if (Exit.isFailure(payload)) return resume(payload)
-    const call = submit(roster!, new Caller(by, payload.value, feed, resume), options)
-    submitted(call)
-    return Effect.sync(() => cancel(call))
+    if (Exit.isFailure(payload)) {
+      trace?.end(payload)
+      return resume(payload)
+    }
+    const call = submit(roster!, new Caller(by, payload.value, feed, trace, resume), options)
+    submitted?.(call)
+    return Effect.sync(() => {
+      trace?.end(Exit.interrupt())
+      cancel(call)
+    })
   }
 
   const stream = (input: unknown, options: CallOptions = none): Stream.Stream<unknown, unknown, unknown> =>
     Stream.unwrap(
       Effect.gen(function*() {
         const current = entry.roster.current
+        const trace = traceOf(options)
+        if (trace !== undefined) yield* Effect.addFinalizer((exit) => Effect.sync(() => trace.end(exit)))
         const guards = current !== undefined && isGuarded(current)
           ? yield* Effect.mapError(entry.guard.enter(guardsOf(current, options)), refused)
           : undefined
@@ -270,21 +307,25 @@ export const make = (entry: PoolEntry, signature: Signature, defaults: CallOptio
               {
                 tool,
                 payload,
+                trace,
                 retry: signature.retry,
                 item: (element) => {
                   const decoded = signature.decode(element)
                   if (Exit.isSuccess(decoded)) return void Queue.offerUnsafe(elements, decoded.value)
                   Queue.failCauseUnsafe(elements, decoded.cause)
+                  trace?.end(decoded)
                   cancel(submitted)
                 },
                 want: feed === undefined ? ignored : feed.want,
                 complete: () => {
                   guards?.end(Exit.void)
+                  trace?.end(feed?.failure === undefined ? Exit.void : Exit.failCause(feed.failure))
                   if (feed?.failure === undefined) Queue.endUnsafe(elements as never)
                   else Queue.failCauseUnsafe(elements, feed.failure)
                 },
                 fail: (error) => {
                   guards?.end(Exit.fail(error))
+                  trace?.end(feed?.failure === undefined ? Exit.fail(error) : Exit.failCause(feed.failure))
                   Queue.failCauseUnsafe(elements, feed?.failure ?? Cause.fail(errorOf(error)))
                 }
               },

@@ -13,7 +13,7 @@
  * another one when it is idempotent, and reported otherwise: see `CallError` for what a caller can rely on, and `Tool.Raises` for errors
  * of one's own. Arguments are encoded and results decoded by the contract's schemas, once, here.
  *
- * Each function takes {@link CallOptions} after its payload. A call that is made in a sampled span carries that span's trace context to Python.
+ * Each function takes {@link CallOptions} after its payload. A call that is made in a sampled span is part of its trace, Python included.
  *
  * **Gotchas**
  *

@@ -17,6 +17,7 @@
  * config.queue.capacity // => 1000
  * ```
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ReloadClass from "./config/ReloadClass.ts"
@@ -41,6 +42,38 @@ const isWithin = (levels: number, value: unknown): boolean =>
 const flat = Schema.makeFilter((value: { readonly [name: string]: unknown }) =>
   isWithin(mostLevels, value) || `they may be nested ${mostLevels} levels deep, and are deeper`
 )
+
+/** What workers tell of themselves and their tools. */
+const Telemetry = {
+  /** Whether they tell anything. true: samples, warnings and what tools tell by themselves cost a call next to nothing. */
+  on: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(true))),
+  /**
+   * Names that are told; in a pattern `*` stands for any characters. They are those of events and spans, `python.log.<logger>`,
+   * `python.output.stdout`, `python.output.stderr`, and those of samples, as `python.memory.sampled`. By default all of them.
+   */
+  allow: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
+  /** Names that are not told, whatever `allow` says. By default none. */
+  deny: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
+  /** Which share of them is told: the first pattern that fits holds. By default each one is: it was asked for. */
+  sampling: Schema.Array(Schema.Struct({
+    pattern: Schema.NonEmptyString,
+    rate: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+  })).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
+  /** The lowest level of Python's `logging` that is told, to the logger of the host. `"warning"`: Python's own default. */
+  logs: Schema.Literals(["none", "debug", "info", "warning", "error", "critical"]).pipe(
+    Schema.withDecodingDefault(Effect.succeed("warning" as const))
+  ),
+  /**
+   * Whether lines that tools write to stdout and stderr are told as logs, each with its call. false: they may be anything. The last of them are kept
+   * for when the process ends in any case.
+   */
+  output: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false))),
+  /** Between two samples of memory, CPU, garbage collection and GPUs; 0: none. 10 s: as often as a dashboard looks. */
+  samples: duration("10 seconds")
+}
+
+/** 100 ms: nobody sees more, and each sample goes to whoever listens. */
+const leastSampleMillis = 100
 
 /** The ends of a process that are a crash. */
 const crash = Schema.Literals([
@@ -209,6 +242,8 @@ export const PoolConfig = Schema.Struct({
      */
     concurrency: count(1, 65_536, 64)
   }, {})),
+  /** What its workers tell of themselves and their tools. `PoolControl.telemetry` changes it for a time, also of one worker. */
+  telemetry: live(section(Telemetry, {})),
   heartbeat: live(section({
     /** Between two questions. 1 s: a hang is found within 2.5 s, and the questions of 250 workers cost the host next to nothing. */
     interval: duration("1 second"),
@@ -256,6 +291,15 @@ export const PoolConfig = Schema.Struct({
       cooldown: duration("10 seconds")
     }).check(Schema.makeFilter(({ max, min }) => min <= max || `autoscale.min is ${min} and max ${max}: min must not be above max`))
   )),
+  /**
+   * How often `snakepit.pool.sample` tells how the pool is. 1 s: what a person sees as at once. `"off"`: never; metrics and all other events are as before.
+   */
+  sampleEvery: live(
+    Schema.Union([
+      Schema.Literal("off"),
+      Schema.DurationFromString.check(Schema.makeFilter((every) => Duration.toMillis(every) >= leastSampleMillis || "at least 100 millis"))
+    ]).pipe(Schema.withDecodingDefault(Effect.succeed("1 second" as const)))
+  ),
   /** How a new version, of the code or of settings that need new processes, proves itself: on one worker, the canary, before the rest gets it. */
   reload: live(section({
     /** A tool that must succeed on the canary before it gets other calls. When left out it is enough that it comes up. */
@@ -269,6 +313,15 @@ export const PoolConfig = Schema.Struct({
     hold: duration("5 seconds"),
     /** `"keep"`: a version is bad that lacks a tool which the one before has, or has it with another contract. `"any"`: tools may go and change. */
     tools: Schema.Literals(["keep", "any"]).pipe(Schema.withDecodingDefault(Effect.succeed("keep" as const)))
+  }, {})),
+  /** Which calls begin a trace where no span of their caller has decided it, and what its spans say. Only where a tracer collects spans. */
+  tracing: live(section({
+    /** Share of those calls. 0.01: it shows what a call's time is made of, at a hundredth of what spans cost. */
+    ratio: share(0.01),
+    /** Another share for some tools, by name, in which `*` stands for any characters: the first that fits holds. By default all have `ratio`. */
+    tools: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })))),
+    /** Spans name the call's session. `false`: applications make sessions of names of people. */
+    session: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))
   }, {})),
   /** How long a process may take from its start to its ready line. 60 s: importing a large framework from a cold disk. */
   startTimeout: live(duration("60 seconds")),

@@ -30,6 +30,7 @@
  * )
  * ```
  */
+import { Event } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
@@ -39,8 +40,10 @@ import type * as LifecycleState from "./control/LifecycleState.ts"
 import * as Places from "./control/Places.ts"
 import { RolloutFailed, RolloutSuperseded } from "./control/RolloutError.ts"
 import * as Roster from "./control/Roster.ts"
+import type * as TelemetryControl from "./control/TelemetryControl.ts"
 import * as Pool from "./Pool.ts"
 import type { PoolEntry } from "./PoolDirectory.ts"
+import * as PoolEvent from "./PoolEvent.ts"
 import * as PoolVersion from "./PoolVersion.ts"
 
 export { RolloutFailed, RolloutSuperseded }
@@ -146,7 +149,18 @@ export interface PoolControl {
    * live through `reload.hold`. Returns when every worker has it. If the first fails, the pool is as before.
    */
   readonly reload: Effect.Effect<{ readonly version: string }, PoolUnavailable | RolloutFailed | RolloutSuperseded>
+  /**
+   * Changes what its workers tell, or what the one in a place does: from the next call on that is sent. Keys that are left out stay as they are; what was
+   * changed of a place goes before what was changed of the pool. It holds for the workers that follow as well, until
+   * {@link PoolControl.resetTelemetry}, or until the configuration says something else of the pool's telemetry.
+   */
+  readonly telemetry: (change: Partial<TelemetrySettings>, slot?: number) => Done<WorkerNotFound>
+  /** What the configuration says holds again: of a place, or without one of the pool and each of its places. */
+  readonly resetTelemetry: (slot?: number) => Done<WorkerNotFound>
 }
+
+/** What workers tell of themselves and their tools, as the section `telemetry` of a pool has it. */
+export type TelemetrySettings = TelemetryControl.Settings
 
 /** The control of a pool. */
 export const of = (pool = "default"): Effect.Effect<PoolControl, Pool.PoolNotFound, Pool.Pools> => Effect.map(Pool.entryOf(pool), make)
@@ -221,6 +235,12 @@ const make = (entry: PoolEntry): PoolControl => {
       return Effect.fail(new WorkerNotFound({ pool, slot, available: places.filter(Places.isActive).map(({ slot }) => slot) }))
     })
 
+  const controlled = (change: string, slot: number | undefined, apply: () => void): Done<WorkerNotFound> =>
+    Effect.map(slot === undefined ? roster : Effect.map(place(slot), ({ roster }) => roster), ({ clock, emit }) => {
+      apply()
+      emit(Event.make(PoolEvent.telemetry_control, clock.wallTime, {}, { pool, slot, change }))
+    })
+
   return {
     status: Effect.map(roster, statusOf),
     changes: Stream.unwrap(Effect.map(roster, (roster) =>
@@ -273,6 +293,8 @@ const make = (entry: PoolEntry): PoolControl => {
         until(roster, () => results.get(version.roll)),
         (result) => result === "done" ? Effect.succeed({ version: PoolVersion.name(version) }) : Effect.fail(result)
       )
-    })
+    }),
+    telemetry: (change, slot) => controlled(JSON.stringify(change), slot, () => entry.telemetry.change(change, slot)),
+    resetTelemetry: (slot) => controlled("reset", slot, () => entry.telemetry.reset(slot))
   }
 }

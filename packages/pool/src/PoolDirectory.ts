@@ -7,9 +7,11 @@ import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
 import { HostToolRegistry } from "./control/HostToolRegistry.ts"
 import * as Roster from "./control/Roster.ts"
+import { TelemetryControl } from "./control/TelemetryControl.ts"
 import { Guard } from "./Guard.ts"
 import { PoolConfig } from "./PoolConfig.ts"
 import * as PoolVersion from "./PoolVersion.ts"
+import { TraceSampler } from "./TraceSampler.ts"
 
 /** What the pools need of the application's configuration. */
 export interface PoolSettings {
@@ -29,11 +31,15 @@ export interface PoolEntry {
   readonly prove: (version: PoolVersion.PoolVersion) => void
   /** Asks for new workers although no key has changed. */
   readonly reload: () => void
+  /** Which calls begin a trace. */
+  readonly sampler: TraceSampler
   /** Runs `apply` now, and again whenever a version has come or was proved since it began: a change while it runs is not missed. */
   readonly follow: <E, R>(apply: Effect.Effect<unknown, E, R>) => Effect.Effect<never, E, R>
   readonly roster: RegisteredName.RegisteredName<Roster.Roster>
   /** What its calls may call here; outlives each generation of the pool. */
   readonly hostTools: HostToolRegistry
+  /** What an operator has changed of what its workers tell. */
+  readonly telemetry: TelemetryControl
   /** Its circuit breakers and rate limits. */
   readonly guard: Guard
   readonly isUp: () => void
@@ -90,6 +96,8 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     if (roster.current !== undefined) Roster.configured(roster.current)
     followers.tell()
   }
+  const telemetry = new TelemetryControl()
+  telemetry.configured(first.config.telemetry)
   let because: string | undefined
   let guard: Guard | undefined
   return {
@@ -107,9 +115,11 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
       PoolVersion.reload(versions)
       changed()
     },
+    sampler: new TraceSampler(Math.random() * 0x1_0000_0000), // hosts that begin together choose each their own
     follow: followers.follow,
     roster,
     hostTools: new HostToolRegistry(),
+    telemetry,
     isUp: () => {
       because = undefined
       versions.downs = 0
@@ -125,6 +135,7 @@ const makeEntry = (pool: string, first: PoolVersion.PoolVersion): PoolEntry => {
     because: () => because ?? "it is starting, or its application is stopping",
     configure: (snapshot, config) => {
       PoolVersion.configure(versions, snapshot, config, versions.downs > 0 && roster.current === undefined)
+      telemetry.configured(config.telemetry)
       changed()
     }
   }

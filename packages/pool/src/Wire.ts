@@ -5,6 +5,8 @@ import type * as Effect from "effect/Effect"
 import type { PythonException } from "./CallError.ts"
 import type { ExitClass } from "./ExitClass.ts"
 import type { Payload } from "./Payload.ts"
+import type { PoolConfig } from "./PoolConfig.ts"
+import type { WireTelemetry } from "./WireTelemetry.ts"
 
 /** One call as the wire needs it. */
 export interface WireCall {
@@ -20,8 +22,10 @@ export interface WireCall {
   readonly skip: number
   /** The caller's session, which Python can ask for. */
   readonly session: string | undefined
-  /** W3C trace context in binary, when the call is sampled. */
+  /** W3C trace context of this attempt in binary, when the call is sampled. */
   readonly trace: Uint8Array | undefined
+  /** `tracestate` beside it, as it came. */
+  readonly traceState: string | undefined
 }
 
 /** A running tool calls a function of the host. */
@@ -78,6 +82,8 @@ export interface Wire {
   readonly tools: ReadonlyMap<string, WireTool>
   /** Calls that it runs at once. */
   readonly concurrency: number
+  /** The way to it, for the span of an attempt: names and values of OpenTelemetry. */
+  readonly about?: Readonly<Record<string, string>>
   readonly submit: (call: WireCall) => void
   readonly cancel: (id: number) => void
   readonly credit: (id: number, elements: number) => void
@@ -94,6 +100,8 @@ export interface Wire {
    * long its hooks may take.
    */
   readonly sessionEnd: (number: number, session: string, limitMillis: number) => void
+  /** What it is to tell from now on, `undefined`: as before; and how many records it may say, in the place of what was left of them. */
+  readonly telemetry: (settings: PoolConfig["telemetry"] | undefined, credit: number) => void
   /** Succeeds when the worker answers. Does not time out by itself. */
   readonly probe: Effect.Effect<void>
 }
@@ -127,6 +135,8 @@ export interface WireSink {
   readonly hostCancel: (number: number) => void
   /** Nothing is left of a session that was ended; `failure`: what a hook raised, or empty; `overran`: one goes on beyond its limit. */
   readonly sessionEnded: (number: number, failure: string, overran: boolean) => void
+  /** What it tells of itself and its tools, within its credit. */
+  readonly telemetry: (telemetry: WireTelemetry) => void
   /** No further call may be sent; what is in flight is not yet given up. */
   readonly broken: () => void
   /** The stream is whole again, and nothing that was said before is lost: calls may be sent, those in flight go on. */

@@ -9,6 +9,7 @@ import type { Payload } from "./Payload.ts"
 import type { PoolConfig } from "./PoolConfig.ts"
 import type { PoolVersion } from "./PoolVersion.ts"
 import type { WireSink } from "./Wire.ts"
+import type { TelemetryPort } from "./WireTelemetry.ts"
 import type {
   BootFailed,
   ChannelLost,
@@ -46,8 +47,15 @@ export interface WorkerSeat {
   readonly config: PoolConfig
   /** Of the process that fills the slot, from its {@link fill} on; before the first, of the one that is to. */
   readonly version: () => PoolVersion
-  /** Counts the processes that have filled this slot: the generation of the next one, from 0; a new Roster counts from 0 again. */
-  readonly fill: () => number
+  /**
+   * Said by the child `process` when it starts. Counts the processes that have filled this slot: the generation of this one, from 0; a new Roster
+   * counts from 0 again.
+   */
+  readonly fill: (process: Child.CurrentChild["Service"]) => number
+  /** Of the present process; -1 before the first. */
+  readonly generation: () => number
+  /** The incident that the end of the present process belongs to. To be asked when that end is certain; `undefined`: it is planned. */
+  readonly incident: () => string | undefined
   /** The present process is not to be waited for: said by whoever ends it through its supervisor, right before. Until the next {@link fill}. */
   readonly condemn: (verdict: Imposed) => void
   /** Why the present process is not to be waited for: it gets neither a drain nor a grace. */
@@ -85,6 +93,16 @@ export interface Evidence {
   readonly majorFaults: number
 }
 
+/** What a process uses, without its descendants. */
+export interface Usage {
+  /** Resident. */
+  readonly memoryBytes: number
+  /** User and system time of all its threads since its start. */
+  readonly cpuSeconds: number
+  readonly fileDescriptors: number
+  readonly threads: number
+}
+
 /** How values travel: the arguments, results and elements that a contract's schemas have encoded. */
 export interface PayloadCodec {
   readonly encode: (value: unknown) => Payload
@@ -120,8 +138,12 @@ export interface WorkerRuntime {
   ) => PortChild<"process", BootFailed, ProcessExited | Imposed, "execution">
   /** The connection to that process: attaches a wire to the seat's sink. */
   readonly channel: (seat: WorkerSeat) => PortChild<"channel", HandshakeFailed | ChannelLost, never, "execution">
+  /** Takes in what workers tell of themselves and their tools. */
+  readonly telemetry: TelemetryPort
   /** What the kernel says of the slot's process now; `undefined` where it says nothing, or there is no process. Synchronous; never throws. */
   readonly evidence: (seat: WorkerSeat) => Evidence | undefined
+  /** What a process uses now; `undefined` where that is not known, or there is no such process. Synchronous; never throws. For who looks once a second. */
+  readonly usage: (pid: number) => Usage | undefined
   /**
    * Bytes of memory that a process and its descendants hold: resident (`rss`), or with what is shared divided by those who share it (`pss`);
    * `undefined` where that is not known, or there is no such process.

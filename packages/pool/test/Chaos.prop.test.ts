@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { RecordedSpans } from "@snakepit/core/testing"
 import { Cause, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import type { CallError } from "../src/index.ts"
 import { ScriptedRuntime } from "../src/testing/index.ts"
@@ -35,7 +36,8 @@ const Step = Schema.Union([
       "control/launcher/worker_starter",
       "control/launcher",
       "control/lifecycle",
-      "control/spares"
+      "control/spares",
+      "control/sampler"
     ])
   })
 ])
@@ -53,7 +55,8 @@ const pools = {
     cancelGrace: "500 millis",
     stopGrace: "500 millis",
     launch: { concurrency: 1, spares: 1 },
-    heartbeat: { interval: "500 millis", timeout: "200 millis", maxMissed: 2 }
+    heartbeat: { interval: "500 millis", timeout: "200 millis", maxMissed: 2 },
+    tracing: { ratio: 1 }
   },
   other: { size: 1 }
 }
@@ -65,7 +68,7 @@ const errorOf = (exit: Exit.Exit<unknown, CallError.CallError>): CallError.CallE
 
 describe("a pool under harm of every kind", () => {
   it.effect.prop(
-    "ends every call once, runs none twice that must not be, says nothing wrong, and serves again",
+    "ends every call once, and each of its spans, runs none twice that must not be, says nothing wrong, and serves again",
     { script: Script },
     ({ script }) =>
       scoped(Effect.gen(function*() {
@@ -73,6 +76,7 @@ describe("a pool under harm of every kind", () => {
         const start = yield* begin(openPools({ pools, scripted }))
         yield* after("200 millis")
         const { kill, ledger, recorded, tools } = yield* Fiber.join(start)
+        const spans = RecordedSpans.make()
         const calls: Array<{
           readonly tool: (typeof call.Type)["tool"]
           readonly n: number
@@ -93,7 +97,7 @@ describe("a pool under harm of every kind", () => {
                     Stream.take(elements),
                     Stream.runForEach((element) => Effect.sync(() => got.push(element)))
                   )
-              calls.push({ tool: step.tool, n, got, fiber: yield* begin(run) })
+              calls.push({ tool: step.tool, n, got, fiber: yield* begin(Effect.withTracer(run, spans.tracer)) })
               break
             }
             case "Leave": {
@@ -155,6 +159,13 @@ describe("a pool under harm of every kind", () => {
           } else if (error.executed === "no") assert.isEmpty(runs, `${tool} ran, and ${error._tag} says that it did not`)
           else if (error.executed === "failed") assert.isNotEmpty(runs, `${tool} did not run, and ${error._tag} says that it did`)
         }
+        assert.deepStrictEqual(RecordedSpans.violations(spans.all), [])
+        const idsOf = (name: string) => spans.all.filter((span) => span.name.startsWith(name)).map(({ spanId }) => spanId)
+        assert.strictEqual(idsOf("pool.call").length, calls.length)
+        const ran = scripted.journal.map(({ trace }) => Buffer.from(trace!.subarray(16, 24)).toString("hex"))
+        assert.strictEqual(new Set(ran).size, ran.length, "two runs in Python are below one attempt")
+        const attempts = new Set(idsOf("pool.attempt"))
+        assert.isTrue(ran.every((id) => attempts.has(id)), "a run in Python is below no attempt")
         assert.deepStrictEqual(scripted.alive(), ["default/0", "default/1", "other/0"])
         assert.strictEqual(scripted.spares("default").waiting().length, 1)
         assert.isAtMost(scripted.launching("default").most, 1)

@@ -136,6 +136,7 @@ describe("calls that crash workers", () => {
       assert.strictEqual(yield* Fiber.join(other), 14)
       assert.deepInclude(told(recorded.events, "call.quarantine"), {
         "snakepit.layer": "control",
+        path: "snakepit/pools/default",
         pool: "default",
         tool: "fit",
         digest: error.digest,

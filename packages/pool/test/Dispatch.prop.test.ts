@@ -351,7 +351,6 @@ describe("Dispatch, by example", () => {
       attempt: 1,
       tool: "a",
       session: undefined,
-      trace: undefined,
       deadlineMillis: 500,
       credit: 4,
       skip: 0

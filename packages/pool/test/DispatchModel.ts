@@ -156,6 +156,8 @@ interface Caller {
   since: number
   sends: number
   begins: number
+  /** A worker has it. */
+  isTried: boolean
   asked: boolean
   /** Payload indexes, in the order of their delivery. */
   readonly got: Array<number>
@@ -391,6 +393,7 @@ export class Model {
       since: this.now,
       sends: 0,
       begins: 0,
+      isTried: false,
       asked: false,
       got: [],
       granted: this.settings.credit,
@@ -634,6 +637,12 @@ export class Model {
         this.bitten.add(command.slot)
         return
       }
+      case "Returned": {
+        const caller = this.openCaller(command.id)
+        assert.isTrue(caller.isTried, "given back by no worker")
+        caller.isTried = false
+        return
+      }
       case "AskDelay": {
         const caller = this.openCaller(command.id)
         assert.isTrue(this.mayRunAgain(caller), "it must not be tried again")
@@ -718,6 +727,8 @@ export class Model {
     if (!this.isStrict) this.taken(tenant, id)
     this.unqueue(caller)
     if (session !== undefined) this.homes.set(session, slot)
+    assert.isFalse(caller.isTried, "sent again, and nobody was told that its attempt is over")
+    caller.isTried = true
     caller.sends++
     caller.since = this.now
     const { deterministic, hardLimitMillis, idempotent, timeoutMillis } = facts[caller.tool]!

@@ -25,6 +25,7 @@ const wire = (name: string, said: Array<string>): Wire => ({
   hostResult: ignored,
   sessionStart: ignored,
   sessionEnd: ignored,
+  telemetry: ignored,
   probe: Effect.never
 })
 
@@ -41,6 +42,7 @@ const open = Effect.gen(function*() {
       tool: "echo",
       payload: new Uint8Array(),
       retry: undefined,
+      trace: undefined,
       item: ignored,
       want: ignored,
       complete: () => said.push(`call ${id} completed`),

@@ -164,7 +164,7 @@ describe("a worker that crashes", () => {
       assert.deepInclude(taint!.attributes, { exitClass: "Segfault", cause: "its process was ended by SIGSEGV" })
       assert.deepInclude(retry, { measurements: { attempt: 2, delayMillis: 50 } })
       assert.deepInclude(retry!.attributes, { pool: "default", tool: "again" })
-      assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
+      assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 4 } })
       assert.deepInclude(restart!.attributes, {
         "snakepit.layer": "execution",
         path: "pools/default/fleet/0",
@@ -257,7 +257,7 @@ describe("a worker that hangs", () => {
       assert.strictEqual(recorded.ofVerb("bite").length, 1)
       yield* after(0) // no stopGrace for it
       const restart = recorded.ofVerb("restart")[0]!
-      assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 3 } })
+      assert.deepInclude(restart, { measurements: { delayMillis: 0, budgetLeft: 2, victims: 4 } })
       assert.include(restart.attributes["cause"], "WorkerUnreachable")
       assert.strictEqual(scripted.worker("default/0").generation(), 1)
       assert.strictEqual(scripted.worker("default/1").generation(), 0)

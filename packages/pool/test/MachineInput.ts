@@ -17,7 +17,6 @@ export const offerOf = (offer: Pick<Offer, "id" | "tool" | "at"> & Partial<Offer
   tenant: "",
   deadline: undefined,
   queueTimeoutMillis: undefined,
-  trace: undefined,
   ...offer
 })
 
@@ -36,5 +35,6 @@ export const wireOf = (tools: ReadonlyArray<WireTool>, concurrency = 1): Wire =>
   credit: used,
   sessionStart: used,
   sessionEnd: used,
+  telemetry: used,
   probe: Effect.never
 })

@@ -30,11 +30,11 @@ describe("a perWorker child", () => {
       assert.deepStrictEqual(journal, ["up a/0 0 1001"])
       assert.deepStrictEqual(
         (yield* node("a/fleet/0")).supervisor!.children.map(({ id }) => id),
-        ["process", "channel", "heartbeat", "watchdog", "witness"]
+        ["process", "channel", "heartbeat", "watchdog", "telemetry_tap", "witness"]
       )
       assert.deepStrictEqual(
         (yield* node("b/fleet/0")).supervisor!.children.map(({ id }) => id),
-        ["process", "channel", "heartbeat", "watchdog"]
+        ["process", "channel", "heartbeat", "watchdog", "telemetry_tap"]
       )
       yield* scripted.worker("a/0").crash()
       yield* after("1 millis")
@@ -108,7 +108,7 @@ describe("a perWorker child", () => {
 })
 
 describe("the contract of the pools", () => {
-  const own = ["process", "channel", "heartbeat", "watchdog"]
+  const own = ["process", "channel", "heartbeat", "watchdog", "telemetry_tap"]
   const workerOf = (contract: Contract.Contract, pool: string) =>
     Contract.flatten(contract).find(({ path }) => path === `pools/${pool}/fleet/<key>`)!.contract
   const settings = Schema.decodeUnknownSync(PoolConfig.PoolConfig)

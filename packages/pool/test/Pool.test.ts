@@ -90,6 +90,23 @@ describe("a call is refused", () => {
       assert.isTrue(error._tag === "QueueFull" && error.capacity === 2)
       assert.include(yield* ledger(), { accepted: 3, rejected: 1 })
     }))
+
+  it.effect("when the queue is full, which is told once until the queue was half empty", () =>
+    Effect.gen(function*() {
+      const { recorded, tools } = yield* openPools({ pools: { default: { size: 1, queue: { capacity: 2 } } } })
+      const told = () => recorded.events.filter(({ name }) => name === "snakepit.pool.saturate").map(({ measurements }) => measurements)
+      const fill = Effect.gen(function*() {
+        const calls = yield* Effect.forEach([0, 1, 2], (n) => begin(tools.record({ n })))
+        for (const n of [3, 4]) assert.strictEqual((yield* Effect.flip(tools.record({ n })))._tag, "QueueFull")
+        return calls
+      })
+      const calls = yield* fill
+      assert.deepStrictEqual(told(), [{ queued: 2, capacity: 2 }])
+      for (const call of calls) yield* Fiber.interrupt(call)
+      yield* after("1 minute")
+      yield* fill
+      assert.deepStrictEqual(told(), [{ queued: 2, capacity: 2 }, { queued: 2, capacity: 2 }])
+    }))
 })
 
 describe("a call fails", () => {

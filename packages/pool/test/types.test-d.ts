@@ -170,10 +170,12 @@ describe("the tree of a pool", () => {
       | At<`${Worker}/channel`, WorkerError.HandshakeFailed | WorkerError.ChannelLost | Always>
       | At<`${Worker}/heartbeat`, Always>
       | At<`${Worker}/watchdog`, Always>
+      | At<`${Worker}/telemetry_tap`, Always>
       | At<"gpu/control", SupervisorError.Defect>
       | At<"gpu/control/dispatcher", Always>
       | At<"gpu/control/lifecycle", Always>
       | At<"gpu/control/spares", Always>
+      | At<"gpu/control/sampler", Always>
       | At<"gpu/control/launcher/forkserver", WorkerError.BootFailed>
       | At<"gpu/control/launcher/worker_starter", NotUp>
     >()

@@ -9,13 +9,14 @@
  * └─ pools        one subtree a pool                  never escalates
  * ```
  */
-import { BridgeSupervisor, type GatewayConfig, type ProcessRegistry } from "@snakepit/bridge"
+import { BridgeSupervisor, type GatewayConfig, type Inbox, type ProcessRegistry } from "@snakepit/bridge"
 import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
 import { type ConfigServer, type PerWorker, type PoolDirectory, PoolsSupervisor, type WorkerRuntime } from "@snakepit/pool"
 import { type TelemetryConfig, TelemetrySupervisor } from "@snakepit/telemetry"
 import * as FoundationSupervisor from "./FoundationSupervisor.ts"
 import type { SnakepitConfig } from "./SnakepitConfig.ts"
 import * as SnakepitEvent from "./SnakepitEvent.ts"
+import * as SnakepitMetrics from "./SnakepitMetrics.ts"
 
 /** What {@link make} takes. */
 export interface Options<C extends Child.Any> {
@@ -24,6 +25,8 @@ export interface Options<C extends Child.Any> {
   readonly run: ProcessRegistry.Run
   readonly directory: PoolDirectory.PoolDirectory
   readonly runtime: WorkerRuntime.WorkerRuntime
+  /** Where what workers tell waits. */
+  readonly inbox: Inbox.Inbox
   readonly perWorker: PerWorker.PerWorker<C>
   /** `undefined`: there is none. */
   readonly gateway: (() => GatewayConfig.GatewayConfig) | undefined
@@ -54,14 +57,14 @@ export type RootSupervisor<C extends Child.Any, G extends GatewayConfig.OnGiveUp
 >
 
 export const make = <C extends Child.Any>(options: Options<C>): RootSupervisor<C, GatewayConfig.OnGiveUp> => {
-  const { configuration, directory, gateway, gatewayRestart, onGiveUp, perWorker, run, runtime, telemetry } = options
+  const { configuration, directory, gateway, gatewayRestart, inbox, onGiveUp, perWorker, run, runtime, telemetry } = options
   const pools = { directory, codec: runtime.codec }
   return Supervisor.make("snakepit", {
     ...flags,
     children: [
       FoundationSupervisor.make({ configuration, directory, run }),
-      TelemetrySupervisor.make(telemetry),
-      BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, pools }),
+      TelemetrySupervisor.make(telemetry, SnakepitMetrics.declarations, { run: run.runId, folder: () => run.registry.latest?.folder }),
+      BridgeSupervisor.make({ gateway, onGiveUp, restart: gatewayRestart, inbox, pools }),
       PoolsSupervisor.make(directory, runtime, perWorker)
     ]
   })

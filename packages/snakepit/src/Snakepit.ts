@@ -35,11 +35,12 @@
  * ```
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { GatewayConfig, ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
+import { GatewayConfig, Inbox, ProcessRegistry, PythonRuntime } from "@snakepit/bridge"
 import {
   type Child,
   type Contract,
   RegisteredName,
+  RestartMemory,
   Supervisor,
   SupervisorError,
   type SupervisorHandle,
@@ -47,25 +48,42 @@ import {
   Why
 } from "@snakepit/core"
 import { type ConfigInvalid, ConfigServer, HostTools, type PerWorker, Pool, PoolDirectory } from "@snakepit/pool"
-import { EventBus, EventLog } from "@snakepit/telemetry"
+import {
+  EventBus,
+  EventLog,
+  History,
+  HostSeries,
+  IncidentTracing,
+  LiveView,
+  Otlp,
+  type StartedTooOften,
+  SupervisorSeries,
+  TelemetryConfig
+} from "@snakepit/telemetry"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as ConfigSources from "./config/ConfigSources.ts"
 import * as Configuration from "./Configuration.ts"
+import * as RecordedRun from "./RecordedRun.ts"
 import * as RootSupervisor from "./RootSupervisor.ts"
 import type { SnakepitConfigInput } from "./SnakepitConfig.ts"
 import * as SnakepitConfig from "./SnakepitConfig.ts"
+import { version } from "./Version.ts"
 
 /**
  * How the tree can refuse to start: with the path and the typed reason of the child that did; `C` are the application's own children of
  * each worker, and `G` is the gateway's `onGiveUp`. What keeps a worker from coming up stands at the path of the worker_starter, and names the worker.
+ * With `telemetry.history.resumeBudgets` also because the host has died too often: `StartedTooOften`, at the root.
  */
-export type StartError<C extends Child.Any = never, G extends GatewayConfig.OnGiveUp = "stay_down"> = Supervisor.StartError<
-  RootSupervisor.RootSupervisor<C, G>
->
+export type StartError<C extends Child.Any = never, G extends GatewayConfig.OnGiveUp = "stay_down"> =
+  | Supervisor.StartError<RootSupervisor.RootSupervisor<C, G>>
+  | SupervisorError.StartFailed<SupervisorError.Origin<"snakepit", StartedTooOften.StartedTooOften>>
 
 /**
  * How the running tree can fail. Pools, bridge and telemetry never escalate by themselves, so it comes from Foundation alone, and from the gateway
@@ -126,7 +144,14 @@ export class Snakepit extends Context.Service<Snakepit, {
 }>()("snakepit/Snakepit") {}
 
 /** What the layer provides. */
-export type Services = Snakepit | Configuration.Configuration | Pool.Pools | EventLog.EventLog | EventBus.EventBus
+export type Services =
+  | Snakepit
+  | Configuration.Configuration
+  | Pool.Pools
+  | EventLog.EventLog
+  | EventBus.EventBus
+  | History.History
+  | LiveView.LiveView
 
 /** What {@link layer} and {@link contract} take beside the configuration, because it is code. */
 export interface Options {
@@ -157,7 +182,7 @@ type HostToolsOf<O> = "~snakepit/NoOptions" extends keyof O ? {} : O extends { r
 type ChildOf<O> = PerWorker.ChildOf<PerWorkerOf<O>>
 type NeedOf<O> = Exclude<
   Supervisor.NeedOf<ChildOf<O>> | Exclude<HostTools.NeedOf<HostToolsOf<O>[keyof HostToolsOf<O>]>, Pool.Pools>,
-  EventLog.EventLog | EventBus.EventBus | NodeServices.NodeServices
+  EventLog.EventLog | EventBus.EventBus | History.History | LiveView.LiveView | NodeServices.NodeServices
 >
 type CheckOptions<O> = keyof PerWorker.Check<PerWorkerOf<O>> extends never ? unknown
   : { readonly perWorker: PerWorker.Check<PerWorkerOf<O>> }
@@ -192,13 +217,25 @@ const assemble = Effect.fnUntraced(function*({ configFile, input, perWorker, sch
     ...{ schema, sources, store, name: config, server },
     publish: ({ config, version }: ConfigServer.ConfigSnapshot<SnakepitConfig.SnakepitConfig>) => directory.configure(version, config)
   }
-  const runtime = yield* PythonRuntime.make(run, directory)
-  const telemetry = expected?.telemetry ?? {}
-  const served = expected === undefined || expected.gateway !== undefined // contracts without a configuration show what there may be
+  const inbox = new Inbox.Inbox()
+  const runtime = yield* PythonRuntime.make(run, directory, inbox)
+  const telemetry = expected?.telemetry ?? TelemetryConfig.everything // contracts without a configuration show what there may be
+  const served = expected === undefined || expected.gateway !== undefined
   const gateway = served ? () => config.latest!.gateway! : undefined
   const { onGiveUp, restart: gatewayRestart } = expected?.gateway ?? GatewayConfig.giveUp
-  const root = RootSupervisor.make({ perWorker, configuration, directory, run, runtime, telemetry, gateway, onGiveUp, gatewayRestart })
-  return { run, directory, runtime, root, primed, configuration: Configuration.make(store, server) }
+  const root = RootSupervisor.make({
+    perWorker,
+    configuration,
+    directory,
+    run,
+    runtime,
+    inbox,
+    telemetry,
+    gateway,
+    onGiveUp,
+    gatewayRestart
+  })
+  return { run, directory, runtime, root, primed, otlp: expected?.telemetry.otlp, configuration: Configuration.make(store, server) }
 })
 
 /**
@@ -239,17 +276,32 @@ export const contract: {
 
 const tree = (application: Application) =>
   Layer.effectContext(Effect.gen(function*() {
-    const { configuration, directory, root, run, runtime } = yield* assemble(application, true)
+    const { configuration, directory, otlp, primed, root, run, runtime } = yield* assemble(application, true)
     const pools = { directory, codec: runtime.codec }
     for (const [pool, { tools }] of Object.entries(application.hostTools)) {
       const registered = HostTools.register(directory.entry(pool).hostTools, runtime.codec, tools, { pool })
       yield* Effect.orDie(Effect.provideService(registered, Pool.Pools, pools)) // a handler may call Python
     }
-    const running = yield* Supervisor.start(root)
+    yield* HostSeries.begin(version)
+    const supervisors = yield* SupervisorSeries.make
+    const exporting = yield* Otlp.make(otlp, run.runId)
+    yield* Effect.provideContext(IncidentTracing.attach, exporting)
+    const history = yield* History.History
+    const memory = yield* Result.match(primed, {
+      onSuccess: (config) => RecordedRun.begin(config!, run, root.contract), // it is shown, so it was read
+      onFailure: () => Effect.succeed(new Map<string, ReadonlyArray<number>>())
+    })
+    const running = yield* Supervisor.start(root).pipe(
+      Effect.provideContext(exporting),
+      Effect.provideService(RestartMemory.RestartMemory, memory)
+    )
+    supervisors.show(() => Effect.runSync(running.tree))
     let closing = false
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
+    yield* Effect.addFinalizer((exit) =>
+      Effect.gen(function*() {
         closing = true
+        const stands = (yield* Effect.orDie(running.why(running.path))) === undefined
+        if (stands && (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause))) yield* history.endsInOrder
       })
     ) // runs before the tree stops
     const stopped = Effect.flatMap(Effect.orDie(running.why(running.path)), (why) =>
@@ -269,7 +321,8 @@ const tree = (application: Application) =>
       gaveUp
     }).pipe(
       Context.add(Pool.Pools, pools),
-      Context.add(Configuration.Configuration, configuration)
+      Context.add(Configuration.Configuration, configuration),
+      Context.merge(exporting)
     )
   }))
 
@@ -299,9 +352,9 @@ export const layer = <const O extends NoOptions, const G extends GatewayConfig.O
   options?: O & CheckOptions<O>
 ): Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> =>
   tree(applicationOf(config, options)).pipe(
-    Layer.provideMerge(EventLog.EventLog.layer),
+    Layer.provideMerge(Layer.mergeAll(EventLog.EventLog.layer, History.History.layer, LiveView.LiveView.layer)),
     Layer.provideMerge(EventBus.EventBus.layer),
-    Layer.provide(NodeServices.layer)
+    Layer.provide([NodeServices.layer, FetchHttpClient.layer])
   ) as unknown as Layer.Layer<Services, StartError<ChildOf<O>, G>, NeedOf<O>> // which children there are, only the types of the options know
 
 /**

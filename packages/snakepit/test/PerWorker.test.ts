@@ -6,7 +6,7 @@ import { HostTools, Snakepit } from "../src/index.ts"
 
 const gauge = Child.make("gauge", { plane: "execution", start: Effect.succeed(Effect.never) })
 const python = { adapter: "tools" }
-const own = ["process", "channel", "heartbeat", "watchdog"]
+const own = ["process", "channel", "heartbeat", "watchdog", "telemetry_tap"]
 const workerOf = (contract: Contract.Contract, pool: string) =>
   Contract.flatten(contract).find(({ path }) => path === `snakepit/pools/${pool}/fleet/<key>`)!.contract
 

@@ -14,6 +14,12 @@ describe("each key of the configuration", () => {
 
   it("that may hold a secret is known as one", () => {
     const secret = keys.filter(([, { reload }]) => reload.secret === true).map(([path]) => ConfigShape.render(path))
-    assert.deepStrictEqual(secret, ["pools.*.python.env.*", "gateway.token"])
+    assert.deepStrictEqual(secret, [
+      "pools.*.python.env.*",
+      "gateway.token",
+      "telemetry.prometheus.token",
+      "telemetry.otlp.headers.*",
+      "telemetry.history.postgres.url"
+    ])
   })
 })

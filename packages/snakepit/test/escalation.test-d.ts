@@ -3,6 +3,7 @@ import type { BridgeSupervisor, DataFolder, Listener, RunFolder } from "@snakepi
 import type * as Gateway from "@snakepit/bridge/gateway/Gateway"
 import { Child, type Supervisor, type SupervisorError } from "@snakepit/core"
 import { type ConfigInvalid, HostTools, type PerWorker, Pool, type WorkerError } from "@snakepit/pool"
+import type { StartedTooOften } from "@snakepit/telemetry"
 import { Context, Data, Effect, type Layer, Schema, type Scope } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { describe, expectTypeOf, it } from "vitest"
@@ -83,11 +84,14 @@ describe("the tree of an application", () => {
   })
 
   it("names every way it can refuse to start, with its path", () => {
-    expectTypeOf<Snakepit.StartError>().toEqualTypeOf<SupervisorError.StartFailed<Refusal>>()
+    expectTypeOf<Snakepit.StartError>().toEqualTypeOf<SupervisorError.StartFailed<Refusal> | TooOften>()
     expectTypeOf<Layer.Error<ReturnType<typeof plain>>>().toEqualTypeOf<Snakepit.StartError>()
     expectTypeOf<Layer.Services<ReturnType<typeof plain>>>().toBeNever()
   })
 })
+
+/** By the history of the runs before. */
+type TooOften = SupervisorError.StartFailed<At<"snakepit", StartedTooOften.StartedTooOften>>
 
 const plain = () => Snakepit.layer({ pools: {} })
 
@@ -104,7 +108,7 @@ describe("an application with children of its own under each worker", () => {
   it("can refuse to start because of them, and needs what they need", () => {
     const layer = Snakepit.layer(one, { perWorker: { default: () => [licence, gauge] } })
     expectTypeOf<Layer.Error<typeof layer>>().toEqualTypeOf<
-      SupervisorError.StartFailed<Refusal<WorkerError.PerWorkerFailed<"licence", NoLicence>>>
+      SupervisorError.StartFailed<Refusal<WorkerError.PerWorkerFailed<"licence", NoLicence>>> | TooOften
     >()
     expectTypeOf<Layer.Services<typeof layer>>().toEqualTypeOf<Licences>()
   })

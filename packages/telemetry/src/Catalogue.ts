@@ -13,7 +13,7 @@
  * catalogue.get("snakepit.call.retry")?.when // => "an idempotent call lost its worker and goes to another one, after the delay"
  * ```
  */
-import type { Event } from "@snakepit/core"
+import { type Event, Unit } from "@snakepit/core"
 
 /** What a package declares. */
 export type Declarations = ReadonlyArray<Event.Declaration>
@@ -31,11 +31,47 @@ export const make = (packages: ReadonlyArray<Declarations>): Catalogue => {
   return catalogue
 }
 
-/** The catalogue as a Markdown table: event, layer, when, measurements, attributes. */
+const layers: ReadonlyArray<Event.Layer> = ["root", "foundation", "telemetry", "bridge", "control", "execution"]
+
+const subjectOf = ({ name }: Event.Declaration): string => name.split(".")[1]!
+
+const isOfSupervisor = (declaration: Event.Declaration): boolean => subjectOf(declaration).endsWith("_supervisor")
+
+const cell = (lines: ReadonlyArray<string>): string => lines.join(" ")
+
+const row = (declaration: Event.Declaration, name: string, path: string): string => {
+  const measurements = Object.entries(declaration.measurements).map(([field, schema]) => `\`${field}\` (${Unit.unitOf(field, schema)})`)
+  const attributes = Object.keys(declaration.attributes).filter((field) => field !== "path").map((field) => `\`${field}\``)
+  return `| \`${name}\` | ${declaration.when} | ${path} | ${cell(measurements)} | ${cell(attributes)} |`
+}
+
+const header = ["| event | when | path | measurements | attributes |", "| --- | --- | --- | --- | --- |"]
+
+/**
+ * The catalogue as Markdown: a section for each layer, and one for the events that all supervisors have. Each event with when it is emitted, the path of
+ * what it is about, its measurements with their units, and its attributes.
+ */
 export const toMarkdown = (catalogue: Catalogue): string => {
-  const names = (fields: Event.Fields) => Object.keys(fields).map((name) => `\`${name}\``).join(" ")
-  const rows = [...catalogue.values()].toSorted((a, b) => a.name.localeCompare(b.name)).map((
-    { attributes, layer, measurements, name, when }
-  ) => `| \`${name}\` | ${layer} | ${when} | ${names(measurements)} | ${names(attributes)} |`)
-  return ["| event | layer | when | measurements | attributes |", "| --- | --- | --- | --- | --- |", ...rows].join("\n")
+  const all = [...catalogue.values()].toSorted((a, b) => a.name.localeCompare(b.name))
+  const sections = layers.flatMap((layer) => {
+    const own = all.filter((declaration) => declaration.layer === layer && !isOfSupervisor(declaration))
+    return own.length === 0 ? [] : ["", `## ${layer}`, "", ...header, ...own.map((one) => row(one, one.name, `\`${one.path}\``))]
+  })
+  const ofSupervisors = all.filter(isOfSupervisor)
+  if (ofSupervisors.length === 0) return sections.slice(1).join("\n")
+  const subjects = new Map(ofSupervisors.map((declaration) => [subjectOf(declaration), declaration]))
+  const [[first]] = [...subjects] as [[string, Event.Declaration]]
+  return [
+    "## Supervisors",
+    "",
+    "Every supervisor has these, under its own subject:",
+    "",
+    "| `<supervisor>` | layer |",
+    "| --- | --- |",
+    ...[...subjects].map(([subject, { layer }]) => `| \`${subject}\` | ${layer} |`),
+    "",
+    ...header,
+    ...ofSupervisors.filter((one) => subjectOf(one) === first).map((one) => row(one, one.name.replace(first, "<supervisor>"), "its own")),
+    ...sections
+  ].join("\n")
 }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Event, Supervisor } from "@snakepit/core"
-import { EventBus, EventLog, TelemetrySupervisor } from "@snakepit/telemetry"
+import { EventBus, EventLog, History, TelemetrySupervisor } from "@snakepit/telemetry"
 import { Effect, Fiber, Layer, Stream } from "effect"
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -10,7 +10,7 @@ const event = (n: number): Event.Event => ({ name: `snakepit.number.${n}`, at: n
 const numbers = (events: ReadonlyArray<Event.Event>) =>
   events.filter(({ name }) => name.startsWith("snakepit.number.")).map(({ measurements }) => measurements["n"])
 
-const Live = EventLog.EventLog.layer.pipe(Layer.provideMerge(EventBus.EventBus.layer))
+const Live = Layer.merge(EventLog.EventLog.layer, History.History.layer).pipe(Layer.provideMerge(EventBus.EventBus.layer))
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "event-log-"))),
@@ -31,6 +31,18 @@ describe("the event log", () => {
       yield* settle
       assert.deepStrictEqual(numbers(yield* log.recent()), [1, 2])
       assert.deepStrictEqual(numbers(yield* log.recent("*.2")), [2])
+    }).pipe(Effect.provide(Live)))
+
+  it.effect("keeps what happens, and not how each pool is each second", () =>
+    Effect.gen(function*() {
+      const bus = yield* EventBus.EventBus
+      const log = yield* EventLog.EventLog
+      yield* Supervisor.start(TelemetrySupervisor.make({}))
+      bus.emit({ ...event(1), name: "snakepit.pool.sample" })
+      bus.emit(event(2))
+      yield* settle
+      assert.deepStrictEqual((yield* log.recent("snakepit.pool.*")).length, 0)
+      assert.deepStrictEqual(numbers(yield* log.recent()), [2])
     }).pipe(Effect.provide(Live)))
 
   it.effect("is followed from the moment that the stream runs", () =>

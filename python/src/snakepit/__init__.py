@@ -22,9 +22,11 @@ leave as MessagePack. Whatever a tool raises reaches the caller as a typed error
 
 `current` tells of the running call, holds the state of its session and calls functions of the host, `on_session_start`
 and `on_session_end` are called when sessions begin and end, `adapter` makes a class with a beginning and an end of its
-methods, and `snakepit.testing` calls tools without a host. The README beside this package has an example of each.
+methods, `telemetry` tells events and spans of a tool's own, and `snakepit.testing` calls tools without a host. The
+README beside this package has an example of each.
 """
 
+from snakepit import telemetry
 from snakepit._adapter import adapter
 from snakepit._current import Call, Cancelled, current
 from snakepit._host import (
@@ -65,5 +67,6 @@ __all__ = [
     "current",
     "on_session_end",
     "on_session_start",
+    "telemetry",
     "tool",
 ]

@@ -70,6 +70,17 @@ class Call:
         return self._job.trace
 
     @property
+    def traceparent(self) -> str | None:
+        """The same in W3C's text form, as the header of that name has it; None when it is not sampled."""
+        trace = self._job.trace
+        return f"00-{trace[:16].hex()}-{trace[16:24].hex()}-{trace[24]:02x}" if trace else None
+
+    @property
+    def tracestate(self) -> str | None:
+        """What came with `traceparent` for those who trace, untouched; None when nothing did."""
+        return self._job.trace_state or None
+
+    @property
     def deadline(self) -> float | None:
         """When it must be over, on the clock of `time.monotonic()`; None for never."""
         return self._job.deadline

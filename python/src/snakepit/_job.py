@@ -87,6 +87,7 @@ class Job:
         outbox: Speaker,
         session: str = "",
         trace: bytes = b"",
+        trace_state: str = "",
         function: str = "",
         received: Received | None = None,
     ) -> None:
@@ -100,6 +101,7 @@ class Job:
         self.outbox = outbox
         self.session = session
         self.trace = trace
+        self.trace_state = trace_state
         self.function = function
         self.received = received
         """Where payloads of its host lie that did not come in frames."""

@@ -84,11 +84,16 @@ def serve(
 ) -> int:
     """Serves until drained; returns the exit code."""
     from snakepit._adapter import Instances
+    from snakepit._captured import Logs, Output
     from snakepit._execution import Executor
     from snakepit._functions import Functions
+    from snakepit._hub import hub
+    from snakepit._samples import Samples
     from snakepit._server import Server
     from snakepit._visit import Hooks
 
+    hub.sources = [Logs(hub), Output(hub), Samples(hub)]
+    hub.open()
     executor = Executor(concurrency, Functions(allow))
     instances = Instances(catalogue.adapters, executor.loop)
     with status.stage("start", EX_SOFTWARE):
@@ -105,6 +110,7 @@ def serve(
     executor.end_sessions()
     instances.stop()
     executor.loop.close()
+    hub.flush()
     server.stop(GOODBYE_SECONDS)
     return 0
 

@@ -19,6 +19,7 @@ from snakepit._current import running
 from snakepit._inputs import AsyncInputs
 from snakepit._job import Job, Speaker
 from snakepit._perform import Closed, Ledger, Outcome, conclude, fitting, note, prepare
+from snakepit._spans import traced
 from snakepit._tool import Tool
 from snakepit._visit import Attempt, Visit
 from snakepit._waking import wake
@@ -112,7 +113,8 @@ class Loop:
             if tool.streams:
                 outcome = await self._stream(job, tool, arguments)
             else:
-                outcome = fitting(job, tool.payload.encode(await tool.function(**arguments)))
+                function = traced(job, tool) if job.trace else tool.function
+                outcome = fitting(job, tool.payload.encode(await function(**arguments)))
             note(self._ledger, tool, time.monotonic() - job.began)
             conclude(job, tool, outcome)
         except BaseException as raised:
@@ -179,7 +181,8 @@ class Loop:
     async def _stream(self, job: Job, tool: Tool[..., Any], arguments: dict[str, Any]) -> Outcome:
         encode = tool.payload.encode
         position = 0
-        elements = tool.function(**arguments)
+        function = traced(job, tool) if job.trace else tool.function
+        elements = function(**arguments)
         try:
             async for element in elements:
                 if job.stopping:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from snakepit._errors import describe
 from snakepit._pieces import SHARED_BYTES, Encoded, whole
 from snakepit._segments import Written
-from snakepit._wire import ConnectResponse, Done, HostCall, Item, PythonException, Shared, WorkerFrame
+from snakepit._wire import ConnectResponse, Done, HostCall, Item, PythonException, Shared, Telemetry, WorkerFrame
 
 if TYPE_CHECKING:
     from snakepit._host import Asked
@@ -56,9 +56,10 @@ class Kind(enum.IntEnum):
     HOST_CALL = 8
     HOST_CALL_CANCEL = 9
     SESSION_ENDED = 10
+    TELEMETRY = 11
 
 
-DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, HOST_CALL, HOST_CALL_CANCEL, SESSION_ENDED = Kind
+DONE, STARTED, ITEM, FAILED, WANT, PONG, DRAINED, FREE, HOST_CALL, HOST_CALL_CANCEL, SESSION_ENDED, TELEMETRY = Kind
 
 Said = tuple[Kind, int, Any, int]
 
@@ -164,6 +165,11 @@ class Outbox:
     def session_ended(self, number: int, failure: str, overran: bool) -> None:
         self._say(SESSION_ENDED, number, (failure, overran))
         self._prompt = True
+
+    def telemetry(self, telemetry: Telemetry) -> None:
+        """Behind what was said before: results do not wait for it."""
+        self._say(TELEMETRY, 0, telemetry)
+        self.push()
 
     def free(self, segment: int) -> None:
         """The host may write this segment again: told with whatever is pushed next."""
@@ -371,6 +377,9 @@ def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
         ended.number = id
         ended.failure, ended.overran = value
         return len(ended.failure)
+    elif kind is TELEMETRY:
+        frame.telemetry.CopyFrom(value)
+        return frame.ByteSize()
     elif kind is FREE:
         frame.free.segments.append(id)
     elif kind is HOST_CALL:

@@ -22,6 +22,7 @@ from snakepit._inputs import Inputs
 from snakepit._job import Job
 from snakepit._payload import InvalidArguments
 from snakepit._pieces import Encoded, Pieces
+from snakepit._spans import traced
 from snakepit._tool import Tool
 from snakepit._visit import Attempt, Visit
 
@@ -83,7 +84,8 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
         if tool.streams:
             outcome = _stream(ledger, job, tool, arguments)
         else:
-            outcome = fitting(job, tool.payload.encode(tool.function(**arguments)))
+            function = traced(job, tool) if job.trace else tool.function
+            outcome = fitting(job, tool.payload.encode(function(**arguments)))
         now = time.monotonic()
         if (now - job.began < SLOW_SECONDS) is not quick:
             note(ledger, tool, now - job.began)
@@ -177,7 +179,8 @@ def _how(job: Job, tool: Tool[..., Any], outcome: Outcome) -> str:
 
 def _stream(ledger: Ledger, job: Job, tool: Tool[..., Any], arguments: dict[str, Any]) -> Outcome:
     encode = tool.payload.encode
-    elements = tool.function(**arguments)
+    function = traced(job, tool) if job.trace else tool.function
+    elements = function(**arguments)
     try:
         for position, element in enumerate(elements):
             if job.stopping:

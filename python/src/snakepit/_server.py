@@ -34,6 +34,7 @@ from snakepit._grpc import Call, Services, Status
 from snakepit._health import Health
 from snakepit._host import Host
 from snakepit._http2 import Connection
+from snakepit._hub import hub
 from snakepit._job import Job
 from snakepit._lookout import Lookout
 from snakepit._outbox import NeverSaid, Outbox
@@ -290,6 +291,7 @@ class Server:
             stream, session.stream = session.stream, None
             if session.expiry is not None:
                 session.expiry.cancel()
+        hub.leave(session.outbox)
         session.outbox.end()
         if session.host is not None:
             session.host.end(because or "the host has not come back in time")
@@ -342,7 +344,7 @@ class Server:
             session.outbox.push()
 
     def _frame(self, session: Session, frame: _wire.HostFrame) -> None:
-        match frame.WhichOneof("frame"):  # others are of a newer protocol, which the host may send unasked
+        match frame.WhichOneof("frame"):
             case "credit":
                 self._executor.give_credit(frame.credit.id, frame.credit.elements)
             case "input":
@@ -357,10 +359,17 @@ class Server:
                 self._executor.cancel(frame.cancel.id)
             case "ping":
                 session.outbox.pong(frame.ping.id)
+            case kind:
+                self._of_session(session, kind, frame)
+
+    def _of_session(self, session: Session, kind: str | None, frame: _wire.HostFrame) -> None:
+        match kind:  # others are of a newer protocol, which the host may send unasked
             case "session_start":
                 self._session_start(session, frame.session_start)
             case "session_end":
                 self._session_end(session, frame.session_end)
+            case "telemetry_control":
+                hub.control(session.outbox, frame.telemetry_control)
             case "rename":
                 self._rename(frame.rename.name)
             case "drain":
@@ -397,6 +406,7 @@ class Server:
             outbox=session.outbox,
             session=call.session,
             trace=call.trace,
+            trace_state=call.trace_state,
             function=function,
             received=session.received,
         )

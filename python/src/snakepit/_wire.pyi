@@ -45,6 +45,7 @@ class HostFrame(Message):
     host_result: HostResult
     session_start: SessionStart
     session_end: SessionEnd
+    telemetry_control: TelemetryControl
     def __init__(
         self,
         *,
@@ -61,6 +62,7 @@ class HostFrame(Message):
         host_result: HostResult = ...,
         session_start: SessionStart = ...,
         session_end: SessionEnd = ...,
+        telemetry_control: TelemetryControl = ...,
     ) -> None: ...
 
 class WorkerFrame(Message):
@@ -77,6 +79,7 @@ class WorkerFrame(Message):
     host_call: HostCall
     host_call_cancel: HostCallCancel
     session_ended: SessionEnded
+    telemetry: Telemetry
     def __init__(
         self,
         *,
@@ -93,6 +96,7 @@ class WorkerFrame(Message):
         host_call: HostCall = ...,
         host_call_cancel: HostCallCancel = ...,
         session_ended: SessionEnded = ...,
+        telemetry: Telemetry = ...,
     ) -> None: ...
 
 class Hello(Message):
@@ -189,6 +193,7 @@ class Call(Message):
     trace: bytes
     function: str
     shared: Shared
+    trace_state: str
     def __init__(
         self,
         *,
@@ -202,6 +207,7 @@ class Call(Message):
         trace: bytes = ...,
         function: str = ...,
         shared: Shared = ...,
+        trace_state: str = ...,
     ) -> None: ...
 
 class Rename(Message):
@@ -339,6 +345,117 @@ class HostFailure(Message):
     tag: str
     data: bytes
     def __init__(self, *, reason: str = ..., message: str = ..., tag: str = ..., data: bytes = ...) -> None: ...
+
+class TelemetryControl(Message):
+    settings: TelemetrySettings
+    credit: int
+    def __init__(self, *, settings: TelemetrySettings = ..., credit: int = ...) -> None: ...
+
+class TelemetrySettings(Message):
+    on: bool
+    allow: RepeatedScalarFieldContainer[str]
+    deny: RepeatedScalarFieldContainer[str]
+    sampling: RepeatedCompositeFieldContainer[TelemetrySampling]
+    log_level: int
+    output: bool
+    sample_ms: int
+    def __init__(
+        self,
+        *,
+        on: bool = ...,
+        allow: Iterable[str] = ...,
+        deny: Iterable[str] = ...,
+        sampling: Iterable[TelemetrySampling] = ...,
+        log_level: int = ...,
+        output: bool = ...,
+        sample_ms: int = ...,
+    ) -> None: ...
+
+class TelemetrySampling(Message):
+    pattern: str
+    rate: float
+    def __init__(self, *, pattern: str = ..., rate: float = ...) -> None: ...
+
+class Telemetry(Message):
+    records: RepeatedCompositeFieldContainer[TelemetryRecord]
+    dropped: RepeatedCompositeFieldContainer[TelemetryDropped]
+    def __init__(
+        self, *, records: Iterable[TelemetryRecord] = ..., dropped: Iterable[TelemetryDropped] = ...
+    ) -> None: ...
+
+class TelemetryDropped(Message):
+    reason: str
+    records: int
+    def __init__(self, *, reason: str = ..., records: int = ...) -> None: ...
+
+class TelemetryRecord(Message):
+    at_micros: int
+    call: int
+    tool: str
+    attributes: RepeatedCompositeFieldContainer[TelemetryAttribute]
+    event: TelemetryEvent
+    span: TelemetrySpan
+    log: TelemetryLog
+    def __init__(
+        self,
+        *,
+        at_micros: int = ...,
+        call: int = ...,
+        tool: str = ...,
+        attributes: Iterable[TelemetryAttribute] = ...,
+        event: TelemetryEvent = ...,
+        span: TelemetrySpan = ...,
+        log: TelemetryLog = ...,
+    ) -> None: ...
+
+class TelemetryAttribute(Message):
+    key: str
+    text: str
+    number: float
+    flag: bool
+    def __init__(self, *, key: str = ..., text: str = ..., number: float = ..., flag: bool = ...) -> None: ...
+
+class TelemetryEvent(Message):
+    name: str
+    measurements: RepeatedCompositeFieldContainer[TelemetryMeasurement]
+    def __init__(self, *, name: str = ..., measurements: Iterable[TelemetryMeasurement] = ...) -> None: ...
+
+class TelemetryMeasurement(Message):
+    key: str
+    value: float
+    def __init__(self, *, key: str = ..., value: float = ...) -> None: ...
+
+class TelemetrySpan(Message):
+    name: str
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
+    took_micros: int
+    server: bool
+    error: TelemetryError
+    def __init__(
+        self,
+        *,
+        name: str = ...,
+        trace_id: bytes = ...,
+        span_id: bytes = ...,
+        parent_id: bytes = ...,
+        took_micros: int = ...,
+        server: bool = ...,
+        error: TelemetryError = ...,
+    ) -> None: ...
+
+class TelemetryError(Message):
+    type: str
+    message: str
+    stack: str
+    def __init__(self, *, type: str = ..., message: str = ..., stack: str = ...) -> None: ...
+
+class TelemetryLog(Message):
+    logger: str
+    level: int
+    message: str
+    def __init__(self, *, logger: str = ..., level: int = ..., message: str = ...) -> None: ...
 
 class PythonException(Message):
     type: str

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -35,12 +36,15 @@ from snakepit._errors import describe
 from snakepit._execution import Executor
 from snakepit._functions import Functions
 from snakepit._host import Asked, Host, HostToolError
+from snakepit._hub import hub
 from snakepit._job import Job
 from snakepit._pieces import Encoded, whole
 from snakepit._visit import Hooks
 
 MAX_PAYLOAD = 16 * 1024 * 1024  # as a pool has it by default
 CREDIT = 64  # likewise
+MOST_TOLD = 1_000_000  # records of telemetry that one test may look at
+SAMPLED = bytes(range(1, 25)) + b"\x01"  # a trace context: any ids, and the flag
 
 
 class ToolError(Exception):
@@ -179,6 +183,7 @@ class Tools:
             max_payload=self._max_payload,
             outbox=_Ears(self._calls),
             session=session or "",
+            trace=SAMPLED if hub.is_open else b"",
             function="" if known else tool,
         )
         job.host = self._host
@@ -266,6 +271,64 @@ def serve(
         executor.end_sessions()
         instances.stop()
         executor.loop.close()
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event or span that tools told. `error` is the type of what a span ended with, empty when it went well."""
+
+    kind: str
+    name: str
+    call: int
+    tool: str
+    measurements: Mapping[str, float]
+    attributes: Mapping[str, str | float | bool]
+    error: str = ""
+    span_id: bytes = b""
+    parent_id: bytes = b""
+
+
+class Telemetry:
+    """What was told; made by `telemetry`."""
+
+    def __init__(self) -> None:
+        self._told: list[Told] = []
+
+    @property
+    def told(self) -> list[Told]:
+        """The events and spans that have been told, a span when it is over."""
+        hub.flush()
+        return list(self._told)
+
+    def telemetry(self, telemetry: _wire.Telemetry) -> None:
+        """Takes what the worker says."""
+        self._told.extend(map(_told, telemetry.records))
+
+
+@contextmanager
+def telemetry() -> Iterator[Telemetry]:
+    """Keeps the events and spans of all tools that run meanwhile, whose calls are all sampled."""
+    kept = Telemetry()
+    hub.open()
+    hub.control(kept, _wire.TelemetryControl(settings=_wire.TelemetrySettings(on=True), credit=MOST_TOLD))
+    try:
+        yield kept
+    finally:
+        hub.close()
+
+
+def _told(record: _wire.TelemetryRecord) -> Told:
+    kind = record.WhichOneof("record")
+    assert kind is not None
+    values = ((said, said.WhichOneof("value")) for said in record.attributes)
+    attributes = {said.key: getattr(said, value) for said, value in values if value is not None}
+    if kind == "span":
+        span = record.span
+        return Told(
+            kind, span.name, record.call, record.tool, {}, attributes, span.error.type, span.span_id, span.parent_id
+        )
+    measurements = {measured.key: measured.value for measured in record.event.measurements}
+    return Told(kind, record.event.name, record.call, record.tool, measurements, attributes)
 
 
 class _HostTools:

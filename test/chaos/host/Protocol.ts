@@ -16,7 +16,8 @@ import type { Asked } from "./Tools.ts"
 /** The step of a shutdown that an event is: its name and what it is about. Two others have no event. */
 export const stepOf = ({ attributes, name }: Pick<Event.Event, "name" | "attributes">): string => {
   const { path, pool, slot, tool } = attributes
-  return `${name} ${path ?? tool ?? (slot === undefined ? pool ?? "" : `${pool}/${slot}`)}`.trimEnd()
+  if (name.includes("_supervisor.")) return `${name} ${path}`
+  return `${name} ${tool ?? (slot === undefined ? pool ?? "" : `${pool}/${slot}`)}`.trimEnd()
 }
 export const firstStep = "before anything"
 export const lastStep = "after everything"
@@ -29,6 +30,8 @@ export interface Plan {
   readonly ledger: string
   /** Every event, one JSON object a line, written when it is emitted. */
   readonly events: string
+  /** The `seq` of each event that its history has acknowledged, one a line, written when it is. */
+  readonly acknowledged: string
 }
 
 /** Each request and what answers it. */
@@ -65,6 +68,8 @@ export interface Requests {
     readonly ask: { readonly supervisor: string; readonly child: string; readonly most: number }
     readonly answer: number
   }
+  /** Emits so many supervision events each millisecond, copies of one of its own, for as long as it lives; answers at once. */
+  readonly repeatEvents: { readonly ask: { readonly perMilli: number }; readonly answer: null }
   /** Sets its wall clock, as its `Clock` has it, ahead by so much, or back. */
   readonly setClock: { readonly ask: { readonly millis: number }; readonly answer: null }
   /** Collects its garbage, which takes `--expose-gc`; answers with the bytes that its objects take then. */

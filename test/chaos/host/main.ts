@@ -1,9 +1,10 @@
 /** A program as a user writes it, under load, that does to its own tree what the runner asks it to. Its one argument is a `Plan`. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Clock, Data, Deferred, Effect, Fiber, Scope } from "effect"
+import { SupervisorEvent } from "@snakepit/core"
+import { Clock, Data, Deferred, Effect, Fiber, Scope, Stream } from "effect"
 import { openSync, writeSync } from "node:fs"
 import { createInterface } from "node:readline"
-import { EventBus, EventLog, type Pool, PoolControl, Snakepit, type Tree } from "snakepit"
+import { EventBus, EventLog, History, type Pool, PoolControl, Snakepit, type Tree } from "snakepit"
 import * as Chance from "../Chance.ts"
 import * as Calls from "./Calls.ts"
 import { JumpingClock } from "./JumpingClock.ts"
@@ -12,7 +13,7 @@ import * as Shutdown from "./Shutdown.ts"
 
 class Harmed extends Data.TaggedError("Harmed")<{ readonly message: string }> {}
 
-const { config, configFile, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
+const { acknowledged, config, configFile, events, ledger } = JSON.parse(process.argv[2] ?? "{}") as Plan
 const pools = Object.keys(config.pools)
 const clock = new JumpingClock(Effect.runSync(Clock.clockWith(Effect.succeed)))
 const eventFile = openSync(events, "a", 0o600)
@@ -22,15 +23,43 @@ const say = (said: Said): void => void process.stdout.write(`${JSON.stringify(sa
 /** Told of each step of the shutdown, once that has begun. */
 let step = (_: string): void => {}
 
+/** Succeeds when each caller was told: they run beside the program, and its end would not wait for them. */
+let allTold: Effect.Effect<void> = Effect.void
+/** A caller hears within some turns of the event loop; one that does not within 5 s is never told, and its call counts as lost. */
+const tellingLimit = "5 seconds"
+
+/** It comes at no moment of its own, and is no step of anything. */
+const isUntimely = (name: string): boolean => name === "snakepit.pool.sample" || name.endsWith(".sampled")
+
 /** Writes every event when it is emitted, up to the last one of the shutdown: nothing detaches this. */
 const record = Effect.gen(function*() {
   const bus = yield* EventBus.EventBus
-  yield* bus.attach("*", (event) => {
+  yield* bus.tap("*", (event) => {
+    if (SupervisorEvent.isObservation(event.name) || isUntimely(event.name)) return
     writeSync(eventFile, `${JSON.stringify(event)}\n`)
     step(stepOf(event))
   })
   const log = yield* EventLog.EventLog
   for (const event of yield* log.recent()) writeSync(eventFile, `${JSON.stringify(event)}\n`)
+})
+
+/** Writes what the history says is durable. */
+const recordAcknowledged = Effect.gen(function*() {
+  const history = yield* History.History
+  const file = openSync(acknowledged, "a", 0o600)
+  yield* Stream.runForEach(history.acknowledged, ({ seq }) => Effect.sync(() => writeSync(file, `${seq}\n`)))
+})
+
+/** Emits copies of an event that supervision has told, for ever. */
+const repeatEvents = Effect.fnUntraced(function*(perMilli: number) {
+  const bus = yield* EventBus.EventBus
+  const [event] = yield* (yield* EventLog.EventLog).recent("snakepit.worker_supervisor.start")
+  const emit = Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      for (let copy = 0; copy < perMilli; copy++) bus.emit({ ...event!, at: clock.currentTimeMillisUnsafe() })
+    })
+  )
+  return yield* Effect.forever(Effect.andThen(emit, Effect.sleep(1)))
 })
 
 /** Where a child stands: its generations from the root down, and whether it runs. */
@@ -54,9 +83,11 @@ const whereIs = (tree: Tree.SupervisorNode, path: string): { readonly chain: str
 const program = Effect.gen(function*() {
   const { root, runId, tree } = yield* Snakepit.Snakepit
   yield* Scope.provide(record, yield* Scope.make())
+  yield* Effect.forkScoped(recordAcknowledged)
   const calls = yield* Calls.make(pools, openSync(ledger, "a", 0o600))
+  allTold = calls.allOver
   const ended = yield* Deferred.make<void>()
-  const context = yield* Effect.context<Pool.Pools>()
+  const context = yield* Effect.context<Pool.Pools | EventBus.EventBus | EventLog.EventLog>()
   let ending = false
   let resting = false
   const goesOn = () => !ending && !resting
@@ -131,6 +162,8 @@ const program = Effect.gen(function*() {
         )
       case "spend":
         return spend(request)
+      case "repeatEvents":
+        return Effect.sync(() => void Effect.runForkWith(context)(repeatEvents(request.perMilli)))
       case "setClock":
         return Effect.sync(() => void (clock.ahead += request.millis))
       case "collect":
@@ -169,6 +202,7 @@ const program = Effect.gen(function*() {
 Effect.scoped(program).pipe(
   Snakepit.supervised,
   Effect.provide(Snakepit.layer(config, { configFile })),
+  Effect.ensuring(Effect.suspend(() => Effect.timeoutOption(allTold, tellingLimit))),
   Effect.ensuring(Effect.sync(() => {
     writeSync(eventFile, `${JSON.stringify({ name: lastStep, at: Date.now(), measurements: {}, attributes: {} })}\n`)
     step(lastStep)

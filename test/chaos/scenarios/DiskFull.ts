@@ -42,7 +42,7 @@ export const diskFull: Scenario = {
     ]
   },
   byHand: [
-    "`unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=256k tmpfs $SNAKEPIT_DATA_DIR && exec node main.ts'`",
+    "`unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=16m tmpfs $SNAKEPIT_DATA_DIR && exec node main.ts'`",
     "Fill it: `dd if=/dev/zero of=/proc/<pid of the host>/root$SNAKEPIT_DATA_DIR/filler bs=4k`, then `kill -KILL <pid>` some workers.",
     "Remove the file and kill another: `tail $SNAKEPIT_DATA_DIR/runs/*.jsonl` has the new one."
   ],

@@ -36,7 +36,7 @@ const goesOn = async (host: Host): Promise<void> => {
 const inLines = (host: Host): string => host.registry().slice(1).map((line) => JSON.stringify(line)).join(" ")
 
 /** Each part at least once. */
-const shortRuns = 8
+const shortRuns = 11
 
 export const foundationKill: Scenario = {
   name: "foundation-kill",

@@ -109,6 +109,8 @@ const hear = (sink: Wire.WireSink, frame: Frames.Heard): void => {
       return sink.hostCall(frame.asked)
     case "hostCallCancel":
       return sink.hostCancel(frame.number)
+    case "telemetry":
+      return sink.telemetry(frame.telemetry)
     case "sessionEnded":
       return sink.sessionEnded(frame.number, frame.failure, frame.overran)
     default:
@@ -165,16 +167,20 @@ const toolsOf = (reaper: Reaper, { catalogueHash, tools }: Welcome): Wire.Wire["
   return made
 }
 
+/** By OpenTelemetry's conventions. A status is of a stream, not of a call in it: there is none. */
+const rpc = { "rpc.system.name": "grpc", "rpc.method": "snakepit.v1.WorkerService/Connect", "network.transport": "unix" }
+
 /** uint32: 49 days. */
 const longestMillis = 0xffff_ffff
 
-const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome }: Session.Session): Wire.Wire => {
+const wire = ({ pid, reaped, socket }: PythonProcess, { outbox, probe, segments, welcome }: Session.Session): Wire.Wire => {
   const ids = new Map(welcome.tools.map(({ id, name }) => [name, id]))
   return {
     pid,
     tools: toolsOf(reaped.reaper, welcome),
     concurrency: Math.max(1, welcome.concurrency),
-    submit: ({ credit, deadlineMillis, id, payload, session, skip, tool, trace }) => {
+    about: { ...rpc, "server.address": socket },
+    submit: ({ credit, deadlineMillis, id, payload, session, skip, tool, trace, traceState }) => {
       const known = ids.get(tool)
       outbox.say().call({
         id,
@@ -185,7 +191,8 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome
         credit,
         skip,
         session: session ?? "",
-        trace: trace ?? noTrace
+        trace: trace ?? noTrace,
+        traceState: traceState ?? ""
       })
     },
     cancel: (id) => outbox.say().cancel(id),
@@ -198,6 +205,7 @@ const wire = ({ pid, reaped }: PythonProcess, { outbox, probe, segments, welcome
     inputEnd: (id, failure = "") => outbox.say().inputEnd(id, failure),
     sessionStart: (session, data) => outbox.say().sessionStart(session, data),
     sessionEnd: (number, session, limitMillis) => outbox.say().sessionEnd(number, session, Math.min(longestMillis, Math.ceil(limitMillis))),
+    telemetry: (settings, credit) => outbox.say().telemetryControl(settings, credit),
     probe
   }
 }

@@ -6,7 +6,7 @@
  * A frame of any other form, and a rare one, is left to protobuf-es. Ids and numbers are plain numbers: exact up to 2^53.
  */
 import { fromBinary } from "@bufbuild/protobuf"
-import { Payload, type Wire } from "@snakepit/pool"
+import { Payload, type PoolConfig, type Wire, type WireTelemetry } from "@snakepit/pool"
 import {
   ConnectResponseSchema,
   type Done,
@@ -17,6 +17,7 @@ import {
   type WorkerFrame,
   WorkerFrameSchema
 } from "../../gen/snakepit/v1/worker_pb.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /** Where a payload is that is no part of its frame. */
 export class Shared {
@@ -44,6 +45,7 @@ export interface Call {
   readonly skip: number
   readonly session: string
   readonly trace: Uint8Array
+  readonly traceState: string
   readonly function: string
 }
 
@@ -60,6 +62,7 @@ export type Heard =
   | { readonly kind: "hostCall"; readonly asked: Wire.WireHostCall }
   | { readonly kind: "hostCallCancel"; readonly number: number }
   | { readonly kind: "drained" }
+  | { readonly kind: "telemetry"; readonly telemetry: WireTelemetry.WireTelemetry }
   | { readonly kind: "sessionEnded"; readonly number: number; readonly failure: string; readonly overran: boolean }
   /** Nothing looks into these segments of the host any more. */
   | { readonly kind: "free"; readonly segments: ReadonlyArray<number> }
@@ -97,7 +100,8 @@ const host = {
   free: 10,
   hostResult: 11,
   sessionStart: 12,
-  sessionEnd: 13
+  sessionEnd: 13,
+  telemetryControl: 14
 } as const
 const worker = { started: 2, item: 3, done: 4, pong: 6 } as const
 const response = { read: tag(1, varint), frames: tag(2, bytes), batch: tag(3, varint) }
@@ -148,9 +152,9 @@ export class Batch {
     if (this.buffer.length > keptRoom) this.buffer = Buffer.allocUnsafe(firstRoom)
   }
 
-  call({ credit, deadlineMillis, function: name, id, payload, session, skip, tool, trace }: Call): void {
+  call({ credit, deadlineMillis, function: name, id, payload, session, skip, tool, trace, traceState }: Call): void {
     const size = numberSize(id) + numberSize(tool) + carriedSize(payload) + numberSize(deadlineMillis) + numberSize(credit) +
-      numberSize(skip) + textSize(session) + bytesSize(trace.length) + textSize(name)
+      numberSize(skip) + textSize(session) + bytesSize(trace.length) + textSize(name) + textSize(traceState)
     this.frame(host.call, size)
     this.number(1, id)
     this.number(2, tool)
@@ -161,6 +165,7 @@ export class Batch {
     this.text(7, session)
     this.bytes(8, trace)
     this.text(9, name)
+    this.text(11, traceState)
   }
   cancel(id: number): void {
     this.frame(host.cancel, numberSize(id))
@@ -221,6 +226,11 @@ export class Batch {
     this.number(1, number)
     this.text(2, session)
     this.number(3, limitMillis)
+  }
+  telemetryControl(settings: PoolConfig.PoolConfig["telemetry"] | undefined, credit: number): void {
+    const control = Telemetry.control(settings, credit)
+    this.frame(host.telemetryControl, control.length)
+    this.put(control)
   }
   rename(name: string): void {
     this.frame(host.rename, textSize(name))
@@ -455,6 +465,8 @@ const heard = (frame: WorkerFrame["frame"], fetch: Fetch): Heard => {
       return { kind: "hostCallCancel", number: exact(frame.value.number) }
     case "drained":
       return { kind: "drained" }
+    case "telemetry":
+      return { kind: "telemetry", telemetry: Telemetry.heard(frame.value) }
     case "sessionEnded": {
       const { failure, number, overran } = frame.value
       return { kind: "sessionEnded", number: exact(number), failure, overran }

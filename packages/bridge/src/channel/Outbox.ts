@@ -14,6 +14,7 @@
  * itself is told with its next batch; alone only when much is untold, or nothing was said for a while.
  */
 import * as Frames from "./Frames.ts"
+import type * as Traffic from "./Traffic.ts"
 
 const maxUnread = 2
 
@@ -30,6 +31,7 @@ type Write = (message: Buffer) => void
 export class NeverWritten extends Error {}
 
 export class Outbox {
+  private readonly out: Traffic.Way
   /** Numbered from {@link first}, without gaps: those on their way, and those that wait. */
   private readonly kept: Array<Frames.Batch> = []
   private first = 1
@@ -46,9 +48,19 @@ export class Outbox {
   private untoldBytes = 0
   private timer: ReturnType<typeof setTimeout> | undefined
 
+  constructor(out: Traffic.Way) {
+    this.out = out
+  }
+
+  /** Messages that are on their way. */
+  get unread(): number {
+    return this.write === undefined ? 0 : this.written - this.first + 1
+  }
+
   /** Where the next frame is written to: it leaves in this tick, or with those that a response wakes, when the worker has read enough. */
   say(): Frames.Batch {
     if (this.open.size >= batchBytes) this.seal()
+    this.out.frames++
     this.schedule()
     return this.open
   }
@@ -115,9 +127,15 @@ export class Outbox {
       const next = this.written - this.first + 1
       if (next === this.kept.length) this.seal()
       this.written++
-      this.write(this.kept[next]!.sealed(this.written, this.heard))
+      this.send(this.kept[next]!.sealed(this.written, this.heard))
       this.hasTold()
     }
+  }
+
+  private send(message: Buffer): void {
+    this.out.messages++
+    this.out.bytes += message.length
+    this.write?.(message)
   }
 
   private schedule(): void {
@@ -156,7 +174,7 @@ export class Outbox {
 
   private tell(): void {
     if (this.write === undefined) return
-    this.write(Frames.acknowledgement(this.heard))
+    this.send(Frames.acknowledgement(this.heard))
     this.hasTold()
   }
 

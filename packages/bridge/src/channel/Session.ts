@@ -33,6 +33,7 @@ import { sharedMemory } from "../segments/SharedMemory.ts"
 import * as Connection from "./Connection.ts"
 import * as Frames from "./Frames.ts"
 import * as Outbox from "./Outbox.ts"
+import type { Traffic } from "./Traffic.ts"
 
 /** The version of the wire that this host speaks. */
 export const protocol = 1
@@ -57,7 +58,7 @@ export interface Stream {
 /** What {@link make} takes. */
 export interface Options {
   readonly process: Pick<LaunchedProcess, "pid" | "roll" | "socket" | "token" | "segments"> & {
-    readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogues"> }
+    readonly reaped: Pick<LaunchedProcess["reaped"], "worker" | "exited"> & { readonly reaper: Pick<Reaper, "catalogues" | "traffic"> }
   }
   /** Read at each use: how long it waits for a worker applies live. */
   readonly config: () => Pick<PoolConfig.PoolConfig, "maxPayload"> & HandshakePatience.Options["config"]
@@ -87,11 +88,12 @@ export const howItEnded = ({ code, signal }: ProcessExit): string =>
 export type Open = typeof Connection.open
 
 export class Session {
-  readonly outbox = new Outbox.Outbox()
+  readonly outbox: Outbox.Outbox
   readonly segments: Segments
   private readonly id = randomBytes(8)
   private readonly options: Options
   private readonly open: Open
+  private readonly traffic: Traffic
   private readonly probes = new Map<number, () => void>()
   private readonly drained = Deferred.makeUnsafe<void>()
   private listener: Listener | undefined
@@ -105,13 +107,16 @@ export class Session {
     this.options = options
     this.open = open
     this.id[7]! |= 1 // not 0
-    const { config, process: { segments } } = options
+    const { config, process: { reaped, segments } } = options
+    this.traffic = reaped.reaper.traffic
+    this.outbox = new Outbox.Outbox(this.traffic.out)
     this.segments = new Segments({
       folder: segments && join(segments.folder, this.id.toString("hex")),
       limit: segments?.limit ?? 0,
       maxPayload: config().maxPayload,
       memory: segments && sharedMemory(),
-      free: (segment) => this.outbox.free(segment)
+      free: (segment) => this.outbox.free(segment),
+      placed: (bytes) => this.traffic.out.payloads.record(bytes)
     })
   }
 
@@ -149,6 +154,15 @@ export class Session {
     this.outbox.end()
     this.segments.close()
     this.listener?.over(reason, ended, exit)
+  }
+
+  /** Messages that the worker has not read. */
+  get unread(): number {
+    return this.outbox.unread
+  }
+  /** Segments with a payload, by who wrote it. */
+  get segmentsInUse(): Segments["inUse"] {
+    return this.segments.inUse
   }
 
   /** Succeeds when the worker answers. */
@@ -229,13 +243,17 @@ export class Session {
       if (!open) return
       open = false
       if (attached) {
+        this.traffic.open.delete(this)
         outbox.detach()
         this.listener?.broken()
       }
       Deferred.doneUnsafe(broken, Exit.succeed(how))
     }
     const close = () => {
-      if (open && attached) outbox.detach()
+      if (open && attached) {
+        this.traffic.open.delete(this)
+        outbox.detach()
+      }
       open = false
       connection.close()
     }
@@ -260,11 +278,17 @@ export class Session {
       catalogues.set(process.roll, catalogue)
       this.welcomed = welcome
       attached = true
+      this.traffic.open.add(this)
+      if (resume) this.traffic.reconnects++
       outbox.attach((message) => connection.write(message), read)
       Deferred.doneUnsafe(shaken, Exit.succeed(welcome))
     }
     const hear = (message: Buffer): void => {
       const { batch, frames, read } = this.segments.decode(message)
+      const { in: way } = this.traffic
+      way.messages++
+      way.bytes += message.length
+      way.frames += frames.length
       if (!attached) {
         if (batch !== 0 || frames.length !== 1) throw new Frames.Malformed("its first response holds more than Welcome")
         return shake(frames[0], read)
@@ -308,7 +332,12 @@ export class Session {
 
   private hear(frame: Frames.Heard): void {
     if (this.isEnded) return
+    const { payloads } = this.traffic.in
     switch (frame.kind) {
+      case "done":
+      case "item":
+        payloads.record(frame.payload.byteLength)
+        return this.listener?.frame(frame)
       case "pong":
         return this.probes.get(frame.id)?.()
       case "free":
@@ -318,6 +347,7 @@ export class Session {
           throw new Frames.Malformed(`expected host call ${this.hostCalls + 1} of the session, received ${frame.asked.number}`)
         }
         this.hostCalls++
+        payloads.record(frame.asked.payload.byteLength)
         return this.listener?.frame(frame)
       case "hostCallCancel":
         if (frame.number === 0 || frame.number > this.hostCalls) {

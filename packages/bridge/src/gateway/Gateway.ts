@@ -10,7 +10,7 @@
  *
  * It holds nothing that outlives a call: its crash touches no pool.
  */
-import { Child, Event } from "@snakepit/core"
+import { Child, Event, Instrument } from "@snakepit/core"
 import { Pool } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import { HealthImplementation, type ServingStatusMap } from "grpc-health-check"
 import { GatewayService } from "../../gen/snakepit/v1/gateway_pb.ts"
 import * as BridgeEvent from "../BridgeEvent.ts"
+import * as BridgeMetrics from "../BridgeMetrics.ts"
 import * as Definition from "./Definition.ts"
 import { type GatewayConfig, security } from "./GatewayConfig.ts"
 import * as Listener from "./Listener.ts"
@@ -86,9 +87,27 @@ const serve = ({ config, pools }: { readonly config: GatewayConfig; readonly poo
       "grpc.max_receive_message_length": largestMessage(pools),
       interceptors: config.token === undefined ? [] : [Token.interceptor(config.token, () => ++refused)]
     })
+    const series = yield* Instrument.series
+    const ended = { ok: 0, failed: 0, cancelled: 0 }
+    let open = 0
+    for (const outcome of BridgeMetrics.gatewayOutcomes) series.add(BridgeMetrics.gatewayCalls, { outcome }, () => ended[outcome])
+    series.add(BridgeMetrics.gatewayCallsOpen, {}, () => open)
+    series.add(BridgeMetrics.gatewayConnections, {}, () => server.connections.size)
+    const counted = <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.onExit(
+        Effect.suspend(() => {
+          open++
+          return call
+        }),
+        (exit) =>
+          Effect.sync(() => {
+            open--
+            ended[Exit.isSuccess(exit) ? "ok" : Exit.hasInterrupts(exit) ? "cancelled" : "failed"]++
+          })
+      )
     const run = yield* FiberSet.makeRuntime<never>() // its calls end before the server does: their clients are told
     const { lookAround, service } = yield* health(pools)
-    server.grpc.addService(Definition.gateway, Service.handlers((effect) => run(Effect.provideService(effect, Pool.Pools, pools))))
+    server.grpc.addService(Definition.gateway, Service.handlers((effect) => run(counted(Effect.provideService(effect, Pool.Pools, pools)))))
     service.addToServer(server.grpc)
     Definition.reflection().addToServer(server.grpc)
     const address = yield* Listener.listen(config, server, () => ++dropped)

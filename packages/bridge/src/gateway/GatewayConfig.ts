@@ -18,12 +18,11 @@
  * })
  * ```
  */
-import { ReloadClass } from "@snakepit/pool"
+import { ListenAddress } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { resolve } from "node:path"
 import { maxSocketPath } from "../process/RunFolder.ts"
-import * as Address from "./Address.ts"
 
 const count = (minimum: number, maximum: number, value: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum })).pipe(Schema.withDecodingDefault(Effect.succeed(value)))
@@ -40,7 +39,7 @@ export const GatewayConfig = Schema.Struct({
   /** `unix:/path`, or a host and a port: `127.0.0.1:50051`, `[::1]:50051`. Port 0: the system chooses, and `snakepit.gateway.start` says which. */
   listen: Schema.String,
   /** What clients say in the metadata `authorization: Bearer <token>`. Never shown: not in errors, not in events. */
-  token: ReloadClass.secret(Schema.optional(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(shortestToken))))),
+  token: Schema.optional(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(shortestToken)))),
   /** Files in PEM. They are read at each start of the gateway, so that a renewed certificate takes a restart of it and no more. */
   tls: Schema.optional(Schema.Struct({
     cert: Schema.NonEmptyString,
@@ -67,7 +66,7 @@ export const GatewayConfig = Schema.Struct({
   })
     .pipe(Schema.withDecodingDefault(Effect.succeed({})))
 }).check(Schema.makeFilter(({ listen, plaintext, tls, token }) => {
-  const address = Address.parse(listen)
+  const address = ListenAddress.parse(listen)
   if (address === undefined) return `"${listen}" is no address: listen on "unix:/path", or on a host and a port, as "127.0.0.1:50051"`
   if (address._tag === "Unix") {
     if (tls !== undefined) return "a Unix socket has no use for tls: the folder that it is in keeps others away. Leave tls out"
@@ -75,7 +74,7 @@ export const GatewayConfig = Schema.Struct({
     return bytes <= maxSocketPath || `the path of the socket takes ${bytes} bytes, and the kernel allows ${maxSocketPath}: ${address.path}`
   }
   const isOpen = token === undefined && tls?.ca === undefined
-  if (Address.reach(address) === "machine") {
+  if (ListenAddress.reach(address) === "machine") {
     return !isOpen ||
       `every user and every process of this machine can reach ${listen}: give the gateway a token, or mutual TLS (tls.ca), or let it listen ` +
         "on \"unix:/path\", which only this user can reach"

@@ -3,6 +3,7 @@
  * one typed error.
  */
 import * as grpc from "@grpc/grpc-js"
+import { ListenAddress } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -10,7 +11,6 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } f
 import { type AddressInfo, createConnection, createServer, type Server as NetServer, type Socket } from "node:net"
 import { dirname, resolve } from "node:path"
 import { exposure } from "../process/DataFolder.ts"
-import * as Address from "./Address.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
 
 /** The gateway could not listen. What becomes of that, its `onGiveUp` says. */
@@ -97,13 +97,15 @@ const credentialsOf = ({ tls }: GatewayConfig): grpc.ServerCredentials => {
 export interface Server {
   readonly grpc: grpc.Server
   readonly door: NetServer
+  /** Those that are open. */
+  readonly connections: ReadonlySet<Socket>
 }
 
 /** How long a stop waits for what clients were told to reach them. 1 s: a client that does not read must not hold the gateway. */
 const farewell = "1 second"
 
 /** The door is closed when the last connection has ended. */
-const stop = ({ door, grpc }: Server, connections: ReadonlySet<Socket>): Effect.Effect<void> =>
+const stop = ({ connections, door, grpc }: Server): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     door.close(() => resume(Effect.void))
     grpc.tryShutdown(() => {})
@@ -125,14 +127,16 @@ export const server = (options: grpc.ServerOptions): Effect.Effect<Server, never
       socket.on("error", () => {}) // its client is gone, and its calls end by that
     })
     door.on("error", () => {}) // one connection that could not be accepted, for want of files for example; `bind` hears of its own
-    return Effect.acquireRelease(Effect.succeed({ grpc: new grpc.Server(options), door }), (server) => stop(server, connections))
+    return Effect.acquireRelease(Effect.succeed({ grpc: new grpc.Server(options), door, connections }), stop)
   })
 
-const bind = (door: NetServer, address: Address.Address): Effect.Effect<Address.Address, Error> =>
+const bind = (door: NetServer, address: ListenAddress.ListenAddress): Effect.Effect<ListenAddress.ListenAddress, Error> =>
   Effect.callback((resume) => {
     door.once("error", (error) => resume(Effect.fail(error)))
-    door.listen(address._tag === "Unix" ? { path: address.path } : { port: address.port, host: hostOf(address) }, () =>
-      resume(Effect.succeed(address._tag === "Unix" ? address : { ...address, port: (door.address() as AddressInfo).port })))
+    door.listen(
+      address._tag === "Unix" ? { path: address.path } : { port: address.port, host: hostOf(address) },
+      () => resume(Effect.succeed(address._tag === "Unix" ? address : { ...address, port: (door.address() as AddressInfo).port }))
+    )
   })
 
 /** Of two addresses the one that clients find by the name and by itself. */
@@ -149,8 +153,8 @@ export const listen = (
 ): Effect.Effect<string, GatewayFailed> =>
   Effect.gen(function*() {
     const attempt = <A>(act: () => A) => Effect.try({ try: act, catch: failed(config.listen) })
-    const asked = Address.parse(config.listen)!
-    const address: Address.Address = asked._tag === "Unix" ? { ...asked, path: resolve(asked.path) } : asked
+    const asked = ListenAddress.parse(config.listen)!
+    const address: ListenAddress.ListenAddress = asked._tag === "Unix" ? { ...asked, path: resolve(asked.path) } : asked
     const injector = yield* attempt(() => grpc.createConnectionInjector(credentialsOf(config)))
     if (address._tag === "Unix") {
       yield* attempt(() => prepareFolder(config.listen, address.path))
@@ -161,5 +165,5 @@ export const listen = (
     door.on("connection", (socket) => injector.injectConnection(socket))
     const bound = yield* Effect.mapError(bind(door, address), failed(config.listen))
     if (address._tag === "Unix") yield* attempt(() => chmodSync(address.path, 0o600))
-    return Address.render(bound)
+    return ListenAddress.render(bound)
   })

@@ -27,6 +27,7 @@ import {
 import { type Tool, ToolSchema } from "../../gen/snakepit/v1/worker_pb.ts"
 import * as Failure from "./Failure.ts"
 import * as Json from "./Json.ts"
+import * as TraceMetadata from "./TraceMetadata.ts"
 
 type MethodName = Failure.WrongMethod["method"]
 
@@ -177,20 +178,24 @@ const unary = <Request, Response>(
   method: (request: Request, deadline: grpc.Deadline) => Effect.Effect<Response, Failure.Failure, Pool.Pools>
 ) =>
 (call: grpc.ServerUnaryCall<Request, Response>, answer: grpc.sendUnaryData<Response>): void => {
-  const fiber = run(logged(method(call.request, call.getDeadline())))
+  const fiber = run(logged(method(call.request, call.getDeadline())).pipe(TraceMetadata.within(call.metadata)))
   untilCancelled(call, fiber)
   fiber.addObserver((exit) => Exit.isSuccess(exit) ? answer(null, exit.value) : answer(Failure.toStatus(Failure.ofCause(exit.cause))))
 }
 
 /** Asks for no further value while the client has not taken what it was sent: the pool's credit then stops the tool. */
-const answerWith = (run: Run, call: Writable, values: Stream.Stream<GatewayValue, Failure.Failure, Pool.Pools>): void => {
+const answerWith = (
+  run: Run,
+  call: Writable & { readonly metadata: grpc.Metadata },
+  values: Stream.Stream<GatewayValue, Failure.Failure, Pool.Pools>
+): void => {
   const drained = Effect.callback<void>((resume) => {
     const drain = () => resume(Effect.void)
     call.once("drain", drain)
     return Effect.sync(() => call.off("drain", drain))
   })
   const write = (value: GatewayValue) => Effect.suspend(() => call.write(value) ? Effect.void : drained)
-  const fiber = run(logged(Stream.runForEach(values, write)))
+  const fiber = run(logged(Stream.runForEach(values, write)).pipe(TraceMetadata.within(call.metadata)))
   untilCancelled(call, fiber)
   fiber.addObserver((exit) => {
     if (Exit.isSuccess(exit)) call.end()

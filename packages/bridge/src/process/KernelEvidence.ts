@@ -43,6 +43,12 @@ export const state = (pid: number): WorkerRuntime.Evidence["state"] | undefined 
   return fields && stateIn(fields)
 }
 
+/** Its CPU time alone, in milliseconds: one file. */
+export const cpu = (pid: number): number | undefined => {
+  const fields = stat(`/proc/${pid}/stat`)
+  return fields && cpuMillis(fields)
+}
+
 /** PF_EXITING: on its way out, whatever its state; its files are closed by then. */
 const exiting = 0x4
 

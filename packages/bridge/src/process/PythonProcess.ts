@@ -78,10 +78,15 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
     shutdown: Duration.sum(seat.config.stopGrace, Duration.sum(ReapedProcess.killWait, Duration.seconds(1))),
     start: Effect.gen(function*() {
       const began = yield* Clock.currentTimeMillis
-      const generation = seat.fill()
+      const current = yield* Child.CurrentChild
+      const generation = seat.fill(current)
       const { pool, slot } = seat
       const owner: ReapedProcess.Owner = {
-        told: ({ pid, ...end }) => Event.emit(BridgeEvent.process_exit, {}, { pool, slot, generation, pid, ...ReapedProcess.facts(end) }),
+        told: ({ pid, ...end }) =>
+          Event.emit(BridgeEvent.process_exit, {}, {
+            ...{ pool, slot, generation, pid, incident: current.incident("end") },
+            ...ReapedProcess.facts(end)
+          }),
         verdict: seat.verdict
       }
       let process: PythonProcess | undefined
@@ -97,7 +102,10 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       yield* RegisteredName.register(name, process)
       const tookMillis = (yield* Clock.currentTimeMillis) - began
       const how = spare === undefined ? start : "spare"
-      yield* Event.emit(BridgeEvent.process_start, { tookMillis }, { pool, slot, generation, pid, start: how })
+      yield* Event.emit(BridgeEvent.process_start, { tookMillis }, {
+        ...{ pool, slot, generation, pid, start: how },
+        incident: current.incident("start")
+      })
 
       const life: Effect.Effect<
         never,

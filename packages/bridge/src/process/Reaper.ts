@@ -8,7 +8,7 @@
  * `containment: "namespace"` it is the first process of a pid namespace, and the pids it tells are turned into the host's before anybody
  * hears them.
  */
-import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
+import { Child, Event, Instrument, MonotonicClock, RegisteredName } from "@snakepit/core"
 import { WorkerError } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -21,6 +21,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BridgeEvent from "../BridgeEvent.ts"
+import { Traffic } from "../channel/Traffic.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
 import * as Cgroup from "./Cgroup.ts"
 import * as Containment from "./Containment.ts"
@@ -46,6 +47,8 @@ export interface Reaper {
   readonly scope: Scope.Scope
   /** By the roll of a version, the hash of the tools that its workers serve, as the first of them announced it: the others must have the same. */
   readonly catalogues: Map<number, string>
+  /** What goes between the host and the workers of its pool. */
+  readonly traffic: Traffic
 }
 
 /** What {@link child} takes. */
@@ -187,8 +190,11 @@ export const child = ({ config: configured, name, pool, registry: registryName, 
         Event.tell(sink, Event.make(BridgeEvent.containment_report, clock.currentTimeMillisUnsafe(), {}, told))
       }
       if ("why" in cgroup) report(cgroup) // else when a process is to be in it: a folder alone holds nothing
+      const traffic = new Traffic()
+      traffic.begin(yield* Instrument.series, pool)
       yield* RegisteredName.register(name, {
         pid,
+        traffic,
         subreaper: abilities.subreaper,
         scope: yield* Effect.scope,
         catalogues: new Map(),

@@ -88,6 +88,13 @@ export class ReadSegments {
     this.named.clear()
   }
 
+  /** Those that something looks into. */
+  get lentCount(): number {
+    let count = 0
+    for (const { lent } of this.segments.values()) if (lent) count++
+    return count
+  }
+
   /** Memory that is not lent is given back now, and the rest when it comes back. */
   close(): void {
     this.closed = true

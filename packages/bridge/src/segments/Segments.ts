@@ -31,6 +31,8 @@ export interface Options {
   readonly maxPayload: number
   /** A segment of the worker is free. */
   readonly free: (segment: number) => void
+  /** Is told the bytes of each payload. */
+  readonly placed: (bytes: number) => void
   /** `undefined`: segments are read and written as files. */
   readonly memory: SharedMemory | undefined
 }
@@ -52,8 +54,10 @@ export class Segments {
   private readonly maxPayload: number
   private readonly written: WrittenSegments
   private readonly others: ReadSegments
+  private readonly placed: Options["placed"]
 
-  constructor({ folder, free, limit, maxPayload, memory }: Options) {
+  constructor({ folder, free, limit, maxPayload, memory, placed }: Options) {
+    this.placed = placed
     this.folder = made(folder)
     this.limit = limit
     this.maxPayload = maxPayload
@@ -63,9 +67,15 @@ export class Segments {
 
   /** Puts a large payload into a segment where there is room. */
   place(payload: Payload.Payload): Frames.Carried {
+    this.placed(payload.byteLength)
     if (payload.byteLength < largeBytes || this.folder === "") return payload
     const segment = this.written.write(payload)
     return segment === undefined ? payload : new Frames.Shared(segment, payload.byteLength)
+  }
+
+  /** Those that hold a payload which somebody looks into, by who wrote it. */
+  get inUse(): { readonly in: number; readonly out: number } {
+    return { in: this.others.lentCount, out: this.written.inUse }
   }
 
   /** The worker has done with a segment of the host. Throws {@link Frames.Malformed} when there is nothing in it. */

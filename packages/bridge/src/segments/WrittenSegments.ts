@@ -55,6 +55,13 @@ export class WrittenSegments {
     }
   }
 
+  /** Those that the worker has not done with. */
+  get inUse(): number {
+    let count = 0
+    for (const { free } of this.segments.values()) if (!free) count++
+    return count
+  }
+
   /** Whether there was something in it. */
   free(number: number): boolean {
     const segment = this.segments.get(number)

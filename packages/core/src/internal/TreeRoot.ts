@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { MonotonicClock } from "../MonotonicClock.ts"
+import type { RestartMemory } from "../RestartMemory.ts"
 import type { SupervisorNode } from "../Tree.ts"
 
 export interface TreeRoot<Spec> {
@@ -11,6 +12,8 @@ export interface TreeRoot<Spec> {
   readonly changed: Map<string, Spec>
   readonly readers: Set<Reader>
   readonly clock: MonotonicClock
+  /** Restarts of before this tree, by path, until the supervisor there has begun with them. */
+  readonly spent: Map<string, ReadonlyArray<number>>
   /** Counted within a tree, so that the same tree under the same harm tells the same events. */
   readonly incidents: { count: number; at: number; prefix: string }
 }
@@ -20,8 +23,9 @@ interface Reader {
   readonly news: Queue.Queue<void, Cause.Done>
 }
 
-export const make = <Spec>(clock: MonotonicClock): TreeRoot<Spec> => ({
+export const make = <Spec>(clock: MonotonicClock, memory: RestartMemory): TreeRoot<Spec> => ({
   clock,
+  spent: new Map([...memory].map(([path, times]) => [path, times.map((at) => Math.min(at, clock.now())).toSorted((a, b) => a - b)])),
   changed: new Map(),
   readers: new Set(),
   incidents: { count: 0, at: 0, prefix: "0" }
@@ -34,6 +38,13 @@ export const nextIncident = <Spec>({ incidents }: TreeRoot<Spec>, now: number): 
     incidents.prefix = now.toString(36)
   }
   return `${incidents.prefix}-${(incidents.count++).toString(36)}`
+}
+
+/** What the supervisor at `path` begins with. Its next generation begins anew, as it does within one run. */
+export const takeSpent = <Spec>({ spent }: TreeRoot<Spec>, path: string): ReadonlyArray<number> | undefined => {
+  const times = spent.get(path)
+  spent.delete(path)
+  return times
 }
 
 const isAtOrBelow = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`)

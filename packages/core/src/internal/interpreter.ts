@@ -11,16 +11,17 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Child from "../Child.ts"
 import * as Event from "../Event.ts"
-import { describe, type ExitReason, fromExit } from "../ExitReason.ts"
+import { type ExitReason, fromExit } from "../ExitReason.ts"
 import * as GiveUpAt from "../GiveUpAt.ts"
 import * as Intensity from "../Intensity.ts"
 import { MonotonicClock } from "../MonotonicClock.ts"
+import { RestartMemory } from "../RestartMemory.ts"
 import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Semantics from "../Semantics.ts"
 import * as SupervisorError from "../SupervisorError.ts"
 import type { SupervisorEvents } from "../SupervisorEvent.ts"
 import { type ChildCount, type ChildSpec, CurrentSupervisor } from "../SupervisorHandle.ts"
-import { transition } from "../SupervisorMachine.ts"
+import { incidentOf, transition } from "../SupervisorMachine.ts"
 import * as Machine from "../SupervisorState.ts"
 import type * as Tree from "../Tree.ts"
 import * as Why from "../Why.ts"
@@ -28,7 +29,7 @@ import { Graces } from "./Graces.ts"
 import { type Handle, makeHandle } from "./handle.ts"
 import * as Outcome from "./outcome.ts"
 import { checkInitial } from "./specification.ts"
-import { teller } from "./teller.ts"
+import { because, beginning, standing, statusOf, teller } from "./teller.ts"
 import * as TreeRoot from "./TreeRoot.ts"
 
 /** What the events of a subtree are labelled with. */
@@ -91,6 +92,8 @@ interface Life {
   abandonedAfterMillis: number | undefined
   cancelGrace: (() => void) | undefined
   node: Interpreter | undefined
+  /** The incident of its end, asked for before its supervisor heard of that. */
+  incident: string | undefined
   /** The memory of its restart delay, handed on from one generation to the next; under a group strategy the group's is asked. */
   delay: Delay | undefined
 }
@@ -102,10 +105,19 @@ interface Parent {
   readonly semantics: Semantics.Semantics
   readonly labels: Labels
   readonly attach: (node: Interpreter, child: Child.CurrentChild["Service"]) => void
+  /** It has not ended, nor any above it: below one that was left behind nobody tells how children stand. */
+  readonly stands: () => boolean
 }
 
 const Parent: Context.Reference<Parent> = Context.Reference("@snakepit/core/internal/Parent", {
-  defaultValue: (): Parent => ({ root: undefined, path: "", semantics: Semantics.production, labels: {}, attach: () => {} })
+  defaultValue: (): Parent => ({
+    root: undefined,
+    path: "",
+    semantics: Semantics.production,
+    labels: {},
+    attach: () => {},
+    stands: () => true
+  })
 })
 
 const turn = 64 // events handled before others have their turn, for restart loops without a delay: they take 0.1 ms
@@ -116,7 +128,8 @@ export const boot = Effect.fnUntraced(function*(given: Spec, made: (interpreter:
   const parent = yield* Parent
   const spec = changedTo(context, parent, given)
   const initial = spec.template === undefined ? [] : yield* spec.template.initial
-  const interpreter = new Interpreter(spec, initial, context, parent, yield* Clock.Clock, yield* Event.EventSink)
+  const root = parent.root ?? TreeRoot.make<Spec>(new MonotonicClock(yield* Clock.Clock), yield* RestartMemory)
+  const interpreter = new Interpreter(spec, initial, context, parent, root, yield* Event.EventSink)
   made(interpreter)
   yield* Effect.addFinalizer(() => interpreter.handle.stop("its parent stopped it"))
   const { announce, watcher } = spec
@@ -148,14 +161,13 @@ const makeDelay = (policy: RestartPolicy.Any): Delay => {
 
 const pathOf = (parent: Parent, { id }: Spec): string => parent.path === "" ? id : `${parent.path}/${id}`
 
-const tellerOf = ({ events }: Spec, sink: Event.EventSink, path: string, { pool, slot }: Labels) =>
-  teller(events, sink, { path, pool, slot })
-
 export class Interpreter {
   readonly path: string
   readonly handle: Handle<Spec>
   private spec: Spec
   private readonly parent: Parent
+  /** As which child of the supervisor above it runs; `undefined`: it is no child. */
+  private readonly self: Child.CurrentChild["Service"] | undefined
   private readonly root: TreeRoot.TreeRoot<Spec>
   private labels: Labels
   private readonly semantics: Semantics.Semantics
@@ -183,20 +195,23 @@ export class Interpreter {
     initial: ReadonlyArray<string>,
     context: Context.Context<never>,
     parent: Parent,
-    clock: Clock.Clock,
+    root: TreeRoot.TreeRoot<Spec>,
     sink: Event.EventSink
   ) {
     this.spec = spec
     this.parent = parent
-    this.root = parent.root ?? TreeRoot.make(new MonotonicClock(clock))
+    this.root = root
     this.labels = { ...parent.labels, ...spec.labels }
     this.path = pathOf(parent, spec)
     this.sink = sink
-    this.tell = tellerOf(spec, sink, this.path, this.labels)
+    const current = Context.getOrUndefined(context, Child.CurrentChild)
+    this.self = current?.path === this.path ? current : undefined
+    this.tell = this.teller()
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
-      fail: (id, reason) => this.dispatch(Machine.Event.FailChild({ id, reason, incident: TreeRoot.nextIncident(this.root, this.now()) })),
+      fail: (id, reason) =>
+        this.dispatch(Machine.Event.FailChild({ id, reason, incident: this.lives.get(id)?.incident ?? this.nextIncident() })),
       ask: (event) => this.asking(event),
       offer: (child) => this.offer(child),
       change: (next) => this.change(next),
@@ -224,7 +239,8 @@ export class Interpreter {
       attach: (node, { generation, id }) => {
         const life = this.lives.get(id)
         if (life?.generation === generation) life.node = node
-      }
+      },
+      stands: () => this.outcome === undefined && parent.stands()
     }
     this.context = flat(context.pipe(Context.add(CurrentSupervisor, this.handle), Context.add(Parent, parentOfChildren)))
     const children = spec.template === undefined ? spec.children : this.initialChildren(spec.template.child, initial)
@@ -236,10 +252,16 @@ export class Interpreter {
       dynamic: spec.template !== undefined,
       maxChildren: spec.maxChildren,
       limit: spec.restart.limit,
+      spent: TreeRoot.takeSpent(this.root, this.path),
       children
     })
-    const self = Context.getOrUndefined(context, Child.CurrentChild)
-    if (self !== undefined) parent.attach(this, self)
+    if (sink.watches === true) this.state.moved = new Set(this.state.children.values())
+    if (current !== undefined) parent.attach(this, current)
+  }
+
+  private teller(): typeof this.tell {
+    const { pool, slot } = this.labels
+    return teller(this.spec.events, this.sink, { path: this.path, pool, slot, incident: (moment) => this.self?.incident(moment) })
   }
 
   // ── for the supervisor above, and for a simulation ──
@@ -297,6 +319,7 @@ export class Interpreter {
       this.onEnd.delete(settle)
       settle()
     }
+    this.tellFlags()
     this.dispatch(Machine.Event.Boot())
   })
   private onBooted: () => void = () => {}
@@ -383,7 +406,8 @@ export class Interpreter {
     const { announce, observer, watcher } = this.spec
     this.spec = { ...spec, announce: spec.announce ?? announce, watcher: spec.watcher ?? watcher, observer: spec.observer ?? observer }
     this.labels = { ...this.parent.labels, ...spec.labels }
-    this.tell = tellerOf(spec, this.sink, this.path, this.labels)
+    this.tell = this.teller()
+    this.tellFlags()
     for (const child of spec.children) {
       if (this.lives.get(child.id)?.child !== child) TreeRoot.forget(this.root, `${this.path}/${child.id}`)
     }
@@ -424,6 +448,7 @@ export class Interpreter {
         const now = this.now()
         const commands = transition(this.state, event, now)
         if (this.outcome === undefined) this.spec.observer?.(this, event, commands)
+        this.tellStandings() // a supervisor that is started tells of its children at once: it stands before them
         for (let i = 0; i < commands.length; i++) this.execute(commands[i]!, now)
       }
     } finally {
@@ -439,6 +464,28 @@ export class Interpreter {
 
   private now(): number {
     return this.root.clock.now()
+  }
+
+  private tellFlags(): void {
+    if (this.state.moved === undefined || !this.parent.stands()) return
+    const { events, restart: { limit } } = this.spec
+    const left = Intensity.left(this.state.window, this.now())
+    Event.tell(this.sink, beginning(events, this.root.clock.wallTime, this.strategy, limit, left, { path: this.path, ...this.labels }))
+  }
+
+  private tellStandings(): void {
+    const { moved } = this.state
+    if (moved === undefined || moved.size === 0) return
+    if (this.parent.stands()) {
+      const at = this.root.clock.wallTime
+      const about = { path: this.path, ...this.labels }
+      for (const child of moved) {
+        const present = this.state.children.get(child.id)
+        if (present !== undefined && present !== child) continue // another has its id by now, and is told of
+        Event.tell(this.sink, standing(this.spec.events, at, child, present === undefined, about))
+      }
+    }
+    moved.clear()
   }
 
   private execute(command: Machine.Command, now: number): void {
@@ -477,6 +524,21 @@ export class Interpreter {
     }
   }
 
+  private nextIncident(): string {
+    return TreeRoot.nextIncident(this.root, this.now())
+  }
+
+  /** The one that a life starts after, or ends in. */
+  private incidentOf(life: Life, moment: "start" | "end"): string | undefined {
+    const { children, phase } = this.state
+    if (phase._tag === "Stopping") return phase.outcome._tag === "GaveUp" ? phase.outcome.incident : this.self?.incident(moment)
+    const child = children.get(life.child.id)
+    if (phase._tag === "Booting" && child?.status._tag === "Starting") return this.self?.incident(moment)
+    const known = child?.generation === life.generation ? incidentOf(this.state, child) : undefined
+    if (known !== undefined || moment === "start" || life.stopAsked) return known ?? life.incident
+    return life.incident ??= Outcome.incidentOf(life.exit ?? Exit.void) ?? this.nextIncident()
+  }
+
   private fork<A, E>(effect: Effect.Effect<A, E>, context = this.context): Fiber.Fiber<A, E> {
     return Effect.runForkWith(context)(effect)
   }
@@ -496,10 +558,12 @@ export class Interpreter {
       abandonedAfterMillis: undefined,
       cancelGrace: undefined,
       node: undefined,
+      incident: undefined,
       delay: this.lives.get(id)?.delay
     }
     this.lives.set(id, life)
-    const current = { id, path: `${this.path}/${id}`, generation }
+    const incident = (moment: "start" | "end") => this.incidentOf(life, moment)
+    const current = { id, path: `${this.path}/${id}`, generation, incident }
     const context = Context.add(Context.add(this.context, Scope.Scope, scope), Child.CurrentChild, current)
     life.fiber = this.fork(
       Effect.flatMapEager(child.start as Effect.Effect<Effect.Effect<unknown>>, (living) => this.live(life, living)),
@@ -581,7 +645,7 @@ export class Interpreter {
     const { abandonedAfterMillis, child: { id }, generation, stage } = life
     if (life.stopAsked) return this.dispatch({ _tag: "ChildStopped", id, generation, abandonedAfterMillis })
     if (stage === "ignored") return this.dispatch({ _tag: "ChildIgnored", id, generation })
-    const incident = Outcome.incidentOf(exit) ?? TreeRoot.nextIncident(this.root, this.now())
+    const incident = Outcome.incidentOf(exit) ?? life.incident ?? this.nextIncident()
     const starting = stage === "starting"
     const reason = starting ? startReason(exit) : fromExit(exit)
     this.dispatch({ _tag: starting ? "ChildStartFailed" : "ChildExited", id, generation, reason, incident, abandonedAfterMillis })
@@ -661,15 +725,16 @@ export class Interpreter {
       strategy: this.strategy,
       intensity: this.spec.restart.limit,
       budgetLeft: Intensity.left(this.state.window, this.now()),
-      children: [...this.state.children.values()].map(({ generation, id, restarts, status }) => {
+      children: [...this.state.children.values()].map((child) => {
+        const { generation, id, restarts, status } = child
         const { restart, shutdown } = this.childOf(id)
         return {
           id,
           path: `${this.path}/${id}`,
-          status: status._tag.toLowerCase() as Tree.NodeStatus,
+          status: statusOf(status._tag),
           restart,
           shutdown,
-          because: status._tag === "Down" ? status.why : status._tag === "Waiting" ? describe(status.reason) : undefined,
+          because: because(child),
           generation,
           restarts,
           supervisor: this.lives.get(id)?.node?.snapshot()

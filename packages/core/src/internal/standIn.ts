@@ -138,7 +138,12 @@ export class Actors {
 
   private refuse(life: Life, fate: Fate | undefined): Effect.Effect<Effect.Effect<never>, string> | undefined {
     this.tell(life, "starting")
-    if (fate?.answer !== undefined) return Effect.andThen(lasting(fate.startMillis ?? 0), Effect.suspend(() => this.answer(life, fate.answer!)))
+    if (fate?.answer !== undefined) {
+      return Effect.andThen(
+        lasting(fate.startMillis ?? 0),
+        Effect.suspend(() => this.answer(life, fate.answer!))
+      )
+    }
     const { path } = life
     const actor = [path, `${path.slice(0, path.lastIndexOf("/"))}/*`].map((of) => this.actors.get(of)).find((actor) => actor?.failing)
     if (actor === undefined) return undefined

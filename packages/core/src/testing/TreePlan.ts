@@ -117,7 +117,8 @@ export const isDynamic = (plan: SupervisorPlan): plan is DynamicPlan => "templat
 /** Whether a supervisor is planned, and not a child. */
 export const isSupervisor = (plan: NodePlan): plan is SupervisorPlan => "limit" in plan
 
-const events = SupervisorEvent.of("planned_supervisor", "root")
+/** What the supervisors of every planned tree tell. */
+export const events = SupervisorEvent.of("planned_supervisor", "root")
 
 /** The tree of a plan. */
 export const make = (plan: SupervisorPlan): Tree => {

@@ -1,4 +1,7 @@
 /** Generated trees under generated harm, in production mode, held to every law. */
+import type * as Event from "../../src/Event.ts"
+import type * as Simulation from "../../src/Simulation.ts"
+import * as DeclaredEvents from "../../src/testing/DeclaredEvents.ts"
 import * as Generate from "../../src/testing/Generate.ts"
 import * as Invariants from "../../src/testing/Invariants.ts"
 import * as TreePlan from "../../src/testing/TreePlan.ts"
@@ -8,8 +11,10 @@ export interface Tally {
   trees: number
   /** Starts of children and of supervisors. */
   lives: number
-  /** Events told. */
+  /** That a machine made. */
   decisions: number
+  /** Decisions without exactly one event that says all that is declared of it, and events without a decision. */
+  untold: number
   violations: number
 }
 
@@ -21,7 +26,26 @@ export interface Breach {
   readonly smallest: TreePlan.Case
 }
 
-export const noTally = (): Tally => ({ trees: 0, lives: 0, decisions: 0, violations: 0 })
+export const noTally = (): Tally => ({ trees: 0, lives: 0, decisions: 0, untold: 0, violations: 0 })
+
+const declarations = new Map<string, Event.Declaration>(
+  Object.values(TreePlan.events).map((declaration) => [declaration.name, declaration])
+)
+
+/** Events that are not as they are declared: each must have all its attributes. */
+export const undeclared = ({ entries }: Simulation.Timeline): ReadonlyArray<Invariants.Violation> =>
+  entries.flatMap((entry) => {
+    if (entry._tag !== "Event") return []
+    const { at, event } = entry
+    const declaration = declarations.get(event.name)
+    const faults = declaration === undefined ? [`${event.name}: it is not declared`] : DeclaredEvents.faults(declaration, event)
+    return faults.map((message) => ({
+      rule: "event" as const,
+      path: String(event.attributes["path"]),
+      at,
+      message: `is told by ${message}`
+    }))
+  })
 
 /** Plays a case to the end of its tree and returns what it broke. */
 export const hold = (planned: TreePlan.Case, tally = noTally()): ReadonlyArray<Invariants.Violation> => {
@@ -30,13 +54,14 @@ export const hold = (planned: TreePlan.Case, tally = noTally()): ReadonlyArray<I
   tally.trees++
   for (const entry of timeline.entries) {
     if (entry._tag === "Child" && entry.moment === "starting") tally.lives++
-    else if (entry._tag === "Event") tally.decisions++
+    else if (entry._tag === "Step") { for (const { _tag } of entry.commands) if (_tag === "Tell") tally.decisions++ }
   }
-  const broken = Invariants.check(TreePlan.make(whole.tree), timeline)
+  const broken = [...Invariants.check(TreePlan.make(whole.tree), timeline), ...undeclared(timeline)]
   const violations = timeline.outcome._tag === "Running" || timeline.outcome._tag === "Booting"
     ? [...broken, { rule: "leak" as const, path: whole.tree.id, at: timeline.millis, message: "does not end after its shutdown" }]
     : broken
   tally.violations += violations.length
+  for (const { rule } of violations) if (rule === "event") tally.untold++
   return violations
 }
 

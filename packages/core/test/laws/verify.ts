@@ -49,7 +49,8 @@ const main = async (): Promise<void> => {
   }
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   console.log(
-    `verify:laws: ${tally.trees} trees, ${tally.lives} lives, ${tally.decisions} decisions, ${tally.violations} violations, ` +
+    `verify:laws: ${tally.trees} trees, ${tally.lives} lives, ${tally.decisions} decisions ` +
+      `(${tally.untold} without exactly one event), ${tally.violations} violations, ` +
       `seed ${seed}, ${seconds} s`
   )
   if (values.json) console.log(JSON.stringify({ ...tally, seed }))

@@ -957,8 +957,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     },
     {
       id: "escalation-begins-a-new-incident",
-      before: "incidentOf(exit) ?? TreeRoot",
-      after: "TreeRoot",
+      before: "Outcome.incidentOf(exit) ?? life.incident ?? this",
+      after: "life.incident ?? this",
       why: "law 8: an escalation keeps the incident of the exit that set it off"
     },
     {

@@ -39,8 +39,12 @@ export interface Key {
 export const of = (schema: Schema.Top): ConfigShape => shapeOf(schema.ast, {})
 
 const shapeOf = (ast: SchemaAST.AST, above: ReloadClass.Reload): ConfigShape => {
-  const reload: ReloadClass.Reload = { ...above, ...(ast.context?.annotations?.[ReloadClass.annotation] as ReloadClass.Reload | undefined) }
   const present = presentOf(ast)
+  const reload: ReloadClass.Reload = {
+    ...above,
+    ...(ast.context?.annotations?.[ReloadClass.annotation] as ReloadClass.Reload | undefined),
+    ...(present.annotations?.["expected"] === "Redacted" ? { secret: true } : {})
+  }
   if (present._tag !== "Objects") return { _tag: "Key", reload, ast }
   const [table] = present.indexSignatures
   if (table !== undefined) return { _tag: "Table", reload, each: shapeOf(table.type, reload) }

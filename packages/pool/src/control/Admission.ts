@@ -4,7 +4,7 @@
 import type { CallError } from "../CallError.ts"
 import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import { type Call, type DispatchState, type Offer, queueOf, type Slot, type Step } from "./Dispatch.ts"
+import { type Call, type Offer, queueOf, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Pace from "./Pace.ts"
 import * as Quarantine from "./Quarantine.ts"
@@ -12,6 +12,7 @@ import * as Room from "./Room.ts"
 import * as Sending from "./Sending.ts"
 import * as SessionLife from "./SessionLife.ts"
 import type * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
 export const offer = (step: Step, offer: Offer): void => {
@@ -33,10 +34,10 @@ export const offer = (step: Step, offer: Offer): void => {
       : Affinity.refusal(state, offer, binding)
     if (error === undefined && queue.length === 0 && Affinity.isServedBy(home, binding) && Room.takes(step, home, offer)) slot = home
   }
-  if (error === undefined && slot === undefined) error = full(state, queue, offer)
+  if (error === undefined && slot === undefined) error = full(step, queue, offer)
   if (error === undefined && session === undefined && offer.session !== undefined) error = SessionLife.refusal(state, offer)
   if (error !== undefined) {
-    state.ledger.rejected++
+    Settlement.refuse(state, offer.tool, error)
     return void out.push({ _tag: "Fail", id: offer.id, error })
   }
   state.ledger.accepted++
@@ -56,8 +57,9 @@ const isLeaving = (step: Step, { draining }: Slot, session: Sessions.Session, { 
 const probe = (step: Step, offer: Offer, slot: Slot | undefined): void => {
   const { out, state } = step
   if (slot?.open !== true) {
-    state.ledger.rejected++
-    return void out.push({ _tag: "Fail", id: offer.id, error: DispatchError.poolDown(state, offer, "the worker to probe is gone") })
+    const error = DispatchError.poolDown(state, offer, "the worker to probe is gone")
+    Settlement.refuse(state, offer.tool, error)
+    return void out.push({ _tag: "Fail", id: offer.id, error })
   }
   state.ledger.accepted++
   Sending.send(step, accept(step, offer, undefined), slot)
@@ -79,9 +81,14 @@ const refusal = (step: Step, offer: Offer): CallError | undefined => {
 }
 
 /** Why it cannot wait. */
-const full = (state: DispatchState, queue: TenantQueue.TenantQueue<Call>, offer: Offer): CallError | undefined => {
+const full = ({ out, state }: Step, queue: TenantQueue.TenantQueue<Call>, offer: Offer): CallError | undefined => {
   const { capacity, perTenant } = state.config.queue
-  if (state.waiting >= capacity) return DispatchError.queueFull(state, offer, capacity)
+  if (state.waiting >= capacity) {
+    if (!state.saturated) out.push({ _tag: "Saturated", queued: state.waiting, capacity })
+    state.saturated = true
+    return DispatchError.queueFull(state, offer, capacity)
+  }
+  if (state.saturated && state.waiting * 2 <= capacity) state.saturated = false // half empty: else it is told at each call around the limit
   if (perTenant === undefined || TenantQueue.lengthOf(queue, offer.tenant) < perTenant) return undefined
   return DispatchError.queueFull(state, offer, perTenant, offer.tenant)
 }

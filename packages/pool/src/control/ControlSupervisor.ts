@@ -6,7 +6,8 @@
  * ├─ dispatcher  which call goes to which worker       crash ⇒ calls wait in the Roster, no worker is touched
  * ├─ launcher    forkserver and worker_starter         crash ⇒ no worker is touched, and no spare
  * ├─ lifecycle   which workers there should be         crash ⇒ the next one goes on where it was
- * └─ spares      warm processes                        crash ⇒ new ones are started
+ * ├─ spares      warm processes                        crash ⇒ new ones are started
+ * └─ sampler     how the pool is, once a second        crash ⇒ a second is not told
  * ```
  *
  * Escalates to the pool, as its last child: that restarts it and nothing else. Stopped by: the pool.
@@ -20,6 +21,7 @@ import type { WorkerRuntime } from "../WorkerRuntime.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as LauncherSupervisor from "./LauncherSupervisor.ts"
 import * as Lifecycle from "./Lifecycle.ts"
+import * as Sampler from "./Sampler.ts"
 import * as Spares from "./Spares.ts"
 import type * as WorkerStarter from "./WorkerStarter.ts"
 
@@ -39,7 +41,8 @@ export type ControlSupervisor<C extends Child.Any> = Supervisor.Made<
   | ReturnType<typeof Dispatcher.child>
   | LauncherSupervisor.LauncherSupervisor<C>
   | ReturnType<typeof Lifecycle.child>
-  | ReturnType<typeof Spares.child>,
+  | ReturnType<typeof Spares.child>
+  | ReturnType<typeof Sampler.child>,
   ReturnType<typeof flagsOf>
 >
 
@@ -54,7 +57,8 @@ export const make = <C extends Child.Any>(runtime: WorkerRuntime, options: Optio
         Dispatcher.child(options.roster),
         LauncherSupervisor.make<C>(runtime, options),
         Lifecycle.child(runtime, options),
-        Spares.child(runtime.spare, options.entry)
+        Spares.child(runtime.spare, options.entry),
+        Sampler.child(options.roster)
       ]
     }),
     options.entry,

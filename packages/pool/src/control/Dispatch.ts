@@ -12,6 +12,7 @@ import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import type { Wire, WireFailure } from "../Wire.ts"
 import { ById } from "./ById.ts"
+import { CallCounts } from "./CallCounts.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as LeastBusy from "./LeastBusy.ts"
@@ -46,8 +47,6 @@ export interface Offer {
   readonly deadline: number | undefined
   /** By default `queue.timeout`. */
   readonly queueTimeoutMillis: number | undefined
-  /** W3C trace context in binary, when the call is sampled. */
-  readonly trace: Uint8Array | undefined
   /** Only for the worker in this slot, whatever keeps others from it: a probe. */
   readonly slot?: number | undefined
   /** Of a call that a host tool has made: which of all these it is, in the order in which they were made. It is never sent ahead. */
@@ -206,11 +205,14 @@ export interface DispatchState {
   readonly resting: Line.Line<Call>
   /** Calls in all queues. */
   waiting: number
+  /** It was told that the queue is full, and it has not been half empty since. */
+  saturated: boolean
   /** Grows with the places that the lifecycle fills: see {@link slotAt}. */
   readonly slots: Array<Slot>
   readonly busy: LeastBusy.LeastBusy
   readonly wheel: DeadlineWheel.DeadlineWheel
   readonly ledger: Ledger
+  readonly counts: CallCounts
   readonly pace: Pace.Pace
   /** They outlive this state. */
   readonly sessions: Sessions.Sessions
@@ -242,7 +244,13 @@ export type Event = Data.TaggedEnum<{
   /** Its stream is whole again: what is in flight goes on. */
   Resumed: { readonly slot: number }
   /** `ended`: its process was seen to end. */
-  Detached: { readonly slot: number; readonly reason: string; readonly ended: boolean; readonly exit?: ExitClass | undefined }
+  Detached: {
+    readonly slot: number
+    readonly reason: string
+    readonly ended: boolean
+    readonly exit?: ExitClass | undefined
+    readonly incident?: string | undefined
+  }
   Started: { readonly slot: number; readonly id: number }
   Item: { readonly slot: number; readonly id: number; readonly payload: Uint8Array }
   /** The worker has room for so many more inputs of the call. */
@@ -297,7 +305,6 @@ export type Command = Data.TaggedEnum<{
     readonly attempt: number
     readonly tool: string
     readonly session: string | undefined
-    readonly trace: Uint8Array | undefined
     readonly deadlineMillis: number
     readonly credit: number
     readonly skip: number
@@ -310,10 +317,12 @@ export type Command = Data.TaggedEnum<{
   Want: { readonly id: number; readonly elements: number }
   Deliver: { readonly id: number; readonly payload: Uint8Array }
   Complete: { readonly id: number; readonly payload: Uint8Array }
-  Fail: { readonly id: number; readonly error: CallError.CallError }
+  Fail: { readonly id: number; readonly error: CallError.CallError; readonly incident?: string | undefined }
   /** End the worker: it runs a call beyond its limit. */
   FailWorker: { readonly slot: number; readonly call: RunningCall }
   AskDelay: Omit<AskDelay, "_tag">
+  /** The attempt is over and the call is not: its worker is lost, or has given it back unbegun. */
+  Returned: { readonly id: number; readonly error: CallError.CallError | undefined }
   Retried: {
     readonly id: number
     readonly tool: string
@@ -321,6 +330,7 @@ export type Command = Data.TaggedEnum<{
     readonly delayMillis: number
     readonly slot: number
     readonly reason: string
+    readonly incident: string | undefined
   }
   Tainted: { readonly slot: number; readonly exitClass: string; readonly forMillis: number; readonly reason: string }
   Untainted: { readonly slot: number }
@@ -349,6 +359,7 @@ export type Command = Data.TaggedEnum<{
     readonly how: string
     readonly because: Because
     readonly afterMillis: number
+    readonly incident: string | undefined
   }
   /** What the session begins with, before its first call there. */
   StartSessionOnWire: { readonly slot: number; readonly session: string; readonly data: Uint8Array }
@@ -364,20 +375,28 @@ export type Command = Data.TaggedEnum<{
     readonly reason: string
     readonly then: "told" | "replayed" | "elsewhere"
   }
+  /** The first call since the queue was half empty that found it full. */
+  Saturated: { readonly queued: number; readonly capacity: number }
   /** Somebody waits for this. */
   Tell: { readonly told: () => void }
   WorkerUp: { readonly slot: number; readonly tools: number }
-  WorkerDown: { readonly slot: number; readonly calls: number; readonly reason: string }
+  WorkerDown: LostWith & { readonly calls: number }
 }>
 
 /** How long is a call to wait before its next attempt? `error` is what the last one ended with. Answered by `DelayKnown`. */
-export interface AskDelay {
+export interface AskDelay extends LostWith {
   readonly _tag: "AskDelay"
   readonly id: number
   readonly error: CallError.CallError
+}
+
+/** The worker that a call was lost with: its slot, why it is gone, and in which incident of its supervisors. */
+export interface LostWith {
   readonly slot: number
   readonly reason: string
+  readonly incident: string | undefined
 }
+
 /** Why a session has ended. `lost`, `pool_down`: its worker is gone, or all of the pool, and its next call is told so. */
 export type SessionEnd = "explicit" | "ttl" | "lost" | "pool_down"
 
@@ -467,10 +486,12 @@ export const make = (
   nested: TenantQueue.make(),
   resting: Line.make(),
   waiting: 0,
+  saturated: false,
   slots: Array.from({ length: config.size }, (_, slot) => makeSlot(slot)),
   busy: LeastBusy.make(config.size),
   wheel: DeadlineWheel.make(),
   ledger: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0, rejected: 0, twice: 0 },
+  counts: new CallCounts(),
   pace: Pace.make(),
   sessions,
   barrier: CrashBarrier.make(quarantine),
@@ -481,7 +502,8 @@ export const make = (
 })
 
 /** A call as a watchdog sees it. */
-export const asRunning = ({ blocking, offer, replaceAt, sentAt, stage }: Call): RunningCall => ({
+export const asRunning = ({ blocking, id, offer, replaceAt, sentAt, stage }: Call): RunningCall => ({
+  id,
   tool: offer.tool,
   since: sentAt,
   blocking,

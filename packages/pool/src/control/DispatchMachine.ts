@@ -104,7 +104,7 @@ export const apply = (step: Step, event: Event): void => {
       return Sending.pump(step, slot)
     }
     case "Detached":
-      WorkerLoss.detached(step, event.slot, event.reason, event.ended, event.exit)
+      WorkerLoss.detached(step, event)
       return Sending.pump(step)
     case "Cordon":
     case "Drain":
@@ -188,7 +188,7 @@ const input = ({ out, state }: Step, event: Extract<Event, { readonly _tag: "Inp
 const attached = (step: Step, index: number, { concurrency, tools }: Wire, isTrial: boolean): void => {
   if (step.state.closed !== undefined) return
   const slot = slotAt(step.state, index)
-  WorkerLoss.detached(step, index, "another connection took its place", false)
+  WorkerLoss.detached(step, { slot: index, reason: "another connection took its place", ended: false })
   slot.tools = tools
   slot.open = true
   slot.concurrency = Math.max(1, concurrency)
@@ -256,6 +256,7 @@ const done = (step: Step, index: number, id: number, payload: Uint8Array, micros
   if (call.stage === "Abandoned") Settlement.cancelled(step, call, "finished")
   else {
     state.ledger.completed++
+    state.counts.completed(call.offer.tool, state.tools, step.now - call.offer.at)
     out.push({ _tag: "Complete", id, payload })
   }
   if (micros > 0) learn(step, call, micros / 1000)
@@ -282,6 +283,7 @@ const failed = (step: Step, index: number, id: number, failure: WireFailure): vo
     // its worker is draining and gave it back unbegun: it goes to another one, whatever it is, and this one gets no more
     slot.open = false
     Settlement.leaveSlot(step, call)
+    step.out.push({ _tag: "Returned", id, error: undefined })
     call.attempt--
     if (call.session?.over === true) {
       Settlement.fail(step, call, DispatchError.sessionEnded(state, call))
@@ -315,6 +317,7 @@ const cancel = (step: Step, id: number): void => {
   const call = state.calls.get(id)
   if (call === undefined || call.stage === "Abandoned") return
   state.ledger.cancelled++
+  state.counts.cancelled(call.offer.tool, state.tools)
   if (call.slot < 0) {
     call.because = "caller"
     call.abandonedAt = now

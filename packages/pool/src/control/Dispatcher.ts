@@ -18,6 +18,7 @@ import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import * as RetryDelay from "../RetryDelay.ts"
 import * as BarrierTelling from "./BarrierTelling.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import type * as Dispatch from "./Dispatch.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -133,8 +134,11 @@ const execute = (
     case "Send": {
       const ticket = tickets.get(command.id)
       if (ticket === undefined) return
-      const { attempt, credit, deadlineMillis, id, session, skip, slot, tool, trace } = command
-      return wires.get(slot)?.submit({
+      const { attempt, credit, deadlineMillis, id, session, skip, slot, tool } = command
+      const { trace } = ticket
+      const wire = wires.get(slot)
+      if (trace !== undefined && wire !== undefined) trace.sent({ nth: attempt, ...Roster.destination(roster, slot), wire })
+      return wire?.submit({
         id: Roster.attemptId(id, attempt),
         tool,
         payload: ticket.payload,
@@ -142,9 +146,12 @@ const execute = (
         credit,
         skip,
         session,
-        trace
+        trace: trace?.context,
+        traceState: trace?.state
       })
     }
+    case "Returned":
+      return tickets.get(command.id)?.trace?.returned(command.error)
     case "CancelOnWire": {
       const attempt = Roster.attemptId(command.id, command.attempt)
       Roster.endHostCalls(roster, command.slot, attempt)
@@ -166,6 +173,7 @@ const execute = (
     case "SessionEndFailed":
     case "SessionsMany":
     case "SessionsLost":
+    case "Saturated":
     case "Tell":
       return Roster.settle(roster, command, emit)
     case "FailWorker":
@@ -181,13 +189,14 @@ const execute = (
       )
     }
     case "WorkerDown": {
-      const { calls, reason, slot } = command
+      const { calls, incident, reason, slot } = command
       const about = { pool, slot, generation: roster.generations.get(slot) ?? 0 }
-      return emit(Event.make(PoolEvent.worker_detach, clock.wallTime, { calls }, { ...about, cause: reason }))
+      return emit(Event.make(PoolEvent.worker_detach, clock.wallTime, { calls }, { ...about, cause: reason, incident }))
     }
     case "Retried": {
-      const { attempt, delayMillis, reason, slot, tool } = command
-      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt, delayMillis }, { pool, slot, tool, cause: reason }))
+      const { attempt, delayMillis, id, incident, reason, slot, tool } = command
+      const about = { pool, slot, tool, correlationId: CorrelationId.of(roster, id) }
+      return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt, delayMillis }, { ...about, cause: reason, incident }))
     }
     case "Tainted":
     case "Untainted":

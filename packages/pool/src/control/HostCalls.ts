@@ -14,12 +14,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Tracer from "effect/Tracer"
+import type { CallTrace, HostToolTrace } from "../CallTrace.ts"
 import * as NearNames from "../NearNames.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
-import * as TraceContext from "../TraceContext.ts"
 import type { HostOutcome, HostReason, Wire, WireHostCall } from "../Wire.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import type { Call } from "./Dispatch.ts"
 import type { HostToolRegistry, Served } from "./HostToolRegistry.ts"
 import type { Roster } from "./Roster.ts"
@@ -70,6 +70,8 @@ export interface Options {
   readonly registry: HostToolRegistry
   readonly emit: (event: Event.Event) => void
   readonly wallTime: () => number
+  /** Of the Roster: how the ids of its calls begin in events. */
+  readonly mark: string
 }
 
 /** What {@link HostCalls.begin} takes. */
@@ -78,6 +80,8 @@ export interface Asking {
   readonly slot: number
   readonly config: PoolConfig
   readonly call: Call | undefined
+  /** Its spans, when it is sampled. */
+  readonly trace: CallTrace | undefined
   readonly asked: WireHostCall
 }
 
@@ -87,21 +91,24 @@ export class HostCalls {
   private readonly slots = new Map<number, Map<number, HostCall>>()
   /** All that run. */
   size = 0
+  /** Those that are over. */
+  readonly ended = { ok: 0, failed: 0 }
 
   constructor(options: Options) {
     this.options = options
   }
 
   /** A worker asks, whose settings are `config`; `call` is what runs there, `undefined` when that is over. */
-  begin({ asked, call, config, slot, wire }: Asking): void {
+  begin({ asked, call, config, slot, trace, wire }: Asking): void {
     const { pool, registry } = this.options
     const { hostTools, maxPayload } = config
     const answer = (outcome: HostOutcome) => {
+      this.ended[outcome._tag === "Done" ? "ok" : "failed"]++
       wire.hostResult(asked.number, outcome)
       if (outcome._tag === "Failed" && news.has(outcome.reason)) this.tell(slot, call, asked, outcome)
     }
     if (call === undefined) return answer(failed("cancelled", `host tool "${shown(asked.name)}": the call that asks for it is over`))
-    const { session, tenant, tool, trace } = call.offer
+    const { session, tenant, tool } = call.offer
     const present = this.slots.get(slot)
     if ((present?.size ?? 0) >= hostTools.concurrency) {
       return answer(failed(
@@ -123,7 +130,15 @@ export class HostCalls {
     if (served === undefined) return answer(failed("unknown", unknown(pool, session, asked.name, registry)))
     const calling = { pool, slot, worker: `${pool}/${slot}`, tool, call: call.id, session, tenant }
     const limit = served.timeoutMillis ?? Duration.toMillis(hostTools.timeout)
-    this.run({ slot, asked, served, limit, trace, answer, work: served.run(asked.payload, maxPayload, calling) })
+    this.run({
+      slot,
+      asked,
+      served,
+      limit,
+      trace: trace?.hostTool(served.name),
+      answer,
+      work: served.run(asked.payload, maxPayload, calling)
+    })
   }
 
   private run({ answer, asked, limit, served, slot, trace, work }: {
@@ -132,15 +147,18 @@ export class HostCalls {
     readonly served: Served
     /** Milliseconds. */
     readonly limit: number
-    readonly trace: Uint8Array | undefined
+    readonly trace: HostToolTrace | undefined
     readonly answer: (outcome: HostOutcome) => void
     readonly work: Effect.Effect<HostOutcome>
   }): void {
     let answered = false
+    let told: HostOutcome | undefined
     const once = (outcome: HostOutcome | undefined) => {
       if (answered) return
       answered = true
-      if (outcome !== undefined) answer(outcome)
+      told = outcome
+      if (outcome === undefined) this.ended.failed++ // its worker is gone
+      else answer(outcome)
     }
     const hostCall: HostCall = {
       hostTool: served.name,
@@ -159,7 +177,7 @@ export class HostCalls {
     this.size++
     running++
     const context = Context.add(served.services, Current, hostCall)
-    const run = Effect.runForkWith(trace === undefined ? context : Context.add(context, Tracer.ParentSpan, TraceContext.spanOf(trace)))
+    const run = Effect.runForkWith(trace === undefined ? context : trace.within(context))
     const late = failed("timeout", `host tool "${served.name}" was not done within ${limit} ms, and was interrupted`)
     const timer = run(Effect.andThen(Effect.sleep(limit), Effect.sync(() => hostCall.stop(late))))
     const fiber = run(Effect.withFiber((fiber) => {
@@ -172,13 +190,16 @@ export class HostCalls {
       this.size--
       running--
       timer.interruptUnsafe()
-      once(Exit.isSuccess(exit) ? exit.value : failed("cancelled", `host tool "${served.name}" was interrupted`))
+      const outcome = Exit.isSuccess(exit) ? exit.value : failed("cancelled", `host tool "${served.name}" was interrupted`)
+      once(outcome)
+      trace?.end(told ?? outcome)
     })
   }
 
   private tell(slot: number, call: Call | undefined, { name }: WireHostCall, { message, reason }: HostOutcome & { _tag: "Failed" }): void {
     const { emit, pool, wallTime } = this.options
-    const about = { pool, slot, tool: call?.offer.tool, hostTool: shown(name) }
+    const correlationId = call && CorrelationId.of(this.options, call.id)
+    const about = { pool, slot, tool: call?.offer.tool, correlationId, hostTool: shown(name) }
     emit(Event.make(PoolEvent.host_call_fail, wallTime(), {}, { ...about, reason, cause: message }))
   }
 

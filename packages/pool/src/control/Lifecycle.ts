@@ -268,6 +268,7 @@ const probe = (roster: Roster.Roster, { codec }: Pick<WorkerRuntime, "codec">, s
       item: () => {},
       want: () => {},
       retry: undefined,
+      trace: undefined,
       complete: () => resume(Effect.undefined),
       fail: ({ message }) => resume(Effect.succeed(message))
     })
@@ -287,8 +288,7 @@ const probe = (roster: Roster.Roster, { codec }: Pick<WorkerRuntime, "codec">, s
       hardLimitMillis: undefined,
       blocking: undefined,
       session: undefined,
-      queueTimeoutMillis: undefined,
-      trace: undefined
+      queueTimeoutMillis: undefined
     })
     return Effect.sync(() => roster.tickets.has(id) && Roster.cancel(roster, id))
   })

@@ -54,7 +54,11 @@ export const make = <const Pool extends string, C extends Child.Any = never>(
     ...flagsOf(entry.config()),
     labels: { pool },
     children: [
-      Roster.child(pool, entry.versions, entry.roster, { digest: runtime.digest, hostTools: entry.hostTools }),
+      Roster.child(pool, entry.versions, entry.roster, {
+        digest: runtime.digest,
+        hostTools: entry.hostTools,
+        openCircuits: () => entry.guard.open
+      }),
       runtime.reaper(pool),
       FleetSupervisor.make({ entry, runtime, perWorker, name: fleet }),
       ControlSupervisor.make<C>(runtime, { pool, entry, roster: entry.roster, fleet })

@@ -7,24 +7,28 @@
  * while there is none (its supervisor is restarting it) events wait in the inbox. When the Roster itself goes, every open call is
  * ended with a typed error first.
  */
-import { Child, Event, MonotonicClock, RegisteredName } from "@snakepit/core"
+import { Child, Event, IncidentSpan, Instrument, MonotonicClock, RegisteredName, type RemoteSpan } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as CallError from "../CallError.ts"
+import type { Attempt, CallTrace } from "../CallTrace.ts"
+import type { Line } from "../execution/TelemetryTap.ts"
 import type { Watch } from "../execution/Watchdog.ts"
 import * as HostTimer from "../HostTimer.ts"
 import type { Payload } from "../Payload.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
+import * as PoolMetrics from "../PoolMetrics.ts"
 import * as PoolVersion from "../PoolVersion.ts"
 import type * as RetryDelay from "../RetryDelay.ts"
 import type { Wire, WireHostCall } from "../Wire.ts"
 import type { Imposed, WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import { ById } from "./ById.ts"
 import * as CallCycles from "./CallCycles.ts"
+import * as CorrelationId from "./CorrelationId.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as DispatchMachine from "./DispatchMachine.ts"
@@ -33,8 +37,10 @@ import { Fifo } from "./Fifo.ts"
 import { HostCalls } from "./HostCalls.ts"
 import { HostToolRegistry } from "./HostToolRegistry.ts"
 import * as LifecycleState from "./LifecycleState.ts"
+import * as PoolSeries from "./PoolSeries.ts"
 import * as Quarantine from "./Quarantine.ts"
 import type * as Sessions from "./Sessions.ts"
+import * as Settlement from "./Settlement.ts"
 
 /** The caller's side of one call. All of it is synchronous and must not throw. */
 export interface Ticket {
@@ -42,6 +48,8 @@ export interface Ticket {
   /** When it is tried again after a crash; `undefined`: as the pool says. */
   readonly retry: RetryDelay.RetryDelay | undefined
   readonly payload: Payload
+  /** Its spans; `undefined`: it is not sampled. */
+  readonly trace: CallTrace | undefined
   readonly item: (payload: Uint8Array) => void
   /** The worker has room for so many more inputs: see {@link input}. */
   readonly want: (elements: number) => void
@@ -66,6 +74,8 @@ export interface Quarantined {
 /** The shared state of one pool. Single-threaded like the rest of the host, and changed by the Dispatcher alone. */
 export interface Roster {
   readonly pool: string
+  /** How the ids of its calls begin in events: no other Roster has the same. */
+  readonly mark: string
   /** What holds for the pool as a whole now: to be read at each use. */
   readonly config: PoolConfig
   /** The time that every limit of the pool counts in. */
@@ -79,6 +89,8 @@ export interface Roster {
   /** Asks the worker in each slot whether it answers, from the moment it is attached: heartbeats do not wait for a Dispatcher. */
   readonly probes: Map<number, Wire["probe"]>
   readonly generations: Map<number, number>
+  /** By slot: the last restart that its supervisor has decided on, and of which generation. */
+  readonly restarts: Map<number, { readonly generation: number; readonly span: RemoteSpan.SpanId }>
   readonly versions: PoolVersion.Versions
   /** Places, size, rollout: what a new Lifecycle goes on with. */
   readonly lifecycle: LifecycleState.LifecycleState
@@ -90,10 +102,15 @@ export interface Roster {
   readonly watchers: Set<() => void>
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
+  /** When they were attached. */
+  readonly attachedAt: Map<number, number>
+  readonly beats: Beats
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
   readonly launches: Semaphore.Semaphore
   /** Watchdogs, by slot. */
   readonly watchdogs: Map<number, Watch>
+  /** Where the workers that are attached tell of themselves, by slot. */
+  readonly telemetry: Map<number, Line>
   /** Host tools that run for its workers. */
   readonly hostCalls: HostCalls
   /** Calls that host tools have made, of which some may be over. */
@@ -111,6 +128,12 @@ export interface Roster {
   calls: number
   /** What workers have said will be handed to the Dispatcher before this turn of the loop ends. */
   listening: boolean
+}
+
+/** What came of the heartbeats of its workers. */
+export interface Beats {
+  misses: number
+  readonly latency: Instrument.Histogram
 }
 
 /** What {@link make} may be given: which host tools there are, and who hears of those that go wrong. */
@@ -134,13 +157,15 @@ export const make = (
   versions.filled.clear()
   const combined = PoolVersion.combiner()
   const config = combined(versions.proven, versions.current)
+  const mark = CorrelationId.markOf(pool, clock.currentTimeMillisUnsafe())
   return {
     pool,
+    mark,
     get config() {
       return combined(versions.proven, versions.current)
     },
     clock: new MonotonicClock.MonotonicClock(clock),
-    hostCalls: new HostCalls({ pool, registry: hostTools, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
+    hostCalls: new HostCalls({ pool, registry: hostTools, mark, emit, wallTime: () => clock.currentTimeMillisUnsafe() }),
     nested: new Set(),
     state: Dispatch.make(pool, config, digest, sessions, quarantine),
     tickets: new ById(),
@@ -148,10 +173,14 @@ export const make = (
     wires: new Map(),
     probes: new Map(),
     generations: new Map(),
+    restarts: new Map(),
     versions,
     pids: new Map(),
+    attachedAt: new Map(),
+    beats: { misses: 0, latency: new Instrument.Histogram(PoolMetrics.heartbeatLatency) },
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
+    telemetry: new Map(),
     inbox: new Fifo(),
     outbox: new Fifo(),
     inHand: undefined,
@@ -174,6 +203,29 @@ export const configured = (roster: Roster): void => {
   roster.wake()
 }
 
+/** Where an attempt goes that is sent to the slot now. */
+export const destination = ({ generations, restarts }: Roster, slot: number): Omit<Attempt, "nth" | "wire"> => ({
+  slot,
+  generation: generations.get(slot) ?? 0,
+  restartOf: (slot, generation) => {
+    const last = restarts.get(slot)
+    return last?.generation === generation ? last.span : undefined
+  }
+})
+
+/** The sink of a fleet: it notes which restart follows which worker, so that the spans of calls that are tried again can link to it. */
+export const notingRestarts = (sink: Event.EventSink, name: RegisteredName.RegisteredName<Roster>): Event.EventSink => ({
+  watches: sink.watches,
+  emit: (event) => {
+    const { slot } = event.attributes
+    const span = typeof slot === "number" ? IncidentSpan.of(event) : undefined
+    if (span !== undefined) {
+      name.current?.restarts.set(slot as number, { generation: name.current.generations.get(slot as number) ?? 0, span })
+    }
+    sink.emit(event)
+  }
+})
+
 /** Hands something to the Lifecycle, or keeps it for the next one. */
 export const order = (roster: Roster, event: LifecycleState.Event): void => {
   roster.orders.push(event)
@@ -191,7 +243,7 @@ export const put = (roster: Roster, event: Dispatch.Event): void => {
   if (event._tag === "Offer" && roster.dispatcher === undefined && tickets.size - state.calls.size > capacity) {
     const { id, tool } = event.offer
     const error = new CallError.QueueFull({ pool, tool, executed: "no", capacity })
-    state.ledger.rejected++
+    Settlement.refuse(state, tool, error)
     tickets.get(id)?.fail(error)
     return void tickets.delete(id)
   }
@@ -216,9 +268,20 @@ const dispatchHeard = (roster: Roster): void => {
 export const offer = (roster: Roster, offer: Dispatch.Offer): void => put(roster, { _tag: "Offer", offer })
 
 /** A call was refused before it was offered. */
-export const refused = ({ clock, emit, pool, state }: Roster, { _tag, executed, message, tool }: CallError.CallError): void => {
-  state.ledger.rejected++
-  emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: _tag, executed, cause: message }))
+export const refused = (roster: Roster, error: CallError.CallError): void => {
+  Settlement.refuse(roster.state, error.tool, error)
+  tellFail(roster, ++roster.calls, error, roster.emit)
+}
+
+const tellFail = (
+  roster: Roster,
+  call: number,
+  { _tag, executed, message, tool }: CallError.CallError,
+  emit: (event: Event.Event) => void,
+  incident?: string
+): void => {
+  const about = { pool: roster.pool, tool, correlationId: CorrelationId.of(roster, call) }
+  emit(Event.make(PoolEvent.call_fail, roster.clock.wallTime, {}, { ...about, reason: _tag, executed, cause: message, incident }))
 }
 
 /** The caller is gone. */
@@ -257,8 +320,10 @@ const expire = (roster: Roster, emit: (event: Event.Event) => void): void => {
   const { inbox, outbox, state } = roster
   for (const event of inbox.sift((event) => event._tag !== "Offer" || now < patienceOf(roster, event.offer))) {
     if (event._tag !== "Offer") continue
-    state.ledger.rejected++
-    settle(roster, { _tag: "Fail", id: event.offer.id, error: DispatchError.waitedTooLong(state, event.offer, now) }, emit)
+    const { id, tool } = event.offer
+    const error = DispatchError.waitedTooLong(state, event.offer, now)
+    Settlement.refuse(state, tool, error)
+    settle(roster, { _tag: "Fail", id, error }, emit)
   }
   if (DispatchRepair.violations(state).length > 0) return // what the crash has left: the next Dispatcher mends it first
   for (const command of DispatchMachine.transition(state, { _tag: "Tick" }, now)) {
@@ -289,16 +354,16 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       return void tickets.delete(command.id)
     }
     case "Fail": {
-      const { error, id } = command
-      const { executed, message, tool } = error
+      const { error, id, incident } = command
       const ticket = tickets.get(id)
       tickets.delete(id) // once: a caller's throw must not come again in each next Dispatcher
       ticket?.fail(error) // before the event: whatever the sink does, the caller is told
-      return emit(Event.make(PoolEvent.call_fail, clock.wallTime, {}, { pool, tool, reason: error._tag, executed, cause: message }))
+      return tellFail(roster, id, error, emit, incident)
     }
     case "Cancelled": {
-      const { afterMillis, because, how, slot, tool } = command
-      return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { pool, slot, tool, because, how }))
+      const { afterMillis, because, how, id, incident, slot, tool } = command
+      const about = { pool, slot, tool, correlationId: CorrelationId.of(roster, id) }
+      return emit(Event.make(PoolEvent.call_cancel, clock.wallTime, { afterMillis }, { ...about, because, how, incident }))
     }
     case "SessionStarted": {
       const { session, slot, why } = command
@@ -320,6 +385,10 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       const { reason, sessions, slot, then } = command
       return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then }))
     }
+    case "Saturated": {
+      const { capacity, queued } = command
+      return emit(Event.make(PoolEvent.pool_saturate, clock.wallTime, { queued, capacity }, { pool }))
+    }
     case "Tell":
       return command.told()
   }
@@ -329,7 +398,7 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
 const hostCall = (roster: Roster, wire: Wire, { config, slot }: WorkerSeat, asked: WireHostCall): void => {
   const call = roster.state.calls.get(callOf(asked.id))
   const runs = call?.slot === slot && call.stage !== "Abandoned" && attemptId(call.id, call.attempt) === asked.id
-  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, asked })
+  roster.hostCalls.begin({ wire, slot, config, call: runs ? call : undefined, trace: roster.tickets.get(call?.id ?? -1)?.trace, asked })
 }
 
 /** An attempt at a call is over, or is to be: what runs for it is ended. */
@@ -372,6 +441,7 @@ export const seat = (
   const heard = (event: Dispatch.Event) => name.current === undefined ? undefined : hear(name.current, event)
   let verdict: Imposed | undefined
   let attached: Wire | undefined
+  let process: Pick<Child.CurrentChild["Service"], "incident"> | undefined
   const self: WorkerSeat = {
     pool,
     slot,
@@ -380,7 +450,8 @@ export const seat = (
       return combined(version(), versions.current)
     },
     version,
-    fill: () => {
+    fill: (current) => {
+      process = current
       verdict = undefined
       const generation = (name.current?.generations.get(slot) ?? -1) + 1
       name.current?.generations.set(slot, generation)
@@ -391,11 +462,15 @@ export const seat = (
       verdict = imposed
     },
     verdict: () => verdict,
+    generation: () => name.current?.generations.get(slot) ?? -1,
+    incident: () => process?.incident("end"),
     sink: {
       attached: (wire) => {
         attached = wire
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
+        name.current?.telemetry.set(slot, { control: wire.telemetry, hear: undefined, missed: 0 })
+        name.current?.attachedAt.set(slot, name.current.clock.now())
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
       },
@@ -417,13 +492,20 @@ export const seat = (
       },
       hostCancel: (number) => name.current?.hostCalls.cancel(slot, number),
       sessionEnded: (number, failure, overran) => heard({ _tag: "SessionEnded", slot, number, failure, overran }),
+      telemetry: (telemetry) => {
+        const line = name.current?.telemetry.get(slot)
+        if (line?.hear !== undefined) line.hear(telemetry)
+        else if (line !== undefined) line.missed += telemetry.records.length
+      },
       broken: () => say({ _tag: "Broken", slot }),
       resumed: () => say({ _tag: "Resumed", slot }),
       detached: (reason, ended, exit) => {
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
+        name.current?.telemetry.delete(slot)
+        name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
-        say({ _tag: "Detached", slot, reason, ended, exit })
+        say({ _tag: "Detached", slot, reason, ended, exit, incident: process?.incident("end") })
         name.current?.wake()
       }
     },
@@ -456,7 +538,7 @@ export const child = (
   pool: string,
   versions: PoolVersion.Versions,
   name: RegisteredName.RegisteredName<Roster>,
-  options: Omit<Options, "emit" | "quarantine" | "sessions">
+  options: Omit<Options, "emit" | "quarantine" | "sessions"> & { readonly openCircuits: () => number }
 ) =>
   Child.make("roster", {
     plane: "control",
@@ -477,6 +559,7 @@ export const child = (
           yield* Event.emit(PoolEvent.pool_close, { ...roster.state.ledger }, { pool })
         })
       )
+      PoolSeries.begin(yield* Instrument.series, roster, options.openCircuits)
       yield* RegisteredName.register(name, roster)
       yield* Event.emit(PoolEvent.pool_open, { size: roster.lifecycle.size }, { pool })
       const look = Effect.sync(() => {

@@ -5,7 +5,7 @@ import type { CallError } from "../CallError.ts"
 import type { WireTool } from "../Wire.ts"
 import * as Affinity from "./Affinity.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import { type AskDelay, type Call, type DispatchState, queueOf, type Slot, type Step } from "./Dispatch.ts"
+import { type AskDelay, type Call, type DispatchState, type LostWith, queueOf, type Slot, type Step } from "./Dispatch.ts"
 import * as DispatchError from "./DispatchError.ts"
 import * as Line from "./Line.ts"
 import * as Pace from "./Pace.ts"
@@ -24,23 +24,23 @@ export const wait = ({ state }: Step, call: Call, from: number): void => {
 }
 
 /** A call that the worker in `slot` had when it crashed is queued again after a while, which somebody else knows. */
-export const rest = (step: Step, call: Call, slot: number, reason: string, error: CallError): void => {
+export const rest = (step: Step, call: Call, error: CallError, lost: LostWith): void => {
   const { now, out, state } = step
   const { deadline = Number.POSITIVE_INFINITY, queueTimeoutMillis = state.limits.queueTimeout } = call.offer
   call.stage = "Resting"
   call.slot = -1
   call.restUntil = Number.POSITIVE_INFINITY
-  call.crashed = [...call.crashed ?? [], slot]
+  call.crashed = [...call.crashed ?? [], lost.slot]
   Line.push(state.resting, call)
   DeadlineWheel.set(state.wheel, call.timer, Math.min(now + queueTimeoutMillis, deadline)) // if nobody answers
-  out.push({ _tag: "AskDelay", id: call.id, error, slot, reason })
+  out.push({ _tag: "AskDelay", id: call.id, error, ...lost })
 }
 
 /** Now it is known: it may be tried again after `delayMillis`, if its caller waits so long. */
-export const restFor = (step: Step, call: Call, { reason, slot }: AskDelay, delayMillis: number): void => {
+export const restFor = (step: Step, call: Call, asked: AskDelay, delayMillis: number): void => {
   const { deadline = Number.POSITIVE_INFINITY } = call.offer
   call.restUntil = step.now + delayMillis
-  retried(step, call, slot, reason, delayMillis)
+  retried(step, call, asked, delayMillis)
   if (delayMillis <= 0) return restOver(step, call)
   if (Number.isFinite(delayMillis)) DeadlineWheel.set(step.state.wheel, call.timer, Math.min(call.restUntil, deadline))
 }
@@ -56,9 +56,10 @@ export const restOver = (step: Step, call: Call): void => {
 }
 
 /** It is given another attempt. */
-export const retried = ({ out, state }: Step, { attempt, id, offer }: Call, slot: number, reason: string, delayMillis: number): void => {
+export const retried = ({ out, state }: Step, { attempt, id, offer }: Call, lost: LostWith, delayMillis: number): void => {
+  const { incident, reason, slot } = lost
   state.ledger.retried++
-  out.push({ _tag: "Retried", id, tool: offer.tool, attempt: attempt + 1, delayMillis, slot, reason })
+  out.push({ _tag: "Retried", id, tool: offer.tool, attempt: attempt + 1, delayMillis, slot, reason, incident })
 }
 
 /** A call that comes back from a worker goes before the others of its tenant. */
@@ -150,7 +151,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   const { now, out, state } = step
   const { offer } = call
   const { session } = call
-  const { deadline = Number.POSITIVE_INFINITY, tool, trace } = offer
+  const { deadline = Number.POSITIVE_INFINITY, tool } = offer
   const fact = slot.tools?.get(tool)
   // it was accepted before any worker had announced its tools, or by what workers announced before their adapter was changed
   const unfit = DispatchError.unfit(state, offer, slot.tools)
@@ -164,6 +165,7 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
   }
   resolve(state, call, fact)
   const attemptMillis = Math.min(call.callTimeoutMillis, call.hardLimitMillis ?? Number.POSITIVE_INFINITY)
+  state.counts.sent(now - call.queuedAt)
   call.attempt++
   call.stage = "Sent"
   call.slot = slot.slot
@@ -188,7 +190,6 @@ export const send = (step: Step, call: Call, slot: Slot): void => {
     attempt,
     tool,
     session: offer.session,
-    trace,
     deadlineMillis: call.limitAt - now,
     credit: granted - delivered,
     skip: delivered

@@ -3,15 +3,17 @@
  */
 import type { CallError } from "../CallError.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { Because, Call, Step } from "./Dispatch.ts"
+import type { Because, Call, DispatchState, Step } from "./Dispatch.ts"
 import * as Line from "./Line.ts"
 import * as Room from "./Room.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
-/** Its caller is told. */
-export const fail = ({ out, state }: Step, call: Call, error: CallError): void => {
+/** Its caller is told; `incident`: of the loss of a worker that it comes from. */
+export const fail = ({ now, out, state }: Step, call: Call, error: CallError, incident?: string): void => {
+  const { at, tool } = call.offer
   state.ledger.failed++
-  out.push({ _tag: "Fail", id: call.id, error })
+  state.counts.failed(tool, state.tools, error, now - at)
+  out.push({ _tag: "Fail", id: call.id, error, incident })
 }
 
 /** Its caller has its outcome; the worker has until `limit` to stop. */
@@ -24,7 +26,12 @@ export const abandon = ({ now, out, state }: Step, call: Call, limit: number, be
 }
 
 /** Tells how a call ended that nobody waits for. */
-export const cancelled = ({ now, out }: Step, { abandonedAt, because, id, offer, slot }: Call, how: string): void =>
+export const cancelled = (
+  { now, out }: Step,
+  { abandonedAt, because, id, offer, slot }: Call,
+  how: string,
+  incident?: string
+): void =>
   void out.push({
     _tag: "Cancelled",
     id,
@@ -32,8 +39,15 @@ export const cancelled = ({ now, out }: Step, { abandonedAt, because, id, offer,
     slot: slot < 0 ? undefined : slot,
     how,
     because: because!,
-    afterMillis: now - abandonedAt
+    afterMillis: now - abandonedAt,
+    incident
   })
+
+/** It is not accepted. */
+export const refuse = ({ ledger, counts, tools }: DispatchState, tool: string, error: CallError): void => {
+  ledger.rejected++
+  counts.refused(tool, tools, error)
+}
 
 /** It is over: it leaves the place where it stands. */
 export const forget = (step: Step, call: Call): void => {

@@ -15,14 +15,24 @@ import * as Sessions from "./Sessions.ts"
 import * as Settlement from "./Settlement.ts"
 import * as TenantQueue from "./TenantQueue.ts"
 
+/** How a worker was lost. */
+export interface Loss {
+  readonly slot: number
+  readonly reason: string
+  readonly ended: boolean
+  readonly exit?: ExitClass | undefined
+  /** Of the supervisors that decide about it. */
+  readonly incident?: string | undefined
+}
+
 /** The worker of a slot is gone, if there was one. */
-export const detached = (step: Step, index: number, reason: string, ended: boolean, exit?: ExitClass): void => {
+export const detached = (step: Step, { ended, exit, incident, reason, slot: index }: Loss): void => {
   const { out, state } = step
   const slot = state.slots[index]
   if (slot?.tools === undefined) return
   slot.tools = undefined
   slot.open = false
-  out.push({ _tag: "WorkerDown", slot: index, calls: slot.calls.length, reason })
+  out.push({ _tag: "WorkerDown", slot: index, calls: slot.calls.length, reason, incident })
   SessionLife.vacate(step, slot, reason)
   const isCrash = ended && CrashBarrier.isCrash(exit)
   const culprit = isCrash ? CrashBarrier.crashed(step, slot, exit, reason) : undefined
@@ -30,24 +40,25 @@ export const detached = (step: Step, index: number, reason: string, ended: boole
   for (const call of lost) {
     const poison = call === culprit ? Quarantine.holds(step, call.offer, call) : undefined
     if (call.stage === "Abandoned") {
-      Settlement.cancelled(step, call, slot.condemned ? "recycled" : "lost")
+      Settlement.cancelled(step, call, slot.condemned ? "recycled" : "lost", incident)
       Settlement.forget(step, call)
     } else if (poison !== undefined) {
-      Settlement.fail(step, call, DispatchError.poisoned(state, call.offer, poison, "unknown"))
+      Settlement.fail(step, call, DispatchError.poisoned(state, call.offer, poison, "unknown"), incident)
       Settlement.forget(step, call)
     } else {
       const error = ended && call.stage === "Running"
         ? DispatchError.crashed(state, call, reason, exit)
         : DispatchError.unknown(state, call, reason, ended)
       if (mayRunAgain(state, call)) {
+        out.push({ _tag: "Returned", id: call.id, error })
         Settlement.leaveSlot(step, call)
-        if (isCrash) Sending.rest(step, call, index, reason, error)
+        if (isCrash) Sending.rest(step, call, error, { slot: index, reason, incident })
         else {
-          Sending.retried(step, call, index, reason, 0)
+          Sending.retried(step, call, { slot: index, reason, incident }, 0)
           Sending.waitAgain(step, call)
         }
       } else {
-        Settlement.fail(step, call, error)
+        Settlement.fail(step, call, error, incident)
         Settlement.forget(step, call)
       }
     }

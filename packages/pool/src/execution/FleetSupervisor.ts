@@ -11,7 +11,8 @@
  * It outlives whoever starts its workers, so a crash of that touches none of them. Escalates to the pool when its slots need more restarts
  * than `restart.fleet` allows, or at once when an adapter cannot be served and no worker is up. Stopped by: the pool.
  */
-import { type Child, DynamicSupervisor, type RegisteredName, RestartPolicy, Supervisor, type SupervisorHandle } from "@snakepit/core"
+import { type Child, DynamicSupervisor, Event, type RegisteredName, RestartPolicy, Supervisor, type SupervisorHandle } from "@snakepit/core"
+import * as Effect from "effect/Effect"
 import * as Roster from "../control/Roster.ts"
 import * as LiveRestart from "../LiveRestart.ts"
 import type * as PerWorker from "../PerWorker.ts"
@@ -62,5 +63,7 @@ export const make = <C extends Child.Any>(options: Options<C>): FleetSupervisor<
     child: (slot) => WorkerSupervisor.make(slot, Roster.seat(pool, versions, roster, Number(slot)), entry, runtime, perWorker)
   })
   const registered = Supervisor.registered(fleet, name as RegisteredName.RegisteredName<Fleet & Supervisor.RunningOf<typeof fleet>>)
-  return LiveRestart.following(registered, entry, ({ restart }) => restart.fleet)
+  const followed = LiveRestart.following(registered, entry, ({ restart }) => restart.fleet)
+  const sink = Effect.map(Event.EventSink, (sink) => Roster.notingRestarts(sink, roster))
+  return { ...followed, start: Effect.provideServiceEffect(followed.start, Event.EventSink, sink) }
 }

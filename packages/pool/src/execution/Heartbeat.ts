@@ -7,14 +7,15 @@
  *    answered ─▶ tell     not yet ─▶ tell, look        missed ─▶ tell, look
  * ```
  */
-import { Child, Event, RegisteredName } from "@snakepit/core"
+import { Child, Event, Instrument, RegisteredName } from "@snakepit/core"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Roster } from "../control/Roster.ts"
 import * as HostTimer from "../HostTimer.ts"
 import * as PoolEvent from "../PoolEvent.ts"
-import type { WorkerSeat } from "../WorkerRuntime.ts"
+import type { WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
+import * as WorkerSeries from "./WorkerSeries.ts"
 
 /** A quarter of the timeout: a beat whose timer came later than that measures the host, not the worker. */
 export const lateShare = 0.25
@@ -23,12 +24,15 @@ export const lateShare = 0.25
 const lookMillis = 1000
 
 /** The heartbeat of one worker. It is started after the channel, so there is a wire to ask. */
-export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Roster>) =>
+export const child = (seat: WorkerSeat, name: RegisteredName.RegisteredName<Roster>, usage: WorkerRuntime["usage"]) =>
   Child.make("heartbeat", {
     plane: "execution",
     start: Effect.gen(function*() {
-      const { clock, probes, watchdogs } = yield* Effect.orDie(RegisteredName.whereis(roster))
-      const about = { pool: seat.pool, slot: seat.slot }
+      const roster = yield* Effect.orDie(RegisteredName.whereis(name))
+      const { beats, clock, probes, watchdogs } = roster
+      let heardAt = clock.now()
+      WorkerSeries.begin(yield* Instrument.series, { seat, roster, usage, heardAt: () => heardAt })
+      const about = { pool: seat.pool, slot: seat.slot, generation: seat.generation() }
 
       const ask = Effect.gen(function*() {
         const timeout = Duration.toMillis(seat.config.heartbeat.timeout)
@@ -63,7 +67,14 @@ export const child = (seat: WorkerSeat, roster: RegisteredName.RegisteredName<Ro
         const asked = clock.now()
         const outcome = yield* ask
         if (watchdogs.get(seat.slot)?.condemned === true) return yield* Effect.never
-        if (outcome === "miss") yield* Event.emit(PoolEvent.heartbeat_miss, { missed: missed + 1 }, about)
+        if (outcome === "beat") {
+          heardAt = clock.now()
+          beats.latency.record((heardAt - asked) / 1000)
+        }
+        if (outcome === "miss") {
+          beats.misses++
+          yield* Event.emit(PoolEvent.heartbeat_miss, { missed: missed + 1 }, about)
+        }
         if (outcome === "beat" && missed > 0) yield* Event.emit(PoolEvent.heartbeat_recover, { missed }, about)
         watchdogs.get(seat.slot)?.heard(outcome === "beat" ? "answered" : "missed", outcome === "late")
         if (outcome === "late") return missed // asked again at once: what a late host missed must not cost a frozen worker's calls a second more

@@ -32,6 +32,8 @@ export type Verdict = "alive" | "busy" | "stopped" | "traced" | "hung" | "unreac
 
 /** The call that a worker runs, as far as the host knows. */
 export interface RunningCall {
+  /** Its number in the Roster; absent: it is the end of a session. */
+  readonly id?: number | undefined
   readonly tool: string
   /** When it was sent. */
   readonly since: number

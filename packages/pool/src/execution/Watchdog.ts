@@ -7,6 +7,7 @@ import { Child, Event, RegisteredName, Supervisor } from "@snakepit/core"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as CorrelationId from "../control/CorrelationId.ts"
 import * as Dispatch from "../control/Dispatch.ts"
 import type { Roster } from "../control/Roster.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
@@ -36,18 +37,20 @@ export const limits = (
 /** The watchdog of one worker; `evidence` asks the kernel about its process. */
 export const child = (
   seat: WorkerSeat,
-  roster: RegisteredName.RegisteredName<Roster>,
+  name: RegisteredName.RegisteredName<Roster>,
   evidence: () => Evidence | undefined
 ) =>
   Child.make("watchdog", {
     plane: "execution",
     start: Effect.gen(function*() {
       const supervisor = yield* Supervisor.CurrentSupervisor
-      const { clock, state: dispatch, watchdogs } = yield* Effect.orDie(RegisteredName.whereis(roster))
+      const roster = yield* Effect.orDie(RegisteredName.whereis(name))
+      const { clock, state: dispatch, watchdogs } = roster
       const sink = yield* Event.EventSink
       const bitten = yield* Deferred.make<WorkerError.Judged>()
-      const about = { pool: seat.pool, slot: seat.slot }
+      const about = { pool: seat.pool, slot: seat.slot, generation: seat.generation() }
       let verdict = Verdict.initial
+      let call: number | undefined
 
       const judge = (seen: Verdict.Observation) => {
         const { orders, state } = Verdict.transition(verdict, seen, limits(seat.config))
@@ -55,6 +58,7 @@ export const child = (
         verdict = state
         for (const order of orders) {
           if (order._tag === "Fail") {
+            call = "call" in order.reason ? order.reason.call.id : undefined
             Deferred.doneUnsafe(bitten, Effect.succeed(judged(seat, order.reason, state, seen)))
             continue
           }
@@ -94,7 +98,14 @@ export const child = (
       return Effect.gen(function*() {
         const reason = yield* Deferred.await(bitten)
         const tool = "tool" in reason ? reason.tool : undefined
-        yield* Event.emit(PoolEvent.watchdog_bite, {}, { ...about, tool, reason: reason._tag, cause: reason.message })
+        yield* Event.emit(PoolEvent.watchdog_bite, {}, {
+          ...about,
+          tool,
+          correlationId: call === undefined ? undefined : CorrelationId.of(roster, call),
+          reason: reason._tag,
+          cause: reason.message,
+          incident: seat.incident()
+        })
         seat.sink.broken() // no further call for it while it is being stopped
         seat.condemn(reason)
         yield* Effect.orDie(supervisor.failChild("process", reason))

@@ -7,15 +7,15 @@
  * ├─ channel   the stream to it                ends ⇒ the process lives on; the next stream goes on with its calls
  * ├─ heartbeat asks whether it answers         tells the watchdog
  * ├─ watchdog  judges it                       fails `process` when it is stopped, hung, unreachable, or runs a call beyond its limit
+ * ├─ telemetry_tap  what it tells of itself    ends ⇒ it waits at the worker, within its bound
  * └─ …         the application's own           `perWorker`; ends ⇒ those after it, no other part of the worker
  * ```
  *
  * Escalates to the fleet when it needs more restarts than `restart.worker` allows, or at once when its adapter cannot be served and no
- * other worker is up. Stopped by: the fleet. Never by a watchdog or the channel: they ask it with `failChild`. A heartbeat or a watchdog that ends is restarted and harms
- * nothing.
+ * other worker is up. Stopped by: the fleet. Never by a watchdog or the channel: they ask it with `failChild`. A heartbeat, a watchdog or a tap that ends is restarted and
+ * harms nothing.
  */
-import { type Child, type RegisteredName, RestartPolicy, Supervisor } from "@snakepit/core"
-import type { Roster } from "../control/Roster.ts"
+import { type Child, RestartPolicy, Supervisor } from "@snakepit/core"
 import * as LiveRestart from "../LiveRestart.ts"
 import type * as PerWorker from "../PerWorker.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
@@ -24,6 +24,7 @@ import * as PoolEvent from "../PoolEvent.ts"
 import * as RestartDelay from "../RestartDelay.ts"
 import type { WorkerRuntime, WorkerSeat } from "../WorkerRuntime.ts"
 import * as Heartbeat from "./Heartbeat.ts"
+import * as TelemetryTap from "./TelemetryTap.ts"
 import * as Watchdog from "./Watchdog.ts"
 
 const flagsOf = ({ restart }: PoolConfig, patience: RestartDelay.Patience) =>
@@ -37,12 +38,13 @@ const flagsOf = ({ restart }: PoolConfig, patience: RestartDelay.Patience) =>
     events: PoolEvent.worker_supervisor
   }) as const
 
-const ownOf = (seat: WorkerSeat, runtime: WorkerRuntime, roster: RegisteredName.RegisteredName<Roster>) =>
+const ownOf = (seat: WorkerSeat, runtime: WorkerRuntime, entry: PoolEntry) =>
   [
     runtime.process(seat),
     runtime.channel(seat),
-    Heartbeat.child(seat, roster),
-    Watchdog.child(seat, roster, () => runtime.evidence(seat))
+    Heartbeat.child(seat, entry.roster, runtime.usage),
+    Watchdog.child(seat, entry.roster, () => runtime.evidence(seat)),
+    TelemetryTap.child(seat, entry, runtime.telemetry)
   ] as const
 
 /** The children that a worker has in every pool. */
@@ -72,7 +74,7 @@ export const make = <C extends Child.Any>(
     ...flagsOf(seat.config, () => RestartDelay.besideOthers(entry, seat.slot, "worker")),
     failedBy: { process: ["channel", "watchdog"] },
     labels: { pool, slot: seat.slot },
-    children: [...ownOf(seat, runtime, roster), ...more]
+    children: [...ownOf(seat, runtime, entry), ...more]
   })
   return LiveRestart.following(made, entry, ({ restart }) => restart.worker) as WorkerSupervisor<C>
 }

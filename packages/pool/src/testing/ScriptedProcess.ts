@@ -26,6 +26,7 @@ import * as Payload from "../Payload.ts"
 import type { HostOutcome, Wire, WireFailure, WireSink } from "../Wire.ts"
 import type { PayloadCodec, WorkerSeat } from "../WorkerRuntime.ts"
 import { type Hooks, ScriptedSessions, type SessionStart, type Visit } from "./ScriptedSession.ts"
+import { ScriptedTelemetry } from "./ScriptedTelemetry.ts"
 import * as ScriptedTool from "./ScriptedTool.ts"
 
 /** One start of a tool. */
@@ -37,6 +38,7 @@ export interface Execution {
   readonly args: unknown
   readonly session: string | undefined
   readonly trace: Uint8Array | undefined
+  readonly traceState: string | undefined
   /** `default/0`. */
   readonly worker: string
   /** Of the process. */
@@ -65,6 +67,7 @@ interface Job {
   readonly skip: number
   readonly session: string | undefined
   readonly trace: Uint8Array | undefined
+  readonly traceState: string | undefined
   readonly deadlineMillis: number
   /** Of the host, among those that this process has served. */
   readonly host: number
@@ -115,6 +118,7 @@ export interface ScriptedProcess {
   /** Opens a stream, at `now`: of the session before it, while the process knows that. */
   readonly connect: (now: number) => Channel
   readonly disconnect: (channel: Channel, detail: string, now: number) => void
+  readonly telemetry: ScriptedTelemetry
   /** It knows a host, whether or not there is a stream. */
   readonly hasSession: () => boolean
   /** The session is over: its calls are cancelled, and the next stream begins another. */
@@ -158,6 +162,10 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
   let brokenAt = 0
   let unsaid: Array<(sink: WireSink) => void> = []
   let unheard: Array<() => void> = []
+
+  const telemetry = new ScriptedTelemetry((told) => sayTo(host, (sink) => sink.telemetry(told)))
+  let clock: Clock.Clock | undefined
+  const now = () => clock?.currentTimeMillisUnsafe() ?? 0
 
   let hostCalls = 0
   const asked = new Map<number, (outcome: HostOutcome) => void>()
@@ -259,7 +267,8 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
       state: visit?.hook.state,
       trace,
       deadlineMillis,
-      call: (name, args = {}, { waits = true } = {}) => callHost(job, name, args, waits)
+      call: (name, args = {}, { waits = true } = {}) => callHost(job, name, args, waits),
+      tell: (said, attributes = {}) => telemetry.tell(job.id, job.tool, said, Object.entries(attributes), now())
     })
     const untilStopped = <E>(effect: Effect.Effect<unknown, E>) => Effect.raceFirst(effect, Effect.as(job.stop.await, undefined))
     if (isIterator(result)) {
@@ -289,6 +298,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
       args: argsOf(job, tool.input, () => execution),
       session: job.session,
       trace: job.trace,
+      traceState: job.traceState,
       worker: seat.name,
       generation,
       at: yield* Clock.currentTimeMillis,
@@ -329,7 +339,9 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
     over: false,
     broken: undefined,
     cpuMillis: (now) => [...running].reduce((millis, { at }) => millis + now - at, computedMillis),
-    threads: Effect.suspend(() => {
+    telemetry,
+    threads: Effect.withFiber((fiber) => {
+      clock = fiber.getRef(Clock.Clock)
       const { concurrency } = place!.seat.config
       const thread = Effect.forever(Effect.flatMap(Queue.take(queue), perform))
       return Effect.andThen(Effect.replicateEffect(thread, concurrency, { concurrency, discard: true }), Effect.never)
@@ -470,6 +482,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
       sessionStart: (session, data) => hear(() => sessions.announce(session, data)),
       sessionEnd: (number, id) =>
         hear(() => sessions.end(id, (failure) => sayTo(session, (sink) => sink.sessionEnded(number, failure, false)))),
+      telemetry: (settings, credit) => hear(() => telemetry.control(settings, credit, now())),
       probe: thawed.await
     }
   }

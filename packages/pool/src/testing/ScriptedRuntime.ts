@@ -52,12 +52,14 @@ import { DynamicSupervisor, RegisteredName } from "@snakepit/core"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as PoolsSupervisor from "../control/PoolsSupervisor.ts"
 import * as Pool from "../Pool.ts"
 import * as PoolConfig from "../PoolConfig.ts"
 import * as PoolDirectory from "../PoolDirectory.ts"
+import type { Dropped, Teller, Told } from "../WireTelemetry.ts"
 import type * as WorkerError from "../WorkerError.ts"
 import type { PayloadCodec, WorkerRuntime } from "../WorkerRuntime.ts"
 import * as ScriptedCodec from "./ScriptedCodec.ts"
@@ -72,6 +74,7 @@ import { Bench, type ScriptedWorker } from "./ScriptedWorker.ts"
 export type { ScriptedSpares } from "./ScriptedPool.ts"
 export type { Execution } from "./ScriptedProcess.ts"
 export type { Hooks, HookSession, SessionStart } from "./ScriptedSession.ts"
+export type { Said, TelemetryState } from "./ScriptedTelemetry.ts"
 export type { ScriptedWorker } from "./ScriptedWorker.ts"
 
 /** What {@link make} takes. */
@@ -101,6 +104,12 @@ export interface ScriptedRuntime {
   readonly journal: ReadonlyArray<ScriptedProcess.Execution>
   /** Every start of a session on a worker, oldest first. */
   readonly sessions: ReadonlyArray<SessionStart>
+  /** What the workers have told of themselves and their tools, as the pool has handed it on, oldest first. */
+  readonly told: ReadonlyArray<Teller & Told>
+  /** What was left out of it, in order. */
+  readonly dropped: ReadonlyArray<Teller & Dropped>
+  /** Whether there is room for more of it; yes, at first. Where there is none, no worker gets credit. */
+  readonly room: (room: boolean) => Effect.Effect<void>
   readonly worker: (name: string) => ScriptedWorker
   readonly spares: (pool: string) => ScriptedSpares
   /** The Reaper of the pool ends, and all its workers with it. */
@@ -135,6 +144,10 @@ export const make = (
   const benches = new Map<string, Bench>()
   const pools = new Map<string, ScriptedPool>()
 
+  const told: Array<Teller & Told> = []
+  const dropped: Array<Teller & Dropped> = []
+  const room = Latch.makeUnsafe(true)
+
   const pool = (name: string): ScriptedPool =>
     getOrMake(pools, name, () => {
       const workers = () => [...benches.values()].flatMap((bench) => bench.name.startsWith(`${name}/`) ? bench.process ?? [] : [])
@@ -153,7 +166,15 @@ export const make = (
       process: (seat) => bench(seat.name).processChild(seat),
       channel: (seat) => bench(seat.name).channelChild(seat),
       evidence: (seat) => bench(seat.name).evidence(),
-      memory: (pid) => Effect.sync(() => script.memory.get(pid))
+      usage: (pid) => ({ memoryBytes: script.memory.get(pid) ?? 0, cpuSeconds: 0, fileDescriptors: 0, threads: 1 }),
+      memory: (pid) => Effect.sync(() => script.memory.get(pid)),
+      telemetry: {
+        take: (teller, records, lost) => {
+          told.push(...records.map((record) => ({ ...teller, ...record })))
+          dropped.push(...lost.map((count) => ({ ...teller, ...count })))
+        },
+        room: room.await
+      }
     },
     deploy: (code) =>
       Effect.sync(() => {
@@ -161,6 +182,9 @@ export const make = (
       }),
     journal: script.journal,
     sessions: script.sessionJournal,
+    told,
+    dropped,
+    room: (isThere) => Effect.sync(() => void (isThere ? room.openUnsafe() : room.closeUnsafe())),
     worker: (name) => bench(name).worker,
     spares: (name) => pool(name).spares,
     endReaper: (name, detail = "as scripted") => pool(name).endReaper(detail),

@@ -16,6 +16,8 @@ import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { PythonException } from "../CallError.ts"
 import type { HostReason, WireTool } from "../Wire.ts"
+import type { Value } from "../WireTelemetry.ts"
+import type { Said } from "./ScriptedTelemetry.ts"
 
 /** What a tool can ask of its call, as `snakepit.current()` in Python. */
 export interface Current {
@@ -37,6 +39,8 @@ export interface Current {
     args?: unknown,
     options?: { readonly waits?: boolean | undefined }
   ) => Effect.Effect<unknown, HostCallFailed>
+  /** Tells an event, a span or a line, as a record of the call. */
+  readonly tell: (said: Said, attributes?: Readonly<Record<string, Value>>) => void
 }
 
 /** What a host tool fails with: unhandled, it is the exception of Python that `reason` stands for. */

@@ -14,6 +14,7 @@ import type { Evidence, Imposed, WorkerSeat } from "../WorkerRuntime.ts"
 import * as ScriptedLaunch from "./ScriptedLaunch.ts"
 import { none, type ScriptedPool } from "./ScriptedPool.ts"
 import type { ScriptedProcess } from "./ScriptedProcess.ts"
+import type { TelemetryState } from "./ScriptedTelemetry.ts"
 
 /** One worker, whichever process fills it now. */
 export interface ScriptedWorker {
@@ -41,6 +42,8 @@ export interface ScriptedWorker {
   readonly loseSession: Effect.Effect<void>
   /** Its next boots fail with `BootFailed`. */
   readonly refuseBoots: (times: number, stage?: WorkerError.BootFailed["stage"]) => Effect.Effect<void>
+  /** Of its telemetry. */
+  readonly telemetry: Effect.Effect<TelemetryState>
   /** Its wire throws what it is given at the next `submit`: a mistake in a runtime, for tests of what stands it. */
   readonly throwAtSubmit: (defect: unknown) => Effect.Effect<void>
 }
@@ -71,7 +74,7 @@ export class Bench {
       start: Effect.gen({ self: this }, function*() {
         const { pool, refusals } = this
         this.clock = yield* Clock.Clock
-        const generation = seat.fill()
+        const generation = seat.fill(yield* Child.CurrentChild)
         this.generation = generation
         const version = seat.version()
         const launch = Effect.suspend(() => pool.launch({ worker: seat.name, refusals, limit: seat.config.startTimeout, version }))
@@ -204,6 +207,7 @@ export class Bench {
         this.loseChannel("the worker forgot its host")
       ),
       refuseBoots: ScriptedLaunch.refuse(this.refusals),
+      telemetry: Effect.map(living, ({ telemetry: { credit, settings, waiting } }) => ({ credit, settings, waiting })),
       throwAtSubmit: (defect) => Effect.map(living, (process) => void (process.broken = defect))
     }
   }

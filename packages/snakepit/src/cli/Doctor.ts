@@ -7,6 +7,7 @@ import * as ContainmentCheck from "./ContainmentCheck.ts"
 import * as Finding from "./Finding.ts"
 import * as FolderCheck from "./FolderCheck.ts"
 import * as GatewayCheck from "./GatewayCheck.ts"
+import * as HistoryCheck from "./HistoryCheck.ts"
 import * as LeftoverCheck from "./LeftoverCheck.ts"
 import * as LimitCheck from "./LimitCheck.ts"
 import * as NodeCheck from "./NodeCheck.ts"
@@ -67,6 +68,7 @@ export const examine = (file: string | undefined): Effect.Effect<ReadonlyArray<F
       yield* FolderCheck.runFolder(sizes),
       data.finding,
       ...(yield* LeftoverCheck.check(data.folder)),
+      ...(yield* HistoryCheck.check(config)),
       yield* FolderCheck.sharedMemory,
       ...(yield* GatewayCheck.check(config.gateway)),
       ...(yield* LimitCheck.check(sizes.map(({ size }) =>

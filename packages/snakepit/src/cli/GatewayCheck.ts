@@ -1,6 +1,6 @@
 /** Whether the gateway could listen, and how its clients show who they are. */
 import { GatewayConfig, Listener } from "@snakepit/bridge"
-import * as Address from "@snakepit/bridge/gateway/Address"
+import { ListenAddress } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Finding from "./Finding.ts"
@@ -25,7 +25,7 @@ export const judge = (
     ]
   }
   const found = Finding.ok(area, `can listen on ${config.listen}: ${GatewayConfig.security(config)}`)
-  const isOpen = config.tls === undefined && Address.reach(Address.parse(config.listen)!) === "network"
+  const isOpen = config.tls === undefined && ListenAddress.reach(ListenAddress.parse(config.listen)!) === "network"
   const remedy = "give it tls, or make sure that something does"
   return isOpen
     ? [

@@ -1,21 +1,16 @@
-/** The command line: `snakepit doctor`, `snakepit codegen`, `snakepit config`. */
+/** The command line: `snakepit doctor`, `codegen`, `config`, `watch`, `incident`, `history`. */
 import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
-import { readFileSync } from "node:fs"
 import * as Codegen from "./codegen/Codegen.ts"
 import * as ConfigCommand from "./ConfigCommand.ts"
 import * as Doctor from "./Doctor.ts"
 import * as Finding from "./Finding.ts"
-
-/** What is wrong has been printed: the program only ends with 1. */
-export class FoundErrors extends Error {
-  readonly _tag = "FoundErrors"
-  override readonly [Runtime.errorExitCode] = 1
-  override readonly [Runtime.errorReported] = false
-}
+import { FoundErrors, orTell } from "./FoundErrors.ts"
+import * as HistoryCommand from "./HistoryCommand.ts"
+import * as IncidentCommand from "./IncidentCommand.ts"
+import * as WatchCommand from "./WatchCommand.ts"
 
 /** Where what is printed will be read. */
 const paper = (): Finding.Paper => ({
@@ -61,20 +56,13 @@ const codegen = Command.make("codegen", {
     Flag.withDefault(false),
     Flag.withDescription("Write nothing: show which tools differ, and end with 1, when the file is not current")
   )
-}, ({ python, ...options }) =>
-  Codegen.run({ ...options, python: Option.getOrUndefined(python) }).pipe(
-    Effect.catch((error) => Effect.andThen(Console.error(error.message), Effect.fail(new FoundErrors())))
-  )).pipe(
-    Command.withDescription(
-      "Derive the contract of a Python adapter, an RpcGroup with its schemas, from its annotations. Imports the adapter. Exits with 1 at an error."
-    )
+}, ({ python, ...options }) => orTell(Codegen.run({ ...options, python: Option.getOrUndefined(python) }))).pipe(
+  Command.withDescription(
+    "Derive the contract of a Python adapter, an RpcGroup with its schemas, from its annotations. Imports the adapter. Exits with 1 at an error."
   )
+)
 
-const told = <R>(text: Effect.Effect<string, { readonly message: string }, R>) =>
-  Effect.matchEffect(text, {
-    onFailure: (error) => Effect.andThen(Console.error(error.message), Effect.fail(new FoundErrors())),
-    onSuccess: (text) => Console.log(text)
-  })
+const told = <R>(text: Effect.Effect<string, { readonly message: string }, R>) => Effect.flatMap(orTell(text), (text) => Console.log(text))
 
 const configFile = Argument.String("file").pipe(Argument.withDescription("A configuration file: YAML, TOML or JSON by its ending"))
 
@@ -93,13 +81,10 @@ const config = Command.make("config").pipe(
   ])
 )
 
+const history = HistoryCommand.history
+
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen, config])
+  Command.withSubcommands([doctor, codegen, config, WatchCommand.watch, IncidentCommand.incident, history])
 )
-
-const packageFile = new URL("../../package.json", import.meta.url)
-
-/** The version of the package. */
-export const version = (): string => (JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string }).version

@@ -9,7 +9,7 @@ export interface Run {
   readonly id: string
   /** Unix time in milliseconds. */
   readonly startedAt: number
-  /** `undefined`: it runs, or it was killed. */
+  /** `undefined`: it runs, or it was killed, did not come up, or its tree gave up. */
   readonly endedAt: number | undefined
   /** What its tree promised, with the limits that it had. */
   readonly contract: Contract.Contract
@@ -45,7 +45,9 @@ export class HistoryFailed extends Schema.TaggedError<HistoryFailed>()("HistoryF
   /** The file, or the database without its password. */
   store: Schema.String,
   doing: Schema.String,
-  detail: Schema.String
+  detail: Schema.String,
+  /** What is stored there is damaged. */
+  damaged: Schema.optional(Schema.Boolean)
 }) {
   override get message(): string {
     return `the history in ${this.store} could not be ${this.doing}: ${this.detail}`

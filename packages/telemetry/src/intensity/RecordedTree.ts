@@ -1,5 +1,5 @@
 /** A tree made from a recorded contract: it supervises as the real one did, and starts nothing. */
-import { Child, type Contract, DynamicSupervisor, RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
+import { Child, type Contract, DynamicSupervisor, type RestartPolicy, Supervisor, SupervisorEvent } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { childAt } from "./Place.ts"

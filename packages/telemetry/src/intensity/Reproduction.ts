@@ -10,7 +10,7 @@
  *
  * @see {@link ./RunRecord.ts} for what is inferred
  */
-import { Contract, type Event, RestartPolicy, Simulation } from "@snakepit/core"
+import { type Contract, type Event, RestartPolicy, Simulation } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -70,7 +70,7 @@ class Reproduction {
       restartOf: (path, contract) => this.policyOf(path, contract),
       initialOf: (path) => this.initialOf(path)
     })
-    this.simulated = Simulation.make(tree, undefined, (start) => this.fateOf(start.path))
+    this.simulated = Simulation.make(tree, undefined, { fates: (start) => this.fateOf(start.path) })
   }
 
   run(): ReadonlyArray<Decision.Decision> {

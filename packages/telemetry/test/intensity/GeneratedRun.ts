@@ -1,6 +1,5 @@
 /** Generated trees under generated harm, recorded as a history would record them. */
-import type { Contract, Event } from "@snakepit/core"
-import { Simulation, type Supervisor } from "@snakepit/core"
+import { type Contract, type Event, Simulation, type Supervisor } from "@snakepit/core"
 import { Generate, TreePlan } from "@snakepit/core/testing"
 import type { Numbered } from "@snakepit/telemetry/intensity/RunRecord"
 

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file snakepit/v1/worker.proto.
  */
 export const file_snakepit_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIqEECglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIABIuCgtob3N0X3Jlc3VsdBgLIAEoCzIXLnNuYWtlcGl0LnYxLkhvc3RSZXN1bHRIABIyCg1zZXNzaW9uX3N0YXJ0GAwgASgLMhkuc25ha2VwaXQudjEuU2Vzc2lvblN0YXJ0SAASLgoLc2Vzc2lvbl9lbmQYDSABKAsyFy5zbmFrZXBpdC52MS5TZXNzaW9uRW5kSABCBwoFZnJhbWUiqQQKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIABIhCgRmcmVlGAogASgLMhEuc25ha2VwaXQudjEuRnJlZUgAEioKCWhvc3RfY2FsbBgLIAEoCzIVLnNuYWtlcGl0LnYxLkhvc3RDYWxsSAASNwoQaG9zdF9jYWxsX2NhbmNlbBgMIAEoCzIbLnNuYWtlcGl0LnYxLkhvc3RDYWxsQ2FuY2VsSAASMgoNc2Vzc2lvbl9lbmRlZBgNIAEoCzIZLnNuYWtlcGl0LnYxLlNlc3Npb25FbmRlZEgAQgcKBWZyYW1lIpkBCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEg4KBnJlc3VtZRgGIAEoCBIQCghzZWdtZW50cxgHIAEoCRIVCg1zZWdtZW50X2J5dGVzGAggASgEIn0KB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDBITCgtjb25jdXJyZW5jeRgGIAEoDUoECAUQBiI8CgdSZWZ1c2VkEg0KBWZpZWxkGAEgASgJEhAKCGV4cGVjdGVkGAIgASgJEhAKCHJlY2VpdmVkGAMgASgJIrsCCgRUb29sEgoKAmlkGAEgASgNEgwKBG5hbWUYAiABKAkSDwoHc3RyZWFtcxgDIAEoCBITCgtkZXNjcmlwdGlvbhgEIAEoCRISCgp0aW1lb3V0X21zGAUgASgNEhUKDWhhcmRfbGltaXRfbXMYBiABKA0SEgoKaWRlbXBvdGVudBgHIAEoCBIVCg1kZXRlcm1pbmlzdGljGAggASgIEhAKCGJsb2NraW5nGAkgASgIEhgKEHRocmVhZF9zZW5zaXRpdmUYCiABKAgSDQoFaW5wdXQYCyABKAkSMQoIY29udHJhY3QYDCADKAsyHy5zbmFrZXBpdC52MS5Ub29sLkNvbnRyYWN0RW50cnkaLwoNQ29udHJhY3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIikKBlNoYXJlZBIPCgdzZWdtZW50GAEgASgEEg4KBmxlbmd0aBgCIAEoBCIYCgRGcmVlEhAKCHNlZ21lbnRzGAEgAygEIrsBCgRDYWxsEgoKAmlkGAEgASgEEgwKBHRvb2wYAiABKA0SDwoHcGF5bG9hZBgDIAEoDBITCgtkZWFkbGluZV9tcxgEIAEoDRIOCgZjcmVkaXQYBSABKA0SDAoEc2tpcBgGIAEoBBIPCgdzZXNzaW9uGAcgASgJEg0KBXRyYWNlGAggASgMEhAKCGZ1bmN0aW9uGAkgASgJEiMKBnNoYXJlZBgKIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZCItCgxTZXNzaW9uU3RhcnQSDwoHc2Vzc2lvbhgBIAEoCRIMCgRkYXRhGAIgASgMIj8KClNlc3Npb25FbmQSDgoGbnVtYmVyGAEgASgEEg8KB3Nlc3Npb24YAiABKAkSEAoIbGltaXRfbXMYAyABKA0iQAoMU2Vzc2lvbkVuZGVkEg4KBm51bWJlchgBIAEoBBIPCgdmYWlsdXJlGAIgASgJEg8KB292ZXJyYW4YAyABKAgiFAoGQ2FuY2VsEgoKAmlkGAEgASgEIiYKBkNyZWRpdBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSISCgRQaW5nEgoKAmlkGAEgASgEIhIKBFBvbmcSCgoCaWQYASABKAQiBwoFRHJhaW4iFgoGUmVuYW1lEgwKBG5hbWUYASABKAkiSQoFSW5wdXQSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIjCgZzaGFyZWQYAyABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiJwoISW5wdXRFbmQSCgoCaWQYASABKAQSDwoHZmFpbHVyZRgCIAEoCSIkCgRXYW50EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCJICgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIlgKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0SIwoGc2hhcmVkGAQgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkItMBCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASKwoJY2FuY2VsbGVkGAYgASgLMhYuc25ha2VwaXQudjEuQ2FuY2VsbGVkSAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIABIRCgdpbnZhbGlkGAcgASgJSAASEQoHdW5rbm93bhgIIAEoCUgAQggKBnJlYXNvbkoECAMQBCIYCglDYW5jZWxsZWQSCwoDaG93GAEgASgJInsKCEhvc3RDYWxsEgwKBGNhbGwYASABKAQSDgoGbnVtYmVyGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHcGF5bG9hZBgEIAEoDBIjCgZzaGFyZWQYBSABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQSDQoFd2FpdHMYBiABKAgiIAoOSG9zdENhbGxDYW5jZWwSDgoGbnVtYmVyGAEgASgEIn0KCkhvc3RSZXN1bHQSDgoGbnVtYmVyGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkEikKB2ZhaWx1cmUYBCABKAsyGC5zbmFrZXBpdC52MS5Ib3N0RmFpbHVyZSJJCgtIb3N0RmFpbHVyZRIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRILCgN0YWcYAyABKAkSDAoEZGF0YRgEIAEoDCLgAQoPUHl0aG9uRXhjZXB0aW9uEgwKBHR5cGUYASABKAkSDQoFYmFzZXMYAiADKAkSDwoHbWVzc2FnZRgDIAEoCRIiCgZmcmFtZXMYBCADKAsyEi5zbmFrZXBpdC52MS5GcmFtZRINCgVub3RlcxgFIAMoCRIrCgVjYXVzZRgGIAEoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbhIQCghpbXBsaWNpdBgHIAEoCBItCgdtZW1iZXJzGAggAygLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uIkUKBUZyYW1lEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIQCghmdW5jdGlvbhgDIAEoCRIOCgZzb3VyY2UYBCABKAkiQAoORXhlY3V0ZVJlcXVlc3QSDAoEdG9vbBgBIAEoCRIPCgdwYXlsb2FkGAIgASgMEg8KB3Nlc3Npb24YAyABKAkiIgoPRXhlY3V0ZVJlc3BvbnNlEg8KB3BheWxvYWQYASABKAwynwEKDVdvcmtlclNlcnZpY2USSAoHQ29ubmVjdBIbLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXF1ZXN0Ghwuc25ha2VwaXQudjEuQ29ubmVjdFJlc3BvbnNlKAEwARJECgdFeGVjdXRlEhsuc25ha2VwaXQudjEuRXhlY3V0ZVJlcXVlc3QaHC5zbmFrZXBpdC52MS5FeGVjdXRlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChhzbmFrZXBpdC92MS93b3JrZXIucHJvdG8SC3NuYWtlcGl0LnYxIlUKDkNvbm5lY3RSZXF1ZXN0Eg0KBWJhdGNoGAEgASgEEiYKBmZyYW1lcxgCIAMoCzIWLnNuYWtlcGl0LnYxLkhvc3RGcmFtZRIMCgRyZWFkGAMgASgEIlgKD0Nvbm5lY3RSZXNwb25zZRIMCgRyZWFkGAEgASgEEigKBmZyYW1lcxgCIAMoCzIYLnNuYWtlcGl0LnYxLldvcmtlckZyYW1lEg0KBWJhdGNoGAMgASgEIt0ECglIb3N0RnJhbWUSIwoFaGVsbG8YASABKAsyEi5zbmFrZXBpdC52MS5IZWxsb0gAEiEKBGNhbGwYAiABKAsyES5zbmFrZXBpdC52MS5DYWxsSAASJQoGY2FuY2VsGAMgASgLMhMuc25ha2VwaXQudjEuQ2FuY2VsSAASJQoGY3JlZGl0GAQgASgLMhMuc25ha2VwaXQudjEuQ3JlZGl0SAASIQoEcGluZxgFIAEoCzIRLnNuYWtlcGl0LnYxLlBpbmdIABIjCgVkcmFpbhgGIAEoCzISLnNuYWtlcGl0LnYxLkRyYWluSAASIwoFaW5wdXQYByABKAsyEi5zbmFrZXBpdC52MS5JbnB1dEgAEioKCWlucHV0X2VuZBgIIAEoCzIVLnNuYWtlcGl0LnYxLklucHV0RW5kSAASJQoGcmVuYW1lGAkgASgLMhMuc25ha2VwaXQudjEuUmVuYW1lSAASIQoEZnJlZRgKIAEoCzIRLnNuYWtlcGl0LnYxLkZyZWVIABIuCgtob3N0X3Jlc3VsdBgLIAEoCzIXLnNuYWtlcGl0LnYxLkhvc3RSZXN1bHRIABIyCg1zZXNzaW9uX3N0YXJ0GAwgASgLMhkuc25ha2VwaXQudjEuU2Vzc2lvblN0YXJ0SAASLgoLc2Vzc2lvbl9lbmQYDSABKAsyFy5zbmFrZXBpdC52MS5TZXNzaW9uRW5kSAASOgoRdGVsZW1ldHJ5X2NvbnRyb2wYDiABKAsyHS5zbmFrZXBpdC52MS5UZWxlbWV0cnlDb250cm9sSABCBwoFZnJhbWUi1gQKC1dvcmtlckZyYW1lEicKB3dlbGNvbWUYASABKAsyFC5zbmFrZXBpdC52MS5XZWxjb21lSAASJwoHc3RhcnRlZBgCIAEoCzIULnNuYWtlcGl0LnYxLlN0YXJ0ZWRIABIhCgRpdGVtGAMgASgLMhEuc25ha2VwaXQudjEuSXRlbUgAEiEKBGRvbmUYBCABKAsyES5zbmFrZXBpdC52MS5Eb25lSAASJQoGZmFpbGVkGAUgASgLMhMuc25ha2VwaXQudjEuRmFpbGVkSAASIQoEcG9uZxgGIAEoCzIRLnNuYWtlcGl0LnYxLlBvbmdIABInCgdyZWZ1c2VkGAcgASgLMhQuc25ha2VwaXQudjEuUmVmdXNlZEgAEicKB2RyYWluZWQYCCABKAsyFC5zbmFrZXBpdC52MS5EcmFpbmVkSAASIQoEd2FudBgJIAEoCzIRLnNuYWtlcGl0LnYxLldhbnRIABIhCgRmcmVlGAogASgLMhEuc25ha2VwaXQudjEuRnJlZUgAEioKCWhvc3RfY2FsbBgLIAEoCzIVLnNuYWtlcGl0LnYxLkhvc3RDYWxsSAASNwoQaG9zdF9jYWxsX2NhbmNlbBgMIAEoCzIbLnNuYWtlcGl0LnYxLkhvc3RDYWxsQ2FuY2VsSAASMgoNc2Vzc2lvbl9lbmRlZBgNIAEoCzIZLnNuYWtlcGl0LnYxLlNlc3Npb25FbmRlZEgAEisKCXRlbGVtZXRyeRgOIAEoCzIWLnNuYWtlcGl0LnYxLlRlbGVtZXRyeUgAQgcKBWZyYW1lIpkBCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRINCgV0b2tlbhgCIAEoCRITCgttYXhfcGF5bG9hZBgDIAEoDRIQCghyZWhlYXJzZRgEIAEoCBIPCgdzZXNzaW9uGAUgASgEEg4KBnJlc3VtZRgGIAEoCBIQCghzZWdtZW50cxgHIAEoCRIVCg1zZWdtZW50X2J5dGVzGAggASgEIn0KB1dlbGNvbWUSEAoIcHJvdG9jb2wYASABKA0SCwoDcGlkGAIgASgNEiAKBXRvb2xzGAMgAygLMhEuc25ha2VwaXQudjEuVG9vbBIWCg5jYXRhbG9ndWVfaGFzaBgEIAEoDBITCgtjb25jdXJyZW5jeRgGIAEoDUoECAUQBiI8CgdSZWZ1c2VkEg0KBWZpZWxkGAEgASgJEhAKCGV4cGVjdGVkGAIgASgJEhAKCHJlY2VpdmVkGAMgASgJIrsCCgRUb29sEgoKAmlkGAEgASgNEgwKBG5hbWUYAiABKAkSDwoHc3RyZWFtcxgDIAEoCBITCgtkZXNjcmlwdGlvbhgEIAEoCRISCgp0aW1lb3V0X21zGAUgASgNEhUKDWhhcmRfbGltaXRfbXMYBiABKA0SEgoKaWRlbXBvdGVudBgHIAEoCBIVCg1kZXRlcm1pbmlzdGljGAggASgIEhAKCGJsb2NraW5nGAkgASgIEhgKEHRocmVhZF9zZW5zaXRpdmUYCiABKAgSDQoFaW5wdXQYCyABKAkSMQoIY29udHJhY3QYDCADKAsyHy5zbmFrZXBpdC52MS5Ub29sLkNvbnRyYWN0RW50cnkaLwoNQ29udHJhY3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIikKBlNoYXJlZBIPCgdzZWdtZW50GAEgASgEEg4KBmxlbmd0aBgCIAEoBCIYCgRGcmVlEhAKCHNlZ21lbnRzGAEgAygEItABCgRDYWxsEgoKAmlkGAEgASgEEgwKBHRvb2wYAiABKA0SDwoHcGF5bG9hZBgDIAEoDBITCgtkZWFkbGluZV9tcxgEIAEoDRIOCgZjcmVkaXQYBSABKA0SDAoEc2tpcBgGIAEoBBIPCgdzZXNzaW9uGAcgASgJEg0KBXRyYWNlGAggASgMEhAKCGZ1bmN0aW9uGAkgASgJEiMKBnNoYXJlZBgKIAEoCzITLnNuYWtlcGl0LnYxLlNoYXJlZBITCgt0cmFjZV9zdGF0ZRgLIAEoCSItCgxTZXNzaW9uU3RhcnQSDwoHc2Vzc2lvbhgBIAEoCRIMCgRkYXRhGAIgASgMIj8KClNlc3Npb25FbmQSDgoGbnVtYmVyGAEgASgEEg8KB3Nlc3Npb24YAiABKAkSEAoIbGltaXRfbXMYAyABKA0iQAoMU2Vzc2lvbkVuZGVkEg4KBm51bWJlchgBIAEoBBIPCgdmYWlsdXJlGAIgASgJEg8KB292ZXJyYW4YAyABKAgiFAoGQ2FuY2VsEgoKAmlkGAEgASgEIiYKBkNyZWRpdBIKCgJpZBgBIAEoBBIQCghlbGVtZW50cxgCIAEoDSISCgRQaW5nEgoKAmlkGAEgASgEIhIKBFBvbmcSCgoCaWQYASABKAQiBwoFRHJhaW4iFgoGUmVuYW1lEgwKBG5hbWUYASABKAkiSQoFSW5wdXQSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIjCgZzaGFyZWQYAyABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQiJwoISW5wdXRFbmQSCgoCaWQYASABKAQSDwoHZmFpbHVyZRgCIAEoCSIkCgRXYW50EgoKAmlkGAEgASgEEhAKCGVsZW1lbnRzGAIgASgNIgkKB0RyYWluZWQiFQoHU3RhcnRlZBIKCgJpZBgBIAEoBCJICgRJdGVtEgoKAmlkGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkIlgKBERvbmUSCgoCaWQYASABKAQSDwoHcGF5bG9hZBgCIAEoDBIOCgZtaWNyb3MYAyABKA0SIwoGc2hhcmVkGAQgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkItMBCgZGYWlsZWQSCgoCaWQYASABKAQSMQoJZXhjZXB0aW9uGAIgASgLMhwuc25ha2VwaXQudjEuUHl0aG9uRXhjZXB0aW9uSAASKwoJY2FuY2VsbGVkGAYgASgLMhYuc25ha2VwaXQudjEuQ2FuY2VsbGVkSAASEwoJdG9vX2xhcmdlGAQgASgESAASEgoIZGVjbGluZWQYBSABKAhIABIRCgdpbnZhbGlkGAcgASgJSAASEQoHdW5rbm93bhgIIAEoCUgAQggKBnJlYXNvbkoECAMQBCIYCglDYW5jZWxsZWQSCwoDaG93GAEgASgJInsKCEhvc3RDYWxsEgwKBGNhbGwYASABKAQSDgoGbnVtYmVyGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHcGF5bG9hZBgEIAEoDBIjCgZzaGFyZWQYBSABKAsyEy5zbmFrZXBpdC52MS5TaGFyZWQSDQoFd2FpdHMYBiABKAgiIAoOSG9zdENhbGxDYW5jZWwSDgoGbnVtYmVyGAEgASgEIn0KCkhvc3RSZXN1bHQSDgoGbnVtYmVyGAEgASgEEg8KB3BheWxvYWQYAiABKAwSIwoGc2hhcmVkGAMgASgLMhMuc25ha2VwaXQudjEuU2hhcmVkEikKB2ZhaWx1cmUYBCABKAsyGC5zbmFrZXBpdC52MS5Ib3N0RmFpbHVyZSJJCgtIb3N0RmFpbHVyZRIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRILCgN0YWcYAyABKAkSDAoEZGF0YRgEIAEoDCJUChBUZWxlbWV0cnlDb250cm9sEjAKCHNldHRpbmdzGAEgASgLMh4uc25ha2VwaXQudjEuVGVsZW1ldHJ5U2V0dGluZ3MSDgoGY3JlZGl0GAIgASgNIqQBChFUZWxlbWV0cnlTZXR0aW5ncxIKCgJvbhgBIAEoCBINCgVhbGxvdxgCIAMoCRIMCgRkZW55GAMgAygJEjAKCHNhbXBsaW5nGAQgAygLMh4uc25ha2VwaXQudjEuVGVsZW1ldHJ5U2FtcGxpbmcSEQoJbG9nX2xldmVsGAUgASgNEg4KBm91dHB1dBgGIAEoCBIRCglzYW1wbGVfbXMYByABKA0iMgoRVGVsZW1ldHJ5U2FtcGxpbmcSDwoHcGF0dGVybhgBIAEoCRIMCgRyYXRlGAIgASgBImoKCVRlbGVtZXRyeRItCgdyZWNvcmRzGAEgAygLMhwuc25ha2VwaXQudjEuVGVsZW1ldHJ5UmVjb3JkEi4KB2Ryb3BwZWQYAiADKAsyHS5zbmFrZXBpdC52MS5UZWxlbWV0cnlEcm9wcGVkIjMKEFRlbGVtZXRyeURyb3BwZWQSDgoGcmVhc29uGAEgASgJEg8KB3JlY29yZHMYAiABKAQigwIKD1RlbGVtZXRyeVJlY29yZBIRCglhdF9taWNyb3MYASABKAQSDAoEY2FsbBgCIAEoBBIMCgR0b29sGAMgASgJEjMKCmF0dHJpYnV0ZXMYBCADKAsyHy5zbmFrZXBpdC52MS5UZWxlbWV0cnlBdHRyaWJ1dGUSLAoFZXZlbnQYBSABKAsyGy5zbmFrZXBpdC52MS5UZWxlbWV0cnlFdmVudEgAEioKBHNwYW4YBiABKAsyGi5zbmFrZXBpdC52MS5UZWxlbWV0cnlTcGFuSAASKAoDbG9nGAcgASgLMhkuc25ha2VwaXQudjEuVGVsZW1ldHJ5TG9nSABCCAoGcmVjb3JkIlwKElRlbGVtZXRyeUF0dHJpYnV0ZRILCgNrZXkYASABKAkSDgoEdGV4dBgCIAEoCUgAEhAKBm51bWJlchgDIAEoAUgAEg4KBGZsYWcYBCABKAhIAEIHCgV2YWx1ZSJXCg5UZWxlbWV0cnlFdmVudBIMCgRuYW1lGAEgASgJEjcKDG1lYXN1cmVtZW50cxgCIAMoCzIhLnNuYWtlcGl0LnYxLlRlbGVtZXRyeU1lYXN1cmVtZW50IjIKFFRlbGVtZXRyeU1lYXN1cmVtZW50EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoASKkAQoNVGVsZW1ldHJ5U3BhbhIMCgRuYW1lGAEgASgJEhAKCHRyYWNlX2lkGAIgASgMEg8KB3NwYW5faWQYAyABKAwSEQoJcGFyZW50X2lkGAQgASgMEhMKC3Rvb2tfbWljcm9zGAUgASgEEg4KBnNlcnZlchgGIAEoCBIqCgVlcnJvchgHIAEoCzIbLnNuYWtlcGl0LnYxLlRlbGVtZXRyeUVycm9yIj4KDlRlbGVtZXRyeUVycm9yEgwKBHR5cGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRINCgVzdGFjaxgDIAEoCSI+CgxUZWxlbWV0cnlMb2cSDgoGbG9nZ2VyGAEgASgJEg0KBWxldmVsGAIgASgNEg8KB21lc3NhZ2UYAyABKAki4AEKD1B5dGhvbkV4Y2VwdGlvbhIMCgR0eXBlGAEgASgJEg0KBWJhc2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSIgoGZnJhbWVzGAQgAygLMhIuc25ha2VwaXQudjEuRnJhbWUSDQoFbm90ZXMYBSADKAkSKwoFY2F1c2UYBiABKAsyHC5zbmFrZXBpdC52MS5QeXRob25FeGNlcHRpb24SEAoIaW1wbGljaXQYByABKAgSLQoHbWVtYmVycxgIIAMoCzIcLnNuYWtlcGl0LnYxLlB5dGhvbkV4Y2VwdGlvbiJFCgVGcmFtZRIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SEAoIZnVuY3Rpb24YAyABKAkSDgoGc291cmNlGAQgASgJIkAKDkV4ZWN1dGVSZXF1ZXN0EgwKBHRvb2wYASABKAkSDwoHcGF5bG9hZBgCIAEoDBIPCgdzZXNzaW9uGAMgASgJIiIKD0V4ZWN1dGVSZXNwb25zZRIPCgdwYXlsb2FkGAEgASgMMp8BCg1Xb3JrZXJTZXJ2aWNlEkgKB0Nvbm5lY3QSGy5zbmFrZXBpdC52MS5Db25uZWN0UmVxdWVzdBocLnNuYWtlcGl0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAESRAoHRXhlY3V0ZRIbLnNuYWtlcGl0LnYxLkV4ZWN1dGVSZXF1ZXN0Ghwuc25ha2VwaXQudjEuRXhlY3V0ZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Everything the host has to say in one tick.
@@ -167,6 +167,12 @@ export type HostFrame = Message<"snakepit.v1.HostFrame"> & {
      */
     value: SessionEnd;
     case: "sessionEnd";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.TelemetryControl telemetry_control = 14;
+     */
+    value: TelemetryControl;
+    case: "telemetryControl";
   } | { case: undefined; value?: undefined };
 };
 
@@ -262,6 +268,12 @@ export type WorkerFrame = Message<"snakepit.v1.WorkerFrame"> & {
      */
     value: SessionEnded;
     case: "sessionEnded";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.Telemetry telemetry = 14;
+     */
+    value: Telemetry;
+    case: "telemetry";
   } | { case: undefined; value?: undefined };
 };
 
@@ -619,6 +631,13 @@ export type Call = Message<"snakepit.v1.Call"> & {
    * @generated from field: snakepit.v1.Shared shared = 10;
    */
   shared?: Shared | undefined;
+
+  /**
+   * `tracestate` as it came with the trace; empty: none.
+   *
+   * @generated from field: string trace_state = 11;
+   */
+  traceState: string;
 };
 
 /**
@@ -1256,6 +1275,434 @@ export const HostFailureSchema: GenMessage<HostFailure> = /*@__PURE__*/
   messageDesc(file_snakepit_v1_worker, 32);
 
 /**
+ * What the worker is to tell of itself and its tools, and how much. It tells nothing before the first one of a session.
+ *
+ * @generated from message snakepit.v1.TelemetryControl
+ */
+export type TelemetryControl = Message<"snakepit.v1.TelemetryControl"> & {
+  /**
+   * From now on; left out: as before.
+   *
+   * @generated from field: snakepit.v1.TelemetrySettings settings = 1;
+   */
+  settings?: TelemetrySettings | undefined;
+
+  /**
+   * So many records may be said from now on; what was left of an earlier credit is void.
+   *
+   * @generated from field: uint32 credit = 2;
+   */
+  credit: number;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryControl.
+ * Use `create(TelemetryControlSchema)` to create a new message.
+ */
+export const TelemetryControlSchema: GenMessage<TelemetryControl> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 33);
+
+/**
+ * Patterns are names in which `*` stands for any characters. The names are those of events and spans, `python.log.<logger>`,
+ * `python.output.<stdout or stderr>`, and `python.<memory, cpu, gc or gpu>.<sampled or completed>`.
+ *
+ * @generated from message snakepit.v1.TelemetrySettings
+ */
+export type TelemetrySettings = Message<"snakepit.v1.TelemetrySettings"> & {
+  /**
+   * Nothing is told otherwise.
+   *
+   * @generated from field: bool on = 1;
+   */
+  on: boolean;
+
+  /**
+   * What fits none of these is not told; empty: all fits.
+   *
+   * @generated from field: repeated string allow = 2;
+   */
+  allow: string[];
+
+  /**
+   * What fits one of these is not told.
+   *
+   * @generated from field: repeated string deny = 3;
+   */
+  deny: string[];
+
+  /**
+   * The first that fits holds; what fits none is told each time.
+   *
+   * @generated from field: repeated snakepit.v1.TelemetrySampling sampling = 4;
+   */
+  sampling: TelemetrySampling[];
+
+  /**
+   * Python's number of the lowest level of `logging` that is told; 0: none.
+   *
+   * @generated from field: uint32 log_level = 5;
+   */
+  logLevel: number;
+
+  /**
+   * Lines that tools write to sys.stdout and sys.stderr are told.
+   *
+   * @generated from field: bool output = 6;
+   */
+  output: boolean;
+
+  /**
+   * Between two samples of the process; 0: none are taken.
+   *
+   * @generated from field: uint32 sample_ms = 7;
+   */
+  sampleMs: number;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetrySettings.
+ * Use `create(TelemetrySettingsSchema)` to create a new message.
+ */
+export const TelemetrySettingsSchema: GenMessage<TelemetrySettings> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 34);
+
+/**
+ * @generated from message snakepit.v1.TelemetrySampling
+ */
+export type TelemetrySampling = Message<"snakepit.v1.TelemetrySampling"> & {
+  /**
+   * @generated from field: string pattern = 1;
+   */
+  pattern: string;
+
+  /**
+   * The share that is told, from 0 to 1.
+   *
+   * @generated from field: double rate = 2;
+   */
+  rate: number;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetrySampling.
+ * Use `create(TelemetrySamplingSchema)` to create a new message.
+ */
+export const TelemetrySamplingSchema: GenMessage<TelemetrySampling> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 35);
+
+/**
+ * At most 64 records. `dropped` is what was not said since the last one.
+ *
+ * @generated from message snakepit.v1.Telemetry
+ */
+export type Telemetry = Message<"snakepit.v1.Telemetry"> & {
+  /**
+   * @generated from field: repeated snakepit.v1.TelemetryRecord records = 1;
+   */
+  records: TelemetryRecord[];
+
+  /**
+   * @generated from field: repeated snakepit.v1.TelemetryDropped dropped = 2;
+   */
+  dropped: TelemetryDropped[];
+};
+
+/**
+ * Describes the message snakepit.v1.Telemetry.
+ * Use `create(TelemetrySchema)` to create a new message.
+ */
+export const TelemetrySchema: GenMessage<Telemetry> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 36);
+
+/**
+ * @generated from message snakepit.v1.TelemetryDropped
+ */
+export type TelemetryDropped = Message<"snakepit.v1.TelemetryDropped"> & {
+  /**
+   * "queue" (there was no credit, and no room to wait), "invalid" (a name or a number that cannot be said). Others may come.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: uint64 records = 2;
+   */
+  records: bigint;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryDropped.
+ * Use `create(TelemetryDroppedSchema)` to create a new message.
+ */
+export const TelemetryDroppedSchema: GenMessage<TelemetryDropped> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 37);
+
+/**
+ * @generated from message snakepit.v1.TelemetryRecord
+ */
+export type TelemetryRecord = Message<"snakepit.v1.TelemetryRecord"> & {
+  /**
+   * When it happened, or began: microseconds of the machine's monotonic clock (CLOCK_MONOTONIC on Linux).
+   *
+   * @generated from field: uint64 at_micros = 1;
+   */
+  atMicros: bigint;
+
+  /**
+   * The call that it belongs to; 0: none.
+   *
+   * @generated from field: uint64 call = 2;
+   */
+  call: bigint;
+
+  /**
+   * The name that was called; empty: none.
+   *
+   * @generated from field: string tool = 3;
+   */
+  tool: string;
+
+  /**
+   * @generated from field: repeated snakepit.v1.TelemetryAttribute attributes = 4;
+   */
+  attributes: TelemetryAttribute[];
+
+  /**
+   * @generated from oneof snakepit.v1.TelemetryRecord.record
+   */
+  record: {
+    /**
+     * @generated from field: snakepit.v1.TelemetryEvent event = 5;
+     */
+    value: TelemetryEvent;
+    case: "event";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.TelemetrySpan span = 6;
+     */
+    value: TelemetrySpan;
+    case: "span";
+  } | {
+    /**
+     * @generated from field: snakepit.v1.TelemetryLog log = 7;
+     */
+    value: TelemetryLog;
+    case: "log";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryRecord.
+ * Use `create(TelemetryRecordSchema)` to create a new message.
+ */
+export const TelemetryRecordSchema: GenMessage<TelemetryRecord> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 38);
+
+/**
+ * @generated from message snakepit.v1.TelemetryAttribute
+ */
+export type TelemetryAttribute = Message<"snakepit.v1.TelemetryAttribute"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from oneof snakepit.v1.TelemetryAttribute.value
+   */
+  value: {
+    /**
+     * @generated from field: string text = 2;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * @generated from field: double number = 3;
+     */
+    value: number;
+    case: "number";
+  } | {
+    /**
+     * @generated from field: bool flag = 4;
+     */
+    value: boolean;
+    case: "flag";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryAttribute.
+ * Use `create(TelemetryAttributeSchema)` to create a new message.
+ */
+export const TelemetryAttributeSchema: GenMessage<TelemetryAttribute> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 39);
+
+/**
+ * Something happened, or was measured.
+ *
+ * @generated from message snakepit.v1.TelemetryEvent
+ */
+export type TelemetryEvent = Message<"snakepit.v1.TelemetryEvent"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated snakepit.v1.TelemetryMeasurement measurements = 2;
+   */
+  measurements: TelemetryMeasurement[];
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryEvent.
+ * Use `create(TelemetryEventSchema)` to create a new message.
+ */
+export const TelemetryEventSchema: GenMessage<TelemetryEvent> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 40);
+
+/**
+ * @generated from message snakepit.v1.TelemetryMeasurement
+ */
+export type TelemetryMeasurement = Message<"snakepit.v1.TelemetryMeasurement"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: double value = 2;
+   */
+  value: number;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryMeasurement.
+ * Use `create(TelemetryMeasurementSchema)` to create a new message.
+ */
+export const TelemetryMeasurementSchema: GenMessage<TelemetryMeasurement> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 41);
+
+/**
+ * Something that took time, within a sampled trace. Ids are W3C's: 16 bytes, and 8.
+ *
+ * @generated from message snakepit.v1.TelemetrySpan
+ */
+export type TelemetrySpan = Message<"snakepit.v1.TelemetrySpan"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bytes trace_id = 2;
+   */
+  traceId: Uint8Array;
+
+  /**
+   * @generated from field: bytes span_id = 3;
+   */
+  spanId: Uint8Array;
+
+  /**
+   * @generated from field: bytes parent_id = 4;
+   */
+  parentId: Uint8Array;
+
+  /**
+   * @generated from field: uint64 took_micros = 5;
+   */
+  tookMicros: bigint;
+
+  /**
+   * It is the call itself, as the worker ran it.
+   *
+   * @generated from field: bool server = 6;
+   */
+  server: boolean;
+
+  /**
+   * What it ended with; left out: it went well.
+   *
+   * @generated from field: snakepit.v1.TelemetryError error = 7;
+   */
+  error?: TelemetryError | undefined;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetrySpan.
+ * Use `create(TelemetrySpanSchema)` to create a new message.
+ */
+export const TelemetrySpanSchema: GenMessage<TelemetrySpan> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 42);
+
+/**
+ * @generated from message snakepit.v1.TelemetryError
+ */
+export type TelemetryError = Message<"snakepit.v1.TelemetryError"> & {
+  /**
+   * Qualified, `builtins.` left out.
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * The traceback, as Python prints it, its end.
+   *
+   * @generated from field: string stack = 3;
+   */
+  stack: string;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryError.
+ * Use `create(TelemetryErrorSchema)` to create a new message.
+ */
+export const TelemetryErrorSchema: GenMessage<TelemetryError> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 43);
+
+/**
+ * A line that was logged, or written.
+ *
+ * @generated from message snakepit.v1.TelemetryLog
+ */
+export type TelemetryLog = Message<"snakepit.v1.TelemetryLog"> & {
+  /**
+   * "stdout" or "stderr" when it was written there; else the logger's name.
+   *
+   * @generated from field: string logger = 1;
+   */
+  logger: string;
+
+  /**
+   * Python's number of the level; 0: it was written, not logged.
+   *
+   * @generated from field: uint32 level = 2;
+   */
+  level: number;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message snakepit.v1.TelemetryLog.
+ * Use `create(TelemetryLogSchema)` to create a new message.
+ */
+export const TelemetryLogSchema: GenMessage<TelemetryLog> = /*@__PURE__*/
+  messageDesc(file_snakepit_v1_worker, 44);
+
+/**
  * @generated from message snakepit.v1.PythonException
  */
 export type PythonException = Message<"snakepit.v1.PythonException"> & {
@@ -1315,7 +1762,7 @@ export type PythonException = Message<"snakepit.v1.PythonException"> & {
  * Use `create(PythonExceptionSchema)` to create a new message.
  */
 export const PythonExceptionSchema: GenMessage<PythonException> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 33);
+  messageDesc(file_snakepit_v1_worker, 45);
 
 /**
  * One entry of a traceback, outermost first.
@@ -1349,7 +1796,7 @@ export type Frame = Message<"snakepit.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 34);
+  messageDesc(file_snakepit_v1_worker, 46);
 
 /**
  * @generated from message snakepit.v1.ExecuteRequest
@@ -1378,7 +1825,7 @@ export type ExecuteRequest = Message<"snakepit.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 35);
+  messageDesc(file_snakepit_v1_worker, 47);
 
 /**
  * @generated from message snakepit.v1.ExecuteResponse
@@ -1397,7 +1844,7 @@ export type ExecuteResponse = Message<"snakepit.v1.ExecuteResponse"> & {
  * Use `create(ExecuteResponseSchema)` to create a new message.
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
-  messageDesc(file_snakepit_v1_worker, 36);
+  messageDesc(file_snakepit_v1_worker, 48);
 
 /**
  * Served by Python, on a Unix socket of the worker's own.

@@ -1,0 +1,209 @@
+"""Spans of sampled calls: the call's own, and those that its tool opens within.
+
+    Call.trace: the host's span ──▶ python.call ──▶ telemetry.span("load") ──▶ telemetry.span("parse")
+
+A call that is not sampled has none, and costs one look. A span that the rules leave out is passed over: what is in it
+has the span around it for a parent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, suppress
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+from snakepit import _record
+from snakepit._current import running
+from snakepit._hub import hub
+from snakepit._job import Job
+from snakepit._qualified import qualified_name
+from snakepit._tool import Tool
+
+CALL = "python.call"
+TRACE_BYTES = 25  # trace id, span id, flags
+SAMPLED = 1
+
+
+@dataclass(slots=True)
+class Open:
+    """A span that is not over."""
+
+    said: _record.Span
+    job: Job
+    at: int
+    attributes: dict[str, _record.Value]
+    outer: Token[Open | None]
+    detach: Callable[[], None] | None
+
+
+_open: ContextVar[Open | None] = ContextVar("snakepit-span", default=None)
+
+
+def begin(name: str, attributes: Mapping[str, object], *, server: bool = False) -> Open | None:
+    """Opens a span here; None when there is to be none."""
+    job = running.get()
+    if job is None or len(job.trace) != TRACE_BYTES or not hub.is_traced:
+        return None
+    if not _record.is_name(name):
+        hub.drop("invalid")
+        return None
+    if not hub.wants(name):
+        return None
+    around = _open.get()
+    if around is not None and around.job is job:
+        trace_id, parent_id = around.said.trace_id, around.said.span_id
+    else:
+        trace_id, parent_id = job.trace[:16], job.trace[16:24]
+    said = _record.Span(name, trace_id, os.urandom(8), parent_id, server)
+    opened = Open(said, job, time.monotonic_ns() // 1000, _record.attributes_of(attributes), _MISSING, None)
+    opened.outer = _open.set(opened)
+    opened.detach = _enter_opentelemetry(trace_id, said.span_id)
+    return opened
+
+
+def end(opened: Open, raised: BaseException | None) -> None:
+    """Closes what `begin` has opened."""
+    if opened.detach is not None:
+        opened.detach()
+    with suppress(ValueError):  # it was entered in another context, which is gone with what it held
+        _open.reset(opened.outer)
+    said, job = opened.said, opened.job
+    said.took_micros = time.monotonic_ns() // 1000 - opened.at
+    if raised is not None and not isinstance(raised, GeneratorExit):
+        said.error = _raised(raised)
+    tool = job.tool.name if job.tool is not None else ""
+    hub.tell(_record.Record(opened.at, said, job.id, tool, opened.attributes))
+
+
+_MISSING: Any = None  # until it is set
+
+
+def _raised(raised: BaseException) -> _record.Raised:
+    most = _record.TEXT_CHARACTERS
+    try:
+        message = str(raised)
+    except Exception:  # of its own making
+        message = "its message cannot be had"
+    stack = "".join(traceback.format_exception(raised))[-most:]
+    return _record.Raised(qualified_name(type(raised)), _record.text(message, most), _record.text(stack, most))
+
+
+class Span:
+    """What `telemetry.span` gives: a context manager, and a decorator."""
+
+    def __init__(self, name: str, attributes: Mapping[str, object]) -> None:
+        self.name = name
+        self._attributes = attributes
+        self._opened: Open | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is open, in a sampled call of which spans are wanted."""
+        return self._opened is not None
+
+    def set(self, **attributes: object) -> None:
+        """Adds attributes, while it is open."""
+        if self._opened is not None:
+            self._opened.attributes = _record.attributes_of({**self._opened.attributes, **attributes})
+
+    def __enter__(self) -> Span:
+        self._opened = begin(self.name, self._attributes)
+        return self
+
+    def __exit__(
+        self, type: type[BaseException] | None, raised: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            end(opened, raised)
+
+
+def traced(job: Job, tool: Tool[..., Any]) -> Callable[..., Any]:
+    """The tool's function within a span of its call, when that is sampled."""
+    function = tool.function
+    if not hub.is_traced:
+        return function
+    attributes = {"tool": tool.name, "call": job.id}
+    if not tool.asynchronous:
+        return (_streamed if tool.streams else _plain)(function, attributes)
+    return (_async_streamed if tool.streams else _async_plain)(function, attributes)
+
+
+class _Serving(Span):
+    def __enter__(self) -> Span:
+        self._opened = begin(self.name, self._attributes, server=True)
+        return self
+
+
+def _plain(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+    def run(**arguments: Any) -> Any:
+        with _Serving(CALL, attributes):
+            return function(**arguments)
+
+    return run
+
+
+def _streamed(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+    def run(**arguments: Any) -> Iterator[Any]:
+        with _Serving(CALL, attributes):
+            yield from function(**arguments)
+
+    return run
+
+
+def _async_plain(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+    async def run(**arguments: Any) -> Any:
+        with _Serving(CALL, attributes):
+            return await function(**arguments)
+
+    return run
+
+
+def _async_streamed(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+    async def run(**arguments: Any) -> AsyncIterator[Any]:
+        with _Serving(CALL, attributes):
+            async with aclosing(function(**arguments)) as elements:
+                async for element in elements:
+                    yield element
+
+    return run
+
+
+# -- OpenTelemetry -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _opentelemetry() -> tuple[Any, Any] | None:
+    """Its API, when it is installed: looked for at the first sampled call."""
+    try:
+        return importlib.import_module("opentelemetry.trace"), importlib.import_module("opentelemetry.context")
+    except ImportError:
+        return None
+
+
+def _enter_opentelemetry(trace_id: bytes, span_id: bytes) -> Callable[[], None] | None:
+    """Makes the span the current one for what the user has instrumented; gives how to leave it."""
+    api = _opentelemetry()
+    if api is None:
+        return None
+    trace, context = api
+    span = trace.NonRecordingSpan(
+        trace.SpanContext(
+            int.from_bytes(trace_id), int.from_bytes(span_id), is_remote=False, trace_flags=trace.TraceFlags(SAMPLED)
+        )
+    )
+    token = context.attach(trace.set_span_in_context(span))
+
+    def leave() -> None:
+        context.detach(token)
+
+    return leave
