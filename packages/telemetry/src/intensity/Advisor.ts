@@ -3,9 +3,8 @@
  *
  * **Details**
  *
- * A supervisor's crash trains are of two kinds. One that recovered is *transient*: giving up over it would be a false escalation. One in
- * which a child ended more than {@link hopelessAfter} times, or which the record leaves unresolved, is *hopeless*: giving up is right, and
- * the sooner the better.
+ * A supervisor's crash trains are of two kinds. One that passed by itself is *transient*: giving up over it would be a false escalation. One
+ * that is *hopeless* (`CrashTrain.isHopeless`) did not: giving up is right, and the sooner the better.
  *
  * A policy is estimated by going through the trains under it. A child that ended waits for the policy's delay. Its next life lasts as long as
  * its next recorded one; starts that were refused go on being refused for as long as they were recorded to be. Of a transient train that
@@ -31,12 +30,9 @@
  */
 import type { Contract } from "@snakepit/core"
 import * as Intensity from "@snakepit/core/Intensity"
-import type { CrashTrain, Trains } from "./CrashTrain.ts"
+import { type CrashTrain, isHopeless, type Trains } from "./CrashTrain.ts"
 import * as Policy from "./Policy.ts"
 import * as Words from "./Words.ts"
-
-/** Ends of one child in one train after which somebody must have mended it: bursts that pass by themselves are shorter. */
-export const hopelessAfter = 12
 
 /** Fewer transient trains say nothing: with 5, one more changes the share of false escalations by less than a fifth. */
 export const fewestTrains = 5
@@ -78,13 +74,6 @@ type Meets = { readonly lives: number } | { readonly refusedFor: number }
 interface Case {
   readonly parts: ReadonlyArray<Part>
   readonly lastsMillis: number
-}
-
-/** Whether no restart cured it. */
-export const isHopeless = ({ exits, recovered }: CrashTrain): boolean => {
-  const byChild = new Map<string, number>()
-  for (const { child } of exits) byChild.set(child, (byChild.get(child) ?? 0) + 1)
-  return !recovered || Math.max(...byChild.values()) > hopelessAfter
 }
 
 const caseOf = ({ endedAt, exits, startedAt }: CrashTrain): Case => {

@@ -6,12 +6,14 @@
  * Counted is what spends the budget: a child ended and needed a restart, or its start was refused. A train ends when nothing was counted
  * for longer than {@link pauseOf}: the limit's window, the time after which delays begin anew, and a minute, whichever is longest.
  *
- * A supervisor that gives up is judged by what happened next, by the first boot of the same path, in the same run or in the next:
+ * A train is *hopeless* when one child ended more than {@link hopelessAfter} times in it, or was not seen up again. A supervisor that gave up
+ * is judged by its train:
  *
- * - `"wrongly"`: it booted at the first attempt, and counted nothing for {@link settledOf} after that: the window or a minute, whichever is
- *   longer. The restart that was refused is the same thing as that boot, so it would have recovered.
- * - `"rightly"`: its boot was refused, or something was counted within that time: a restart did not cure it.
- * - `"unknown"`: nobody started it again, or the record ends before that time is over.
+ * - `"rightly"`: the train is hopeless. So many restarts, before and after, did not cure it.
+ * - `"wrongly"`: it passed by itself. The supervisor was booted again, all children came up, and nothing was counted for {@link settledOf}: the
+ *   window or a minute, whichever is longer. Nobody mended anything but by starting once more, which a restart does too.
+ * - `"unknown"`: the record ends before one or the other shows. When the run ended, the first boot of the same path in the next run tells: one
+ *   that counts something within that time is `"rightly"`, one that does not is `"wrongly"`.
  */
 import type { Contract } from "@snakepit/core"
 import type * as Decision from "./Decision.ts"
@@ -70,6 +72,16 @@ export const pauseOf = ({ backoff, intensity }: Contract.Contract): number =>
 export const settledOf = ({ intensity }: Contract.Contract): number =>
   Math.max(minute, intensity === "unlimited" ? 0 : intensity.withinMillis)
 
+/** Ends of one child in one train after which somebody must have mended it: bursts that pass by themselves are shorter. */
+export const hopelessAfter = 12
+
+/** Whether no restart cured it. */
+export const isHopeless = ({ exits, recovered }: Pick<CrashTrain, "exits" | "recovered">): boolean => {
+  const byChild = new Map<string, number>()
+  for (const { child } of exits) byChild.set(child, (byChild.get(child) ?? 0) + 1)
+  return !recovered || Math.max(...byChild.values()) > hopelessAfter
+}
+
 /** The trains of every supervisor in some runs, which are given in the order of their starts. */
 export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: RunRecord }>): ReadonlyArray<Trains> => {
   const byPath = new Map<string, { contract: Contract.Contract; trains: Array<CrashTrain>; watchedMillis: number; runs: number }>()
@@ -89,31 +101,37 @@ export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: R
       known.contract = contract
       known.watchedMillis += record.endedAt - record.startedAt
       known.runs++
-      known.trains.push(...trainsOf(id, contract, decisions, judge(path, contract, record, next)))
+      known.trains.push(...trainsOf(id, contract, decisions, record.endedAt, () => next && judgedIn(path, contract, next)))
     }
   }
   return [...byPath].map(([path, { contract, runs, trains, watchedMillis }]) => ({ path, contract, trains, watchedMillis, runs }))
 }
 
-type Judge = (gaveUp: Decision.Ended) => GaveUp["judged"]
-
 const trainsOf = (
   run: string,
   contract: Contract.Contract,
   decisions: ReadonlyArray<Decision.Decision>,
-  judge: Judge
+  endedAt: number,
+  judgedByNext: () => GaveUp["judged"] | undefined
 ): ReadonlyArray<CrashTrain> => {
   const trains: Array<CrashTrain> = []
   let exits: Array<Exit> = []
-  let gaveUp: Array<GaveUp> = []
+  let gaveUp: Array<number> = []
   let down = new Set<string>()
   const upSince = new Map<string, number>()
   let bootedAt = Number.NEGATIVE_INFINITY
   const pause = pauseOf(contract)
-  const close = () => {
+  const close = (nextAt = Number.POSITIVE_INFINITY) => {
     const [first, last] = [exits[0], exits.at(-1)]
     if (first !== undefined && last !== undefined) {
-      trains.push({ run, startedAt: first.at, endedAt: last.at, exits, gaveUp, recovered: down.size === 0 })
+      const recovered = down.size === 0
+      const isOver = Math.min(nextAt, endedAt) - last.at > settledOf(contract)
+      const judged = isHopeless({ exits, recovered })
+        ? recovered || isOver ? "rightly" : judgedByNext() ?? "unknown"
+        : isOver
+        ? "wrongly"
+        : judgedByNext() ?? "unknown"
+      trains.push({ run, startedAt: first.at, endedAt: last.at, exits, gaveUp: gaveUp.map((at) => ({ at, judged })), recovered })
     }
     exits = []
     gaveUp = []
@@ -129,7 +147,7 @@ const trainsOf = (
       down.clear()
     } else if (decision.verb === "restart" || decision.verb === "give_up") {
       const { at, cause, child, reason, stage, verb } = decision
-      if (exits.length > 0 && at - exits.at(-1)!.at > pause) close()
+      if (exits.length > 0 && at - exits.at(-1)!.at > pause) close(at)
       const since = stage === "running" ? upSince.get(child) ?? bootedAt : at
       exits.push({
         at,
@@ -142,27 +160,21 @@ const trainsOf = (
       })
       upSince.delete(child)
       down.add(child)
-      if (verb === "give_up") gaveUp.push({ at, judged: judge(decision) })
+      if (verb === "give_up") gaveUp.push(at)
     }
   }
   close()
   return trains
 }
 
-const judge = (path: string, contract: Contract.Contract, record: RunRecord, next: RunRecord | undefined): Judge => ({ seq }) =>
-  judgedIn(path, contract, record, seq) ?? (next && judgedIn(path, contract, next, -1)) ?? "unknown"
-
-/** `undefined` when it was not booted again in this run. */
-const judgedIn = (path: string, contract: Contract.Contract, record: RunRecord, after: number): GaveUp["judged"] | undefined => {
+/** By the next run; `undefined` when it was not booted there. */
+const judgedIn = (path: string, contract: Contract.Contract, next: RunRecord): GaveUp["judged"] | undefined => {
   const settled = settledOf(contract)
-  let bootedAt: number | undefined
-  for (const decision of record.decisions) {
-    if (decision.seq <= after) continue
-    if (decision.verb === "start" && decision.path === path) bootedAt ??= decision.at
-    else if (isTrouble(decision, path)) return bootedAt !== undefined && decision.at - bootedAt > settled ? "wrongly" : "rightly"
-  }
-  if (bootedAt === undefined) return undefined
-  return record.endedAt - bootedAt > settled ? "wrongly" : "unknown"
+  const boot = next.decisions.find((decision) => decision.verb === "start" && decision.path === path)
+  if (boot === undefined) return undefined
+  const trouble = next.decisions.find((decision) => decision.seq > boot.seq && isTrouble(decision, path))
+  if (trouble !== undefined && trouble.at - boot.at <= settled) return "rightly"
+  return next.endedAt - boot.at > settled ? "wrongly" : "unknown"
 }
 
 /** It counted another exit, or its own start was refused. */

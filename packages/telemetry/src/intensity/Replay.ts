@@ -125,8 +125,9 @@ export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Opti
   )
   if (recorded.length === 0) return []
   const comparison = record.strangers.size === 0 ? Comparison.of(record.decisions, Reproduction.of(record)) : undefined
-  const outlived = whatIf(record, options, "outlived")
-  const again = whatIf(record, options, "again")
+  const { path, policy } = options
+  const outlived = policy && whatIf(record, policy, path, "outlived")
+  const again = policy && whatIf(record, policy, path, "again")
   return recorded.map((incident) => {
     const { cause, child, id, reason, startedAt } = incident
     const [best, worst] = [outlived && outcomeUnder(outlived, id), again && outcomeUnder(again, id)]
@@ -148,8 +149,13 @@ export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Opti
 
 const verdict = (best: boolean, worst: boolean): "yes" | "no" | "unknown" => best !== worst ? "unknown" : best ? "yes" : "no"
 
-const whatIf = (record: RunRecord.RunRecord, { path, policy }: Options, reading: WhatIf.Reading): WhatIf.WhatIf | undefined => {
-  if (policy === undefined) return undefined
+/** A run under another policy, for the supervisors at a path or for all that have a limit. */
+export const whatIf = (
+  record: RunRecord.RunRecord,
+  policy: Policy.Policy,
+  path: string | undefined,
+  reading: WhatIf.Reading
+): WhatIf.WhatIf => {
   const restartOf = (at: string, contract: Contract.Contract) => {
     const isMeant = contract.intensity !== "unlimited" && fits(at, path)
     return Policy.toRestartPolicy(isMeant ? policy : Policy.ofContract(contract), contract)

@@ -70,7 +70,7 @@ class Reproduction {
       restartOf: (path, contract) => this.policyOf(path, contract),
       initialOf: (path) => this.initialOf(path)
     })
-    this.simulated = Simulation.make(tree, undefined, { fates: (start) => this.fateOf(start.path) })
+    this.simulated = Simulation.make(tree, undefined, { fates: ({ path }) => this.fateOf(path), memory: record.memory })
   }
 
   run(): ReadonlyArray<Decision.Decision> {
@@ -276,7 +276,7 @@ class Reproduction {
     return { startMillis: boot === undefined ? "forever" : this.until(boot.at) }
   }
 
-  private nextBoot(supervisor: string, since = -1): Decision.Start | undefined {
+  private nextBoot(supervisor: string, since = Number.NEGATIVE_INFINITY): Decision.Start | undefined {
     const now = this.simulated.now + this.record.startedAt
     return this.record.boots.get(supervisor)?.slice(this.booted.get(supervisor) ?? 0).find(({ at, seq }) => at >= now && seq > since)
   }

@@ -29,6 +29,7 @@ import * as CrashTrain from "./CrashTrain.ts"
 import * as Policy from "./Policy.ts"
 import * as Replay from "./Replay.ts"
 import type { RunRecord } from "./RunRecord.ts"
+import type * as WhatIf from "./WhatIf.ts"
 
 const Moment = Schema.Struct({ at: Schema.Finite, judged: Schema.Literals(["wrongly", "rightly", "unknown"]) })
 
@@ -83,18 +84,25 @@ export const ReviewedSupervisor = Schema.Struct({
 })
 export type ReviewedSupervisor = typeof ReviewedSupervisor.Type
 
+/** How often the supervisor gave up in a train, and how often it would have, by the two readings of `Replay`. */
+const ReplayedTrain = Schema.Struct({
+  startedAt: Schema.Finite,
+  exits: Schema.Int,
+  children: Schema.Int,
+  judged: Schema.Literals(["wrongly", "rightly", "unknown"]),
+  recorded: Schema.Int,
+  outlived: Schema.Int,
+  again: Schema.Int
+})
+
 /** A review, as it is written to JSON. Times are in Unix milliseconds. */
 export const ReviewReport = Schema.Struct({
   since: Schema.Finite,
   until: Schema.Finite,
   runs: Schema.Int,
   supervisors: Schema.Array(ReviewedSupervisor),
-  /** What each recommendation would have changed: the incidents in which the supervisor gave up, under it. */
-  replayed: Schema.Array(Schema.Struct({
-    path: Schema.String,
-    policy: Schema.String,
-    incidents: Schema.Array(Replay.ReplayedIncident)
-  }))
+  /** The trains in which a supervisor gave up, replayed under what is recommended for it. */
+  replayed: Schema.Array(Schema.Struct({ path: Schema.String, policy: Schema.String, trains: Schema.Array(ReplayedTrain) }))
 })
 export type ReviewReport = typeof ReviewReport.Type
 
@@ -126,16 +134,15 @@ export const ofRecords = (
   const isMeant = ({ endedAt, startedAt }: CrashTrain.CrashTrain) => endedAt >= since && startedAt <= until
   const all = CrashTrain.of(runs).map((one) => ({ ...one, trains: one.trains.filter(isMeant) }))
   const advised = all.map((one) => ({ one, advice: Advisor.advise(one, patienceMillis) }))
-  const replayed = advised.flatMap(({ advice, one: { path, trains } }) => {
-    if (advice._tag !== "Change" || trains.every(({ gaveUp }) => gaveUp.length === 0)) return []
-    const { policy } = advice.recommended
-    const incidents = runs.flatMap(({ id, record }) => Replay.ofRecord(id, record, { policy, path, since }))
-    return [{
-      path,
-      policy: Policy.describe(policy),
-      incidents: incidents.filter(({ recorded }) => recorded.gaveUp.some((gave) => gave.path === path))
+  const replayed = advised.flatMap(({ advice, one }) =>
+    advice._tag !== "Change" || one.trains.every(({ gaveUp }) => gaveUp.length === 0) ? [] : [{
+      path: one.path,
+      policy: Policy.describe(advice.recommended.policy),
+      trains: runs.flatMap(({ id, record }) =>
+        replayedTrains(one.trains.filter(({ run }) => run === id), record, one.path, advice.recommended.policy)
+      )
     }]
-  })
+  )
   return {
     since,
     until,
@@ -143,6 +150,30 @@ export const ofRecords = (
     supervisors: advised.map(({ advice, one }) => supervisorOf(one, advice)).toSorted((a, b) => b.exits - a.exits),
     replayed
   }
+}
+
+const replayedTrains = (trains: ReadonlyArray<CrashTrain.CrashTrain>, record: RunRecord, path: string, policy: Policy.Policy) => {
+  if (trains.every(({ gaveUp }) => gaveUp.length === 0)) return []
+  const times = (reading: WhatIf.Reading) =>
+    Replay.whatIf(record, policy, path, reading).incidents.flatMap(({ gaveUp }) =>
+      gaveUp.filter((gave) => gave.path === path).map(({ at }) => at)
+    )
+  const outlived = times("outlived")
+  const again = times("again")
+  return trains.flatMap(({ exits, gaveUp, startedAt }, index) => {
+    if (gaveUp.length === 0) return []
+    const until = trains[index + 1]?.startedAt ?? Number.POSITIVE_INFINITY
+    const within = (times: ReadonlyArray<number>) => times.filter((at) => at >= startedAt && at < until).length
+    return [{
+      startedAt,
+      exits: exits.length,
+      children: new Set(exits.map(({ child }) => child)).size,
+      judged: gaveUp[0]!.judged,
+      recorded: gaveUp.length,
+      outlived: within(outlived),
+      again: within(again)
+    }]
+  })
 }
 
 const day = 86_400_000
@@ -183,7 +214,8 @@ const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedS
 
 const reasonsOf = (exits: ReadonlyArray<CrashTrain.Exit>): ReviewedSupervisor["reasons"] => {
   const times = new Map<string, { reason: string; cause: string; times: number }>()
-  for (const { cause, reason } of exits) {
+  for (const { cause: whole, reason } of exits) {
+    const cause = whole.split(/[.:] |\n/, 2).join(": ") // what follows differs from one time to the next
     const known = times.get(`${reason} ${cause}`)
     if (known === undefined) times.set(`${reason} ${cause}`, { reason, cause, times: 1 })
     else known.times++
@@ -205,7 +237,7 @@ const heaviestOf = ({ intensity }: Contract.Contract, times: ReadonlyArray<numbe
 const adviceOf = (advice: Advisor.Advice, { contract, trains, watchedMillis }: CrashTrain.Trains): ReviewedSupervisor["advice"] => {
   const estimate = (estimated: Advisor.Estimate) => {
     const { detectionMeanMillis, detectionWorstMillis, falseShare, policy } = estimated
-    const transient = trains.filter((train) => !Advisor.isHopeless(train)).length
+    const transient = trains.filter((train) => !CrashTrain.isHopeless(train)).length
     const falsePerMonth = watchedMillis === 0 ? 0 : falseShare * transient / (watchedMillis / (30 * day))
     return { policy: Policy.describe(policy), falseShare, falsePerMonth, detectionMeanMillis, detectionWorstMillis }
   }

@@ -4,12 +4,11 @@
  * All that comes from events is escaped. Charts have a title and a description for those who do not see them, and what they show stands in
  * text or a table beside them too.
  */
-import type { ReplayedIncident } from "./Replay.ts"
 import type { ReviewedSupervisor, ReviewReport } from "./Review.ts"
 import * as Words from "./Words.ts"
 
 /** The page. */
-export const review = (report: ReviewReport): string => {
+export const render = (report: ReviewReport): string => {
   const { runs, since, supervisors, until } = report
   const eventful = supervisors.filter(({ exits }) => exits > 0)
   const title = `Intensity review, ${Words.moment(since).slice(0, 10)} to ${Words.moment(until).slice(0, 10)}`
@@ -107,7 +106,7 @@ ${
       [0]
     )
   }
-${replayed === undefined ? "" : whatIf(replayed.policy, replayed.incidents)}
+${replayed === undefined ? "" : whatIf(replayed)}
 </section>`
 }
 
@@ -130,13 +129,13 @@ const marksOf = (most: number): ReadonlyArray<number> => {
 
 const verticalOf = (most: number) => (value: number): number => height - bottom - (value / most) * (height - top - bottom)
 
-const grid = (most: number): string => {
-  const y = verticalOf(most)
-  return marksOf(most).map((mark) =>
+const grid = (most: number): string => gridAt(marksOf(most), verticalOf(most))
+
+const gridAt = (marks: ReadonlyArray<number>, y: (value: number) => number): string =>
+  marks.map((mark) =>
     `<line class="grid" x1="${left}" x2="${width - right}" y1="${y(mark)}" y2="${y(mark)}"/>` +
     `<text x="${left - 6}" y="${y(mark) + 4}" text-anchor="end">${mark}</text>`
   ).join("")
-}
 
 const chart = (id: string, title: string, description: string, content: string, key: string): string =>
   `<figure><figcaption>${title}${key}</figcaption><div class="scroll" tabindex="0" role="region" aria-label="${title}">
@@ -162,11 +161,12 @@ const trainChart = ({ path, trains }: ReviewedSupervisor, { since, until }: Revi
   const from = Math.max(since, Math.min(...trains.map(({ startedAt }) => startedAt)))
   const to = Math.max(until, from + 1)
   const x = (at: number) => left + ((Math.min(Math.max(at, from), to) - from) / (to - from)) * (width - left - right)
-  const most = Math.max(4, ...trains.map(({ exits }) => exits))
-  const y = verticalOf(most)
+  const most = Math.max(10, ...trains.map(({ exits }) => exits))
+  const y = (exits: number) => height - bottom - 12 - (Math.log10(exits) / Math.log10(most)) * (height - top - bottom - 12)
+  const marks = Array.from({ length: Math.floor(Math.log10(most)) + 1 }, (_, power) => 10 ** power)
   const bars = trains.map((train) => {
     const { exits, startedAt } = train
-    return `<g class="${kindOf(train)}"><line x1="${round(x(startedAt))}" x2="${round(x(startedAt))}" y1="${y(0)}" y2="${
+    return `<g class="${kindOf(train)}"><line x1="${round(x(startedAt))}" x2="${round(x(startedAt))}" y1="${height - bottom}" y2="${
       round(y(exits))
     }"/>` +
       `<circle cx="${round(x(startedAt))}" cy="${round(y(exits))}" r="3.5"><title>${Words.moment(startedAt)}: ${
@@ -183,9 +183,9 @@ const trainChart = ({ path, trains }: ReviewedSupervisor, { since, until }: Revi
   const described = present.map(([kind, label]) => `${trains.filter((train) => kindOf(train) === kind).length} ${label}`).join(", ")
   return chart(
     `t${idOf(path)}`,
-    "Crash trains over time: exits in each",
+    "Crash trains over time: exits in each, on a logarithmic scale",
     `${trains.length} trains: ${described}.`,
-    grid(most) + bars.join("") + axis.join(""),
+    gridAt(marks, y) + bars.join("") + axis.join(""),
     keyOf(...present)
   )
 }
@@ -194,7 +194,7 @@ const trainChart = ({ path, trains }: ReviewedSupervisor, { since, until }: Revi
 const loadChart = ({ heaviest, limit, loads, maxRestarts, path }: ReviewedSupervisor): string => {
   if (maxRestarts === undefined || heaviest === undefined) return ""
   const highest = Math.max(maxRestarts + 1, heaviest.exits)
-  const bins = Math.min(highest, 40) // what is above stands in the last bar
+  const bins = Math.min(highest, 40) // wider ones where more would be too narrow to read
   const size = highest / bins
   const counts = Array.from(
     { length: bins },
@@ -253,19 +253,20 @@ const estimates = ({ present, recommended }: ReviewedSupervisor["advice"]): stri
   return rows.length === 0 ? "" : tableOf("What is expected", head, rows, [2, 3, 4, 5])
 }
 
-const whatIf = (policy: string, incidents: ReadonlyArray<ReplayedIncident>): string => {
-  const said = { yes: "gives up", no: "does not give up", unknown: "cannot be known" } as const
-  const rows = incidents.map(({ again, child, escalates, id, outlived, recorded, startedAt }) => [
-    text(id),
+const mostTrains = 60 // of the latest: a page that nobody scrolls to the end of shows nothing
+
+const whatIf = ({ policy, trains }: ReviewReport["replayed"][number]): string => {
+  const rows = trains.slice(-mostTrains).map(({ again, children, exits, judged, outlived, recorded, startedAt }) => [
     Words.moment(startedAt),
-    text(child),
-    `${recorded.restarts}, ${Words.took(recorded.downMillis)}`,
-    `${outlived?.restarts ?? 0}–${again?.restarts ?? 0}`,
-    `${Words.took(outlived?.downMillis ?? 0)}–${Words.took(again?.downMillis ?? 0)}`,
-    said[escalates ?? "unknown"]
+    String(exits),
+    String(children),
+    `${recorded} × (${judged === "unknown" ? "not known how" : judged})`,
+    outlived === again ? `${again} ×` : `${Math.min(outlived, again)} to ${Math.max(outlived, again)} ×`,
+    (outlived === 0) !== (again === 0) ? "cannot be known" : again === 0 ? "no" : "yes"
   ])
-  const head = ["incident", "at", "child", "restarts and time as recorded", "restarts then", "time then", "then it"]
-  return tableOf(`Incidents in which it gave up, replayed under ${text(policy)}`, head, rows)
+  const head = ["train at", "exits", "children", "gave up", "would have given up", "escalates"]
+  const left = trains.length > mostTrains ? `, the last ${mostTrains} of ${trains.length}` : ""
+  return tableOf(`Trains in which it gave up, replayed under ${text(policy)}${left}`, head, rows, [1, 2])
 }
 
 const calm = (supervisors: ReadonlyArray<ReviewedSupervisor>): string =>
@@ -287,9 +288,9 @@ a{color:inherit}
 .advice{border-left:4px solid var(--line);padding:.1rem .8rem;margin:.8rem 0}.advice.change{border-color:var(--wrong)}.advice.keep{border-color:var(--good)}
 .verdict{font-weight:600}.verdict.change{color:var(--wrong)}.verdict.keep{color:var(--good)}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;width:100%;margin:.6rem 0 1.2rem;font-size:.9rem}
+table{border-collapse:collapse;width:100%;min-width:38rem;margin:.6rem 0 1.2rem;font-size:.9rem}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
 th{font-weight:500;color:var(--soft)}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 figure{margin:1rem 0 .4rem}figcaption{font-weight:600;font-size:.9rem;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;align-items:baseline}

@@ -11,15 +11,13 @@ export const review = ({ replayed, runs, since, supervisors, until }: ReviewRepo
     `Intensity review, ${Words.moment(since)} to ${Words.moment(until)} UTC: ${Words.count(runs, "run")}, ` +
     `${Words.count(supervisors.length, "supervisor")}, ${calm} of them without a counted exit`,
     ...eventful.map(supervisor),
-    ...replayed.map(({ incidents, path, policy }) =>
-      `${path} under ${policy}: of ${Words.count(incidents.length, "incident")} in which it gave up, ${tally(incidents)}`
-    )
+    ...replayed.map(({ path, policy, trains }) => {
+      const calm = trains.filter(({ again, outlived }) => again === 0 && outlived === 0).length
+      const open = trains.filter(({ again, outlived }) => (again === 0) !== (outlived === 0)).length
+      return `${path} under ${policy}: of ${Words.count(trains.length, "train")} in which it gave up, it would not in ${calm}, ` +
+        `would in ${trains.length - calm - open}, and in ${open} it cannot be known`
+    })
   ].join("\n\n")
-}
-
-const tally = (incidents: ReadonlyArray<ReplayedIncident>): string => {
-  const count = (verdict: ReplayedIncident["escalates"]) => incidents.filter(({ escalates }) => escalates === verdict).length
-  return `${count("yes")} would escalate, ${count("no")} would not, of ${count("unknown")} it cannot be known`
 }
 
 const supervisor = (one: ReviewedSupervisor): string => {

@@ -8,10 +8,11 @@
  * `consequences`. A {@link Recovery} is what a restart set off: what it waited, and how long the starts took until all were up.
  *
  * Not told by any event, and inferred: a child that somebody starts by hand (it ends though it was down), a start that was ignored (it
- * comes up no more, and yet the child ends later), and exits that were counted in the same instant in which their supervisor gave up over
+ * comes up no more, and yet the child ends later), restarts that a supervisor remembers of the run before (its first budgets are smaller by
+ * them), and exits that were counted in the same instant in which their supervisor gave up over
  * another (its budget lacks them).
  */
-import type { Contract, Event, Intensity, Simulation } from "@snakepit/core"
+import { Contract, type Event, type Intensity, type RestartMemory, type Simulation } from "@snakepit/core"
 import * as Decision from "./Decision.ts"
 import { above, childAt, contractAt } from "./Place.ts"
 
@@ -105,6 +106,8 @@ export interface RunRecord {
   readonly decisions: ReadonlyArray<Decision.Decision>
   /** Paths of children that the contract does not know: what they do cannot be replayed. */
   readonly strangers: ReadonlySet<string>
+  /** What supervisors remembered of restarts before this run, in milliseconds from its start: a budget begins smaller by them. */
+  readonly memory: RestartMemory.RestartMemory
   /** By the path of a supervisor, when all of its children were up. */
   readonly boots: ReadonlyMap<string, ReadonlyArray<Decision.Start>>
 }
@@ -120,12 +123,26 @@ export const of = (
   run: { readonly contract: Contract.Contract; readonly startedAt: number; readonly endedAt: number | undefined },
   events: ReadonlyArray<Numbered>
 ): RunRecord => {
+  const decisions = events.flatMap(({ event, seq }) => Decision.of(event, seq) ?? [])
   const reader = new Reader(run.contract)
-  for (const { event, seq } of events) {
-    const decision = Decision.of(event, seq)
-    if (decision !== undefined) reader.read(decision)
-  }
+  for (const boot of forgotten(run.contract, decisions)) reader.read(boot)
+  for (const decision of decisions) reader.read(decision)
   return reader.result(run.startedAt, run.endedAt)
+}
+
+/** The boots of a run whose oldest events the history has dropped: of all supervisors that are mentioned without having come up, the lowest first. */
+const forgotten = (contract: Contract.Contract, decisions: ReadonlyArray<Decision.Decision>): ReadonlyArray<Decision.Start> => {
+  const first = new Map<string, Decision.Decision["verb"]>()
+  for (const { path, verb } of decisions) if (!first.has(path)) first.set(path, verb)
+  const at = decisions[0]?.at
+  if (at === undefined) return []
+  const isWhole = decisions.some(({ path, verb }) => verb === "start" && path === contract.id)
+  const known = isWhole ? [...first.keys()] : [
+    ...first.keys(),
+    ...Contract.flatten(contract).map(({ path }) => path).filter((path) => !path.includes(Contract.templateKey) && !first.has(path))
+  ]
+  return known.filter((path) => first.get(path) !== "start").toSorted((a, b) => b.split("/").length - a.split("/").length)
+    .map((path) => ({ verb: "start", path, at, seq: -1 }))
 }
 
 const hows: { readonly [reason: string]: Simulation.EndingHow | undefined } = { Normal: "normal", Shutdown: "shutdown", Defect: "defect" }
@@ -150,6 +167,8 @@ class Reader {
   private readonly bootedAs = new Map<string, number>()
   private readonly terminated = new Set<string>()
   private readonly spent = new Map<string, Array<number>>()
+  /** Of restarts before this run that count still: how many did at the last decision, and since when those count that do no more. */
+  private readonly remembered = new Map<string, { alive: number; readonly expired: Array<number> }>()
   /** Whom a supervisor gave up over last. */
   private readonly offenders = new Map<string, End>()
 
@@ -188,6 +207,7 @@ class Reader {
       consequences,
       decisions,
       strangers,
+      memory: this.memoryFrom(Math.min(startedAt, decisions[0]?.at ?? startedAt)),
       boots
     }
   }
@@ -282,6 +302,7 @@ class Reader {
     this.terminated.delete(path)
     if (verb === "restart") {
       this.latest.set(key, { recovery: recovery!, end })
+      this.recall(supervisor, decision)
       this.add(this.spent, supervisor, at)
     } else if (verb === "give_up") {
       if (end !== undefined) this.offenders.set(supervisor, end)
@@ -375,7 +396,34 @@ class Reader {
   private unseen(supervisor: string, { at, refusedByDelay }: End): number {
     const { intensity } = contractAt(this.contract, supervisor) ?? {}
     if (intensity === undefined || intensity === "unlimited" || refusedByDelay) return 0
-    return Math.max(0, intensity.maxRestarts - countWithin(intensity, this.spent.get(supervisor) ?? [], at))
+    const remembered = this.isFirstLife(supervisor) ? this.remembered.get(supervisor)?.alive ?? 0 : 0
+    return Math.max(0, intensity.maxRestarts - countWithin(intensity, this.spent.get(supervisor) ?? [], at) - remembered)
+  }
+
+  private isFirstLife(supervisor: string): boolean {
+    return (this.boots.get(supervisor)?.length ?? 0) <= 1
+  }
+
+  /** What its budget lacks, beside what it has spent in this run, was spent before. */
+  private recall(supervisor: string, { at, budgetLeft }: Decision.Ended): void {
+    const { intensity } = contractAt(this.contract, supervisor) ?? {}
+    if (intensity === undefined || intensity === "unlimited" || budgetLeft === undefined || !this.isFirstLife(supervisor)) return
+    const own = countWithin(intensity, this.spent.get(supervisor) ?? [], at)
+    const alive = Math.max(0, intensity.maxRestarts - 1 - budgetLeft - own)
+    const known = this.remembered.get(supervisor)
+    if (known === undefined) this.remembered.set(supervisor, { alive, expired: [] })
+    else {
+      for (; known.alive > alive; known.alive--) known.expired.push(at - intensity.withinMillis)
+    }
+  }
+
+  private memoryFrom(startedAt: number): RestartMemory.RestartMemory {
+    const memory = new Map<string, ReadonlyArray<number>>()
+    for (const [path, { alive, expired }] of this.remembered) {
+      const times = [...expired.map((at) => Math.min(0, at - startedAt)), ...Array.from({ length: alive }, () => 0)]
+      if (times.length > 0) memory.set(path, times)
+    }
+    return memory
   }
 
   private unfinished(recovery: Recovery, decision: Decision.Ended, end: End | undefined, key: string, path: string): void {

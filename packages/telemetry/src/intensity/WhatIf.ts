@@ -68,7 +68,7 @@ class World {
     this.record = record
     this.reading = reading
     const tree = RecordedTree.make(record.contract, { restartOf, initialOf: (path) => this.keysOf(path) })
-    this.simulated = Simulation.make(tree, undefined, ({ path }) => this.fateOf(path))
+    this.simulated = Simulation.make(tree, undefined, { fates: ({ path }) => this.fateOf(path), memory: record.memory })
   }
 
   run(): WhatIf {
