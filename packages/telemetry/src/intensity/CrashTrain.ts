@@ -6,7 +6,8 @@
  * Counted is what spends the budget: a child ended and needed a restart, or its start was refused. A train ends when nothing was counted
  * for longer than {@link pauseOf}: the limit's window, the time after which delays begin anew, and a minute, whichever is longest.
  *
- * A train is *hopeless* when one child ended more than {@link hopelessAfter} times in it, or was not seen up again. A supervisor that gave up
+ * A train is *hopeless* when one child ended, or the supervisor's own boot was refused, more than {@link hopelessAfter} times in it, or when a
+ * child was not seen up again. A supervisor that gave up
  * is judged by its train:
  *
  * - `"rightly"`: the train is hopeless. So many restarts, before and after, did not cure it.
@@ -44,6 +45,8 @@ export interface CrashTrain {
   readonly endedAt: number
   readonly exits: ReadonlyArray<Exit>
   readonly gaveUp: ReadonlyArray<GaveUp>
+  /** Boots of the supervisor itself that were refused meanwhile, which the one above counts. */
+  readonly refusedBoots: number
   /** The child that ended last was seen up again. */
   readonly recovered: boolean
 }
@@ -72,14 +75,14 @@ export const pauseOf = ({ backoff, intensity }: Contract.Contract): number =>
 export const settledOf = ({ intensity }: Contract.Contract): number =>
   Math.max(minute, intensity === "unlimited" ? 0 : intensity.withinMillis)
 
-/** Ends of one child in one train after which somebody must have mended it: bursts that pass by themselves are shorter. */
+/** Ends of one child, and refused boots, in one train after which somebody must have mended it: bursts that pass by themselves are shorter. */
 export const hopelessAfter = 12
 
 /** Whether no restart cured it. */
-export const isHopeless = ({ exits, recovered }: Pick<CrashTrain, "exits" | "recovered">): boolean => {
+export const isHopeless = ({ exits, recovered, refusedBoots }: Pick<CrashTrain, "exits" | "recovered" | "refusedBoots">): boolean => {
   const byChild = new Map<string, number>()
   for (const { child } of exits) byChild.set(child, (byChild.get(child) ?? 0) + 1)
-  return !recovered || Math.max(...byChild.values()) > hopelessAfter
+  return !recovered || Math.max(...byChild.values()) + refusedBoots > hopelessAfter
 }
 
 /** The trains of every supervisor in some runs, which are given in the order of their starts. */
@@ -87,10 +90,14 @@ export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: R
   const byPath = new Map<string, { contract: Contract.Contract; trains: Array<CrashTrain>; watchedMillis: number; runs: number }>()
   for (const [index, { id, record }] of runs.entries()) {
     const own = new Map<string, Array<Decision.Decision>>()
-    for (const decision of record.decisions) {
-      const known = own.get(decision.path)
-      if (known === undefined) own.set(decision.path, [decision])
+    const add = (path: string, decision: Decision.Decision) => {
+      const known = own.get(path)
+      if (known === undefined) own.set(path, [decision])
       else known.push(decision)
+    }
+    for (const decision of record.decisions) {
+      add(decision.path, decision)
+      if (isRefusal(decision)) add(`${decision.path}/${decision.child}`, decision) // of a supervisor, it is its boot
     }
     const next = runs[index + 1]?.record
     for (const [path, decisions] of own) {
@@ -101,7 +108,7 @@ export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: R
       known.contract = contract
       known.watchedMillis += record.endedAt - record.startedAt
       known.runs++
-      known.trains.push(...trainsOf(id, contract, decisions, record.endedAt, () => next && judgedIn(path, contract, next)))
+      known.trains.push(...trainsOf(id, path, contract, decisions, record.endedAt, () => next && judgedIn(path, contract, next)))
     }
   }
   return [...byPath].map(([path, { contract, runs, trains, watchedMillis }]) => ({ path, contract, trains, watchedMillis, runs }))
@@ -109,6 +116,7 @@ export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: R
 
 const trainsOf = (
   run: string,
+  path: string,
   contract: Contract.Contract,
   decisions: ReadonlyArray<Decision.Decision>,
   endedAt: number,
@@ -117,28 +125,43 @@ const trainsOf = (
   const trains: Array<CrashTrain> = []
   let exits: Array<Exit> = []
   let gaveUp: Array<number> = []
+  let refusedBoots = 0
+  let lastAt = 0
   let down = new Set<string>()
   const upSince = new Map<string, number>()
   let bootedAt = Number.NEGATIVE_INFINITY
   const pause = pauseOf(contract)
   const close = (nextAt = Number.POSITIVE_INFINITY) => {
-    const [first, last] = [exits[0], exits.at(-1)]
-    if (first !== undefined && last !== undefined) {
+    const first = exits[0]
+    if (first !== undefined) {
       const recovered = down.size === 0
-      const isOver = Math.min(nextAt, endedAt) - last.at > settledOf(contract)
-      const judged = isHopeless({ exits, recovered })
+      const isOver = Math.min(nextAt, endedAt) - lastAt > settledOf(contract)
+      const judged = isHopeless({ exits, recovered, refusedBoots })
         ? recovered || isOver ? "rightly" : judgedByNext() ?? "unknown"
         : isOver
         ? "wrongly"
         : judgedByNext() ?? "unknown"
-      trains.push({ run, startedAt: first.at, endedAt: last.at, exits, gaveUp: gaveUp.map((at) => ({ at, judged })), recovered })
+      trains.push({
+        run,
+        startedAt: first.at,
+        endedAt: lastAt,
+        exits,
+        refusedBoots,
+        gaveUp: gaveUp.map((at) => ({ at, judged })),
+        recovered
+      })
     }
     exits = []
     gaveUp = []
+    refusedBoots = 0
     down = new Set()
   }
   for (const decision of decisions) {
-    if (decision.verb === "recover") {
+    if (decision.path !== path) {
+      if (exits.length === 0) continue
+      refusedBoots++
+      lastAt = decision.at
+    } else if (decision.verb === "recover") {
       upSince.set(decision.child, decision.at)
       down.delete(decision.child)
     } else if (decision.verb === "start") {
@@ -147,7 +170,8 @@ const trainsOf = (
       down.clear()
     } else if (decision.verb === "restart" || decision.verb === "give_up") {
       const { at, cause, child, reason, stage, verb } = decision
-      if (exits.length > 0 && at - exits.at(-1)!.at > pause) close(at)
+      if (exits.length > 0 && at - lastAt > pause) close(at)
+      lastAt = at
       const since = stage === "running" ? upSince.get(child) ?? bootedAt : at
       exits.push({
         at,
@@ -180,5 +204,9 @@ const judgedIn = (path: string, contract: Contract.Contract, next: RunRecord): G
 /** It counted another exit, or its own start was refused. */
 const isTrouble = (decision: Decision.Decision, path: string): boolean => {
   if (decision.verb !== "restart" && decision.verb !== "give_up") return false
-  return decision.path === path || (decision.stage === "starting" && `${decision.path}/${decision.child}` === path)
+  return decision.path === path || (isRefusal(decision) && `${decision.path}/${decision.child}` === path)
 }
+
+/** A start was refused, and counted. */
+const isRefusal = (decision: Decision.Decision): decision is Decision.Ended =>
+  (decision.verb === "restart" || decision.verb === "give_up") && decision.stage === "starting"

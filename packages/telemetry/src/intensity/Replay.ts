@@ -50,21 +50,21 @@ export const ReplayedIncident = Schema.Struct({
   cause: Schema.String,
   startedAt: Schema.Finite,
   /** The recorded policy, replayed, decided as the record says; `undefined` when the run holds what cannot be replayed. */
-  reproduced: Schema.UndefinedOr(Schema.Boolean),
+  reproduced: Schema.optional(Schema.Boolean),
   recorded: Outcome,
   /** Absent without another policy. */
-  outlived: Schema.UndefinedOr(Outcome),
-  again: Schema.UndefinedOr(Outcome),
+  outlived: Schema.optional(Outcome),
+  again: Schema.optional(Outcome),
   /** Under the other policy, by both readings; `"unknown"` where they differ. */
-  escalates: Schema.UndefinedOr(Schema.Literals(["yes", "no", "unknown"]))
+  escalates: Schema.optional(Schema.Literals(["yes", "no", "unknown"]))
 })
 export type ReplayedIncident = typeof ReplayedIncident.Type
 
 /** What a replay says, as it is written to JSON. */
 export const ReplayReport = Schema.Struct({
-  policy: Schema.UndefinedOr(Schema.String),
+  policy: Schema.optional(Schema.String),
   /** The path whose supervisors have the other policy. */
-  path: Schema.UndefinedOr(Schema.String),
+  path: Schema.optional(Schema.String),
   assumptions: Schema.Array(Schema.String),
   incidents: Schema.Array(ReplayedIncident),
   totals: Schema.Struct({

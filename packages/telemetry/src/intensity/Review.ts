@@ -68,18 +68,18 @@ export const ReviewedSupervisor = Schema.Struct({
   trainsPerDay: Schema.Finite,
   reasons: Schema.Array(Schema.Struct({ reason: Schema.String, cause: Schema.String, times: Schema.Int })),
   /** The most exits that the limit's window held, and when; `undefined` without a limit or without an exit. */
-  heaviest: Schema.UndefinedOr(Schema.Struct({ exits: Schema.Int, at: Schema.Finite })),
+  heaviest: Schema.optional(Schema.Struct({ exits: Schema.Int, at: Schema.Finite })),
   /** The most exits that one window held, of each train; and the limit itself. Empty and `undefined` without a limit. */
   loads: Schema.Array(Schema.Int),
-  maxRestarts: Schema.UndefinedOr(Schema.Int),
+  maxRestarts: Schema.optional(Schema.Int),
   /** Restarts that were left in the heaviest window; negative when the limit was exceeded. */
-  headroom: Schema.UndefinedOr(Schema.Int),
+  headroom: Schema.optional(Schema.Int),
   gaveUp: Schema.Struct({ wrongly: Schema.Int, rightly: Schema.Int, unknown: Schema.Int }),
   advice: Schema.Struct({
     verdict: Schema.Literals(["change", "keep", "too few", "unlimited"]),
     because: Schema.String,
-    present: Schema.UndefinedOr(Estimate),
-    recommended: Schema.UndefinedOr(Estimate)
+    present: Schema.optional(Estimate),
+    recommended: Schema.optional(Estimate)
   })
 })
 export type ReviewedSupervisor = typeof ReviewedSupervisor.Type

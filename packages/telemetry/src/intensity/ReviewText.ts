@@ -14,7 +14,9 @@ export const review = ({ replayed, runs, since, supervisors, until }: ReviewRepo
     ...replayed.map(({ path, policy, trains }) => {
       const calm = trains.filter(({ again, outlived }) => again === 0 && outlived === 0).length
       const open = trains.filter(({ again, outlived }) => (again === 0) !== (outlived === 0)).length
-      return `${path} under ${policy}: of ${Words.count(trains.length, "train")} in which it gave up, it would not in ${calm}, ` +
+      return `${Words.plain(path)} under ${policy}: of ${
+        Words.count(trains.length, "train")
+      } in which it gave up, it would not in ${calm}, ` +
         `would in ${trains.length - calm - open}, and in ${open} it cannot be known`
     })
   ].join("\n\n")
@@ -31,7 +33,9 @@ const supervisor = (one: ReviewedSupervisor): string => {
     ...gaveUp.wrongly + gaveUp.rightly + gaveUp.unknown === 0
       ? ["gave up  never"]
       : [`gave up  ${gaveUp.wrongly} × wrongly, ${gaveUp.rightly} × rightly, ${gaveUp.unknown} × not known which`],
-    `advice   ${advice.verdict}${advice.recommended === undefined ? "" : ` to ${advice.recommended.policy}`}: ${advice.because}`,
+    `advice   ${advice.verdict}${advice.recommended === undefined ? "" : ` to ${advice.recommended.policy}`}: ${
+      Words.plain(advice.because, 300)
+    }`,
     ...[advice.present && { name: "now", ...advice.present }, advice.recommended && { name: "then", ...advice.recommended }].flatMap((
       estimate
     ) =>
@@ -43,7 +47,7 @@ const supervisor = (one: ReviewedSupervisor): string => {
       ]
     )
   ]
-  return [`${path}  ${limit}`, ...lines.map((line) => `  ${line}`)].join("\n")
+  return [`${Words.plain(path)}  ${limit}`, ...lines.map((line) => `  ${line}`)].join("\n")
 }
 
 /** The replay as text. */
@@ -77,6 +81,6 @@ const outcome = (outcome: ReplayedIncident["recorded"] | undefined): string => {
   if (!outcome.happened) return "does not come"
   const end = outcome.gaveUp.length === 0
     ? outcome.recovered ? "recovered" : "open"
-    : `gave up: ${outcome.gaveUp.map(({ path }) => path).join(", ")}`
+    : `gave up: ${outcome.gaveUp.map(({ path }) => Words.plain(path)).join(", ")}`
   return `${Words.count(outcome.restarts, "restart")}, ${end}, ${Words.took(outcome.downMillis)}`
 }

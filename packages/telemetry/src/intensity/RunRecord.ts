@@ -125,17 +125,20 @@ export const of = (
 ): RunRecord => {
   const decisions = events.flatMap(({ event, seq }) => Decision.of(event, seq) ?? [])
   const reader = new Reader(run.contract)
-  for (const boot of forgotten(run.contract, decisions)) reader.read(boot)
+  for (const boot of forgotten(run, decisions)) reader.read(boot)
   for (const decision of decisions) reader.read(decision)
   return reader.result(run.startedAt, run.endedAt)
 }
 
 /** The boots of a run whose oldest events the history has dropped: of all supervisors that are mentioned without having come up, the lowest first. */
-const forgotten = (contract: Contract.Contract, decisions: ReadonlyArray<Decision.Decision>): ReadonlyArray<Decision.Start> => {
+const forgotten = (
+  { contract, startedAt }: { readonly contract: Contract.Contract; readonly startedAt: number },
+  decisions: ReadonlyArray<Decision.Decision>
+): ReadonlyArray<Decision.Start> => {
   const first = new Map<string, Decision.Decision["verb"]>()
   for (const { path, verb } of decisions) if (!first.has(path)) first.set(path, verb)
-  const at = decisions[0]?.at
-  if (at === undefined) return []
+  if (decisions.length === 0) return []
+  const at = Math.min(startedAt, decisions[0]!.at - 1) // before whatever is told
   const isWhole = decisions.some(({ path, verb }) => verb === "start" && path === contract.id)
   const known = isWhole ? [...first.keys()] : [
     ...first.keys(),

@@ -177,8 +177,8 @@ class World {
   /** The record ends before anybody saw the child up again. */
   private isUnresolved({ decided, path, recovery, seq }: End): boolean {
     if (decided === "leave" || recovery?.recoveredAt !== undefined) return false
-    const boots = this.record.boots.get(above(path)) ?? []
-    return decided === "restart" ? recovery?.replacedBy === undefined : !boots.some((boot) => boot.seq > seq)
+    if (recovery?.replacedBy !== undefined) return false
+    return !this.record.boots.get(above(path))?.some((boot) => boot.seq > seq)
   }
 
   // ── what came of it ──

@@ -119,7 +119,7 @@ export const treeOf = (service: Service, restart: RestartPolicy.Any): Supervisor
 /** Lets a service live for a time under a policy, on the engine: the events of its supervisors. */
 export const live = (service: Service, restart: RestartPolicy.Any, millis: number): ReadonlyArray<Event.Event> => {
   const worlds = new Map(service.children.map((troubles, index) => [`app/service/child${index}`, new ChildWorld(troubles)]))
-  const simulated = Simulation.make(treeOf(service, restart), undefined, ({ path }, now) => worlds.get(path)?.fate(now))
+  const simulated = Simulation.make(treeOf(service, restart), undefined, { fates: ({ path }, now) => worlds.get(path)?.fate(now) })
   simulated.boot()
   simulated.play(Simulation.Line.Wait({ millis }))
   const told = simulated.entries.flatMap((entry) => entry._tag === "Event" ? [entry.event] : [])
