@@ -121,7 +121,7 @@ describe("an intensity review", () => {
       const report = yield* reviewOf([hour, ...hiccup, ...bad])
       const file = JSON.stringify(yield* Schema.encodeEffect(Review.ReviewReport)(report))
       const read = yield* Schema.decodeUnknownEffect(Review.ReviewReport)(JSON.parse(file))
-      assert.strictEqual(JSON.stringify(read), JSON.stringify(report))
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(read)), JSON.parse(JSON.stringify(report)))
     }))
 
   it.effect("is text for a terminal", () =>
@@ -214,6 +214,6 @@ describe("a replay under another policy", () => {
       assert.include(text, "Under 5 in 5 seconds 0 would escalate, 3 would not")
       const file = JSON.stringify(yield* Schema.encodeEffect(Replay.ReplayReport)(report))
       const read = yield* Schema.decodeUnknownEffect(Replay.ReplayReport)(JSON.parse(file))
-      assert.strictEqual(JSON.stringify(read), JSON.stringify(report))
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(read)), JSON.parse(JSON.stringify(report)))
     }))
 })
