@@ -18,7 +18,7 @@
  */
 import type { Contract } from "@snakepit/core"
 import type * as Decision from "./Decision.ts"
-import { contractAt } from "./Place.ts"
+import { contractAt, templateOf } from "./Place.ts"
 import type { RunRecord } from "./RunRecord.ts"
 
 /** One exit that was counted. `upMillis` is how long the life had lasted; 0 of a start that was refused. */
@@ -41,6 +41,8 @@ export interface GaveUp {
 /** A train. Times are in Unix milliseconds. */
 export interface CrashTrain {
   readonly run: string
+  /** The path of the supervisor. */
+  readonly path: string
   readonly startedAt: number
   readonly endedAt: number
   readonly exits: ReadonlyArray<Exit>
@@ -51,8 +53,9 @@ export interface CrashTrain {
   readonly recovered: boolean
 }
 
-/** All trains of one supervisor, with its contract as of the last run. */
+/** All trains of one supervisor, with its contract as of the last run. Supervisors that one template makes share it, and are as one. */
 export interface Trains {
+  /** The path in the contract: with `<key>` for all keys of a template. */
   readonly path: string
   readonly contract: Contract.Contract
   readonly trains: ReadonlyArray<CrashTrain>
@@ -87,31 +90,43 @@ export const isHopeless = ({ exits, recovered, refusedBoots }: Pick<CrashTrain, 
 
 /** The trains of every supervisor in some runs, which are given in the order of their starts. */
 export const of = (runs: ReadonlyArray<{ readonly id: string; readonly record: RunRecord }>): ReadonlyArray<Trains> => {
-  const byPath = new Map<string, { contract: Contract.Contract; trains: Array<CrashTrain>; watchedMillis: number; runs: number }>()
+  const byPath = new Map<string, { contract: Contract.Contract; trains: Array<CrashTrain>; watchedMillis: number; runs: Set<string> }>()
   for (const [index, { id, record }] of runs.entries()) {
-    const own = new Map<string, Array<Decision.Decision>>()
-    const add = (path: string, decision: Decision.Decision) => {
-      const known = own.get(path)
-      if (known === undefined) own.set(path, [decision])
-      else known.push(decision)
-    }
-    for (const decision of record.decisions) {
-      add(decision.path, decision)
-      if (isRefusal(decision)) add(`${decision.path}/${decision.child}`, decision) // of a supervisor, it is its boot
-    }
     const next = runs[index + 1]?.record
-    for (const [path, decisions] of own) {
+    for (const [path, decisions] of decisionsOf(record)) {
       const contract = contractAt(record.contract, path)
       if (contract === undefined) continue
-      const known = byPath.get(path) ?? { contract, trains: [], watchedMillis: 0, runs: 0 }
-      byPath.set(path, known)
+      const place = templateOf(record.contract, path)
+      const known = byPath.get(place) ?? { contract, trains: [], watchedMillis: 0, runs: new Set() }
+      byPath.set(place, known)
       known.contract = contract
-      known.watchedMillis += record.endedAt - record.startedAt
-      known.runs++
+      if (!known.runs.has(id)) known.watchedMillis += record.endedAt - record.startedAt
+      known.runs.add(id)
       known.trains.push(...trainsOf(id, path, contract, decisions, record.endedAt, () => next && judgedIn(path, contract, next)))
     }
   }
-  return [...byPath].map(([path, { contract, runs, trains, watchedMillis }]) => ({ path, contract, trains, watchedMillis, runs }))
+  return [...byPath].map(([path, { contract, runs, trains, watchedMillis }]) => ({
+    path,
+    contract,
+    trains: trains.toSorted((a, b) => a.startedAt - b.startedAt),
+    watchedMillis,
+    runs: runs.size
+  }))
+}
+
+/** What each supervisor decided, and what the one above it decided of its boots. */
+const decisionsOf = (record: RunRecord): ReadonlyMap<string, ReadonlyArray<Decision.Decision>> => {
+  const byPath = new Map<string, Array<Decision.Decision>>()
+  const add = (path: string, decision: Decision.Decision) => {
+    const known = byPath.get(path)
+    if (known === undefined) byPath.set(path, [decision])
+    else known.push(decision)
+  }
+  for (const decision of record.decisions) {
+    add(decision.path, decision)
+    if (isRefusal(decision)) add(`${decision.path}/${decision.child}`, decision) // of a supervisor, it is its boot
+  }
+  return byPath
 }
 
 const trainsOf = (
@@ -143,6 +158,7 @@ const trainsOf = (
         : judgedByNext() ?? "unknown"
       trains.push({
         run,
+        path,
         startedAt: first.at,
         endedAt: lastAt,
         exits,

@@ -25,3 +25,26 @@ export const above = (path: string): string => path.slice(0, Math.max(0, path.la
 
 /** The last part of a path. */
 export const idOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
+
+/** The path in the contract: with `Contract.templateKey` for each key of a dynamic supervisor whose children are all alike. */
+export const templateOf = (root: Contract.Contract, path: string): string => {
+  const [first, ...ids] = path.split("/")
+  let contract: Contract.Contract | undefined = root
+  const places = [first]
+  for (const id of ids) {
+    const own: Contract.ContractChild | undefined = contract?.children.find((child) => child.id === id)
+    const child: Contract.ContractChild | undefined = own ?? contract?.children.find((child) => child.id === Contract.templateKey)
+    places.push(child?.id ?? id)
+    contract = child?.supervisor
+  }
+  return places.join("/")
+}
+
+/** Whether a path is meant: itself, any key where the pattern has `Contract.templateKey`, all below when it ends in `/*`. */
+export const isMeant = (path: string, pattern: string): boolean => {
+  const [ids, wanted] = [path.split("/"), pattern.split("/")]
+  const isBelow = wanted.at(-1) === "*"
+  if (isBelow) wanted.pop()
+  const fits = wanted.every((id, index) => index < ids.length && (id === Contract.templateKey || id === ids[index]))
+  return fits && (isBelow ? ids.length > wanted.length : ids.length === wanted.length)
+}

@@ -25,6 +25,7 @@ import * as Stream from "effect/Stream"
 import { type HistoryFailed, type HistoryReader, type Run } from "../history/HistoryReader.ts"
 import * as Comparison from "./Comparison.ts"
 import * as Incident from "./Incident.ts"
+import { isMeant } from "./Place.ts"
 import * as Policy from "./Policy.ts"
 import * as Reproduction from "./Reproduction.ts"
 import * as RunRecord from "./RunRecord.ts"
@@ -84,7 +85,7 @@ export type ReplayReport = typeof ReplayReport.Type
 /** Which incidents, and under which policy. */
 export interface Options {
   readonly policy?: Policy.Policy | undefined
-  /** The supervisors that get it: one path, or what ends in `/*`; all that have a limit when left out. */
+  /** The supervisors that get it: one path, with `<key>` for any key, or what ends in `/*`; all that have a limit when left out. */
   readonly path?: string | undefined
   readonly incident?: string | undefined
   /** Unix time in milliseconds. */
@@ -157,14 +158,11 @@ export const whatIf = (
   reading: WhatIf.Reading
 ): WhatIf.WhatIf => {
   const restartOf = (at: string, contract: Contract.Contract) => {
-    const isMeant = contract.intensity !== "unlimited" && fits(at, path)
-    return Policy.toRestartPolicy(isMeant ? policy : Policy.ofContract(contract), contract)
+    const isChanged = contract.intensity !== "unlimited" && (path === undefined || isMeant(at, path))
+    return Policy.toRestartPolicy(isChanged ? policy : Policy.ofContract(contract), contract)
   }
   return WhatIf.of(record, restartOf, reading)
 }
-
-const fits = (at: string, path: string | undefined): boolean =>
-  path === undefined || at === path || (path.endsWith("/*") && at.startsWith(path.slice(0, -1)))
 
 const outcomeUnder = ({ became, incidents }: WhatIf.WhatIf, id: string): typeof Outcome.Type => {
   const ids = became.get(id)

@@ -36,6 +36,7 @@ const Moment = Schema.Struct({ at: Schema.Finite, judged: Schema.Literals(["wron
 /** One crash train, for the chart: Unix milliseconds. */
 const Train = Schema.Struct({
   run: Schema.String,
+  path: Schema.String,
   startedAt: Schema.Finite,
   endedAt: Schema.Finite,
   exits: Schema.Int,
@@ -54,7 +55,7 @@ const Estimate = Schema.Struct({
   detectionWorstMillis: Schema.Finite
 })
 
-/** One supervisor's review. */
+/** The review of one supervisor, or of all that one template makes: its path has `<key>` then. */
 export const ReviewedSupervisor = Schema.Struct({
   path: Schema.String,
   limit: Schema.String,
@@ -86,6 +87,7 @@ export type ReviewedSupervisor = typeof ReviewedSupervisor.Type
 
 /** How often the supervisor gave up in a train, and how often it would have, by the two readings of `Replay`. */
 const ReplayedTrain = Schema.Struct({
+  path: Schema.String,
   startedAt: Schema.Finite,
   exits: Schema.Int,
   children: Schema.Int,
@@ -154,17 +156,17 @@ export const ofRecords = (
 
 const replayedTrains = (trains: ReadonlyArray<CrashTrain.CrashTrain>, record: RunRecord, path: string, policy: Policy.Policy) => {
   if (trains.every(({ gaveUp }) => gaveUp.length === 0)) return []
-  const times = (reading: WhatIf.Reading) =>
-    Replay.whatIf(record, policy, path, reading).incidents.flatMap(({ gaveUp }) =>
-      gaveUp.filter((gave) => gave.path === path).map(({ at }) => at)
-    )
+  const times = (reading: WhatIf.Reading) => Replay.whatIf(record, policy, path, reading).incidents.flatMap(({ gaveUp }) => gaveUp)
   const outlived = times("outlived")
   const again = times("again")
-  return trains.flatMap(({ exits, gaveUp, startedAt }, index) => {
+  return trains.flatMap((train, index) => {
+    const { exits, gaveUp, startedAt } = train
     if (gaveUp.length === 0) return []
-    const until = trains[index + 1]?.startedAt ?? Number.POSITIVE_INFINITY
-    const within = (times: ReadonlyArray<number>) => times.filter((at) => at >= startedAt && at < until).length
+    const until = trains.slice(index + 1).find((later) => later.path === train.path)?.startedAt ?? Number.POSITIVE_INFINITY
+    const within = (times: ReadonlyArray<{ readonly path: string; readonly at: number }>) =>
+      times.filter(({ at, path }) => path === train.path && at >= startedAt && at < until).length
     return [{
+      path: train.path,
       startedAt,
       exits: exits.length,
       children: new Set(exits.map(({ child }) => child)).size,
@@ -181,7 +183,11 @@ const day = 86_400_000
 const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedSupervisor => {
   const { contract, path, runs, trains, watchedMillis } = one
   const exits = trains.flatMap((train) => train.exits)
-  const heaviest = heaviestOf(contract, exits.map(({ at }) => at))
+  const loads = trains.flatMap((train) => heaviestOf(contract, train.exits.map(({ at }) => at)) ?? []) // no window reaches over a pause
+  const heaviest = loads.reduce<ReviewedSupervisor["heaviest"]>(
+    (most, load) => most === undefined || load.exits > most.exits ? load : most,
+    undefined
+  )
   const gaveUp = trains.flatMap((train) => train.gaveUp)
   const count = (judged: CrashTrain.GaveUp["judged"]) => gaveUp.filter((gave) => gave.judged === judged).length
   return {
@@ -191,8 +197,9 @@ const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedS
     runs,
     watchedMillis,
     exits: exits.length,
-    trains: trains.map(({ endedAt, exits, gaveUp, recovered, run, startedAt }) => ({
+    trains: trains.map(({ endedAt, exits, gaveUp, path, recovered, run, startedAt }) => ({
       run,
+      path,
       startedAt,
       endedAt,
       exits: exits.length,
@@ -204,7 +211,7 @@ const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedS
     trainsPerDay: watchedMillis === 0 ? 0 : trains.length / (watchedMillis / day),
     reasons: reasonsOf(exits),
     heaviest,
-    loads: trains.flatMap((train) => heaviestOf(contract, train.exits.map(({ at }) => at))?.exits ?? []),
+    loads: loads.map(({ exits }) => exits),
     maxRestarts: contract.intensity === "unlimited" ? undefined : contract.intensity.maxRestarts,
     headroom: heaviest === undefined || contract.intensity === "unlimited" ? undefined : contract.intensity.maxRestarts - heaviest.exits,
     gaveUp: { wrongly: count("wrongly"), rightly: count("rightly"), unknown: count("unknown") },
@@ -223,7 +230,10 @@ const reasonsOf = (exits: ReadonlyArray<CrashTrain.Exit>): ReviewedSupervisor["r
   return [...times.values()].toSorted((a, b) => b.times - a.times).slice(0, 5) // more of them are read in the history
 }
 
-const heaviestOf = ({ intensity }: Contract.Contract, times: ReadonlyArray<number>): ReviewedSupervisor["heaviest"] => {
+const heaviestOf = (
+  { intensity }: Contract.Contract,
+  times: ReadonlyArray<number>
+): { readonly exits: number; readonly at: number } | undefined => {
   if (intensity === "unlimited" || times.length === 0) return undefined
   let oldest = 0
   let heaviest = { exits: 0, at: 0 }

@@ -165,13 +165,13 @@ const trainChart = ({ path, trains }: ReviewedSupervisor, { since, until }: Revi
   const y = (exits: number) => height - bottom - 12 - (Math.log10(exits) / Math.log10(most)) * (height - top - bottom - 12)
   const marks = Array.from({ length: Math.floor(Math.log10(most)) + 1 }, (_, power) => 10 ** power)
   const bars = trains.map((train) => {
-    const { exits, startedAt } = train
+    const { exits, path: of, startedAt } = train
     return `<g class="${kindOf(train)}"><line x1="${round(x(startedAt))}" x2="${round(x(startedAt))}" y1="${height - bottom}" y2="${
       round(y(exits))
     }"/>` +
-      `<circle cx="${round(x(startedAt))}" cy="${round(y(exits))}" r="3.5"><title>${Words.moment(startedAt)}: ${
-        Words.count(exits, "exit")
-      }, ${kinds.find(([kind]) => kind === kindOf(train))![1]}</title></circle></g>`
+      `<circle cx="${round(x(startedAt))}" cy="${round(y(exits))}" r="3.5"><title>${Words.moment(startedAt)}${
+        of === path ? "" : `, ${text(of)}`
+      }: ${Words.count(exits, "exit")}, ${kinds.find(([kind]) => kind === kindOf(train))![1]}</title></circle></g>`
   })
   const ticks = Array.from({ length: 5 }, (_, index) => from + ((to - from) * index) / 4)
   const axis = ticks.map((at, index) =>
@@ -255,9 +255,9 @@ const estimates = ({ present, recommended }: ReviewedSupervisor["advice"]): stri
 
 const mostTrains = 60 // of the latest: a page that nobody scrolls to the end of shows nothing
 
-const whatIf = ({ policy, trains }: ReviewReport["replayed"][number]): string => {
-  const rows = trains.slice(-mostTrains).map(({ again, children, exits, judged, outlived, recorded, startedAt }) => [
-    Words.moment(startedAt),
+const whatIf = ({ path, policy, trains }: ReviewReport["replayed"][number]): string => {
+  const rows = trains.slice(-mostTrains).map(({ again, children, exits, judged, outlived, path: of, recorded, startedAt }) => [
+    of === path ? Words.moment(startedAt) : `${Words.moment(startedAt)}<br>${text(of)}`,
     String(exits),
     String(children),
     `${recorded} × (${judged === "unknown" ? "not known how" : judged})`,

@@ -26,7 +26,7 @@ const train = (gaps: ReadonlyArray<number>, ofOne: boolean): CrashTrain.CrashTra
     upMillis: gap,
     gaveUp: false
   }))
-  return { run: "one", startedAt: 0, endedAt: at, exits, gaveUp: [], refusedBoots: 0, recovered: true }
+  return { run: "one", path: "pool", startedAt: 0, endedAt: at, exits, gaveUp: [], refusedBoots: 0, recovered: true }
 }
 const times = <A>(count: number, value: A): ReadonlyArray<A> => Array.from({ length: count }, () => value)
 const lone = train([], true)
