@@ -1,10 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
+import { ProcessRegistry } from "@snakepit/bridge"
+import { Event } from "@snakepit/core"
+import { History } from "@snakepit/telemetry"
 import * as SqliteStore from "@snakepit/telemetry/history/sqlite/SqliteStore"
-import { Effect, Exit, Layer, Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
+import { Effect, Exit, Layer, Schema, Scope } from "effect"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type HistoryReader, Snakepit } from "snakepit"
+import { EventBus, type HistoryReader, Snakepit, SnakepitConfig } from "snakepit"
+import * as RecordedRun from "../src/RecordedRun.ts"
 
 const place = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "recorded-"))),
@@ -91,4 +95,18 @@ describe("a run that is recorded", () => {
       yield* close()
       assert.match((yield* Effect.flip(runsIn(folder))).message, /there is no such file/)
     }), 60_000)
+
+  it.live("is not, where there is no folder for it: that is told, and budgets begin whole", () =>
+    Effect.gen(function*() {
+      const file = join(yield* place, "file")
+      writeFileSync(file, "")
+      const told: Array<Event.Event> = []
+      const config = Schema.decodeUnknownSync(SnakepitConfig.SnakepitConfig)(configOf(join(file, "below")))
+      const memory = yield* RecordedRun.begin(config, yield* ProcessRegistry.makeRun, yield* Snakepit.contract()).pipe(
+        Effect.provideService(Event.EventSink, { emit: (event) => void told.push(event) })
+      )
+      assert.strictEqual(memory.size, 0)
+      assert.deepStrictEqual(told.map(({ name }) => name), ["snakepit.history.off"])
+      assert.match(String(told[0]!.attributes["cause"]), /below cannot be used/)
+    }).pipe(Effect.provide(History.History.layer.pipe(Layer.provide(EventBus.EventBus.layer)))))
 })
