@@ -2,7 +2,7 @@
  * The advisor, put to the test: it sees the first seven tenths of a service under the default, and its advice is held against the default
  * in the rest, which it has not seen.
  */
-import { Contract, RestartPolicy } from "@snakepit/core"
+import { Contract, type RestartPolicy } from "@snakepit/core"
 import * as Advisor from "@snakepit/telemetry/intensity/Advisor"
 import * as CrashTrain from "@snakepit/telemetry/intensity/CrashTrain"
 import * as Policy from "@snakepit/telemetry/intensity/Policy"
