@@ -69,7 +69,8 @@ export const line = ({ event: { at, attributes, measurements, name }, seq }: His
 export const runLine = ({ endedAt, id, startedAt }: HistoryReader.Run): string =>
   `${id}  ${time(startedAt)}  ${endedAt === undefined ? "no end: it runs, or its end was not in order" : `ended ${time(endedAt)}`}`
 
-const moment = (flag: string, text: string | undefined) =>
+/** Reads a time; `undefined` when none was given. */
+export const moment = (flag: string, text: string | undefined) =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const at = text === undefined ? undefined : Moment.parse(text, now)
     return text !== undefined && at === undefined
@@ -81,7 +82,8 @@ const moment = (flag: string, text: string | undefined) =>
       : Effect.succeed(at)
   })
 
-const optional = (name: string, metavar: string, description: string) =>
+/** A flag that may be left out. */
+export const optional = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.optional, Flag.withDescription(description))
 
 /** Says where to read, as flags. */

@@ -1,4 +1,4 @@
-/** The command line: `snakepit doctor`, `codegen`, `config`, `watch`, `incident`, `history`. */
+/** The command line: `snakepit doctor`, `codegen`, `config`, `watch`, `incident`, `history`, `intensity`. */
 import { Argument, Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -10,6 +10,7 @@ import * as Finding from "./Finding.ts"
 import { FoundErrors, orTell } from "./FoundErrors.ts"
 import * as HistoryCommand from "./HistoryCommand.ts"
 import * as IncidentCommand from "./IncidentCommand.ts"
+import * as IntensityCommand from "./IntensityCommand.ts"
 import * as WatchCommand from "./WatchCommand.ts"
 
 /** Where what is printed will be read. */
@@ -86,5 +87,5 @@ const history = HistoryCommand.history
 /** The whole command line. */
 export const command = Command.make("snakepit").pipe(
   Command.withDescription("Pools of Python workers under a supervision tree"),
-  Command.withSubcommands([doctor, codegen, config, WatchCommand.watch, IncidentCommand.incident, history])
+  Command.withSubcommands([doctor, codegen, config, WatchCommand.watch, IncidentCommand.incident, history, IntensityCommand.intensity])
 )

@@ -1,0 +1,202 @@
+/**
+ * Recorded incidents, replayed: under the policy that they had, to see that the record tells all, and under another one, to see what would
+ * have escalated.
+ *
+ * **Example** (Would five in ten seconds have been better?)
+ *
+ * ```ts
+ * import { type HistoryReader, Policy, Replay } from "@snakepit/telemetry"
+ * import { Effect } from "effect"
+ *
+ * declare const history: HistoryReader.HistoryReader
+ *
+ * const program = Effect.gen(function*() {
+ *   const report = yield* Replay.replay(history, { policy: Policy.parse("5 in 10 seconds") })
+ *   return report.incidents.filter(({ escalates }) => escalates === "no")
+ * })
+ * ```
+ *
+ * @see {@link ./WhatIf.ts} for what is assumed
+ */
+import type { Contract } from "@snakepit/core"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { type HistoryFailed, type HistoryReader, type Run } from "../history/HistoryReader.ts"
+import * as Comparison from "./Comparison.ts"
+import * as Incident from "./Incident.ts"
+import { isMeant } from "./Place.ts"
+import * as Policy from "./Policy.ts"
+import * as Reproduction from "./Reproduction.ts"
+import * as RunRecord from "./RunRecord.ts"
+import * as WhatIf from "./WhatIf.ts"
+
+/** What became of an incident under one policy. */
+const Outcome = Schema.Struct({
+  /** It came at all. */
+  happened: Schema.Boolean,
+  restarts: Schema.Int,
+  /** The supervisors that gave up, nearest to the child first, and when (Unix milliseconds). */
+  gaveUp: Schema.Array(Schema.Struct({ path: Schema.String, at: Schema.Finite })),
+  downMillis: Schema.Finite,
+  recovered: Schema.Boolean
+})
+
+/** One incident, as it was and as it would have been. */
+export const ReplayedIncident = Schema.Struct({
+  run: Schema.String,
+  id: Schema.String,
+  child: Schema.String,
+  reason: Schema.String,
+  cause: Schema.String,
+  startedAt: Schema.Finite,
+  /** The recorded policy, replayed, decided as the record says; `undefined` when the run holds what cannot be replayed. */
+  reproduced: Schema.optional(Schema.Boolean),
+  recorded: Outcome,
+  /** Absent without another policy. */
+  outlived: Schema.optional(Outcome),
+  again: Schema.optional(Outcome),
+  /** Under the other policy, by both readings; `"unknown"` where they differ. */
+  escalates: Schema.optional(Schema.Literals(["yes", "no", "unknown"]))
+})
+export type ReplayedIncident = typeof ReplayedIncident.Type
+
+/** What a replay says, as it is written to JSON. */
+export const ReplayReport = Schema.Struct({
+  policy: Schema.optional(Schema.String),
+  /** The path whose supervisors have the other policy. */
+  path: Schema.optional(Schema.String),
+  assumptions: Schema.Array(Schema.String),
+  incidents: Schema.Array(ReplayedIncident),
+  totals: Schema.Struct({
+    incidents: Schema.Int,
+    reproduced: Schema.Int,
+    replayable: Schema.Int,
+    escalated: Schema.Int,
+    wouldEscalate: Schema.Int,
+    wouldNot: Schema.Int,
+    unknown: Schema.Int
+  }),
+  /** What stands in no contract and so could not be replayed. */
+  strangers: Schema.Array(Schema.String)
+})
+export type ReplayReport = typeof ReplayReport.Type
+
+/** Which incidents, and under which policy. */
+export interface Options {
+  readonly policy?: Policy.Policy | undefined
+  /** The supervisors that get it: one path, with `<key>` for any key, or what ends in `/*`; all that have a limit when left out. */
+  readonly path?: string | undefined
+  readonly incident?: string | undefined
+  /** Unix time in milliseconds. */
+  readonly since?: number | undefined
+}
+
+/** Said with every what-if. */
+export const assumptions: ReadonlyArray<string> = [
+  "A start meets what the recorded start met whose place it takes, and lives as long.",
+  "outlived: a recorded failure that is past when the child is started does not come. again: every recorded failure comes, and one that was " +
+  "never resolved comes again and again. Where the two differ, the record cannot tell whether waiting longer would have cured it.",
+  "Stops take no time; delays with chance in them are in the middle; what was started by hand is taken to be there from the boot on."
+]
+
+/** Replays the incidents of a history. */
+export const replay = (history: HistoryReader, options: Options): Effect.Effect<ReplayReport, HistoryFailed> =>
+  Effect.gen(function*() {
+    const runs = yield* history.runs
+    const incidents: Array<ReplayedIncident> = []
+    const strangers = new Set<string>()
+    for (const run of runs) {
+      if (options.since !== undefined && run.endedAt !== undefined && run.endedAt < options.since) continue
+      const record = yield* recordOf(history, run)
+      for (const stranger of record.strangers) strangers.add(stranger)
+      incidents.push(...ofRecord(run.id, record, options))
+    }
+    return reportOf(incidents, options, [...strangers])
+  })
+
+/** Reads one run of a history. */
+export const recordOf = (history: HistoryReader, run: Run): Effect.Effect<RunRecord.RunRecord, HistoryFailed> =>
+  Effect.map(Stream.runCollect(history.events({ run: run.id, name: "snakepit.*" })), (events) => RunRecord.of(run, events))
+
+/** The incidents of one run, replayed. */
+export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Options): ReadonlyArray<ReplayedIncident> => {
+  const recorded = Incident.of(record.decisions).filter(({ id, startedAt }) =>
+    (options.incident === undefined || id === options.incident) && startedAt >= (options.since ?? 0)
+  )
+  if (recorded.length === 0) return []
+  const comparison = record.strangers.size === 0 ? Comparison.of(record.decisions, Reproduction.of(record)) : undefined
+  const { path, policy } = options
+  const outlived = policy && whatIf(record, policy, path, "outlived")
+  const again = policy && whatIf(record, policy, path, "again")
+  return recorded.map((incident) => {
+    const { cause, child, id, reason, startedAt } = incident
+    const [best, worst] = [outlived && outcomeUnder(outlived, id), again && outcomeUnder(again, id)]
+    return {
+      run,
+      id,
+      child,
+      reason,
+      cause,
+      startedAt,
+      reproduced: comparison && !comparison.otherwise.has(id),
+      recorded: outcomeOf([incident]),
+      outlived: best,
+      again: worst,
+      escalates: best && worst && verdict(best.gaveUp.length > 0, worst.gaveUp.length > 0)
+    }
+  })
+}
+
+const verdict = (best: boolean, worst: boolean): "yes" | "no" | "unknown" => best !== worst ? "unknown" : best ? "yes" : "no"
+
+/** A run under another policy, for the supervisors at a path or for all that have a limit. */
+export const whatIf = (
+  record: RunRecord.RunRecord,
+  policy: Policy.Policy,
+  path: string | undefined,
+  reading: WhatIf.Reading
+): WhatIf.WhatIf => {
+  const restartOf = (at: string, contract: Contract.Contract) => {
+    const isChanged = contract.intensity !== "unlimited" && (path === undefined || isMeant(at, path))
+    return Policy.toRestartPolicy(isChanged ? policy : Policy.ofContract(contract), contract)
+  }
+  return WhatIf.of(record, restartOf, reading)
+}
+
+const outcomeUnder = ({ became, incidents }: WhatIf.WhatIf, id: string): typeof Outcome.Type => {
+  const ids = became.get(id)
+  return outcomeOf(ids === undefined ? [] : incidents.filter((incident) => ids.has(incident.id)))
+}
+
+const outcomeOf = (incidents: ReadonlyArray<Incident.Incident>): typeof Outcome.Type => ({
+  happened: incidents.length > 0,
+  restarts: incidents.reduce((sum, { restarts }) => sum + restarts, 0),
+  gaveUp: incidents.flatMap(({ gaveUp }) => gaveUp),
+  downMillis: incidents.reduce((sum, { downMillis }) => sum + downMillis, 0),
+  recovered: incidents.every(({ recoveredAt }) => recoveredAt !== undefined)
+})
+
+const reportOf = (
+  incidents: ReadonlyArray<ReplayedIncident>,
+  { path, policy }: Options,
+  strangers: ReadonlyArray<string>
+): ReplayReport => {
+  const count = (fits: (incident: ReplayedIncident) => boolean) => incidents.filter(fits).length
+  return {
+    policy: policy && Policy.describe(policy),
+    path,
+    assumptions: policy === undefined ? [] : assumptions,
+    incidents,
+    totals: {
+      incidents: incidents.length,
+      replayable: count(({ reproduced }) => reproduced !== undefined),
+      reproduced: count(({ reproduced }) => reproduced === true),
+      escalated: count(({ recorded }) => recorded.gaveUp.length > 0),
+      wouldEscalate: count(({ escalates }) => escalates === "yes"),
+      wouldNot: count(({ escalates }) => escalates === "no"),
+      unknown: count(({ escalates }) => escalates === "unknown")
+    },
+    strangers
+  }
+}
