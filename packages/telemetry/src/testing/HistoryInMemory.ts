@@ -13,10 +13,9 @@
  * const history = HistoryInMemory.make([{ id: "one", startedAt: 0, endedAt: undefined, contract, events }])
  * ```
  */
-import type { Event } from "@snakepit/core"
+import { type Event, NamePattern } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { matcher } from "../EventBus.ts"
 import type { HistoryReader, Query, Recorded, Run } from "../history/HistoryReader.ts"
 
 /** A run with its events, in their order. */
@@ -39,7 +38,7 @@ export const make = (runs: ReadonlyArray<RecordedRun>): HistoryReader => {
 }
 
 const fits = ({ incident, name, path, reason, run, since, until }: Query) => {
-  const named = name === undefined ? undefined : matcher(name)
+  const named = name === undefined ? undefined : NamePattern.matcher(name)
   return ({ event: { at, attributes, name }, run: of }: Recorded): boolean =>
     (run === undefined || run === of) &&
     (path === undefined || isAt(String(attributes["path"]), path)) &&
