@@ -14,15 +14,21 @@ import * as Schema from "effect/Schema"
 import * as Event from "./Event.ts"
 import * as Unit from "./Unit.ts"
 
-const about = {
+const place = {
   /** The child, or the supervisor itself, from the root down: `snakepit/pools/default/fleet/3/process`. */
   path: Schema.String,
   pool: Schema.UndefinedOr(Schema.String),
   slot: Schema.UndefinedOr(Schema.Int)
 }
+const about = {
+  ...place,
+  /** What the supervisor has heard since its decision before, as JSON: see `Heard`. With it a replay decides again. */
+  heard: Schema.String
+}
 /** That the supervisor is part of as a child of the one above; `undefined`: of none. */
 const incident = Schema.UndefinedOr(Schema.String)
-const aboutAChild = { ...about, child: Schema.String, generation: Schema.Int }
+const ofAChild = { child: Schema.String, generation: Schema.Int }
+const aboutAChild = { ...about, ...ofAChild }
 const budgetLeft = Unit.of(Schema.UndefinedOr(Schema.Finite), "{restart}")
 const exit = { /** The tag of the exit reason. */ reason: Schema.String, /** For people. */ cause: Schema.String }
 /** What the child was doing when it ended. */
@@ -54,7 +60,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
       withinMillis: Schema.UndefinedOr(Schema.Finite),
       budgetLeft
     },
-    attributes: { ...about, strategy: Schema.Literals(["one_for_one", "one_for_all", "rest_for_one", "dynamic"]) }
+    attributes: { ...place, strategy: Schema.Literals(["one_for_one", "one_for_all", "rest_for_one", "dynamic"]) }
   }),
   stand: Event.declare({
     name: `snakepit.${subject}.stand`,
@@ -62,7 +68,7 @@ export const of = <const Subject extends string>(subject: Subject, layer: Event.
     when: "a child of a supervisor that is watched stands otherwise than before; at first, each in the order of its start",
     path: "{path}",
     measurements: {},
-    attributes: { ...aboutAChild, status: Standing, because: Schema.UndefinedOr(Schema.String) }
+    attributes: { ...place, ...ofAChild, status: Standing, because: Schema.UndefinedOr(Schema.String) }
   }),
   start: Event.declare({
     name: `snakepit.${subject}.start`,

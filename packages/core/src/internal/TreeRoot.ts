@@ -16,6 +16,8 @@ export interface TreeRoot<Spec> {
   readonly spent: Map<string, ReadonlyArray<number>>
   /** Counted within a tree, so that the same tree under the same harm tells the same events. */
   readonly incidents: { count: number; at: number; prefix: string }
+  /** How many supervisors have run. */
+  supervisors: number
 }
 
 interface Reader {
@@ -28,7 +30,8 @@ export const make = <Spec>(clock: MonotonicClock, memory: RestartMemory): TreeRo
   spent: new Map([...memory].map(([path, times]) => [path, times.map((at) => Math.min(at, clock.now())).toSorted((a, b) => a - b)])),
   changed: new Map(),
   readers: new Set(),
-  incidents: { count: 0, at: 0, prefix: "0" }
+  incidents: { count: 0, at: 0, prefix: "0" },
+  supervisors: 0
 })
 
 /** A new incident. Writing a time down costs more than a restart's other words together, and many have the same: it is kept. */

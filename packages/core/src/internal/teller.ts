@@ -17,42 +17,51 @@ interface AboutDecisions extends About {
   readonly incident: (moment: "start" | "end") => string | undefined
 }
 
-export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: AboutDecisions) => (decision: Decision, now: number): void =>
-  Event.tell(sink, eventOf(events, about, decision, now))
+export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: AboutDecisions) => (
+  decision: Decision,
+  now: number,
+  heard: string
+): void => Event.tell(sink, eventOf(events, about, decision, now, heard))
 
 /** Attributes are written out: an object of a known shape is made several times as fast as one that is spread together. */
-const eventOf = (events: SupervisorEvents, about: AboutDecisions, decision: Decision, now: number): Event.Event => {
+const eventOf = (
+  events: SupervisorEvents,
+  about: AboutDecisions,
+  decision: Decision,
+  now: number,
+  heard: string
+): Event.Event => {
   const { path, pool, slot } = about
   switch (decision._tag) {
     case "Start":
-      return Event.make(events.start, now, { children: decision.children }, { path, pool, slot, incident: about.incident("start") })
+      return Event.make(events.start, now, { children: decision.children }, { path, pool, slot, heard, incident: about.incident("start") })
     case "Restart": {
       const { budgetLeft, child, delayMillis, generation, incident, reason, stage, victims } = decision
       return Event.make(
         events.restart,
         now,
         { delayMillis, budgetLeft: Number.isFinite(budgetLeft) ? budgetLeft : undefined, victims: victims.length },
-        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), stage, incident }
+        { path, pool, slot, heard, child, generation, reason: reason._tag, cause: describe(reason), stage, incident }
       )
     }
     case "Recover": {
       const { child, generation, incident, tookMillis } = decision
-      return Event.make(events.recover, now, { tookMillis }, { path, pool, slot, child, generation, incident })
+      return Event.make(events.recover, now, { tookMillis }, { path, pool, slot, heard, child, generation, incident })
     }
     case "Leave":
     case "Abandon": {
       const { child, generation, reason } = decision
       const declaration = decision._tag === "Leave" ? events.leave : events.abandon
-      return Event.make(declaration, now, {}, { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason) })
+      return Event.make(declaration, now, {}, { path, pool, slot, heard, child, generation, reason: reason._tag, cause: describe(reason) })
     }
     case "TerminateChild":
-      return Event.make(events.terminate, now, {}, { path, pool, slot, child: decision.child, cause: "asked for", incident: undefined })
+      return Event.make(events.terminate, now, {}, { path, pool, slot, heard, child: decision.child, cause: "asked for", incident: undefined })
     case "Terminate":
       return Event.make(
         events.terminate,
         now,
         {},
-        { path, pool, slot, child: undefined, cause: decision.why, incident: about.incident("end") }
+        { path, pool, slot, heard, child: undefined, cause: decision.why, incident: about.incident("end") }
       )
     case "GiveUp": {
       const { child, generation, incident, reason, refusedBy, stage } = decision
@@ -60,7 +69,7 @@ const eventOf = (events: SupervisorEvents, about: AboutDecisions, decision: Deci
         events.give_up,
         now,
         { budgetLeft: 0 },
-        { path, pool, slot, child, generation, reason: reason._tag, cause: describe(reason), stage, refusedBy, incident }
+        { path, pool, slot, heard, child, generation, reason: reason._tag, cause: describe(reason), stage, refusedBy, incident }
       )
     }
   }

@@ -98,8 +98,8 @@ const planOf = (line: Simulation.Line): TreePlan.Line => {
   return { _tag: "StartChild", path, child: { id, restart, shutdown, significant, ...behaviourOf(child) } }
 }
 
-/** As it comes back from JSON. */
-const plain = (event: Event.Event): Event.Event => JSON.parse(JSON.stringify(event)) as Event.Event
+/** As it comes back from JSON; what was heard may differ where no decision does. */
+const plain = (event: Event.Event): Event.Event => JSON.parse(JSON.stringify(event, (key, value) => key === "heard" ? undefined : value))
 
 /** Replays a log on a tree. Returns where the runs first part, `undefined` when they do not. */
 export const play = (tree: Supervisor.Any, log: Log): Divergence | undefined => {

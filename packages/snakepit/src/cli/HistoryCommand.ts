@@ -55,7 +55,7 @@ const time = (millis: number): string => new Date(millis).toISOString()
 
 /** One line for people: when, what, where, and what else it says; the cause last. Pure. */
 export const line = ({ event: { at, attributes, measurements, name }, seq }: HistoryReader.Recorded): string => {
-  const { cause, path, "snakepit.layer": _, ...others } = attributes
+  const { cause, heard: _, path, "snakepit.layer": __, ...others } = attributes // what was heard is for a replay
   const facts = Object.entries({ ...others, ...measurements }).filter(([, value]) => value !== undefined)
   return [
     `${time(at)}  ${String(seq).padStart(7)}  ${name.replace(/^snakepit\./, "")}`,

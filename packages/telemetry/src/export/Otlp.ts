@@ -92,7 +92,10 @@ const intoOutbox = (outbox: Outbox, items: WeakMap<HttpBody.HttpBody, number>): 
   )
 
 /** The event as a log record, through the exporter's own logger. */
-const record = (logger: Logger.Logger<unknown, unknown>, { at, attributes, measurements, name }: Event.Event): Effect.Effect<void> =>
+const record = (
+  logger: Logger.Logger<unknown, unknown>,
+  { at, attributes: { heard: _, ...attributes }, measurements, name }: Event.Event // what was heard is for a replay, and long
+): Effect.Effect<void> =>
   Effect.withFiber<void>((fiber) => {
     const logLevel = Severity.of(name, attributes["planned"])
     logger.log({ message: name, logLevel, cause: Cause.empty, fiber, date: new Date(at) })

@@ -22,7 +22,7 @@ export interface Incident {
 export const of = (decisions: ReadonlyArray<Decision.Decision>): ReadonlyArray<Incident> => {
   const byId = new Map<string, Array<Decision.Ended | Decision.Recover>>()
   for (const decision of decisions) {
-    if (decision.verb === "start" || decision.verb === "terminate" || decision.incident === undefined) continue
+    if (!("incident" in decision) || decision.incident === undefined) continue
     const known = byId.get(decision.incident)
     if (known === undefined) byId.set(decision.incident, [decision])
     else known.push(decision)

@@ -23,11 +23,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type HistoryFailed, type HistoryReader, type Run } from "../history/HistoryReader.ts"
-import * as Comparison from "./Comparison.ts"
+import * as Decision from "./Decision.ts"
 import * as Incident from "./Incident.ts"
 import { isMeant } from "./Place.ts"
 import * as Policy from "./Policy.ts"
-import * as Reproduction from "./Reproduction.ts"
+import type * as Reproduction from "./Reproduction.ts"
 import * as RunRecord from "./RunRecord.ts"
 import * as WhatIf from "./WhatIf.ts"
 
@@ -50,8 +50,10 @@ export const ReplayedIncident = Schema.Struct({
   reason: Schema.String,
   cause: Schema.String,
   startedAt: Schema.Finite,
-  /** The recorded policy, replayed, decided as the record says; `undefined` when the run holds what cannot be replayed. */
+  /** The recorded policy, replayed, decided as the record says; absent when that cannot be said. */
   reproduced: Schema.optional(Schema.Boolean),
+  /** Why not. */
+  missing: Schema.optional(Schema.String),
   recorded: Outcome,
   /** Absent without another policy. */
   outlived: Schema.optional(Outcome),
@@ -117,7 +119,7 @@ export const replay = (history: HistoryReader, options: Options): Effect.Effect<
 
 /** Reads one run of a history. */
 export const recordOf = (history: HistoryReader, run: Run): Effect.Effect<RunRecord.RunRecord, HistoryFailed> =>
-  Effect.map(Stream.runCollect(history.events({ run: run.id, name: "snakepit.*" })), (events) => RunRecord.of(run, events))
+  Effect.map(Stream.runCollect(history.events({ run: run.id, name: Decision.names })), (events) => RunRecord.of(run, events))
 
 /** The incidents of one run, replayed. */
 export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Options): ReadonlyArray<ReplayedIncident> => {
@@ -125,7 +127,6 @@ export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Opti
     (options.incident === undefined || id === options.incident) && startedAt >= (options.since ?? 0)
   )
   if (recorded.length === 0) return []
-  const comparison = record.strangers.size === 0 ? Comparison.of(record.decisions, Reproduction.of(record)) : undefined
   const { path, policy } = options
   const outlived = policy && whatIf(record, policy, path, "outlived")
   const again = policy && whatIf(record, policy, path, "again")
@@ -139,13 +140,18 @@ export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Opti
       reason,
       cause,
       startedAt,
-      reproduced: comparison && !comparison.otherwise.has(id),
+      ...reproducedIn(record.lives.reproduction, id),
       recorded: outcomeOf([incident]),
       outlived: best,
       again: worst,
       escalates: best && worst && verdict(best.gaveUp.length > 0, worst.gaveUp.length > 0)
     }
   })
+}
+
+const reproducedIn = ({ otherwise, unknown }: Reproduction.Reproduction, id: string): Pick<ReplayedIncident, "reproduced" | "missing"> => {
+  const missing = unknown.get(id)
+  return missing === undefined ? { reproduced: !otherwise.has(id) } : { missing }
 }
 
 const verdict = (best: boolean, worst: boolean): "yes" | "no" | "unknown" => best !== worst ? "unknown" : best ? "yes" : "no"

@@ -13,7 +13,7 @@
  *
  * What both readings say is known. Where they differ, it cannot be known from the record.
  *
- * Stops are taken to take no time. The children of a dynamic supervisor are taken to be there from its boot on, and delays to be in the
+ * Stops are taken to take no time. All children that a dynamic supervisor had are taken to be there from its boot on, and delays to be in the
  * middle of what chance allows.
  *
  * @see {@link ./Replay.ts} for both readings side by side
@@ -22,9 +22,10 @@ import { type Contract, type RestartPolicy, Simulation } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Decision from "./Decision.ts"
 import * as Incident from "./Incident.ts"
-import { above, contractAt } from "./Place.ts"
+import { type End, type Input, isUnresolved } from "./Lives.ts"
+import { contractAt } from "./Place.ts"
 import * as RecordedTree from "./RecordedTree.ts"
-import type { End, Input, RunRecord } from "./RunRecord.ts"
+import type { RunRecord } from "./RunRecord.ts"
 
 const { Line } = Simulation
 
@@ -67,15 +68,14 @@ class World {
   constructor(record: RunRecord, restartOf: (path: string, contract: Contract.Contract) => RestartPolicy.Any, reading: Reading) {
     this.record = record
     this.reading = reading
-    const tree = RecordedTree.make(record.contract, { restartOf, initialOf: (path) => this.keysOf(path) })
-    this.simulated = Simulation.make(tree, undefined, { fates: ({ path }) => this.fateOf(path), memory: record.memory })
+    const tree = RecordedTree.make(record.contract, { restartOf, initialOf: (path) => [...record.lives.keys.get(path) ?? []] })
+    this.simulated = Simulation.make(tree, undefined, { fates: ({ path }) => this.fateOf(path), memory: record.lives.memory })
   }
 
   run(): WhatIf {
-    const { endedAt, inputs, startedAt } = this.record
+    const { endedAt, lives: { inputs }, startedAt } = this.record
     this.simulated.boot()
     for (const input of inputs) {
-      if (input._tag === "End" && contractAt(this.record.contract, input.end.path) === undefined) continue
       this.waitUntil(input.at - startedAt)
       this.play(input)
     }
@@ -99,30 +99,23 @@ class World {
     if (at > this.simulated.now) this.simulated.play(Line.Wait({ millis: at - this.simulated.now }))
   }
 
-  /** What comes at its own time whatever the policy: stops by hand, and supervisors that a monitor failed. */
+  /** What comes at its own time whatever the policy: what was asked for by hand, and supervisors that a monitor failed. */
   private play(input: Input): void {
     switch (input._tag) {
       case "Shutdown":
         return this.simulated.play(Line.Shutdown())
-      case "TerminateChild":
-        return this.simulated.play(Line.TerminateChild({ path: input.path }))
       case "Stop": {
         const supervisor = this.simulated.supervisor(input.path)
         if (supervisor !== undefined) Effect.runFork(supervisor.handle.stop("asked for"))
         return this.waitUntil(this.simulated.now)
       }
-      case "End":
+      case "FailSupervisor":
         this.last.set(input.end.path, input.end)
         this.gone.add(input.end)
         return this.simulated.play(Line.FailChild({ path: input.end.path }))
+      default:
+        return this.simulated.play(Line[input._tag]({ path: input.path }))
     }
-  }
-
-  private keysOf(path: string): ReadonlyArray<string> {
-    const keys = [...this.record.ends.keys()].flatMap((end) =>
-      end.startsWith(`${path}/`) ? end.slice(path.length + 1).split("/", 1)[0]! : []
-    )
-    return [...new Set(keys)]
   }
 
   private get now(): number {
@@ -144,19 +137,18 @@ class World {
     }
     if (contractAt(this.record.contract, path) !== undefined) return undefined // it comes at its own time
     this.planned.set(path, end)
-    const startMillis = end.after?.path === path ? end.after.recovery?.startMillis ?? 0 : 0
-    return { startMillis, ends: { afterMillis: Math.max(0, this.lasting(end) - (end.since === undefined ? startMillis : 0)), how } }
+    return { startMillis: end.startMillis, ends: { afterMillis: this.lasting(end), how } }
   }
 
   private endOf(path: string): End | undefined {
-    const ends = this.record.ends.get(path) ?? []
+    const ends = this.record.lives.ends.get(path) ?? []
     let index = this.next.get(path) ?? 0
     if (this.reading === "outlived") { for (; index < ends.length && ends[index]!.at < this.now; index++) this.gone.add(ends[index]!) }
     this.next.set(path, index)
     const end = ends[index]
     if (end !== undefined || this.reading === "outlived") return end
     const last = ends.at(-1)
-    if (last === undefined || this.assumed >= mostAssumed || !this.isUnresolved(last)) return undefined
+    if (last === undefined || this.assumed >= mostAssumed || !isUnresolved(this.record.lives, last)) return undefined
     this.assumed++
     return last
   }
@@ -172,13 +164,6 @@ class World {
     const left = at - this.now
     if (left < 0 || this.reading === "again") return took ?? Math.max(0, left)
     return Math.min(took ?? left, left)
-  }
-
-  /** The record ends before anybody saw the child up again. */
-  private isUnresolved({ decided, path, recovery, seq }: End): boolean {
-    if (decided === "leave" || recovery?.recoveredAt !== undefined) return false
-    if (recovery?.replacedBy !== undefined) return false
-    return !this.record.boots.get(above(path))?.some((boot) => boot.seq > seq)
   }
 
   // ── what came of it ──
@@ -198,7 +183,7 @@ class World {
     this.planned.delete(path)
     this.last.set(path, end)
     this.gone.add(end)
-    const ends = this.record.ends.get(path)!
+    const ends = this.record.lives.ends.get(path)!
     this.next.set(path, Math.max(this.next.get(path) ?? 0, ends.indexOf(end) + 1))
   }
 

@@ -3,7 +3,7 @@ import type { Event } from "@snakepit/core"
 import * as Ink from "./Ink.ts"
 
 /** Named before the rest, or in another form. */
-const said = new Set(["path", "pool", "slot", "child", "generation", "reason", "cause", "snakepit.layer", "incident", "output"])
+const said = new Set(["path", "pool", "slot", "child", "generation", "reason", "cause", "snakepit.layer", "incident", "output", "heard"])
 
 const bad = /\.(give_up|abandon|bite|leak|quarantine)$/
 const soon = /\.(restart|fail|start_fail|renew_fail|exit|miss|taint|eject|cordon|retry|open|reject|complain|dropped|cancel)$/

@@ -199,7 +199,7 @@ const spanOf = ({ at, from, id, more, name, parentSpanId, status }: {
 const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1000)) * 1000n
 
 /** `budgetLeft` is `snakepit.budget_left`. What is not there is left out. */
-const attributesOf = ({ attributes, measurements }: Event.Event): Readonly<Record<string, unknown>> =>
+const attributesOf = ({ attributes: { heard: _, ...attributes }, measurements }: Event.Event): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     Object.entries({ ...attributes, ...measurements }).flatMap(([key, value]) =>
       value === undefined

@@ -1,15 +1,8 @@
 /** Generated runs, recorded and replayed under their own policy. */
-import * as Comparison from "@snakepit/telemetry/intensity/Comparison"
-import * as Reproduction from "@snakepit/telemetry/intensity/Reproduction"
+import { Generate } from "@snakepit/core/testing"
+import * as Incident from "@snakepit/telemetry/intensity/Incident"
 import * as RunRecord from "@snakepit/telemetry/intensity/RunRecord"
 import * as GeneratedRun from "./GeneratedRun.ts"
-
-/** Replays the run of a seed and a number. */
-export const replay = (seed: number, index: number): Comparison.Comparison => {
-  const { events, run } = GeneratedRun.play(GeneratedRun.caseOf(seed, index))
-  const record = RunRecord.of(run, events)
-  return Comparison.of(record.decisions, Reproduction.of(record))
-}
 
 export interface Tally {
   runs: number
@@ -26,12 +19,14 @@ export const noTally = (): Tally => ({ runs: 0, decisions: 0, incidents: 0, repr
 export const run = (seed: number, indices: Iterable<number>): Tally => {
   const tally = noTally()
   for (const index of indices) {
-    const { decisions, differences, incidents, otherwise } = replay(seed, index)
+    const { events, run } = GeneratedRun.play(Generate.bySeed(seed, index))
+    const { decisions, lives: { reproduction } } = RunRecord.of(run, events)
+    const incidents = Incident.of(decisions)
     tally.runs++
-    tally.decisions += decisions
-    tally.incidents += incidents.size
-    tally.reproduced += incidents.size - otherwise.size
-    if (differences.length > 0) tally.otherwise.push(index)
+    tally.decisions += decisions.length
+    tally.incidents += incidents.length
+    tally.reproduced += incidents.filter(({ id }) => !reproduction.otherwise.has(id) && !reproduction.unknown.has(id)).length
+    if (reproduction.differences.length > 0) tally.otherwise.push(index)
   }
   return tally
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, RestartPolicy, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
-import * as Comparison from "@snakepit/telemetry/intensity/Comparison"
+import type * as Decision from "@snakepit/telemetry/intensity/Decision"
+import * as Incident from "@snakepit/telemetry/intensity/Incident"
 import * as Reproduction from "@snakepit/telemetry/intensity/Reproduction"
 import * as RunRecord from "@snakepit/telemetry/intensity/RunRecord"
 import { Effect, Schedule } from "effect"
@@ -19,14 +20,14 @@ const child = (id: string) => Child.make(id, { start: Effect.succeed(Effect.neve
 const restart = (maxRestarts: number, delay: Schedule.Schedule<unknown, RestartPolicy.ChildExit, any>) =>
   RestartPolicy.make({ intensity: { maxRestarts, within: "5 seconds" }, delay }) as RestartPolicy.RestartPolicy
 
-const differencesOf = ({ events, run }: GeneratedRun.Recorded) => {
-  const record = RunRecord.of(run, events)
-  return Comparison.of(record.decisions, Reproduction.of(record))
+const reproduced = ({ events, run }: GeneratedRun.Recorded) => {
+  const { decisions, lives: { reproduction } } = RunRecord.of(run, events)
+  return { ...reproduction, incidents: Incident.of(decisions) }
 }
 
 describe("a recorded run, replayed under the policy that it had", () => {
   it("decides as recorded, for generated trees under generated harm", () => { // 10,000 incidents and more: npm run verify:intensity
-    const tally = ReplayProof.run(7, Array(150).keys())
+    const tally = ReplayProof.run(7, Array(300).keys())
     assert.isAbove(tally.incidents, 250)
     assert.deepStrictEqual(tally.otherwise, [])
     assert.strictEqual(tally.reproduced, tally.incidents)
@@ -43,9 +44,9 @@ describe("a recorded run, replayed under the policy that it had", () => {
       Line.Wait({ millis: 700 })
     ])
     const recorded = GeneratedRun.recorded(app, Simulation.simulate(app, exits.flat()))
-    const comparison = differencesOf(recorded)
-    assert.isAbove(comparison.incidents.size, 3)
-    assert.deepStrictEqual(comparison.differences, [])
+    const { differences, incidents } = reproduced(recorded)
+    assert.isAbove(incidents.length, 3)
+    assert.deepStrictEqual(differences, [])
   })
 
   it("knows a delay that was refused from a budget that was spent", () => {
@@ -53,7 +54,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
     const fail = Line.Exit({ path: "app/a", how: "failed" })
     const recorded = GeneratedRun.recorded(app, Simulation.simulate(app, [fail, Line.Wait({ millis: 10 }), fail]))
     assert.strictEqual(recorded.events.at(-1)?.event.attributes["refusedBy"], "delay")
-    assert.deepStrictEqual(differencesOf(recorded).differences, [])
+    assert.deepStrictEqual(reproduced(recorded).differences, [])
   })
 
   it("begins with what a supervisor remembers of the run before", () => {
@@ -64,7 +65,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
     const recorded = GeneratedRun.recorded(app, Simulation.simulate(app, script, memory))
     const lefts = recorded.events.map(({ event }) => event.measurements["budgetLeft"]).filter((left) => left !== undefined)
     assert.deepStrictEqual(lefts, [0, 0, 0])
-    assert.deepStrictEqual(differencesOf(recorded).differences, [])
+    assert.deepStrictEqual(reproduced(recorded).differences, [])
   })
 
   it("does without the beginning of a run that the history has dropped", () => {
@@ -74,21 +75,83 @@ describe("a recorded run, replayed under the policy that it had", () => {
     const wait = Line.Wait({ millis: 1000 })
     const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [wait, fail, wait, fail, wait, fail, wait]))
     const dropped = events.findIndex(({ event }) => event.name.endsWith(".recover")) + 1
-    const { differences, incidents } = differencesOf({ run, events: events.slice(dropped) })
-    assert.isAbove(incidents.size, 0)
-    assert.deepStrictEqual(differences, [])
+    const { differences, incidents, unknown } = reproduced({ run, events: events.slice(dropped) })
+    assert.isAbove(incidents.length, 0)
+    assert.deepStrictEqual([differences, [...unknown]], [[], []])
   })
 
-  it("tells a decision that is another one", () => {
+  it("does not say that it decides otherwise where that may be for a lost beginning", () => {
+    const app = Supervisor.make("app", { ...common, restart: restart(2, Schedule.spaced(100)), children: [child("a")] })
+    const fail = Line.Exit({ path: "app/a", how: "failed" })
+    const waits = (millis: number) => Line.Wait({ millis })
+    const script = [waits(1000), fail, waits(1000), fail, waits(4500), fail]
+    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, script))
+    const { differences, otherwise, unknown } = reproduced({ run, events: events.slice(3) }) // until when the first restart counts, has gone
+    assert.deepStrictEqual([differences.length, otherwise.size], [0, 0])
+    assert.deepStrictEqual([...unknown.values()], ["the beginning is no longer in the record"])
+  })
+
+  it("follows a limit that is changed while the supervisor runs, and children that are started by hand", () => {
+    const make = (maxRestarts: number) =>
+      Supervisor.make("app", {
+        ...common,
+        restart: restart(maxRestarts, Schedule.spaced(100)),
+        children: [child("a")],
+        added: (key) => child(key)
+      })
+    const fail = Line.Exit({ path: "app/x", how: "failed" })
+    const wait = Line.Wait({ millis: 500 })
+    const script = [
+      Line.StartChild({ path: "app/x" }),
+      fail,
+      wait,
+      Line.Change({ path: "app", next: make(2) }),
+      fail,
+      wait,
+      Line.TerminateChild({ path: "app/x" }),
+      Line.RestartChild({ path: "app/x" }),
+      fail
+    ]
+    const recorded = GeneratedRun.recorded(make(1), Simulation.simulate(make(1), script))
+    assert.deepStrictEqual(recorded.events.map(({ event }) => event.name.split(".")[2]), [
+      "start",
+      "restart",
+      "recover",
+      "restart",
+      "recover",
+      "terminate",
+      "give_up"
+    ])
+    assert.deepStrictEqual(reproduced(recorded).differences, [])
+  })
+
+  it("tells a decision that is another one, one that is missing and one too many", () => {
     const app = Supervisor.make("app", { ...common, restart: restart(1, Schedule.spaced(100)), children: [child("a")] })
-    const { events, run } = GeneratedRun.recorded(
-      app,
-      Simulation.simulate(app, [Line.Exit({ path: "app/a", how: "failed" }), Line.Wait({ millis: 200 })])
-    )
-    const record = RunRecord.of(run, events)
-    const told = record.decisions.map((decision) => decision.verb === "restart" ? { ...decision, budgetLeft: 5 } : decision)
-    const { differences, otherwise } = Comparison.of(told, Reproduction.of(record))
-    assert.strictEqual(differences.length, 1)
-    assert.strictEqual(otherwise.size, 1)
+    const fail = Line.Exit({ path: "app/a", how: "failed" })
+    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [fail, Line.Wait({ millis: 200 }), fail]))
+    const { decisions } = RunRecord.of(run, events)
+    assert.deepStrictEqual(decisions.map(({ verb }) => verb), ["start", "restart", "recover", "give_up"])
+    const [start, first, recover, last] = decisions
+    const found = (changed: ReadonlyArray<Decision.Decision>) => {
+      const { differences, otherwise } = Reproduction.of(run.contract, changed)
+      return [differences.map(({ recorded, replayed }) => [recorded?.verb, replayed?._tag]), otherwise.size]
+    }
+    assert.deepStrictEqual(found(decisions), [[], 0])
+    assert.deepStrictEqual(found([start!, { ...first!, budgetLeft: 5 } as Decision.Ended, recover!, last!]), [[["restart", "Restart"]], 1])
+    const nothing = JSON.stringify({ of: 0, inputs: [] })
+    const leave = { ...recover!, verb: "leave", reason: "Failed", heard: nothing } as Decision.Ended
+    assert.deepStrictEqual(found([...decisions, leave]), [[["leave", undefined]], 1])
+    const inputsOf = ({ heard }: Decision.Decision) => JSON.parse(String(heard)).inputs
+    const both = { ...recover!, heard: JSON.stringify({ of: 0, inputs: [...inputsOf(recover!), ...inputsOf(last!)] }) }
+    assert.deepStrictEqual(found([start!, first!, both]), [[[undefined, "GiveUp"]], 1]) // at the end, and of an incident of its own
+  })
+
+  it("says what it cannot know of a record that does not hold what was heard", () => {
+    const app = Supervisor.make("app", { ...common, restart: restart(1, Schedule.spaced(100)), children: [child("a")] })
+    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [Line.Exit({ path: "app/a", how: "failed" })]))
+    const older = events.map(({ event, seq }) => ({ seq, event: { ...event, attributes: { ...event.attributes, heard: undefined } } }))
+    const { differences, unknown } = reproduced({ run, events: older })
+    assert.deepStrictEqual(differences, [])
+    assert.deepStrictEqual([...unknown.values()], ["what was heard is not in the record"])
   })
 })
