@@ -23,9 +23,9 @@
  *   })
  * ```
  */
+import { NearNames } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 import * as ExitClass from "./ExitClass.ts"
-import * as NearNames from "./NearNames.ts"
 
 const call = { pool: Schema.String, tool: Schema.String }
 const no = { executed: Schema.Literal("no") }

@@ -39,6 +39,7 @@
  * })
  * ```
  */
+import { NearNames } from "@snakepit/core"
 import type { CompileError } from "@snakepit/core/CompileError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -52,7 +53,6 @@ import type * as CallError from "./CallError.ts"
 import type * as Dispatch from "./control/Dispatch.ts"
 import * as Roster from "./control/Roster.ts"
 import * as Method from "./Method.ts"
-import * as NearNames from "./NearNames.ts"
 import type { Payload } from "./Payload.ts"
 import type { PoolDirectory, PoolEntry } from "./PoolDirectory.ts"
 import * as Signature from "./Signature.ts"

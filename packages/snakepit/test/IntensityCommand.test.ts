@@ -1,7 +1,9 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import type { Event } from "@snakepit/core"
+import { type Contract, type Event, Simulation } from "@snakepit/core"
+import { Policy } from "@snakepit/telemetry"
 import * as SqliteStore from "@snakepit/telemetry/history/sqlite/SqliteStore"
+import * as RecordedTree from "@snakepit/telemetry/intensity/RecordedTree"
 import { Console, Effect } from "effect"
 import { Command } from "effect/cli"
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
@@ -10,44 +12,23 @@ import { join } from "node:path"
 import { Snakepit } from "snakepit"
 import * as IntensityCommand from "../src/cli/IntensityCommand.ts"
 
-const now = Date.parse("2026-11-26T08:00:00Z")
-const fleet = "snakepit/pools/default/fleet"
-
-const told = (
-  subject: string,
-  verb: string,
-  at: number,
-  path: string,
-  more: Event.Event["attributes"] = {},
-  measured = {}
-): Event.Event => ({
-  name: `snakepit.${subject}_supervisor.${verb}`,
-  at: now + at,
-  measurements: measured,
-  attributes: { path, "snakepit.layer": "execution", ...more }
-})
-
-/** A slot whose process is killed now and then, and comes up again. */
-const slot = (key: string, times: ReadonlyArray<number>): ReadonlyArray<Event.Event> => {
-  const path = `${fleet}/${key}`
-  const child = { child: "process", generation: 0 }
-  return times.flatMap((at) => {
-    const incident = `${key}-${at}`
-    const ended = { ...child, reason: "Failed", cause: "killed by SIGKILL", stage: "running", incident }
-    return [
-      told("worker", "restart", at, path, ended, { delayMillis: 0, budgetLeft: 2, victims: 0 }),
-      told("worker", "recover", at + 400, path, { ...child, incident }, { tookMillis: 400 })
-    ]
-  })
-}
-
+const now = 0 // of a simulation
 const hour = 3_600_000
-const events = [
-  ...["0", "1"].map((key) => told("worker", "start", 0, `${fleet}/${key}`, {}, { children: 3 })),
-  told("fleet", "start", 1, fleet, {}, { children: 2 }),
-  told("root", "start", 2, "snakepit", {}, { children: 4 }),
-  ...[...slot("0", [hour, 2 * hour]), ...slot("1", [3 * hour])]
-]
+const pools = "snakepit/pools"
+const fleet = `${pools}/default/fleet`
+
+/** What the application's own tree tells when the processes of two slots end now and then. */
+const events = (contract: Contract.Contract): ReadonlyArray<Event.Event> => {
+  const keys: { readonly [path: string]: ReadonlyArray<string> } = { [pools]: ["default"], [fleet]: ["0", "1"] }
+  const tree = RecordedTree.make(contract, {
+    restartOf: (_, own) => Policy.toRestartPolicy(Policy.ofContract(own), own),
+    initialOf: (path) => keys[path] ?? []
+  })
+  const wait = Simulation.Line.Wait({ millis: hour })
+  const exit = (slot: number) => Simulation.Line.Exit({ path: `${fleet}/${slot}/process`, how: "failed" })
+  const { entries } = Simulation.simulate(tree, [wait, exit(0), wait, exit(0), wait, exit(1), wait])
+  return entries.flatMap((entry) => entry._tag === "Event" ? [entry.event] : [])
+}
 
 const filled = Effect.gen(function*() {
   const folder = yield* Effect.acquireRelease(
@@ -59,7 +40,7 @@ const filled = Effect.gen(function*() {
   yield* Effect.scoped(Effect.gen(function*() {
     const store = yield* SqliteStore.open(file, false)
     yield* store.begin({ id: "one", startedAt: now, host: "here", process: "", contract })
-    yield* store.append("one", events.map((event, position) => ({ position, event })))
+    yield* store.append("one", events(contract).map((event, position) => ({ position, event })))
     yield* store.end("one", now + 4 * hour)
   }))
   return file
@@ -82,13 +63,13 @@ describe("snakepit intensity", () => {
     Effect.gen(function*() {
       const file = yield* filled
       const page = join(file, "..", "review.html")
-      const { failed, text } = yield* printed("review", "--file", file, "--since", "2026-11-01", "--html", page)
+      const { failed, text } = yield* printed("review", "--file", file, "--since", "1970-01-01", "--html", page)
       assert.isFalse(failed)
       assert.match(text, /snakepit\/pools\/<key>\/fleet\/<key> {2}3 in 30 seconds\n {2}trains {3}3 \(3 exits, the longest 1\)/)
-      assert.match(text, /reason {3}3 × Failed: killed by SIGKILL/)
+      assert.match(text, /reason {3}3 × Failed: failed/)
       assert.include(readFileSync(page, "utf8"), "snakepit/pools/&lt;key&gt;/fleet/&lt;key&gt;")
       assert.strictEqual(statSync(page).mode & 0o777, 0o600)
-      const report = JSON.parse((yield* printed("review", "--file", file, "--since", "2026-11-01", "--json")).text)
+      const report = JSON.parse((yield* printed("review", "--file", file, "--since", "1970-01-01", "--json")).text)
       assert.deepInclude(report.supervisors[0], { exits: 3, headroom: 2, gaveUp: { wrongly: 0, rightly: 0, unknown: 0 } })
       assert.strictEqual(report.supervisors[0].advice.verdict, "too few")
     }), 60_000)
@@ -102,7 +83,10 @@ describe("snakepit intensity", () => {
       const { incidents, totals } = JSON.parse(stricter.text)
       assert.deepInclude(totals, { incidents: 3, wouldEscalate: 3 })
       assert.deepStrictEqual(incidents[0].again.gaveUp, [{ path: `${fleet}/0`, at: now + hour }])
-      const one = yield* printed("replay", "--file", file, "--incident", `1-${3 * hour}`, "--json")
+      const page = join(file, "..", "replay.html")
+      const one = yield* printed("replay", "--file", file, "--incident", incidents[2].id, "--json", "--html", page)
+      assert.include(readFileSync(page, "utf8"), "Incidents replayed under the recorded policy")
+      assert.strictEqual(statSync(page).mode & 0o777, 0o600)
       assert.deepStrictEqual(JSON.parse(one.text).incidents.map(({ child }: { readonly child: string }) => child), [`${fleet}/1/process`])
     }), 60_000)
 
@@ -111,6 +95,8 @@ describe("snakepit intensity", () => {
       const file = yield* filled
       const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
         [["replay", "--file", file, "--policy", "often"], /"often" is no restart policy/],
+        [["replay", "--file", file, "--incident", "nope"], /no incident "nope" is told there/],
+        [["replay", "--file", file, "--policy", "1 in 1 second", "--path", "snakepit/pools/defualt/fleet"], /Did you mean "snakepit\/pools\/default\/fleet"/],
         [["review", "--file", file, "--patience", "a while"], /--patience "a while" is no time/],
         [["review", "--file", file, "--since", "soon"], /--since "soon" is no time/],
         [["review", "--file", file, "--html", join(file, "in", "it")], /could not be written/],

@@ -1,7 +1,7 @@
 /** What is wrong with a configuration, key by key: what was said, where, and what there might have been. Secret values are not shown. */
+import { NearNames } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import * as NearNames from "../NearNames.ts"
 import * as ConfigLayer from "./ConfigLayer.ts"
 import * as ConfigShape from "./ConfigShape.ts"
 

@@ -8,14 +8,13 @@
  *                └ its worker is lost ─▶ the fiber is interrupted
  * ```
  */
-import { Event } from "@snakepit/core"
+import { Event, NearNames } from "@snakepit/core"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { CallTrace, HostToolTrace } from "../CallTrace.ts"
-import * as NearNames from "../NearNames.ts"
 import type { PoolConfig } from "../PoolConfig.ts"
 import * as PoolEvent from "../PoolEvent.ts"
 import type { HostOutcome, HostReason, Wire, WireHostCall } from "../Wire.ts"

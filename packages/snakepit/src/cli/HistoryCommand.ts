@@ -43,13 +43,18 @@ const placeOf = ({ config, file }: Where) => {
   )
 }
 
-/** The history that is meant. */
-export const readerOf = Effect.fnUntraced(function*(where: Where) {
+const someOf = Effect.fnUntraced(function*(where: Where) {
   const place = yield* placeOf(where)
   return place._tag === "Nowhere"
     ? yield* Effect.fail(new NotUnderstood({ detail: `there is no history: ${place.why}. Name one with --file` }))
-    : HistoryPlace.reader(place)
+    : place
 })
+
+/** The history that is meant. */
+export const readerOf = (where: Where) => Effect.map(someOf(where), HistoryPlace.reader)
+
+/** The history that is meant, open for as long as the scope is: for many questions. */
+export const openReaderOf = (where: Where) => Effect.flatMap(someOf(where), HistoryPlace.openReader)
 
 const time = (millis: number): string => new Date(millis).toISOString()
 
@@ -66,8 +71,9 @@ export const line = ({ event: { at, attributes, measurements, name }, seq }: His
 }
 
 /** One line for people about a run. Pure. */
-export const runLine = ({ endedAt, id, startedAt }: HistoryReader.Run): string =>
-  `${id}  ${time(startedAt)}  ${endedAt === undefined ? "no end: it runs, or its end was not in order" : `ended ${time(endedAt)}`}`
+export const runLine = ({ endedAt, id, startedAt, unreadable }: HistoryReader.Run): string =>
+  `${id}  ${time(startedAt)}  ${endedAt === undefined ? "no end: it runs, or its end was not in order" : `ended ${time(endedAt)}`}` +
+  (unreadable === undefined ? "" : `  ${unreadable}`)
 
 /** Reads a time; `undefined` when none was given. */
 export const moment = (flag: string, text: string | undefined) =>

@@ -1,5 +1,5 @@
 /** `snakepit intensity`: what limits and delays fit the load that supervisors have seen, and what others would have come to. */
-import { Policy, Replay, Review, ReviewPage, ReviewText } from "@snakepit/telemetry"
+import { Policy, Replay, ReplayPage, Review, ReviewPage, ReviewText } from "@snakepit/telemetry"
 import { Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
@@ -8,9 +8,11 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { writeFile } from "node:fs/promises"
 import { orTell } from "./FoundErrors.ts"
-import { moment, NotUnderstood, optional, readerOf, where, whereOf } from "./HistoryCommand.ts"
+import { moment, NotUnderstood, openReaderOf, optional, where, whereOf } from "./HistoryCommand.ts"
 
 const json = (description: string) => Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription(description))
+
+const html = optional("html", "FILE", "Write the report as a page with charts, which loads nothing from elsewhere")
 
 const written = (file: string, content: string) =>
   Effect.tryPromise({
@@ -47,17 +49,17 @@ const reviewCommand = Command.make("review", {
     "How much later than now a hopeless child may be found, if that spares false escalations: 30 seconds by default"
   ),
   json: json("The report as one JSON object"),
-  html: optional("html", "FILE", "Write the report as a page with charts, which loads nothing from elsewhere")
+  html
 }, ({ config, file, html, json, patience, since, until }) =>
   Effect.gen(function*() {
     const from = yield* moment("since", since)
     const to = yield* moment("until", Option.getOrUndefined(until))
     const patienceMillis = yield* patienceOf(Option.getOrUndefined(patience))
-    const reader = yield* readerOf(whereOf({ config, file }))
+    const reader = yield* openReaderOf(whereOf({ config, file }))
     const report = yield* Review.review(reader, { since: from ?? 0, until: to, patienceMillis })
     if (Option.isSome(html)) yield* written(html.value, ReviewPage.render(report))
     yield* Console.log(json ? JSON.stringify(yield* Schema.encodeEffect(Review.ReviewReport)(report)) : ReviewText.review(report))
-  }).pipe(orTell)).pipe(
+  }).pipe(Effect.scoped, orTell)).pipe(
     Command.withDescription(
       "How near each supervisor came to its limit, whether it gave up rightly, and which limit and delays would fit better."
     )
@@ -77,8 +79,9 @@ const replayCommand = Command.make("replay", {
   ),
   incident: optional("incident", "ID", "Only this one"),
   since: optional("since", "TIME", "From then on: 90d, \"2 hours\" ago, or a date"),
-  json: json("The report as one JSON object")
-}, ({ config, file, json, since, ...asked }) =>
+  json: json("The report as one JSON object"),
+  html
+}, ({ config, file, html, json, since, ...asked }) =>
   Effect.gen(function*() {
     const options: Replay.Options = {
       policy: yield* policyOf(Option.getOrUndefined(asked.policy)),
@@ -86,10 +89,11 @@ const replayCommand = Command.make("replay", {
       incident: Option.getOrUndefined(asked.incident),
       since: yield* moment("since", Option.getOrUndefined(since))
     }
-    const reader = yield* readerOf(whereOf({ config, file }))
+    const reader = yield* openReaderOf(whereOf({ config, file }))
     const report = yield* Replay.replay(reader, options)
+    if (Option.isSome(html)) yield* written(html.value, ReplayPage.render(report))
     yield* Console.log(json ? JSON.stringify(yield* Schema.encodeEffect(Replay.ReplayReport)(report)) : ReviewText.replay(report))
-  }).pipe(orTell)).pipe(
+  }).pipe(Effect.scoped, orTell)).pipe(
     Command.withDescription(
       "Run recorded incidents again, on the real engine in virtual time, and see what another policy would have come to."
     )

@@ -39,5 +39,9 @@ export const open = (place: Some, check: boolean): Effect.Effect<HistoryStore, H
 export const reader = (place: Some): HistoryReader =>
   place._tag === "File" ? SqliteStore.reader(place.file) : PostgresStore.reader(place.url)
 
+/** Reads it by one connection, until the scope closes: for many questions. */
+export const openReader = (place: Some): Effect.Effect<HistoryReader, HistoryFailed, Scope.Scope> =>
+  place._tag === "File" ? SqliteStore.openReader(place.file) : PostgresStore.openReader(place.url)
+
 /** For people: the file, or the database without its user and password. */
 export const describe = (place: Some): string => place._tag === "File" ? place.file : PostgresStore.nameOf(place.url)

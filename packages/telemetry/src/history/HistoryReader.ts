@@ -1,18 +1,23 @@
 /** What can be asked of the history of supervision, whichever store holds it. */
-import type { Contract, Event } from "@snakepit/core"
+import type { Event } from "@snakepit/core"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
+import type * as RecordedContract from "./RecordedContract.ts"
 
-/** One run of an application, from its start to its end. */
-export interface Run {
+/** One run of an application, from its start to its end, and what its tree promised, with the limits that it had. */
+export type Run = Span & RecordedContract.Read
+
+/** One whose contract can be read: what was recorded by a version of another form is listed, and no more. */
+export type ReadableRun = Extract<Run, { readonly unreadable: undefined }>
+
+/** From when until when. */
+export interface Span {
   readonly id: string
   /** Unix time in milliseconds. */
   readonly startedAt: number
   /** `undefined`: it runs, or it was killed, did not come up, or its tree gave up. */
   readonly endedAt: number | undefined
-  /** What its tree promised, with the limits that it had. */
-  readonly contract: Contract.Contract
 }
 
 /** One event that is recorded. `seq` rises with each. */

@@ -11,7 +11,7 @@
  */
 import type { Contract, RestartMemory, Simulation, SupervisorState } from "@snakepit/core"
 import type * as Decision from "./Decision.ts"
-import { contractAt } from "./Place.ts"
+import { contractAt, recoveryKey } from "./Place.ts"
 import * as Reproduction from "./Reproduction.ts"
 
 /** A life ended by itself, or its start was refused. Times are in Unix milliseconds. */
@@ -198,8 +198,7 @@ class Reader {
   }
 
   private groupOf({ path, supervisor }: Reproduction.Step, id: string): string {
-    const { strategy } = contractAt(this.contract, path) ?? {}
-    return strategy === "one_for_all" || strategy === "rest_for_one" ? `${supervisor}` : `${supervisor} ${id}`
+    return `${supervisor} ${recoveryKey(this.contract, path, `${path}/${id}`)}`
   }
 
   private isSupervisor(path: string): boolean {

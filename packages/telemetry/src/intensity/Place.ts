@@ -20,6 +20,12 @@ export const contractAt = (root: Contract.Contract, path: string): Contract.Cont
   return found?.child.supervisor && { ...found.child.supervisor, id: found.child.id }
 }
 
+/** What is restarted together: the child at `path` alone, or all of a group. */
+export const recoveryKey = (root: Contract.Contract, supervisor: string, path: string): string => {
+  const { strategy } = contractAt(root, supervisor) ?? {}
+  return strategy === "one_for_all" || strategy === "rest_for_one" ? `${supervisor}/*` : path
+}
+
 /** The path of the supervisor of what is at a path. */
 export const above = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")))
 

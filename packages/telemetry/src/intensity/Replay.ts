@@ -18,13 +18,13 @@
  *
  * @see {@link ./WhatIf.ts} for what is assumed
  */
-import type { Contract } from "@snakepit/core"
+import { Contract, NearNames } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type HistoryFailed, type HistoryReader, type Run } from "../history/HistoryReader.ts"
+import type { HistoryFailed, HistoryReader, ReadableRun, Run } from "../history/HistoryReader.ts"
 import * as Decision from "./Decision.ts"
-import * as Incident from "./Incident.ts"
+import * as IncidentOutcome from "./IncidentOutcome.ts"
 import { isMeant } from "./Place.ts"
 import * as Policy from "./Policy.ts"
 import type * as Reproduction from "./Reproduction.ts"
@@ -63,6 +63,14 @@ export const ReplayedIncident = Schema.Struct({
 })
 export type ReplayedIncident = typeof ReplayedIncident.Type
 
+/** A run that is left out: it was recorded with a contract of another form. */
+export const SkippedRun = Schema.Struct({ run: Schema.String, startedAt: Schema.Finite, why: Schema.String })
+export type SkippedRun = typeof SkippedRun.Type
+
+/** The run, if it is left out. */
+export const skippedOf = ({ id, startedAt, unreadable }: Run): SkippedRun | undefined =>
+  unreadable === undefined ? undefined : { run: id, startedAt, why: unreadable }
+
 /** What a replay says, as it is written to JSON. */
 export const ReplayReport = Schema.Struct({
   policy: Schema.optional(Schema.String),
@@ -79,8 +87,9 @@ export const ReplayReport = Schema.Struct({
     wouldNot: Schema.Int,
     unknown: Schema.Int
   }),
-  /** What stands in no contract and so could not be replayed. */
-  strangers: Schema.Array(Schema.String)
+  /** What stands in no contract: another policy is tried without it. */
+  strangers: Schema.Array(Schema.String),
+  skipped: Schema.Array(SkippedRun)
 })
 export type ReplayReport = typeof ReplayReport.Type
 
@@ -102,28 +111,73 @@ export const assumptions: ReadonlyArray<string> = [
   "Stops take no time; delays with chance in them are in the middle; what was started by hand is taken to be there from the boot on."
 ]
 
-/** Replays the incidents of a history. */
-export const replay = (history: HistoryReader, options: Options): Effect.Effect<ReplayReport, HistoryFailed> =>
+/** No supervisor that was recorded is meant by the path. */
+export class PathUnknown extends Schema.TaggedError<PathUnknown>()("PathUnknown", {
+  path: Schema.String,
+  /** The paths of supervisors that there are. */
+  available: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const { available, path } = this
+    const nearest = NearNames.hint(path, available)
+    return `no supervisor at "${path}" has recorded anything.${nearest} There is ${available.slice(0, 20).join(", ") || "none"}` +
+      `${available.length > 20 ? `, and ${available.length - 20} more` : ""}. A path may have <key> for any key, and end in /* for all below it`
+  }
+}
+
+/** No incident of that id is in what was read. */
+export class IncidentUnknown extends Schema.TaggedError<IncidentUnknown>()("IncidentUnknown", {
+  incident: Schema.String,
+  /** Those that there are, the latest last. */
+  available: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const { available, incident } = this
+    return `no incident "${incident}" is told there.${NearNames.hint(incident, available)} The last ones are ${
+      available.slice(-5).join(", ") || "none"
+    }; \`snakepit incident\` lists more. Is it older than --since, or in another file?`
+  }
+}
+
+/** Replays the incidents of a history, one run after the other. */
+export const replay = (
+  history: HistoryReader,
+  options: Options
+): Effect.Effect<ReplayReport, HistoryFailed | PathUnknown | IncidentUnknown> =>
   Effect.gen(function*() {
-    const runs = yield* history.runs
     const incidents: Array<ReplayedIncident> = []
     const strangers = new Set<string>()
-    for (const run of runs) {
+    const skipped: Array<SkippedRun> = []
+    const ids: Array<string> = []
+    const paths = new Set<string>()
+    for (const run of yield* history.runs) {
       if (options.since !== undefined && run.endedAt !== undefined && run.endedAt < options.since) continue
+      if (run.unreadable !== undefined) {
+        skipped.push(skippedOf(run)!)
+        continue
+      }
       const record = yield* recordOf(history, run)
       for (const stranger of record.strangers) strangers.add(stranger)
+      for (const { path } of Contract.flatten(record.contract)) paths.add(path)
+      for (const { path } of record.decisions) if (options.path !== undefined) paths.add(path)
+      if (options.incident !== undefined) ids.push(...IncidentOutcome.of(record.decisions).map(({ id }) => id))
       incidents.push(...ofRecord(run.id, record, options))
     }
-    return reportOf(incidents, options, [...strangers])
+    const { incident, path } = options
+    if (path !== undefined && ![...paths].some((known) => isMeant(known, path))) {
+      return yield* Effect.fail(new PathUnknown({ path, available: [...paths] }))
+    }
+    if (incident !== undefined && incidents.length === 0) return yield* Effect.fail(new IncidentUnknown({ incident, available: ids }))
+    return reportOf(incidents, options, [...strangers], skipped)
   })
 
 /** Reads one run of a history. */
-export const recordOf = (history: HistoryReader, run: Run): Effect.Effect<RunRecord.RunRecord, HistoryFailed> =>
+export const recordOf = (history: HistoryReader, run: ReadableRun): Effect.Effect<RunRecord.RunRecord, HistoryFailed> =>
   Effect.map(Stream.runCollect(history.events({ run: run.id, name: Decision.names })), (events) => RunRecord.of(run, events))
 
 /** The incidents of one run, replayed. */
 export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Options): ReadonlyArray<ReplayedIncident> => {
-  const recorded = Incident.of(record.decisions).filter(({ id, startedAt }) =>
+  const recorded = IncidentOutcome.of(record.decisions).filter(({ id, startedAt }) =>
     (options.incident === undefined || id === options.incident) && startedAt >= (options.since ?? 0)
   )
   if (recorded.length === 0) return []
@@ -175,7 +229,7 @@ const outcomeUnder = ({ became, incidents }: WhatIf.WhatIf, id: string): typeof 
   return outcomeOf(ids === undefined ? [] : incidents.filter((incident) => ids.has(incident.id)))
 }
 
-const outcomeOf = (incidents: ReadonlyArray<Incident.Incident>): typeof Outcome.Type => ({
+const outcomeOf = (incidents: ReadonlyArray<IncidentOutcome.IncidentOutcome>): typeof Outcome.Type => ({
   happened: incidents.length > 0,
   restarts: incidents.reduce((sum, { restarts }) => sum + restarts, 0),
   gaveUp: incidents.flatMap(({ gaveUp }) => gaveUp),
@@ -186,7 +240,8 @@ const outcomeOf = (incidents: ReadonlyArray<Incident.Incident>): typeof Outcome.
 const reportOf = (
   incidents: ReadonlyArray<ReplayedIncident>,
   { path, policy }: Options,
-  strangers: ReadonlyArray<string>
+  strangers: ReadonlyArray<string>,
+  skipped: ReadonlyArray<SkippedRun>
 ): ReplayReport => {
   const count = (fits: (incident: ReplayedIncident) => boolean) => incidents.filter(fits).length
   return {
@@ -203,6 +258,7 @@ const reportOf = (
       wouldNot: count(({ escalates }) => escalates === "no"),
       unknown: count(({ escalates }) => escalates === "unknown")
     },
-    strangers
+    strangers,
+    skipped
   }
 }

@@ -102,6 +102,8 @@ export const ReviewReport = Schema.Struct({
   since: Schema.Finite,
   until: Schema.Finite,
   runs: Schema.Int,
+  /** Runs that are left out. */
+  skipped: Schema.Array(Replay.SkippedRun),
   supervisors: Schema.Array(ReviewedSupervisor),
   /** The trains in which a supervisor gave up, replayed under what is recommended for it. */
   replayed: Schema.Array(Schema.Struct({ path: Schema.String, policy: Schema.String, trains: Schema.Array(ReplayedTrain) }))
@@ -124,8 +126,10 @@ export const review = (history: HistoryReader, options: Options): Effect.Effect<
     const chosen = all.filter((run) =>
       (run.endedAt ?? Number.POSITIVE_INFINITY) >= since && run.startedAt <= (until ?? Number.POSITIVE_INFINITY)
     )
-    const runs = yield* Effect.forEach(chosen, (run) => Effect.map(Replay.recordOf(history, run), (record) => ({ id: run.id, record })))
-    return ofRecords(runs.toSorted((a, b) => a.record.startedAt - b.record.startedAt), options)
+    const readable = chosen.filter((run) => run.unreadable === undefined)
+    const runs = yield* Effect.forEach(readable, (run) => Effect.map(Replay.recordOf(history, run), (record) => ({ id: run.id, record })))
+    const skipped = chosen.flatMap((run) => Replay.skippedOf(run) ?? [])
+    return { ...ofRecords(runs.toSorted((a, b) => a.record.startedAt - b.record.startedAt), options), skipped }
   })
 
 /** Reviews runs that were read, in the order of their starts. */
@@ -149,6 +153,7 @@ export const ofRecords = (
     since,
     until,
     runs: runs.length,
+    skipped: [],
     supervisors: advised.map(({ advice, one }) => supervisorOf(one, advice)).toSorted((a, b) => b.exits - a.exits),
     replayed
   }

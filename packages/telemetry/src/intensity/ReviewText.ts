@@ -1,10 +1,10 @@
 /** A review and a replay for a terminal. */
-import type { ReplayedIncident, ReplayReport } from "./Replay.ts"
+import type { ReplayedIncident, ReplayReport, SkippedRun } from "./Replay.ts"
 import type { ReviewedSupervisor, ReviewReport } from "./Review.ts"
 import * as Words from "./Words.ts"
 
 /** The review as text. */
-export const review = ({ replayed, runs, since, supervisors, until }: ReviewReport): string => {
+export const review = ({ replayed, runs, since, skipped, supervisors, until }: ReviewReport): string => {
   const eventful = supervisors.filter(({ exits }) => exits > 0)
   const calm = supervisors.length - eventful.length
   return [
@@ -18,9 +18,16 @@ export const review = ({ replayed, runs, since, supervisors, until }: ReviewRepo
         Words.count(trains.length, "train")
       } in which it gave up, it would not in ${calm}, ` +
         `would in ${trains.length - calm - open}, and in ${open} it cannot be known`
-    })
+    }),
+    ...leftOut(skipped)
   ].join("\n\n")
 }
+
+const leftOut = (runs: ReadonlyArray<SkippedRun>): ReadonlyArray<string> =>
+  runs.length === 0 ? [] : [[
+    `Left out, because they were recorded in another form: ${Words.count(runs.length, "run")}`,
+    ...runs.slice(-5).map(({ run, startedAt, why }) => `- ${Words.plain(run)} of ${Words.moment(startedAt)}: ${Words.plain(why)}`) // the latest
+  ].join("\n")]
 
 const supervisor = (one: ReviewedSupervisor): string => {
   const { advice, exits, gaveUp, headroom, heaviest, limit, longest, path, reasons, trains, trainsPerDay } = one
@@ -51,18 +58,18 @@ const supervisor = (one: ReviewedSupervisor): string => {
 }
 
 /** The replay as text. */
-export const replay = ({ assumptions, incidents, path, policy, strangers, totals }: ReplayReport): string => {
+export const replay = ({ assumptions, incidents, path, policy, skipped, strangers, totals }: ReplayReport): string => {
   const { escalated, replayable, reproduced, unknown, wouldEscalate, wouldNot } = totals
   const under = policy === undefined ? "the recorded policy" : `${policy}${path === undefined ? "" : ` at ${path}`}`
-  const head = ["incident", "at (UTC)", "child", "recorded", ...policy === undefined ? ["replayed"] : ["then", "escalates"]]
+  const head = ["incident", "at (UTC)", "child", "recorded", ...policy === undefined ? ["replayed"] : ["then, outlived", "then, again", "escalates"]]
   const rows = incidents.map((incident) => [
     Words.plain(incident.id, 20),
     Words.moment(incident.startedAt),
     Words.plain(incident.child, 50),
     outcome(incident.recorded),
     ...policy === undefined
-      ? [incident.reproduced === undefined ? "cannot be replayed" : incident.reproduced ? "the same" : "otherwise"]
-      : [outcome(incident.outlived), incident.escalates ?? "unknown"]
+      ? [incident.reproduced === undefined ? `not known: ${incident.missing}` : incident.reproduced ? "the same" : "otherwise"]
+      : [outcome(incident.outlived), again(incident), incident.escalates ?? "unknown"]
   ])
   return [
     `Replayed under ${under}: ${Words.count(totals.incidents, "incident")}`,
@@ -71,10 +78,14 @@ export const replay = ({ assumptions, incidents, path, policy, strangers, totals
     (policy === undefined
       ? ""
       : `\nUnder ${under} ${wouldEscalate} would escalate, ${wouldNot} would not, and of ${unknown} it cannot be known.`),
-    ...strangers.length === 0 ? [] : [`In no contract, and so not replayed: ${strangers.map((path) => Words.plain(path)).join(", ")}`],
+    ...strangers.length === 0 ? [] : [`In no contract, and so without another policy: ${strangers.map((path) => Words.plain(path)).join(", ")}`],
+    ...leftOut(skipped),
     ...assumptions.length === 0 ? [] : [["Assumed:", ...assumptions.map((assumption) => `- ${assumption}`)].join("\n")]
   ].join("\n\n")
 }
+
+/** Where it is another than when it was outlived. */
+const again = ({ again, outlived }: ReplayedIncident): string => outcome(again) === outcome(outlived) ? "the same" : outcome(again)
 
 const outcome = (outcome: ReplayedIncident["recorded"] | undefined): string => {
   if (outcome === undefined) return ""

@@ -21,7 +21,7 @@
 import { type Contract, type RestartPolicy, Simulation } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Decision from "./Decision.ts"
-import * as Incident from "./Incident.ts"
+import * as IncidentOutcome from "./IncidentOutcome.ts"
 import { type End, type Input, isUnresolved } from "./Lives.ts"
 import { contractAt } from "./Place.ts"
 import * as RecordedTree from "./RecordedTree.ts"
@@ -34,7 +34,7 @@ export type Reading = "outlived" | "again"
 
 /** What would have been. */
 export interface WhatIf {
-  readonly incidents: ReadonlyArray<Incident.Incident>
+  readonly incidents: ReadonlyArray<IncidentOutcome.IncidentOutcome>
   /** By the id of a recorded incident, the ids of those that its ends belong to now; absent when none of them came. */
   readonly became: ReadonlyMap<string, ReadonlySet<string>>
   /** Failures that were not in the record, and were assumed. */
@@ -92,7 +92,7 @@ class World {
       return decision ?? []
     })
     this.simulated.discard()
-    return { incidents: Incident.of(decisions), became: this.became, assumed: this.assumed }
+    return { incidents: IncidentOutcome.of(decisions), became: this.became, assumed: this.assumed }
   }
 
   private waitUntil(at: number): void {

@@ -13,13 +13,14 @@
  * const history = HistoryInMemory.make([{ id: "one", startedAt: 0, endedAt: undefined, contract, events }])
  * ```
  */
-import { type Event, NamePattern } from "@snakepit/core"
+import { type Contract, type Event, NamePattern } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { HistoryReader, Query, Recorded, Run } from "../history/HistoryReader.ts"
+import type { HistoryReader, Query, Recorded, Span } from "../history/HistoryReader.ts"
 
 /** A run with its events, in their order. */
-export interface RecordedRun extends Run {
+export interface RecordedRun extends Span {
+  readonly contract: Contract.Contract
   readonly events: ReadonlyArray<Event.Event>
 }
 
@@ -28,7 +29,7 @@ export const make = (runs: ReadonlyArray<RecordedRun>): HistoryReader => {
   let seq = 0
   const recorded: ReadonlyArray<Recorded> = runs.flatMap(({ events, id }) => events.map((event) => ({ seq: ++seq, run: id, event })))
   return {
-    runs: Effect.succeed(runs.map(({ contract, endedAt, id, startedAt }) => ({ contract, endedAt, id, startedAt }))),
+    runs: Effect.succeed(runs.map(({ contract, endedAt, id, startedAt }) => ({ contract, endedAt, id, startedAt, unreadable: undefined }))),
     events: (query) =>
       Stream.suspend(() => {
         const found = recorded.filter(fits(query))

@@ -68,9 +68,14 @@ export const laws = (make: Effect.Effect<Place, unknown, Scope.Scope>): void => 
       assert.deepStrictEqual(seqs, seqs.toSorted((a, b) => a - b))
       const found = yield* Stream.runCollect(reader.events({}))
       assert.deepStrictEqual(found, events.map((event, index) => ({ seq: seqs[index]!, run: "one", event })))
-      assert.deepStrictEqual(yield* reader.runs, [{ id: "one", startedAt: 1000, endedAt: undefined, contract }])
+      assert.deepStrictEqual(yield* reader.runs, [{ id: "one", startedAt: 1000, endedAt: undefined, contract, unreadable: undefined }])
+      const { backoff: _, ...older } = contract
+      yield* store.begin({ ...startOf("older"), contract: older as Contract.Contract })
+      const [, another] = yield* reader.runs
+      assert.strictEqual(another?.contract, undefined)
+      assert.match(another?.unreadable ?? "", /^its contract has another form: .*backoff/)
       yield* store.end("one", 2000)
-      assert.deepStrictEqual((yield* store.reader.runs).map(({ endedAt }) => endedAt), [2000])
+      assert.deepStrictEqual((yield* store.reader.runs).map(({ endedAt }) => endedAt), [2000, undefined])
     }), 60_000)
 
   it.live("stores once what is written twice, and says the same of it", () =>

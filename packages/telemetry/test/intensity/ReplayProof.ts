@@ -1,6 +1,6 @@
 /** Generated runs, recorded and replayed under their own policy. */
 import { Generate } from "@snakepit/core/testing"
-import * as Incident from "@snakepit/telemetry/intensity/Incident"
+import * as IncidentOutcome from "@snakepit/telemetry/intensity/IncidentOutcome"
 import * as RunRecord from "@snakepit/telemetry/intensity/RunRecord"
 import * as GeneratedRun from "./GeneratedRun.ts"
 
@@ -21,7 +21,7 @@ export const run = (seed: number, indices: Iterable<number>): Tally => {
   for (const index of indices) {
     const { events, run } = GeneratedRun.play(Generate.bySeed(seed, index))
     const { decisions, lives: { reproduction } } = RunRecord.of(run, events)
-    const incidents = Incident.of(decisions)
+    const incidents = IncidentOutcome.of(decisions)
     tally.runs++
     tally.decisions += decisions.length
     tally.incidents += incidents.length

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, RestartPolicy, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
 import type * as Decision from "@snakepit/telemetry/intensity/Decision"
-import * as Incident from "@snakepit/telemetry/intensity/Incident"
+import * as IncidentOutcome from "@snakepit/telemetry/intensity/IncidentOutcome"
 import * as Reproduction from "@snakepit/telemetry/intensity/Reproduction"
 import * as RunRecord from "@snakepit/telemetry/intensity/RunRecord"
 import { Effect, Schedule } from "effect"
@@ -22,7 +22,7 @@ const restart = (maxRestarts: number, delay: Schedule.Schedule<unknown, RestartP
 
 const reproduced = ({ events, run }: GeneratedRun.Recorded) => {
   const { decisions, lives: { reproduction } } = RunRecord.of(run, events)
-  return { ...reproduction, incidents: Incident.of(decisions) }
+  return { ...reproduction, incidents: IncidentOutcome.of(decisions) }
 }
 
 describe("a recorded run, replayed under the policy that it had", () => {

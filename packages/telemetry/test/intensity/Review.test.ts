@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Child, RestartPolicy, Simulation, Supervisor, SupervisorEvent } from "@snakepit/core"
-import { Policy, Replay, Review, ReviewPage, ReviewText } from "@snakepit/telemetry"
+import { Policy, Replay, ReplayPage, Review, ReviewPage, ReviewText } from "@snakepit/telemetry"
 import { HistoryInMemory } from "@snakepit/telemetry/testing"
 import { Effect, Schedule, Schema } from "effect"
 import * as GeneratedRun from "./GeneratedRun.ts"
@@ -199,8 +199,10 @@ describe("a replay under another policy", () => {
   it.effect("leaves other supervisors as they are, and takes one incident alone", () =>
     Effect.gen(function*() {
       const policy = Policy.parse("0 in 5 seconds")
-      const elsewhere = yield* replayOf([hour, fail("a"), hour], { policy, path: "app/other/*" })
+      const elsewhere = yield* replayOf([hour, fail("a"), hour], { policy, path: "app" })
       assert.deepStrictEqual(elsewhere.incidents.map(({ escalates }) => escalates), ["no"])
+      assert.match(String(yield* Effect.flip(replayOf([hour, fail("a"), hour], { policy, path: "app/pol" }))), /Did you mean "app\/pool"/)
+      assert.match(String(yield* Effect.flip(replayOf([hour, fail("a"), hour], { incident: "nope" }))), /no incident "nope"/)
       const all = yield* replayOf([hour, fail("a"), hour, fail("b"), hour], { policy })
       const one = yield* replayOf([hour, fail("a"), hour, fail("b"), hour], { policy, incident: all.incidents[1]!.id })
       assert.deepStrictEqual(one.incidents, [all.incidents[1]!])
@@ -215,5 +217,33 @@ describe("a replay under another policy", () => {
       const file = JSON.stringify(yield* Schema.encodeEffect(Replay.ReplayReport)(report))
       const read = yield* Schema.decodeUnknownEffect(Replay.ReplayReport)(JSON.parse(file))
       assert.deepStrictEqual(JSON.parse(JSON.stringify(read)), JSON.parse(JSON.stringify(report)))
+    }))
+
+  it.effect("shows both readings where they differ, and is a page with charts that tells nothing raw", () =>
+    Effect.gen(function*() {
+      const flaps = [fail("a"), wait(150), fail("a"), wait(150), fail("a"), hour]
+      const report = yield* replayOf([hour, ...flaps], { policy: Policy.parse("1 in 5 seconds, delay 1 second") })
+      assert.match(ReviewText.replay(report), /then, outlived +then, again +escalates/)
+      assert.match(ReviewText.replay(report), /1 restart, recovered, [\d.]+ s +1 restart, gave up: app\/pool/)
+      const incidents = report.incidents.map((incident) => ({ ...incident, cause: "<script>alert(1)</script>" }))
+      const page = ReplayPage.render({ ...report, incidents })
+      assert.notInclude(page, "<script")
+      assert.include(page, "&lt;script&gt;")
+      assert.strictEqual(page.match(/<svg /g)?.length, 2)
+      assert.notMatch(page, /(?:src|href)="?(?:https?:)?\/\//)
+    }))
+
+  it.effect("leaves out runs of another form, and says which", () =>
+    Effect.gen(function*() {
+      const known = historyOf([hour, fail("a"), hour])
+      const older = { id: "older", startedAt: since, endedAt: undefined, contract: undefined, unreadable: "its contract has another form: backoff" }
+      const history = { ...known, runs: Effect.map(known.runs, (runs) => [older, ...runs]) }
+      const replayed = yield* Replay.replay(history, {})
+      assert.deepStrictEqual(replayed.skipped, [{ run: "older", startedAt: since, why: older.unreadable }])
+      assert.strictEqual(replayed.totals.reproduced, 1)
+      assert.include(ReviewText.replay(replayed), "Left out, because they were recorded in another form: 1 run")
+      const reviewed = yield* Review.review(history, { since })
+      assert.deepStrictEqual(reviewed.skipped, replayed.skipped)
+      assert.include(ReviewText.review(reviewed), "Left out")
     }))
 })

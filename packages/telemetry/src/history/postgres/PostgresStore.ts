@@ -13,9 +13,10 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import { HistoryFailed, type HistoryReader, type Query, type Recorded, type Run } from "../HistoryReader.ts"
+import { HistoryFailed, type HistoryReader, type Query, type Recorded } from "../HistoryReader.ts"
 import * as HistorySql from "../HistorySql.ts"
 import type { HistoryStore, PastStart } from "../HistoryStore.ts"
+import * as RecordedContract from "../RecordedContract.ts"
 
 const schema = "snakepit_history"
 
@@ -162,11 +163,11 @@ const readerOf = (connection: Effect.Effect<Connection, HistoryFailed, Scope.Sco
   runs: Effect.scoped(Effect.gen(function*() {
     const { run } = yield* connection
     const rows = yield* run("read", "SELECT id, started_at, ended_at, contract FROM runs ORDER BY key")
-    return rows.map((row): Run => ({
+    return rows.map((row) => ({
       id: row["id"] as string,
       startedAt: Number(row["started_at"]),
       endedAt: millisOf(row["ended_at"]),
-      contract: JSON.parse(row["contract"] as string) as Run["contract"]
+      ...RecordedContract.read(row["contract"] as string)
     }))
   })),
   events: (query) => Stream.unwrap(Effect.map(connection, (open) => pages(open, query)))
@@ -174,6 +175,10 @@ const readerOf = (connection: Effect.Effect<Connection, HistoryFailed, Scope.Sco
 
 /** Reads the database, also while applications write it. It is connected to for each question. */
 export const reader = (url: Redacted.Redacted): HistoryReader => readerOf(connect(url))
+
+/** Reads the database by one connection, until the scope closes: for many questions. */
+export const openReader = (url: Redacted.Redacted): Effect.Effect<HistoryReader, HistoryFailed, Scope.Scope> =>
+  Effect.map(connect(url), (connection) => readerOf(Effect.succeed(connection)))
 
 /** Connects to the database to write, until the scope closes, and makes or migrates its tables. */
 export const open = (url: Redacted.Redacted): Effect.Effect<HistoryStore, HistoryFailed, Scope.Scope> =>

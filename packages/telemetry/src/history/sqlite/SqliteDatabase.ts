@@ -14,7 +14,7 @@
  */
 import { closeSync, existsSync, openSync, renameSync } from "node:fs"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
-import type { Query, Recorded, Run } from "../HistoryReader.ts"
+import type { Query, Recorded, Span } from "../HistoryReader.ts"
 import * as HistorySql from "../HistorySql.ts"
 import type { Bounds, Entry, PastStart, Start } from "../HistoryStore.ts"
 
@@ -89,6 +89,11 @@ export interface Options {
   readonly check: boolean
   /** Unix time in milliseconds: what a file that is set aside is named by. */
   readonly now: number
+}
+
+/** A run, with its contract as JSON: it is decoded where it is read, not in the thread. */
+export interface StoredRun extends Span {
+  readonly contract: string
 }
 
 export class SqliteDatabase {
@@ -182,13 +187,13 @@ export class SqliteDatabase {
     )
   }
 
-  runs(): ReadonlyArray<Run> {
+  runs(): ReadonlyArray<StoredRun> {
     return attempt(() =>
       this.prepare("SELECT id, started_at, ended_at, contract FROM runs ORDER BY key").all().map((row) => ({
         id: row["id"] as string,
         startedAt: row["started_at"] as number,
         endedAt: (row["ended_at"] as number | null) ?? undefined,
-        contract: JSON.parse(row["contract"] as string) as Run["contract"]
+        contract: row["contract"] as string
       }))
     )
   }

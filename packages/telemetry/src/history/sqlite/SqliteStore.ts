@@ -14,9 +14,10 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
-import { HistoryFailed, type HistoryReader, type Query, type Recorded, type Run } from "../HistoryReader.ts"
+import { HistoryFailed, type HistoryReader, type Query, type Recorded } from "../HistoryReader.ts"
 import { pageSize } from "../HistorySql.ts"
 import type { HistoryStore } from "../HistoryStore.ts"
+import * as RecordedContract from "../RecordedContract.ts"
 import type { Options, SqliteDatabase } from "./SqliteDatabase.ts"
 import type { Answer, Operation, Request } from "./SqliteThread.ts"
 
@@ -92,7 +93,8 @@ const startThread = Effect.fnUntraced(function*(options: Omit<Options, "now">) {
 })
 
 const readerOf = (thread: Effect.Effect<Thread, HistoryFailed, Scope.Scope>): HistoryReader => ({
-  runs: Effect.scoped(Effect.flatMap(thread, ({ ask }): Effect.Effect<ReadonlyArray<Run>, HistoryFailed> => ask("read", "runs"))),
+  runs: Effect.scoped(Effect.flatMap(thread, ({ ask }) =>
+    Effect.map(ask("read", "runs"), (runs) => runs.map(({ contract, ...span }) => ({ ...span, ...RecordedContract.read(contract) }))))),
   events: (query) => Stream.unwrap(Effect.map(thread, (opened) => pagesOf(opened, query)))
 })
 
@@ -107,8 +109,14 @@ const pagesOf = ({ ask }: Thread, query: Query): Stream.Stream<Recorded, History
         ]))
   ))
 
+const toRead = (file: string) => startThread({ file, readOnly: true, check: false })
+
 /** Reads the file, also while an application writes it. It is opened for each question. */
-export const reader = (file: string): HistoryReader => readerOf(startThread({ file, readOnly: true, check: false }))
+export const reader = (file: string): HistoryReader => readerOf(toRead(file))
+
+/** Reads the file, which stays open until the scope closes: for many questions. */
+export const openReader = (file: string): Effect.Effect<HistoryReader, HistoryFailed, Scope.Scope> =>
+  Effect.map(toRead(file), (thread) => readerOf(Effect.succeed(thread)))
 
 /**
  * Opens the file to write, until the scope closes. With `check` the whole of it is looked through first; a file that is damaged is set aside

@@ -1,8 +1,8 @@
-/** What supervisors decided because of one end: everything from the first restart or refusal to the recovery, across levels. */
+/** What became of an incident: what supervisors decided because of one end, from the first restart or refusal to the recovery, across levels. */
 import type * as Decision from "./Decision.ts"
 
-/** One incident. Times are in Unix milliseconds. */
-export interface Incident {
+/** One incident, by its decisions alone (`live/Incident` has all that is told of it). Times are in Unix milliseconds. */
+export interface IncidentOutcome {
   readonly id: string
   /** The path of the child that ended first, and why. */
   readonly child: string
@@ -19,7 +19,7 @@ export interface Incident {
 }
 
 /** The incidents of decisions, in the order they began. */
-export const of = (decisions: ReadonlyArray<Decision.Decision>): ReadonlyArray<Incident> => {
+export const of = (decisions: ReadonlyArray<Decision.Decision>): ReadonlyArray<IncidentOutcome> => {
   const byId = new Map<string, Array<Decision.Ended | Decision.Recover>>()
   for (const decision of decisions) {
     if (!("incident" in decision) || decision.incident === undefined) continue
