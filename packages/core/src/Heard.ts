@@ -4,7 +4,7 @@
  * **Details**
  *
  * A machine is a function of what it hears, and when (`SupervisorMachine`). So the attribute `heard` of the events of supervisors is a record of
- * that, as JSON: the number of the supervisor, which no other that ran in the tree has, and its inputs in their order, the one that the decision
+ * that, as JSON: the number of the supervisor, which no other that ran in the tree has, how often it has told before, and its inputs in their order, the one that the decision
  * was made at last. Its first input is `Boot`, with the flags, the children, and the restarts of before that count. Of the reason of an exit the
  * tag is kept; what else it said stands in the event.
  *
@@ -41,6 +41,8 @@ export interface Input {
 export interface Heard {
   /** Its number in the tree. */
   readonly supervisor: number
+  /** How often it had told before: who misses one, misses what was heard then. */
+  readonly nth: number
   readonly inputs: ReadonlyArray<Input>
   /** It had heard more than is kept: what it decides from then on cannot be made again. */
   readonly isCut: boolean
@@ -119,6 +121,7 @@ type Written = typeof Written.Type
 
 const Line = Schema.fromJsonString(Schema.Struct({
   of: Schema.Int,
+  nth: Schema.Int,
   inputs: Schema.Array(Written),
   cut: Schema.optional(Schema.Boolean)
 }))
@@ -129,6 +132,7 @@ const Line = Schema.fromJsonString(Schema.Struct({
 export class Ear {
   private inputs: Array<Written> = []
   private isCut = false
+  private told = 0
   private readonly supervisor: number
 
   constructor(supervisor: number) {
@@ -147,7 +151,8 @@ export class Ear {
   take(): string {
     const { inputs, isCut, supervisor } = this
     this.inputs = []
-    return JSON.stringify(isCut ? { of: supervisor, inputs: [], cut: true } : { of: supervisor, inputs })
+    this.isCut = false
+    return JSON.stringify({ of: supervisor, nth: this.told++, ...isCut ? { inputs: [], cut: true } : { inputs } })
   }
 }
 
@@ -222,8 +227,8 @@ const decode = Schema.decodeUnknownExit(Line)
 export const read = (heard: unknown): Heard | undefined => {
   const line = heard === undefined ? undefined : decode(heard)
   if (line === undefined || Exit.isFailure(line)) return undefined
-  const { cut = false, inputs, of } = line.value
-  return { supervisor: of, inputs: inputs.map(inputOf), isCut: cut }
+  const { cut = false, inputs, nth, of } = line.value
+  return { supervisor: of, nth, inputs: inputs.map(inputOf), isCut: cut }
 }
 
 const token = 0 // nobody waits for an answer

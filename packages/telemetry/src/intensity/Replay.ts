@@ -182,8 +182,9 @@ export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Opti
   )
   if (recorded.length === 0) return []
   const { path, policy } = options
-  const outlived = policy && whatIf(record, policy, path, "outlived")
-  const again = policy && whatIf(record, policy, path, "again")
+  const isTried = policy !== undefined && isWhole(record)
+  const outlived = isTried ? whatIf(record, policy, path, "outlived") : undefined
+  const again = isTried ? whatIf(record, policy, path, "again") : undefined
   return recorded.map((incident) => {
     const { cause, child, id, reason, startedAt } = incident
     const [best, worst] = [outlived && outcomeUnder(outlived, id), again && outcomeUnder(again, id)]
@@ -198,7 +199,7 @@ export const ofRecord = (run: string, record: RunRecord.RunRecord, options: Opti
       recorded: outcomeOf([incident]),
       outlived: best,
       again: worst,
-      escalates: best && worst && verdict(best.gaveUp.length > 0, worst.gaveUp.length > 0)
+      escalates: policy && (best && worst ? verdict(best.gaveUp.length > 0, worst.gaveUp.length > 0) : "unknown")
     }
   })
 }
@@ -209,6 +210,9 @@ const reproducedIn = ({ otherwise, unknown }: Reproduction.Reproduction, id: str
 }
 
 const verdict = (best: boolean, worst: boolean): "yes" | "no" | "unknown" => best !== worst ? "unknown" : best ? "yes" : "no"
+
+/** Whether the record holds what another policy needs to be tried: how the lives of children went. */
+export const isWhole = ({ decisions }: RunRecord.RunRecord): boolean => decisions.every(({ heard }) => heard !== undefined)
 
 /** A run under another policy, for the supervisors at a path or for all that have a limit. */
 export const whatIf = (

@@ -19,6 +19,8 @@ export type Missing =
   /** An earlier version recorded it. */
   | "what was heard is not in the record"
   | "the beginning is no longer in the record"
+  /** It was dropped on its way into the history, or that does not keep all decisions. */
+  | "a decision before is not in the record"
   /** A supervisor heard more between two decisions than is kept (`Heard`). */
   | "more was heard than is kept"
 
@@ -82,8 +84,10 @@ export const of = (
     const rest = () => all.slice(index).filter(({ heard: other }) => other?.supervisor === heard.supervisor)
     const supervisor = made === undefined
       ? supervisors.get(heard.supervisor) ?? takenUp(contract, path, rest())
-      : { path, state: SupervisorState.make(made), told: [], missing: undefined }
+      : { path, state: SupervisorState.make(made), told: [], next: 0, missing: undefined }
     supervisors.set(heard.supervisor, supervisor)
+    if (heard.nth !== supervisor.next) supervisor.missing ??= "a decision before is not in the record"
+    supervisor.next = heard.nth + 1
     if (heard.isCut) supervisor.missing = "more was heard than is kept"
     if (heard.inputs.length > 0) tooMany(supervisor)
     for (const input of heard.inputs) {
@@ -107,6 +111,8 @@ interface Supervisor {
   readonly state: SupervisorState.SupervisorState
   /** Decisions that are not compared yet. */
   readonly told: Array<SupervisorState.Decision>
+  /** Which of its decisions is the next one. */
+  next: number
   missing: Missing | undefined
 }
 
@@ -153,7 +159,7 @@ const takenUp = (
     if (isStarting) state.busy++
     if (child.facts.significant) state.significantLeft++
   }
-  return { path, state, told: [], missing: "the beginning is no longer in the record" }
+  return { path, state, told: [], next: 0, missing: "the beginning is no longer in the record" }
 }
 
 /** Restarts that its first decision had already counted: when each was, is lost. */

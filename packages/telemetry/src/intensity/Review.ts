@@ -160,7 +160,7 @@ export const ofRecords = (
 }
 
 const replayedTrains = (trains: ReadonlyArray<CrashTrain.CrashTrain>, record: RunRecord, path: string, policy: Policy.Policy) => {
-  if (trains.every(({ gaveUp }) => gaveUp.length === 0)) return []
+  if (trains.every(({ gaveUp }) => gaveUp.length === 0) || !Replay.isWhole(record)) return []
   const times = (reading: WhatIf.Reading) => Replay.whatIf(record, policy, path, reading).incidents.flatMap(({ gaveUp }) => gaveUp)
   const outlived = times("outlived")
   const again = times("again")

@@ -5,6 +5,7 @@ import * as IncidentOutcome from "@snakepit/telemetry/intensity/IncidentOutcome"
 import * as Reproduction from "@snakepit/telemetry/intensity/Reproduction"
 import * as RunRecord from "@snakepit/telemetry/intensity/RunRecord"
 import { Effect, Schedule } from "effect"
+import { readFileSync } from "node:fs"
 import * as GeneratedRun from "./GeneratedRun.ts"
 import * as ReplayProof from "./ReplayProof.ts"
 
@@ -91,6 +92,23 @@ describe("a recorded run, replayed under the policy that it had", () => {
     assert.deepStrictEqual([...unknown.values()], ["the beginning is no longer in the record"])
   })
 
+  it("does not say so either where a decision before is not in the record", () => {
+    const app = Supervisor.make("app", { ...common, restart: restart(2, Schedule.spaced(100)), children: [child("a")] })
+    const script = Array.from({ length: 2 }, () => [Line.Exit({ path: "app/a", how: "failed" }), Line.Wait({ millis: 1000 })]).flat()
+    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, script))
+    const { otherwise, unknown } = reproduced({ run, events: events.toSpliced(1, 1) }) // the first restart
+    assert.strictEqual(otherwise.size, 0)
+    assert.include([...unknown.values()], "a decision before is not in the record")
+  })
+
+  it("decides as recorded in a run of examples/digits, in which a worker was killed and another one frozen", () => {
+    const [head, ...lines] = readFileSync(new URL("./fixtures/digits.jsonl", import.meta.url), "utf8").trimEnd().split("\n")
+    const events: ReadonlyArray<RunRecord.Numbered> = lines.map((line) => JSON.parse(line))
+    const { differences, incidents, unknown } = reproduced({ run: JSON.parse(head!), events })
+    assert.deepStrictEqual(incidents.map(({ child }) => child), [0, 1].map((slot) => `snakepit/pools/default/fleet/${slot}/process`))
+    assert.deepStrictEqual([differences, [...unknown]], [[], []])
+  })
+
   it("follows a limit that is changed while the supervisor runs, and children that are started by hand", () => {
     const make = (maxRestarts: number) =>
       Supervisor.make("app", {
@@ -138,11 +156,11 @@ describe("a recorded run, replayed under the policy that it had", () => {
     }
     assert.deepStrictEqual(found(decisions), [[], 0])
     assert.deepStrictEqual(found([start!, { ...first!, budgetLeft: 5 } as Decision.Ended, recover!, last!]), [[["restart", "Restart"]], 1])
-    const nothing = JSON.stringify({ of: 0, inputs: [] })
+    const nothing = JSON.stringify({ of: 0, nth: 4, inputs: [] })
     const leave = { ...recover!, verb: "leave", reason: "Failed", heard: nothing } as Decision.Ended
     assert.deepStrictEqual(found([...decisions, leave]), [[["leave", undefined]], 1])
     const inputsOf = ({ heard }: Decision.Decision) => JSON.parse(String(heard)).inputs
-    const both = { ...recover!, heard: JSON.stringify({ of: 0, inputs: [...inputsOf(recover!), ...inputsOf(last!)] }) }
+    const both = { ...recover!, heard: JSON.stringify({ of: 0, nth: 2, inputs: [...inputsOf(recover!), ...inputsOf(last!)] }) }
     assert.deepStrictEqual(found([start!, first!, both]), [[[undefined, "GiveUp"]], 1]) // at the end, and of an incident of its own
   })
 

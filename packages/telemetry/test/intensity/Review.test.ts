@@ -224,13 +224,21 @@ describe("a replay under another policy", () => {
       const flaps = [fail("a"), wait(150), fail("a"), wait(150), fail("a"), hour]
       const report = yield* replayOf([hour, ...flaps], { policy: Policy.parse("1 in 5 seconds, delay 1 second") })
       assert.match(ReviewText.replay(report), /then, outlived +then, again +escalates/)
-      assert.match(ReviewText.replay(report), /1 restart, recovered, [\d.]+ s +1 restart, gave up: app\/pool/)
+      assert.match(ReviewText.replay(report), /does not come +1 restart, gave up: app\/pool/)
       const incidents = report.incidents.map((incident) => ({ ...incident, cause: "<script>alert(1)</script>" }))
       const page = ReplayPage.render({ ...report, incidents })
       assert.notInclude(page, "<script")
       assert.include(page, "&lt;script&gt;")
       assert.strictEqual(page.match(/<svg /g)?.length, 2)
       assert.notMatch(page, /(?:src|href)="?(?:https?:)?\/\//)
+    }))
+
+  it.effect("does not know what would have been where the record is of an earlier version", () =>
+    Effect.gen(function*() {
+      const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [hour, fail("a"), hour]))
+      const older = events.map(({ event }) => ({ ...event, attributes: { ...event.attributes, heard: undefined } }))
+      const report = yield* Replay.replay(HistoryInMemory.make([{ id: "one", ...run, events: older }]), { policy: Policy.parse("0 in 1 second") })
+      assert.deepStrictEqual(report.incidents.map(({ escalates, reproduced }) => [escalates, reproduced]), [["unknown", undefined]])
     }))
 
   it.effect("leaves out runs of another form, and says which", () =>
