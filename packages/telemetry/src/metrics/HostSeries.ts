@@ -118,10 +118,7 @@ export const begin = (version: string): Effect.Effect<void, never, EventBus | Ev
 
     const { memory } = yield* EventLog
     const bus = yield* EventBus
-    let events = 0
-    yield* bus.tap("*", () => void events++, { name: "count of events" })
-    const sum = (of: "dropped" | "failed") => bus.handlers().reduce((sum, handler) => sum + handler[of], 0)
-    series.add(HostMetrics.events, {}, () => events)
-    series.add(HostMetrics.eventsDropped, {}, () => sum("dropped") + memory.dropped)
-    series.add(HostMetrics.handlerFailures, {}, () => sum("failed"))
+    series.add(HostMetrics.events, {}, () => bus.totals().emitted)
+    series.add(HostMetrics.eventsDropped, {}, () => bus.totals().dropped + memory.dropped)
+    series.add(HostMetrics.handlerFailures, {}, () => bus.totals().failed)
   })
