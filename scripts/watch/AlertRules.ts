@@ -151,10 +151,12 @@ const measured: ReadonlyArray<Alert> = [
     name: "SnakepitBudgetNearlySpent",
     layer: "control",
     severity: "ticket",
-    query: `${series(SupervisorMetrics.budgetLeft)} < 0.5`,
-    lasts: "1m",
-    summary: "The {{ $labels.supervisor }} supervisor {{ $labels.pool }} has {{ $value | humanizePercentage }} of its restarts left",
-    meaning: "A few more failures within its window, and it gives up; what follows stands in docs/architecture/supervision.md.",
+    // no `for`: budgets are spent and come back within ten to sixty seconds. What was spent is told for ten minutes instead
+    query: `min_over_time(${series(SupervisorMetrics.budgetLeft)}[10m]) < 0.5`,
+    summary:
+      "The {{ $labels.supervisor }} supervisor {{ $labels.pool }} had only {{ $value | humanizePercentage }} of its restarts left within ten minutes",
+    meaning:
+      "A few more failures within its window, and it gives up, if it has not; what follows stands in docs/architecture/supervision.md.",
     next:
       "Find what fails before it does: the causes of its restart events. `snakepit intensity review` says whether the limit fits the load."
   },
