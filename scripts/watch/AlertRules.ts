@@ -123,9 +123,10 @@ const measured: ReadonlyArray<Alert> = [
     layer: "telemetry",
     severity: "ticket",
     query: rose(HostMetrics.eventsDropped, {}, "10m"),
-    summary: "Events of {{ $labels.instance }} were lost before the event log took them in",
-    meaning: "The log's file cannot be written, or there were more events than it can take.",
-    next: "Look at the disk of telemetry.eventLog, and at which events there are so many of."
+    summary: "Events of {{ $labels.instance }} were lost before a handler of them, or the event log, took them in",
+    meaning: "A handler is slower than what is told, or hangs; or the log's file cannot be written.",
+    next:
+      "The latest `snakepit.event_handler.drop` event names the handler. Where there is none it is the log: look at the disk of telemetry.eventLog."
   },
   {
     name: "SnakepitOtlpDropped",
@@ -146,6 +147,16 @@ const measured: ReadonlyArray<Alert> = [
     meaning:
       "Calls survive it, and take longer. Sockets of this machine do not break by themselves: something closes them, or a process has no files left.",
     next: "Look at the cause in `snakepit.worker.detach` events, and at the open files of host and workers."
+  },
+  {
+    name: "SnakepitPythonTelemetryDropped",
+    layer: "bridge",
+    severity: "ticket",
+    query: rose(BridgeMetrics.recordsDropped, { reason: "!~tap|credit" }, "10m"), // those two are lost where a worker or its tap comes anew
+    summary: "Events, spans or log lines of workers of pool {{ $labels.pool }} were left out ({{ $labels.reason }})",
+    meaning:
+      "Tools tell more than is taken in (queue, ingest), or what is not let in: names, keys and texts of a pool are bounded. No call is touched.",
+    next: "docs/telemetry/from-python.md says for each reason what to do; `snakepit.python.drop` events name the worker."
   },
   {
     name: "SnakepitBudgetNearlySpent",

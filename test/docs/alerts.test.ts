@@ -64,6 +64,7 @@ const cases: Readonly<Record<string, Series>> = {
   SnakepitEventsDropped: { "snakepit_telemetry_events_dropped_total{instance=\"a\"}": "0x15 5x15" },
   SnakepitOtlpDropped: { "snakepit_otlp_dropped_total{instance=\"a\",signal=\"traces\",reason=\"full\"}": "0x15 5x15" },
   SnakepitReconnecting: { [`snakepit_bridge_reconnects_total{${pool}}`]: "0+1x30" },
+  SnakepitPythonTelemetryDropped: { [`snakepit_python_records_dropped_total{${pool},reason="queue"}`]: "0x15 5x15" },
   SnakepitBudgetNearlySpent: { [`snakepit_supervisor_budget_left_ratio{${supervisor("worker")}}`]: "1x12 0 1x20" }, // spent and back again in a minute
   SnakepitPoolSaturated: { [`snakepit_pool_saturation_ratio{${pool}}`]: "1x30", [`snakepit_pool_queue_depth{${pool}}`]: "3x30" },
   SnakepitQueueNearlyFull: { [`snakepit_pool_queue_depth{${pool}}`]: "90x30", [`snakepit_pool_queue_capacity{${pool}}`]: "100x30" },

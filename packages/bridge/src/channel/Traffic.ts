@@ -4,6 +4,7 @@
  */
 import { Instrument } from "@snakepit/core"
 import * as BridgeMetrics from "../BridgeMetrics.ts"
+import type { Dropped } from "../ingest/Inbox.ts"
 
 /** One way. */
 export class Way {
@@ -33,12 +34,13 @@ export class Traffic {
     return sum
   }
 
-  /** Begins the series of the pool. */
-  begin(series: Instrument.Series, pool: string): void {
+  /** Begins the series of the pool. `dropped`: of what its workers tell of themselves. */
+  begin(series: Instrument.Series, pool: string, dropped: Dropped): void {
     const of = { pool }
     series.add(BridgeMetrics.connections, of, () => this.open.size)
     series.add(BridgeMetrics.reconnects, of, () => this.reconnects)
     series.add(BridgeMetrics.unread, of, () => this.sum(({ unread }) => unread))
+    for (const reason of BridgeMetrics.dropReasons) series.add(BridgeMetrics.recordsDropped, { pool, reason }, () => dropped[reason])
     for (const direction of BridgeMetrics.directions) {
       const way = this[direction]
       const ofWay = { pool, direction }
