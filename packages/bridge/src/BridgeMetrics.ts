@@ -98,6 +98,17 @@ export const segments = Instrument.declare({
   description: "segments of shared memory that hold a payload which somebody still looks into: of the host (out), and of workers (in)"
 })
 
+export const boots = Instrument.declare({
+  layer: "execution",
+  labels: ["pool"],
+  name: "snakepit.worker.boot.duration",
+  kind: "histogram",
+  unit: "s",
+  description:
+    "how long slots waited for a process that has imported its adapter and listens, for their turn too; a spare is there at once",
+  boundaries: [0.05, 0.5, 2, 10, 60] // a spare, a fork, a spawn, the import of a large library, a model that is loaded
+})
+
 export const recordsDropped = Instrument.declare({
   ...bridge,
   name: "snakepit.python.records.dropped",
@@ -146,6 +157,7 @@ export const declarations: ReadonlyArray<Instrument.Declaration> = [
   unread,
   payloadSize,
   segments,
+  boots,
   recordsDropped,
   gatewayCalls,
   gatewayCallsOpen,

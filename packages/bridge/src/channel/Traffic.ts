@@ -1,5 +1,5 @@
 /**
- * Counts what goes between the host and the workers of one pool: plain numbers, written where it goes, read when somebody collects. It belongs to
+ * Counts what goes between the host and the workers of one pool, and how these come: plain numbers, written where it goes, read when somebody collects. It belongs to
  * the pool's Reaper, as the workers do.
  */
 import { Instrument } from "@snakepit/core"
@@ -27,6 +27,7 @@ export class Traffic {
   readonly out = new Way()
   readonly open = new Set<OpenSession>()
   reconnects = 0
+  readonly boots = new Instrument.Histogram(BridgeMetrics.boots)
 
   private sum(of: (session: OpenSession) => number): number {
     let sum = 0
@@ -40,6 +41,7 @@ export class Traffic {
     series.add(BridgeMetrics.connections, of, () => this.open.size)
     series.add(BridgeMetrics.reconnects, of, () => this.reconnects)
     series.add(BridgeMetrics.unread, of, () => this.sum(({ unread }) => unread))
+    series.addHistogram(BridgeMetrics.boots, of, this.boots)
     for (const reason of BridgeMetrics.dropReasons) series.add(BridgeMetrics.recordsDropped, { pool, reason }, () => dropped[reason])
     for (const direction of BridgeMetrics.directions) {
       const way = this[direction]
