@@ -234,6 +234,9 @@ describe("the series of supervisors", () => {
       assert.notStrictEqual(yield* running.why("snakepit/pools/a"), undefined)
       assert.strictEqual(yield* left, 1)
 
+      isBroken = false
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* running.why("snakepit/pools/a"), undefined, "it is up again, and tells of its own end")
       yield* (yield* running.at("snakepit/pools")).terminateChild("a")
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* left, undefined)
