@@ -57,8 +57,7 @@ describe("a memory of restarts", () => {
 
   it("changes nothing where it has nothing to say", () => {
     const script = [exit, wait(500), exit, exit, wait(20_000), exit]
-    const entries = ({ entries }: Simulation.Timeline) => 
-      JSON.stringify(entries, (key, value) => key === "heard" ? undefined : value) // it holds the memory itself
+    const entries = ({ entries }: Simulation.Timeline) => JSON.stringify(entries, (key, value) => key === "heard" ? undefined : value) // it holds the memory itself
     const without = Simulation.simulate(app, script)
     assert.strictEqual(entries(Simulation.simulate(app, script, new Map())), entries(without))
     assert.strictEqual(entries(Simulation.simulate(app, script, new Map([["app/other", [0]], ["app/pool", [-10_000]]]))), entries(without))

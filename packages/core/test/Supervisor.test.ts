@@ -642,9 +642,10 @@ describe("an event", () => {
     Effect.gen(function*() {
       const recorded = RecordedEvents.make()
       yield* TestClock.setTime(1234)
-      yield* Event.emit(events.start, { children: 0 }, { path: "app", pool: undefined, slot: undefined, heard: "", incident: undefined }).pipe(
-        Effect.provideService(Event.EventSink, recorded.sink)
-      )
+      yield* Event.emit(events.start, { children: 0 }, { path: "app", pool: undefined, slot: undefined, heard: "", incident: undefined })
+        .pipe(
+          Effect.provideService(Event.EventSink, recorded.sink)
+        )
       assert.deepInclude(recorded.events[0], { name: "snakepit.app_supervisor.start", at: 1234, measurements: { children: 0 } })
       assert.strictEqual(recorded.events[0]!.attributes["snakepit.layer"], "root")
     }))

@@ -96,7 +96,10 @@ describe("snakepit intensity", () => {
       const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
         [["replay", "--file", file, "--policy", "often"], /"often" is no restart policy/],
         [["replay", "--file", file, "--incident", "nope"], /no incident "nope" is told there/],
-        [["replay", "--file", file, "--policy", "1 in 1 second", "--path", "snakepit/pools/defualt/fleet"], /Did you mean "snakepit\/pools\/default\/fleet"/],
+        [
+          ["replay", "--file", file, "--policy", "1 in 1 second", "--path", "snakepit/pools/defualt/fleet"],
+          /Did you mean "snakepit\/pools\/default\/fleet"/
+        ],
         [["review", "--file", file, "--patience", "a while"], /--patience "a while" is no time/],
         [["review", "--file", file, "--since", "soon"], /--since "soon" is no time/],
         [["review", "--file", file, "--html", join(file, "in", "it")], /could not be written/],

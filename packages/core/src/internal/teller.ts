@@ -17,7 +17,8 @@ interface AboutDecisions extends About {
   readonly incident: (moment: "start" | "end") => string | undefined
 }
 
-export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: AboutDecisions) => (
+export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: AboutDecisions) =>
+(
   decision: Decision,
   now: number,
   heard: string
@@ -55,7 +56,15 @@ const eventOf = (
       return Event.make(declaration, now, {}, { path, pool, slot, heard, child, generation, reason: reason._tag, cause: describe(reason) })
     }
     case "TerminateChild":
-      return Event.make(events.terminate, now, {}, { path, pool, slot, heard, child: decision.child, cause: "asked for", incident: undefined })
+      return Event.make(events.terminate, now, {}, {
+        path,
+        pool,
+        slot,
+        heard,
+        child: decision.child,
+        cause: "asked for",
+        incident: undefined
+      })
     case "Terminate":
       return Event.make(
         events.terminate,

@@ -104,7 +104,7 @@ class Reader {
     const { input: { at, event, made }, path, seq } = step
     switch (event._tag) {
       case "Boot":
-        if (made?.dynamic === true) for (const { id } of made.children) this.addKey(path, id)
+        if (made?.dynamic === true) { for (const { id } of made.children) this.addKey(path, id) }
         if (made?.spent !== undefined && made.spent.length > 0) {
           this.memory.set(path, made.spent.map((spent) => Math.min(0, spent - this.startedAt)))
         }
@@ -228,4 +228,3 @@ const keyOf = ({ supervisor }: Reproduction.Step, { generation, id }: { readonly
 /** Whether it was never seen up again. */
 export const isUnresolved = ({ cameUp }: Lives, { decided, path, seq }: End): boolean =>
   decided !== "leave" && (cameUp.get(path) ?? -1) <= seq
-

@@ -121,7 +121,9 @@ export class PathUnknown extends Schema.TaggedError<PathUnknown>()("PathUnknown"
     const { available, path } = this
     const nearest = NearNames.hint(path, available)
     return `no supervisor at "${path}" has recorded anything.${nearest} There is ${available.slice(0, 20).join(", ") || "none"}` +
-      `${available.length > 20 ? `, and ${available.length - 20} more` : ""}. A path may have <key> for any key, and end in /* for all below it`
+      `${
+        available.length > 20 ? `, and ${available.length - 20} more` : ""
+      }. A path may have <key> for any key, and end in /* for all below it`
   }
 }
 

@@ -15,20 +15,26 @@ export const render = (report: ReplayReport): string => {
   const said = [
     `${Words.count(totals.incidents, "incident")}, of which ${escalated} escalated.`,
     `With the recorded policy ${reproduced} of ${replayable} decide as recorded.`,
-    ...policy === undefined ? [] : [`Under ${under} ${wouldEscalate} would escalate, ${wouldNot} would not, and of ${unknown} it cannot be known.`],
+    ...policy === undefined
+      ? []
+      : [`Under ${under} ${wouldEscalate} would escalate, ${wouldNot} would not, and of ${unknown} it cannot be known.`],
     ...skipped.length === 0 ? [] : [`Left out: ${Words.count(skipped.length, "run")} that were recorded in another form.`],
     ...strangers.length === 0 ? [] : [`In no contract, and so without another policy: ${strangers.join(", ")}.`],
     "Times are UTC."
   ]
-  return page(`Incidents replayed under ${under}`, said.join(" "), [
-    incidents.length === 0 ? "<p>There is no incident to replay.</p>" : "",
-    outcomes(incidents, policy !== undefined),
-    downtimes(incidents, policy !== undefined),
-    table(incidents, policy !== undefined),
-    assumptions.length === 0
-      ? ""
-      : `<section><h2>Assumed</h2><ul>${assumptions.map((assumption) => `<li>${text(assumption)}</li>`).join("")}</ul></section>`
-  ].join("\n"))
+  return page(
+    `Incidents replayed under ${under}`,
+    said.join(" "),
+    [
+      incidents.length === 0 ? "<p>There is no incident to replay.</p>" : "",
+      outcomes(incidents, policy !== undefined),
+      downtimes(incidents, policy !== undefined),
+      table(incidents, policy !== undefined),
+      assumptions.length === 0
+        ? ""
+        : `<section><h2>Assumed</h2><ul>${assumptions.map((assumption) => `<li>${text(assumption)}</li>`).join("")}</ul></section>`
+    ].join("\n")
+  )
 }
 
 const kinds = [["passed", "does not escalate"], ["right", "escalates"], ["open", "cannot be known"]] as const
@@ -92,9 +98,17 @@ const downtimes = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean)
       Words.took(recorded.downMillis)
     }</title></circle></g>${then}`
   })
-  const key = isOther ? keyOf(["passed", "recorded"], ["right", "under the other policy, from outlived to again"]) : keyOf(["passed", "recorded"])
+  const key = isOther
+    ? keyOf(["passed", "recorded"], ["right", "under the other policy, from outlived to again"])
+    : keyOf(["passed", "recorded"])
   const described = `${incidents.length} incidents, down for at most ${Words.took(longest)}. The table has each.`
-  return chart("down", "Seconds until it had recovered, on a logarithmic scale", described, gridAt(powers, y) + bars.join("") + timesOf(from, to), key)
+  return chart(
+    "down",
+    "Seconds until it had recovered, on a logarithmic scale",
+    described,
+    gridAt(powers, y) + bars.join("") + timesOf(from, to),
+    key
+  )
 }
 
 const mostRows = 500 // of the latest: a page that nobody scrolls to the end of shows nothing, and the JSON has all

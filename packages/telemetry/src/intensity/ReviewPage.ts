@@ -3,7 +3,26 @@
  *
  * @see {@link ./ReportPage.ts}
  */
-import { bottom, chart, grid, gridAt, height, horizontalOf, idOf, keyOf, left, page, right, round, tableOf, text, timesOf, top, verticalOf, width } from "./ReportPage.ts"
+import {
+  bottom,
+  chart,
+  grid,
+  gridAt,
+  height,
+  horizontalOf,
+  idOf,
+  keyOf,
+  left,
+  page,
+  right,
+  round,
+  tableOf,
+  text,
+  timesOf,
+  top,
+  verticalOf,
+  width
+} from "./ReportPage.ts"
 import type { ReviewedSupervisor, ReviewReport } from "./Review.ts"
 import * as Words from "./Words.ts"
 
@@ -15,7 +34,9 @@ export const render = (report: ReviewReport): string => {
   const said = `${Words.count(runs, "run")}, ${Words.count(supervisors.length, "supervisor")}, of which ${eventful.length} counted an exit.`
   return page(
     title,
-    `${said}${skipped.length === 0 ? "" : ` Left out: ${Words.count(skipped.length, "run")} that were recorded in another form.`} Times are UTC.`,
+    `${said}${
+      skipped.length === 0 ? "" : ` Left out: ${Words.count(skipped.length, "run")} that were recorded in another form.`
+    } Times are UTC.`,
     [overview(eventful), ...eventful.map((one) => section(one, report)), calm(supervisors.filter(({ exits }) => exits === 0))].join("\n")
   )
 }

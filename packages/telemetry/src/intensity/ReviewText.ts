@@ -61,7 +61,13 @@ const supervisor = (one: ReviewedSupervisor): string => {
 export const replay = ({ assumptions, incidents, path, policy, skipped, strangers, totals }: ReplayReport): string => {
   const { escalated, replayable, reproduced, unknown, wouldEscalate, wouldNot } = totals
   const under = policy === undefined ? "the recorded policy" : `${policy}${path === undefined ? "" : ` at ${path}`}`
-  const head = ["incident", "at (UTC)", "child", "recorded", ...policy === undefined ? ["replayed"] : ["then, outlived", "then, again", "escalates"]]
+  const head = [
+    "incident",
+    "at (UTC)",
+    "child",
+    "recorded",
+    ...policy === undefined ? ["replayed"] : ["then, outlived", "then, again", "escalates"]
+  ]
   const rows = incidents.map((incident) => [
     Words.plain(incident.id, 20),
     Words.moment(incident.startedAt),
@@ -78,7 +84,9 @@ export const replay = ({ assumptions, incidents, path, policy, skipped, stranger
     (policy === undefined
       ? ""
       : `\nUnder ${under} ${wouldEscalate} would escalate, ${wouldNot} would not, and of ${unknown} it cannot be known.`),
-    ...strangers.length === 0 ? [] : [`In no contract, and so without another policy: ${strangers.map((path) => Words.plain(path)).join(", ")}`],
+    ...strangers.length === 0
+      ? []
+      : [`In no contract, and so without another policy: ${strangers.map((path) => Words.plain(path)).join(", ")}`],
     ...leftOut(skipped),
     ...assumptions.length === 0 ? [] : [["Assumed:", ...assumptions.map((assumption) => `- ${assumption}`)].join("\n")]
   ].join("\n\n")

@@ -237,14 +237,22 @@ describe("a replay under another policy", () => {
     Effect.gen(function*() {
       const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [hour, fail("a"), hour]))
       const older = events.map(({ event }) => ({ ...event, attributes: { ...event.attributes, heard: undefined } }))
-      const report = yield* Replay.replay(HistoryInMemory.make([{ id: "one", ...run, events: older }]), { policy: Policy.parse("0 in 1 second") })
+      const report = yield* Replay.replay(HistoryInMemory.make([{ id: "one", ...run, events: older }]), {
+        policy: Policy.parse("0 in 1 second")
+      })
       assert.deepStrictEqual(report.incidents.map(({ escalates, reproduced }) => [escalates, reproduced]), [["unknown", undefined]])
     }))
 
   it.effect("leaves out runs of another form, and says which", () =>
     Effect.gen(function*() {
       const known = historyOf([hour, fail("a"), hour])
-      const older = { id: "older", startedAt: since, endedAt: undefined, contract: undefined, unreadable: "its contract has another form: backoff" }
+      const older = {
+        id: "older",
+        startedAt: since,
+        endedAt: undefined,
+        contract: undefined,
+        unreadable: "its contract has another form: backoff"
+      }
       const history = { ...known, runs: Effect.map(known.runs, (runs) => [older, ...runs]) }
       const replayed = yield* Replay.replay(history, {})
       assert.deepStrictEqual(replayed.skipped, [{ run: "older", startedAt: since, why: older.unreadable }])

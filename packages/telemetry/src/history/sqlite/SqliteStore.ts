@@ -93,8 +93,13 @@ const startThread = Effect.fnUntraced(function*(options: Omit<Options, "now">) {
 })
 
 const readerOf = (thread: Effect.Effect<Thread, HistoryFailed, Scope.Scope>): HistoryReader => ({
-  runs: Effect.scoped(Effect.flatMap(thread, ({ ask }) =>
-    Effect.map(ask("read", "runs"), (runs) => runs.map(({ contract, ...span }) => ({ ...span, ...RecordedContract.read(contract) }))))),
+  runs: Effect.scoped(
+    Effect.flatMap(
+      thread,
+      ({ ask }) =>
+        Effect.map(ask("read", "runs"), (runs) => runs.map(({ contract, ...span }) => ({ ...span, ...RecordedContract.read(contract) })))
+    )
+  ),
   events: (query) => Stream.unwrap(Effect.map(thread, (opened) => pagesOf(opened, query)))
 })
 
