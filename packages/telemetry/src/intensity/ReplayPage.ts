@@ -78,6 +78,8 @@ const outcomes = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean):
 
 const labelOf = (kind: Kind): string => kinds.find(([known]) => known === kind)![1]
 
+const shortest = 10 // milliseconds: no worker comes up sooner
+
 /** How long each incident was down, recorded and then, on a logarithmic scale. */
 const downtimes = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean): string => {
   if (incidents.length === 0) return ""
@@ -87,14 +89,14 @@ const downtimes = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean)
     (most, { again, outlived, recorded }) => Math.max(most, recorded.downMillis, outlived?.downMillis ?? 0, again?.downMillis ?? 0),
     10_000 // ten seconds at least: below that all would look alike
   )
-  const powers = Array.from({ length: Math.ceil(Math.log10(longest / 1000)) + 1 }, (_, power) => 10 ** power)
-  const most = powers.at(-1)!
-  const y = (seconds: number) => height - bottom - (Math.log10(Math.max(1, seconds)) / Math.log10(most)) * (height - top - bottom)
+  const powers = Array.from({ length: Math.ceil(Math.log10(longest / shortest)) + 1 }, (_, power) => shortest * 10 ** power)
+  const y = (millis: number) =>
+    height - bottom - (Math.log10(Math.max(1, millis / shortest)) / (powers.length - 1)) * (height - top - bottom)
   const bars = incidents.map(({ again, outlived, recorded, startedAt }) => {
     const at = x(startedAt)
-    const [best, worst] = [outlived?.downMillis ?? 0, again?.downMillis ?? 0].map((millis) => round(y(millis / 1000)))
+    const [best, worst] = [outlived?.downMillis ?? 0, again?.downMillis ?? 0].map((millis) => round(y(millis)))
     const then = isOther ? `<g class="right"><line x1="${round(at + 4)}" x2="${round(at + 4)}" y1="${best}" y2="${worst! - 1}"/></g>` : ""
-    return `<g class="passed"><circle cx="${round(at)}" cy="${round(y(recorded.downMillis / 1000))}" r="3.5"><title>${
+    return `<g class="passed"><circle cx="${round(at)}" cy="${round(y(recorded.downMillis))}" r="3.5"><title>${
       Words.took(recorded.downMillis)
     }</title></circle></g>${then}`
   })
@@ -104,7 +106,7 @@ const downtimes = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean)
   const described = `${incidents.length} incidents, down for at most ${Words.took(longest)}. The table has each.`
   return chart(
     "down",
-    "Seconds until it had recovered, on a logarithmic scale",
+    "Milliseconds until it had recovered, on a logarithmic scale",
     described,
     gridAt(powers, y) + bars.join("") + timesOf(from, to),
     key
@@ -119,7 +121,7 @@ const table = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean): st
     text(incident.id),
     Words.moment(incident.startedAt),
     text(incident.child),
-    text(`${incident.reason}: ${incident.cause}`),
+    text(Words.plain(`${incident.reason}: ${incident.cause.split("\n", 1)[0]}`, 160)),
     outcome(incident.recorded),
     ...isOther
       ? [outcome(incident.outlived), outcome(incident.again), text(incident.escalates ?? "unknown")]

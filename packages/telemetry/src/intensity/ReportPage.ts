@@ -96,7 +96,7 @@ export const timesOf = (from: number, to: number): string => {
   const ticks = Array.from({ length: 5 }, (_, index) => from + ((to - from) * index) / 4)
   return ticks.map((at, index) =>
     `<text x="${round(x(at))}" y="${height - 8}" text-anchor="${index === 0 ? "start" : index === 4 ? "end" : "middle"}">${
-      Words.moment(at).slice(0, to - from > 2 * 86_400_000 ? 10 : 16)
+      Words.moment(at).slice(...to - from > 2 * 86_400_000 ? [0, 10] : to - from > 3_600_000 ? [0, 16] : [11, 19])
     }</text>`
   ).join("")
 }
