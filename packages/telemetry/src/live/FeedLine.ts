@@ -38,7 +38,8 @@ const Refused = Schema.Struct({ refused: Schema.String })
 export const FeedLine = Schema.Union([Hello, Snapshot, Happening, Refused])
 export type FeedLine = typeof FeedLine.Type
 
-export const encode = (line: FeedLine): string => `${JSON.stringify(line)}\n`
+/** Without what supervisors have heard: it is long, and for a replay. */
+export const encode = (line: FeedLine): string => `${JSON.stringify(line, (key, value) => key === "heard" ? undefined : value)}\n`
 
 /** Fails with words for people. */
 export const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(FeedLine))

@@ -87,7 +87,8 @@ describe.skipIf(process.platform === "win32")("the event feed", () => {
           JSON.parse(JSON.stringify(LiveTree.snapshot(shown.tree))),
           JSON.parse(JSON.stringify(LiveTree.snapshot(own.tree)))
         )
-        assert.deepStrictEqual(JSON.parse(JSON.stringify(shown.recent)), JSON.parse(JSON.stringify(own.recent)))
+        const sent = JSON.stringify(own.recent, (key, value) => key === "heard" ? undefined : value) // it is for a replay
+        assert.deepStrictEqual(JSON.parse(JSON.stringify(shown.recent)), JSON.parse(sent))
         simulated.discard()
       }).pipe(Effect.provide(Live)),
     60_000
