@@ -1,12 +1,14 @@
 /** `snakepit intensity`: what limits and delays fit the load that supervisors have seen, and what others would have come to. */
 import { Policy, Replay, ReplayPage, Review, ReviewPage, ReviewText } from "@snakepit/telemetry"
 import { Command, Flag } from "effect/cli"
+import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { writeFile } from "node:fs/promises"
+import { isAlive } from "../RecordedRun.ts"
 import { orTell } from "./FoundErrors.ts"
 import { moment, NotUnderstood, openReaderOf, optional, where, whereOf } from "./HistoryCommand.ts"
 
@@ -46,7 +48,7 @@ const reviewCommand = Command.make("review", {
   patience: optional(
     "patience",
     "DURATION",
-    "How much later than now a hopeless child may be found, if that spares false escalations: 30 seconds by default"
+    "How much later a hopeless child may be found to spare one false escalation: 20 seconds by default"
   ),
   json: json("The report as one JSON object"),
   html
@@ -54,9 +56,15 @@ const reviewCommand = Command.make("review", {
   Effect.gen(function*() {
     const from = yield* moment("since", since)
     const to = yield* moment("until", Option.getOrUndefined(until))
+    const now = yield* Clock.currentTimeMillis
     const patienceMillis = yield* patienceOf(Option.getOrUndefined(patience))
     const reader = yield* openReaderOf(whereOf({ config, file }))
-    const report = yield* Review.review(reader, { since: from ?? 0, until: to, patienceMillis })
+    const report = yield* Review.review(reader, {
+      since: from ?? 0,
+      until: to,
+      goesOnAt: ({ process }) => isAlive(process) ? now : undefined,
+      patienceMillis
+    })
     if (Option.isSome(html)) yield* written(html.value, ReviewPage.render(report))
     yield* Console.log(json ? JSON.stringify(yield* Schema.encodeEffect(Review.ReviewReport)(report)) : ReviewText.review(report))
   }).pipe(Effect.scoped, orTell)).pipe(

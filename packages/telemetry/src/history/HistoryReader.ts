@@ -14,6 +14,10 @@ export type ReadableRun = Extract<Run, { readonly unreadable: undefined }>
 /** From when until when. */
 export interface Span {
   readonly id: string
+  /** Whose runs follow each other: the same for each start of one host. */
+  readonly host: string
+  /** By what its process is known again, for who judges whether it lives. */
+  readonly process: string
   /** Unix time in milliseconds. */
   readonly startedAt: number
   /** `undefined`: it runs, or it was killed, did not come up, or its tree gave up. */

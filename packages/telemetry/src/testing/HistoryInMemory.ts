@@ -18,9 +18,11 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { HistoryReader, Query, Recorded, Span } from "../history/HistoryReader.ts"
 
-/** A run with its events, in their order. */
-export interface RecordedRun extends Span {
+/** A run with its events, in their order; of one host when none is named. */
+export interface RecordedRun extends Omit<Span, "host" | "process"> {
   readonly contract: Contract.Contract
+  readonly host?: string | undefined
+  readonly process?: string | undefined
   readonly events: ReadonlyArray<Event.Event>
 }
 
@@ -29,7 +31,17 @@ export const make = (runs: ReadonlyArray<RecordedRun>): HistoryReader => {
   let seq = 0
   const recorded: ReadonlyArray<Recorded> = runs.flatMap(({ events, id }) => events.map((event) => ({ seq: ++seq, run: id, event })))
   return {
-    runs: Effect.succeed(runs.map(({ contract, endedAt, id, startedAt }) => ({ contract, endedAt, id, startedAt, unreadable: undefined }))),
+    runs: Effect.succeed(
+      runs.map(({ contract, endedAt, host = "host", id, process = "", startedAt }) => ({
+        contract,
+        endedAt,
+        host,
+        id,
+        process,
+        startedAt,
+        unreadable: undefined
+      }))
+    ),
     events: (query) =>
       Stream.suspend(() => {
         const found = recorded.filter(fits(query))

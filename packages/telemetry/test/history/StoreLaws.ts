@@ -68,7 +68,9 @@ export const laws = (make: Effect.Effect<Place, unknown, Scope.Scope>): void => 
       assert.deepStrictEqual(seqs, seqs.toSorted((a, b) => a - b))
       const found = yield* Stream.runCollect(reader.events({}))
       assert.deepStrictEqual(found, events.map((event, index) => ({ seq: seqs[index]!, run: "one", event })))
-      assert.deepStrictEqual(yield* reader.runs, [{ id: "one", startedAt: 1000, endedAt: undefined, contract, unreadable: undefined }])
+      assert.deepStrictEqual(yield* reader.runs, [
+        { id: "one", host: "here", process: "4711", startedAt: 1000, endedAt: undefined, contract, unreadable: undefined }
+      ])
       const { backoff: _, ...older } = contract
       yield* store.begin({ ...startOf("older"), contract: older as Contract.Contract })
       const [, another] = yield* reader.runs
