@@ -7,6 +7,10 @@ import type * as Stream from "effect/Stream"
 /** One run of an application, from its start to its end. */
 export interface Run {
   readonly id: string
+  /** Whose runs follow each other: the same for each start of one host. */
+  readonly host: string
+  /** By what its process is known again, for who judges whether it lives. */
+  readonly process: string
   /** Unix time in milliseconds. */
   readonly startedAt: number
   /** `undefined`: it runs, or it was killed, did not come up, or its tree gave up. */

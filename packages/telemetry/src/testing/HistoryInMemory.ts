@@ -18,8 +18,10 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { HistoryReader, Query, Recorded, Run } from "../history/HistoryReader.ts"
 
-/** A run with its events, in their order. */
-export interface RecordedRun extends Run {
+/** A run with its events, in their order; of one host when none is named. */
+export interface RecordedRun extends Omit<Run, "host" | "process"> {
+  readonly host?: string | undefined
+  readonly process?: string | undefined
   readonly events: ReadonlyArray<Event.Event>
 }
 
@@ -28,7 +30,9 @@ export const make = (runs: ReadonlyArray<RecordedRun>): HistoryReader => {
   let seq = 0
   const recorded: ReadonlyArray<Recorded> = runs.flatMap(({ events, id }) => events.map((event) => ({ seq: ++seq, run: id, event })))
   return {
-    runs: Effect.succeed(runs.map(({ contract, endedAt, id, startedAt }) => ({ contract, endedAt, id, startedAt }))),
+    runs: Effect.succeed(
+      runs.map(({ contract, endedAt, host = "host", id, process = "", startedAt }) => ({ contract, endedAt, host, id, process, startedAt }))
+    ),
     events: (query) =>
       Stream.suspend(() => {
         const found = recorded.filter(fits(query))

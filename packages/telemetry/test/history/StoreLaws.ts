@@ -68,7 +68,9 @@ export const laws = (make: Effect.Effect<Place, unknown, Scope.Scope>): void => 
       assert.deepStrictEqual(seqs, seqs.toSorted((a, b) => a - b))
       const found = yield* Stream.runCollect(reader.events({}))
       assert.deepStrictEqual(found, events.map((event, index) => ({ seq: seqs[index]!, run: "one", event })))
-      assert.deepStrictEqual(yield* reader.runs, [{ id: "one", startedAt: 1000, endedAt: undefined, contract }])
+      assert.deepStrictEqual(yield* reader.runs, [
+        { id: "one", host: "here", process: "4711", startedAt: 1000, endedAt: undefined, contract }
+      ])
       yield* store.end("one", 2000)
       assert.deepStrictEqual((yield* store.reader.runs).map(({ endedAt }) => endedAt), [2000])
     }), 60_000)

@@ -161,9 +161,11 @@ const pages = (connection: Connection, query: Query): Stream.Stream<Recorded, Hi
 const readerOf = (connection: Effect.Effect<Connection, HistoryFailed, Scope.Scope>): HistoryReader => ({
   runs: Effect.scoped(Effect.gen(function*() {
     const { run } = yield* connection
-    const rows = yield* run("read", "SELECT id, started_at, ended_at, contract FROM runs ORDER BY key")
+    const rows = yield* run("read", "SELECT id, host, process, started_at, ended_at, contract FROM runs ORDER BY key")
     return rows.map((row): Run => ({
       id: row["id"] as string,
+      host: row["host"] as string,
+      process: row["process"] as string,
       startedAt: Number(row["started_at"]),
       endedAt: millisOf(row["ended_at"]),
       contract: JSON.parse(row["contract"] as string) as Run["contract"]

@@ -184,8 +184,10 @@ export class SqliteDatabase {
 
   runs(): ReadonlyArray<Run> {
     return attempt(() =>
-      this.prepare("SELECT id, started_at, ended_at, contract FROM runs ORDER BY key").all().map((row) => ({
+      this.prepare("SELECT id, host, process, started_at, ended_at, contract FROM runs ORDER BY key").all().map((row) => ({
         id: row["id"] as string,
+        host: row["host"] as string,
+        process: row["process"] as string,
         startedAt: row["started_at"] as number,
         endedAt: (row["ended_at"] as number | null) ?? undefined,
         contract: JSON.parse(row["contract"] as string) as Run["contract"]
