@@ -1,12 +1,14 @@
 /** `snakepit intensity`: what limits and delays fit the load that supervisors have seen, and what others would have come to. */
 import { Policy, Replay, Review, ReviewPage, ReviewText } from "@snakepit/telemetry"
 import { Command, Flag } from "effect/cli"
+import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { writeFile } from "node:fs/promises"
+import { isAlive } from "../RecordedRun.ts"
 import { orTell } from "./FoundErrors.ts"
 import { moment, NotUnderstood, optional, readerOf, where, whereOf } from "./HistoryCommand.ts"
 
@@ -52,9 +54,15 @@ const reviewCommand = Command.make("review", {
   Effect.gen(function*() {
     const from = yield* moment("since", since)
     const to = yield* moment("until", Option.getOrUndefined(until))
+    const now = yield* Clock.currentTimeMillis
     const patienceMillis = yield* patienceOf(Option.getOrUndefined(patience))
     const reader = yield* readerOf(whereOf({ config, file }))
-    const report = yield* Review.review(reader, { since: from ?? 0, until: to, patienceMillis })
+    const report = yield* Review.review(reader, {
+      since: from ?? 0,
+      until: to,
+      goesOnAt: ({ process }) => isAlive(process) ? now : undefined,
+      patienceMillis
+    })
     if (Option.isSome(html)) yield* written(html.value, ReviewPage.render(report))
     yield* Console.log(json ? JSON.stringify(yield* Schema.encodeEffect(Review.ReviewReport)(report)) : ReviewText.review(report))
   }).pipe(orTell)).pipe(

@@ -30,7 +30,7 @@
  */
 import type { Contract } from "@snakepit/core"
 import * as Intensity from "@snakepit/core/Intensity"
-import { type CrashTrain, isHopeless, type Trains } from "./CrashTrain.ts"
+import type { CrashTrain, Trains } from "./CrashTrain.ts"
 import * as Policy from "./Policy.ts"
 import * as Words from "./Words.ts"
 
@@ -133,9 +133,9 @@ export const advise = (
   patienceMillis: number = defaultPatienceMillis
 ): Advice => {
   if (contract.intensity === "unlimited") return { _tag: "Unlimited" }
-  const transient = trains.filter((train) => !isHopeless(train)).map(caseOf)
+  const transient = trains.filter(({ kind }) => kind === "transient").map(caseOf)
   if (transient.length < fewestTrains) return { _tag: "TooFew", trains: transient.length, needed: fewestTrains }
-  const seen = trains.filter(isHopeless).slice(-mostHopeless).map(caseOf)
+  const seen = trains.filter(({ kind }) => kind === "hopeless").slice(-mostHopeless).map(caseOf)
   const hopeless = seen.length === 0 ? imagined : seen.flatMap((train) => paces.map((pace) => atPace(train, pace)))
   const estimate = estimator(contract, transient, hopeless)
   const present = estimate(Policy.ofContract(contract))

@@ -23,13 +23,15 @@
 import type { Contract } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { HistoryFailed, HistoryReader } from "../history/HistoryReader.ts"
+import * as Stream from "effect/Stream"
+import type { HistoryFailed, HistoryReader, Run } from "../history/HistoryReader.ts"
 import * as Advisor from "./Advisor.ts"
 import * as CrashTrain from "./CrashTrain.ts"
 import * as Policy from "./Policy.ts"
 import * as Replay from "./Replay.ts"
-import type { RunRecord } from "./RunRecord.ts"
+import * as RunRecord from "./RunRecord.ts"
 import type * as WhatIf from "./WhatIf.ts"
+import * as Words from "./Words.ts"
 
 const Moment = Schema.Struct({ at: Schema.Finite, judged: Schema.Literals(["wrongly", "rightly", "unknown"]) })
 
@@ -112,6 +114,8 @@ export type ReviewReport = typeof ReviewReport.Type
 export interface Options {
   readonly since: number
   readonly until?: number | undefined
+  /** Until when a run without an end was watched: now, if it is known to go on. Up to its last event where that is not known. */
+  readonly goesOnAt?: ((run: Run) => number | undefined) | undefined
   /** How much later than now a hopeless child may be found, in milliseconds: see `Advisor`. */
   readonly patienceMillis?: number | undefined
 }
@@ -119,23 +123,24 @@ export interface Options {
 /** Reviews a history. Runs that ended before `since` are left out. */
 export const review = (history: HistoryReader, options: Options): Effect.Effect<ReviewReport, HistoryFailed> =>
   Effect.gen(function*() {
-    const { since, until } = options
+    const { goesOnAt, since, until = Number.POSITIVE_INFINITY } = options
     const all = yield* history.runs
-    const chosen = all.filter((run) =>
-      (run.endedAt ?? Number.POSITIVE_INFINITY) >= since && run.startedAt <= (until ?? Number.POSITIVE_INFINITY)
-    )
-    const runs = yield* Effect.forEach(chosen, (run) => Effect.map(Replay.recordOf(history, run), (record) => ({ id: run.id, record })))
+    const chosen = all.filter((run) => (run.endedAt ?? Number.POSITIVE_INFINITY) >= since && run.startedAt <= until)
+    const read = Effect.fnUntraced(function*(run: Run) {
+      const events = yield* Stream.runCollect(history.events({ run: run.id, name: "snakepit.*" }))
+      const endedAt = run.endedAt ?? goesOnAt?.(run) ?? events.at(-1)?.event.at
+      return { id: run.id, host: run.host, record: RunRecord.of({ ...run, endedAt }, events) }
+    })
+    const runs = yield* Effect.forEach(chosen, read)
     return ofRecords(runs.toSorted((a, b) => a.record.startedAt - b.record.startedAt), options)
   })
 
 /** Reviews runs that were read, in the order of their starts. */
 export const ofRecords = (
-  runs: ReadonlyArray<{ readonly id: string; readonly record: RunRecord }>,
+  runs: ReadonlyArray<CrashTrain.Read>,
   { patienceMillis, since, until = Math.max(since, ...runs.map(({ record }) => record.endedAt)) }: Options
 ): ReviewReport => {
-  const isMeant = ({ endedAt, startedAt }: CrashTrain.CrashTrain) => endedAt >= since && startedAt <= until
-  const all = CrashTrain.of(runs).map((one) => ({ ...one, trains: one.trains.filter(isMeant) }))
-  const advised = all.map((one) => ({ one, advice: Advisor.advise(one, patienceMillis) }))
+  const advised = CrashTrain.of(runs, { since, until }).map((one) => ({ one, advice: Advisor.advise(one, patienceMillis) }))
   const replayed = advised.flatMap(({ advice, one }) =>
     advice._tag !== "Change" || one.trains.every(({ gaveUp }) => gaveUp.length === 0) ? [] : [{
       path: one.path,
@@ -154,7 +159,7 @@ export const ofRecords = (
   }
 }
 
-const replayedTrains = (trains: ReadonlyArray<CrashTrain.CrashTrain>, record: RunRecord, path: string, policy: Policy.Policy) => {
+const replayedTrains = (trains: ReadonlyArray<CrashTrain.CrashTrain>, record: RunRecord.RunRecord, path: string, policy: Policy.Policy) => {
   if (trains.every(({ gaveUp }) => gaveUp.length === 0)) return []
   const times = (reading: WhatIf.Reading) => Replay.whatIf(record, policy, path, reading).incidents.flatMap(({ gaveUp }) => gaveUp)
   const outlived = times("outlived")
@@ -179,6 +184,9 @@ const replayedTrains = (trains: ReadonlyArray<CrashTrain.CrashTrain>, record: Ru
 }
 
 const day = 86_400_000
+
+/** How many times a day; no rate is told of less than a day, since one train in a minute is not 1,440 a day. */
+const perDayOf = (times: number, watchedMillis: number): number => times / Math.max(1, watchedMillis / day)
 
 const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedSupervisor => {
   const { contract, path, runs, trains, watchedMillis } = one
@@ -208,7 +216,7 @@ const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedS
       gaveUp
     })),
     longest: Math.max(0, ...trains.map(({ exits }) => exits.length)),
-    trainsPerDay: watchedMillis === 0 ? 0 : trains.length / (watchedMillis / day),
+    trainsPerDay: perDayOf(trains.length, watchedMillis),
     reasons: reasonsOf(exits),
     heaviest,
     loads: loads.map(({ exits }) => exits),
@@ -222,13 +230,17 @@ const supervisorOf = (one: CrashTrain.Trains, advice: Advisor.Advice): ReviewedS
 const reasonsOf = (exits: ReadonlyArray<CrashTrain.Exit>): ReviewedSupervisor["reasons"] => {
   const times = new Map<string, { reason: string; cause: string; times: number }>()
   for (const { cause: whole, reason } of exits) {
-    const cause = whole.split(/[.:] |\n/, 2).join(": ") // what follows differs from one time to the next
+    const cause = kindOf(whole)
     const known = times.get(`${reason} ${cause}`)
     if (known === undefined) times.set(`${reason} ${cause}`, { reason, cause, times: 1 })
     else known.times++
   }
   return [...times.values()].toSorted((a, b) => b.times - a.times).slice(0, 5) // more of them are read in the history
 }
+
+/** What is told each time: what follows, numbers and paths differ from one time to the next, but the code of an exit says what it was. */
+const kindOf = (cause: string): string =>
+  cause.split(/[.:] |\n/, 2).join(": ").replaceAll(/(?<=^|[\s"'(])\/[^\s"')]+/g, "/…").replaceAll(/(?<!\bcode )\b\d[\w.]*/g, "…")
 
 const heaviestOf = (
   { intensity }: Contract.Contract,
@@ -247,8 +259,8 @@ const heaviestOf = (
 const adviceOf = (advice: Advisor.Advice, { contract, trains, watchedMillis }: CrashTrain.Trains): ReviewedSupervisor["advice"] => {
   const estimate = (estimated: Advisor.Estimate) => {
     const { detectionMeanMillis, detectionWorstMillis, falseShare, policy } = estimated
-    const transient = trains.filter((train) => !CrashTrain.isHopeless(train)).length
-    const falsePerMonth = watchedMillis === 0 ? 0 : falseShare * transient / (watchedMillis / (30 * day))
+    const transient = trains.filter(({ kind }) => kind === "transient").length
+    const falsePerMonth = 30 * perDayOf(falseShare * transient, watchedMillis)
     return { policy: Policy.describe(policy), falseShare, falsePerMonth, detectionMeanMillis, detectionWorstMillis }
   }
   const said = { present: undefined, recommended: undefined }
@@ -257,12 +269,14 @@ const adviceOf = (advice: Advisor.Advice, { contract, trains, watchedMillis }: C
       return { ...said, verdict: "unlimited", because: `it has no limit, because ${contract.limitBecause}: there is nothing to escalate` }
     case "TooFew": {
       const missing = advice.needed - advice.trains
-      const perDay = watchedMillis === 0 ? 0 : advice.trains / (watchedMillis / day)
-      const when = perDay === 0 ? "" : `, which at this rate takes another ${Math.ceil(missing / perDay)} days`
+      const perDay = perDayOf(advice.trains, watchedMillis)
+      const when = perDay === 0 ? "" : `, which at this rate takes another ${Words.count(Math.ceil(missing / perDay), "day")}`
       return {
         ...said,
         verdict: "too few",
-        because: `${advice.trains} crash trains that recovered say too little: it needs ${advice.needed}${when}`
+        because: `${Words.count(advice.trains, "crash train")} that passed by ${
+          advice.trains === 1 ? "itself says" : "themselves say"
+        } too little: it needs ${advice.needed}${when}`
       }
     }
     case "Keep":

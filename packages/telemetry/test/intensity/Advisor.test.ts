@@ -26,7 +26,8 @@ const train = (gaps: ReadonlyArray<number>, ofOne: boolean): CrashTrain.CrashTra
     upMillis: gap,
     gaveUp: false
   }))
-  return { run: "one", path: "pool", startedAt: 0, endedAt: at, exits, gaveUp: [], refusedBoots: 0, recovered: true }
+  const kind = ofOne && exits.length > 12 ? "hopeless" : "transient"
+  return { run: "one", path: "pool", startedAt: 0, endedAt: at, exits, gaveUp: [], refusedBoots: 0, recovered: true, kind }
 }
 const times = <A>(count: number, value: A): ReadonlyArray<A> => Array.from({ length: count }, () => value)
 const lone = train([], true)

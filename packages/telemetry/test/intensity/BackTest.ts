@@ -48,7 +48,7 @@ export const test = (seed: number, index: number, patienceMillis: number = Advis
   const tree = GeneratedService.treeOf(seen, GeneratedService.defaultPolicy)
   const events = GeneratedService.live(seen, GeneratedService.defaultPolicy, trained)
   const record = RunRecord.of({ contract: tree.contract, startedAt: 0, endedAt: trained }, events.map((event, seq) => ({ seq, event })))
-  const trains = CrashTrain.of([{ id: "seen", record }]).find(({ path }) => path === "app/service")
+  const trains = CrashTrain.of([{ id: "seen", host: "host", record }]).find(({ path }) => path === "app/service")
   const advice: Advisor.Advice = trains === undefined
     ? { _tag: "TooFew", trains: 0, needed: Advisor.fewestTrains }
     : Advisor.advise(trains, patienceMillis)

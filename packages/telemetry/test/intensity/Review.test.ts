@@ -113,7 +113,49 @@ describe("an intensity review", () => {
     Effect.gen(function*() {
       const { advice } = poolOf(yield* reviewOf([hour, fail("a"), hour]))
       assert.strictEqual(advice.verdict, "too few")
-      assert.match(advice.because, /^1 crash trains? .* needs 5, which at this rate takes another \d+ days?$/)
+      assert.match(
+        advice.because,
+        /^1 crash train that passed by itself says too little: it needs 5, which at this rate takes another 4 days$/
+      )
+    }))
+
+  it.effect("tells rates of the time that was watched: of no less than a day, and up to now while a run goes on", () =>
+    Effect.gen(function*() {
+      const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [fail("a"), hour]))
+      const killed = { id: "one", ...run, endedAt: undefined, process: "4711", events: events.map(({ event }) => event) }
+      const tenDays = 864_000_000
+      const poolWhen = (goesOnAt?: number) =>
+        Effect.map(
+          Review.review(HistoryInMemory.make([killed]), {
+            since,
+            goesOnAt: ({ host, process }) => host === "host" && process === "4711" ? goesOnAt : undefined
+          }),
+          poolOf
+        )
+      assert.deepInclude(yield* poolWhen(), { watchedMillis: 100, trainsPerDay: 1 })
+      assert.deepInclude(yield* poolWhen(since + tenDays), { watchedMillis: tenDays, trainsPerDay: 0.1 })
+    }))
+
+  it.effect("counts a reason once, whichever process it was of", () =>
+    Effect.gen(function*() {
+      const causes = [
+        "ProcessExited: process 1505 of worker default/0 ended with code 3: whatever\nhint",
+        "ProcessExited: process 1622 of worker default/1 ended with code 3: whatever\nhint",
+        "ProcessExited: process 1700 of worker default/1 ended with code 4: whatever\nhint",
+        "Error: cannot open /tmp/a1b2/socket (ENOENT)",
+        "Error: cannot open /tmp/c3/socket (ENOENT)"
+      ]
+      const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, causes.flatMap(() => [hour, fail("a")])))
+      let told = 0
+      const named = events.map(({ event }) =>
+        event.name.endsWith(".restart") ? { ...event, attributes: { ...event.attributes, cause: causes[told++]! } } : event
+      )
+      const { reasons } = poolOf(yield* Review.review(HistoryInMemory.make([{ id: "one", ...run, events: named }]), { since }))
+      assert.deepStrictEqual(reasons.map(({ cause, times }) => [times, cause]), [
+        [2, "ProcessExited: process … of worker default/… ended with code 3"],
+        [2, "Error: cannot open /… (ENOENT)"],
+        [1, "ProcessExited: process … of worker default/… ended with code 4"]
+      ])
     }))
 
   it.effect("survives its own JSON", () =>
