@@ -46,7 +46,7 @@ const reviewCommand = Command.make("review", {
   patience: optional(
     "patience",
     "DURATION",
-    "How much later than now a hopeless child may be found, if that spares false escalations: 30 seconds by default"
+    "How much later a hopeless child may be found to spare one false escalation: 20 seconds by default"
   ),
   json: json("The report as one JSON object"),
   html: optional("html", "FILE", "Write the report as a page with charts, which loads nothing from elsewhere")

@@ -3,33 +3,35 @@
  *
  * **Details**
  *
- * A supervisor's crash trains are of two kinds. One that passed by itself is *transient*: giving up over it would be a false escalation. One
- * that is *hopeless* (`CrashTrain.isHopeless`) did not: giving up is right, and the sooner the better.
+ * Of a supervisor's crash trains the *transient* passed by themselves: giving up over one would be a false escalation. The *hopeless* did not:
+ * giving up is right, and the sooner the better. Open ones say nothing (`CrashTrain.Kind`).
  *
  * A policy is estimated by going through the trains under it. A child that ended waits for the policy's delay. Its next life lasts as long as
  * its next recorded one; starts that were refused go on being refused for as long as they were recorded to be. Of a transient train that
  * gives the most exits that any window holds, its *load*: above `maxRestarts` it is a false escalation. Of a hopeless one, whose lives go on
- * as they were, again and again, it gives the time from the first exit until the policy gives up; one that does not give up counts with the
- * whole length of the train.
+ * as they were, again and again, it gives the time from the first exit until the policy gives up. One that does not give up finds it when
+ * somebody mends it unasked: at the end of the train, but not before ten minutes if the record shows only when somebody was told.
  *
  * The share of trains that escalate falsely is the mean of two estimates, so that a limit is not fitted to the very trains that were seen:
  * the share of them whose load is above the limit, and what that share would be if the loads of more than one exit were geometric, as they
  * are when each restart fails with the same chance.
  *
- * Recommended is, among {@link candidates}, the policy with the smallest such share of those that give up over hopeless children no later than
- * the present one; over those that were seen, and as if they had lived half or twice as long. When that share stays above {@link target}, a
- * second of lateness is allowed, then two, and so on up to the *patience*. Where no hopeless train was seen, children are imagined that die
- * at once, or after 20 ms up to 3 s, each time, until they are mended ten minutes later.
+ * The hopeless trains are those that were seen, and as if they had lived a quarter as long or four times; and, beside them, as much as one
+ * more, imagined: a child that dies at once, or after 20 ms up to 3 s, each time, until it is mended ten minutes later.
  *
- * With a patience of 0 no hopeless child is found later than now. Patience buys much: a burst that will pass and the beginning of a hopeless
- * train look the same for some seconds. What it costs is in each {@link Estimate}.
+ * Recommended is, among {@link candidates}, the policy that costs least: the time by which it finds all these later than the present one does,
+ * and for each expected false escalation the *patience*, which is how much later a hopeless child may be found to spare one. Sooner is no
+ * credit: what one child gains does not pay for another. With a patience of 0 none of them is found later than now.
+ *
+ * A burst that will pass and the beginning of a hopeless train look the same for some seconds. What it costs to tell them apart is in each
+ * {@link Estimate}.
  *
  * Sources: https://www.erlang.org/doc/system/sup_princ.html ("Tuning the Intensity and Period") plans for bursts and for a sustained rate
  * apart; that a limit is chosen as the quantile of an observed load with a smoothed tail is the practice of extreme values: the excess over
  * a threshold is taken to be geometric, the discrete form of the exponential.
  */
 import type { Contract } from "@snakepit/core"
-import * as Intensity from "@snakepit/core/Intensity"
+import type * as Intensity from "@snakepit/core/Intensity"
 import type { CrashTrain, Trains } from "./CrashTrain.ts"
 import * as Policy from "./Policy.ts"
 import * as Words from "./Words.ts"
@@ -43,16 +45,13 @@ export interface Estimate {
   /** Of one transient train, from 0 to 1, smoothed; and how many of those that were seen. */
   readonly falseShare: number
   readonly falseSeen: number
-  /** Milliseconds from the first exit of a hopeless train to giving up: on average and in the slowest case. */
+  /** Milliseconds from the first exit of a hopeless train to giving up, or to being mended: on average and in the slowest case. */
   readonly detectionMeanMillis: number
   readonly detectionWorstMillis: number
 }
 
-/** The share of trains that may escalate falsely before lateness is allowed: 3 in 1000. */
-export const target = 0.003
-
-/** How much later than now a hopeless child may be found, when it must be: half a minute, sooner than anybody comes whom it calls. */
-export const defaultPatienceMillis = 30_000
+/** How much later a hopeless child may be found to spare one false escalation: 20 s, sooner than anybody comes whom it calls. */
+export const defaultPatienceMillis = 20_000
 
 /** What is advised for one supervisor. */
 export type Advice =
@@ -76,7 +75,12 @@ interface Case {
   readonly lastsMillis: number
 }
 
-const caseOf = ({ endedAt, exits, startedAt }: CrashTrain): Case => {
+const mendedMillis = 600_000 // ten minutes until somebody mends what nobody was told of
+
+/** Of a train that was told of, nobody knows how long it would have lasted otherwise. */
+const caseOf = ({ endedAt, exits, gaveUp, recovered, startedAt }: CrashTrain): Case => {
+  const wasTold = gaveUp.length > 0 || !recovered
+
   const parts = new Map<string, { firstAt: number; lastAt: number; refusedSince: number | undefined; meets: Array<Meets> }>()
   for (const { at, child, stage, upMillis } of exits) {
     const known = parts.get(child)
@@ -94,12 +98,17 @@ const caseOf = ({ endedAt, exits, startedAt }: CrashTrain): Case => {
     }
     known.lastAt = at
   }
-  return { parts: [...parts.values()], lastsMillis: endedAt - startedAt }
+  return { parts: [...parts.values()], lastsMillis: Math.max(endedAt - startedAt, wasTold ? mendedMillis : 0) }
+}
+
+/** A hopeless train, and for how many it stands. */
+interface Weighed {
+  readonly train: Case
+  readonly weight: number
 }
 
 const mostHopeless = 8 // the last ones: more of a kind add time, and nothing to learn
-const paces = [0.5, 1, 2] // the next hopeless child may live half or twice as long
-const mendedMillis = 600_000 // ten minutes until somebody mends what nobody was told of
+const paces = [0.25, 1, 4] // the next hopeless child may live otherwise
 const imaginedLives = [0, 20, 100, 300, 1000, 3000] // milliseconds: from a bad configuration to a program that loads and then meets it
 const imagined: ReadonlyArray<Case> = imaginedLives.map((lives) => ({
   parts: [{ firstAt: 0, meets: [{ lives }] }],
@@ -135,11 +144,19 @@ export const advise = (
   if (contract.intensity === "unlimited") return { _tag: "Unlimited" }
   const transient = trains.filter(({ kind }) => kind === "transient").map(caseOf)
   if (transient.length < fewestTrains) return { _tag: "TooFew", trains: transient.length, needed: fewestTrains }
-  const seen = trains.filter(({ kind }) => kind === "hopeless").slice(-mostHopeless).map(caseOf)
-  const hopeless = seen.length === 0 ? imagined : seen.flatMap((train) => paces.map((pace) => atPace(train, pace)))
+  const known = trains.filter(({ kind }) => kind === "hopeless")
+  const seen = known.slice(-mostHopeless).map(caseOf).filter(({ parts }) => parts.some(({ meets }) => meets.length > 0))
+  const hopeless: ReadonlyArray<Weighed> = [
+    ...seen.flatMap((train) => paces.map((pace) => ({ train: atPace(train, pace), weight: known.length / seen.length / paces.length }))),
+    ...imagined.map((train) => ({ train, weight: 1 / imagined.length }))
+  ]
   const estimate = estimator(contract, transient, hopeless)
   const present = estimate(Policy.ofContract(contract))
-  const recommended = choose(present, candidates.map(estimate), patienceMillis).estimate
+  const costOf = ({ detected, estimate }: Tried): number =>
+    estimate.falseShare * transient.length * patienceMillis +
+    hopeless.reduce((sum, { weight }, index) => sum + weight * Math.max(0, detected[index]! - present.detected[index]!), 0)
+  const { estimate: recommended } = candidates.map(estimate).map((tried) => ({ ...tried, cost: costOf(tried) }))
+    .reduce(better, { ...present, cost: costOf(present) })
   const finds = recommended.detectionMeanMillis < present.estimate.detectionMeanMillis / 2
   return finds || present.estimate.falseShare - recommended.falseShare > indistinct
     ? { _tag: "Change", present: present.estimate, recommended }
@@ -154,46 +171,57 @@ interface Tried {
   readonly detected: ReadonlyArray<number>
 }
 
-const latenesses = [0, 1, 2, 5, 10, 20, 30, 60, 120].map((seconds) => seconds * second)
-
-const choose = (present: Tried, tried: ReadonlyArray<Tried>, patienceMillis: number): Tried => {
-  let best = present
-  for (const late of latenesses) {
-    if (late > patienceMillis) break
-    best = tried.filter(({ detected }) => detected.every((millis, index) => millis <= present.detected[index]! + late)).reduce(better, best)
-    if (best.estimate.falseShare <= target) break
-  }
-  return best
+interface Costed extends Tried {
+  readonly cost: number
 }
 
-/** Fewer false escalations, in tenths of the target; else the sooner. */
-const better = (best: Tried, tried: Tried): Tried => {
-  const steps = ({ estimate }: Tried) => Math.floor(estimate.falseShare / (target / 10))
-  const fewer = steps(best) - steps(tried)
-  return fewer > 0 || (fewer === 0 && tried.estimate.detectionMeanMillis < best.estimate.detectionMeanMillis) ? tried : best
+/** The cheaper; else the one with fewer false escalations; else the sooner. */
+const better = (best: Costed, tried: Costed): Costed => {
+  const less = best.cost - tried.cost || best.estimate.falseShare - tried.estimate.falseShare ||
+    best.estimate.detectionMeanMillis - tried.estimate.detectionMeanMillis
+  return less > 0 ? tried : best
 }
 
-const estimator = (contract: Contract.Contract, transient: ReadonlyArray<Case>, hopeless: ReadonlyArray<Case>) => {
-  const known = new Map<string, ReadonlyArray<number>>() // a load depends on the window and the delays alone
+const estimator = (contract: Contract.Contract, transient: ReadonlyArray<Case>, hopeless: ReadonlyArray<Weighed>) => {
+  const weights = hopeless.reduce((sum, { weight }) => sum + weight, 0)
+  const { resetAfterMillis } = contract.backoff
+  const exits = remembering((_: string, delays: ReadonlyArray<number>) => ({
+    transient: transient.map((train) => exitsOf(train, delays, resetAfterMillis, false)),
+    hopeless: hopeless.map(({ train }) => exitsOf(train, delays, resetAfterMillis, true))
+  }))
+  const loads = remembering((_: string, trains: ReadonlyArray<ReadonlyArray<number>>, withinMillis: number) =>
+    trains.map((times) => loadOf(times, withinMillis))
+  )
   return (policy: Policy.Policy): Tried => {
-    const limit = policy.limit as Intensity.Limit // candidates have one, and so has who is advised
+    const { maxRestarts, withinMillis } = policy.limit as Intensity.Limit // candidates have one, and so has who is advised
     const delays = Policy.delaysOf(policy, contract.backoff)
-    const under = { limit, delays, resetAfterMillis: contract.backoff.resetAfterMillis }
-    const detected = hopeless.map((train) => detectionOf(train, under))
-    const key = `${limit.withinMillis} ${delays.join(" ")}`
-    const loads = known.get(key) ?? transient.map((train) => loadOf(train, under))
-    known.set(key, loads)
-    const falseSeen = loads.filter((load) => load > limit.maxRestarts).length
+    const key = delays.join(" ")
+    const times = exits(key, delays)
+    const detected = times.hopeless.map((times, index) =>
+      detectionOf(times, hopeless[index]!.train.lastsMillis, { maxRestarts, withinMillis })
+    )
+    const loaded = loads(`${withinMillis} ${key}`, times.transient, withinMillis)
+    const falseSeen = loaded.filter((load) => load > maxRestarts).length
     return {
       detected,
       estimate: {
         policy,
-        falseShare: (falseSeen / loads.length + tailOf(loads, limit.maxRestarts)) / 2,
+        falseShare: (falseSeen / loaded.length + tailOf(loaded, maxRestarts)) / 2,
         falseSeen,
-        detectionMeanMillis: detected.reduce((sum, millis) => sum + millis, 0) / detected.length,
+        detectionMeanMillis: detected.reduce((sum, millis, index) => sum + millis * hopeless[index]!.weight, 0) / weights,
         detectionWorstMillis: Math.max(...detected)
       }
     }
+  }
+}
+
+/** Many candidates have the same delays, and many of those the same window. */
+const remembering = <Args extends ReadonlyArray<unknown>, A>(make: (key: string, ...args: Args) => A) => {
+  const known = new Map<string, A>()
+  return (key: string, ...args: Args): A => {
+    const made = known.get(key) ?? make(key, ...args)
+    known.set(key, made)
+    return made
   }
 }
 
@@ -205,17 +233,8 @@ const tailOf = (loads: ReadonlyArray<number>, maxRestarts: number): number => {
   return (bursts.length / loads.length) * ((mean - 2) / (mean - 1)) ** Math.max(0, maxRestarts - 1)
 }
 
-interface Under {
-  readonly limit: Intensity.Limit
-  readonly delays: ReadonlyArray<number>
-  readonly resetAfterMillis: number
-}
-
-/** The most counted exits that any window holds, if the supervisor never gives up. */
-const loadOf = (train: Case, under: Under): number => {
-  const { withinMillis } = under.limit
-  const times: Array<number> = []
-  for (const at of exitsOf(train, under, false)) times.push(at)
+/** The most of some exits that any window holds: if the supervisor never gives up. */
+const loadOf = (times: ReadonlyArray<number>, withinMillis: number): number => {
   let oldest = 0
   let most = 0
   for (const [index, at] of times.entries()) {
@@ -225,30 +244,29 @@ const loadOf = (train: Case, under: Under): number => {
   return most
 }
 
-const detectionOf = (train: Case, under: Under): number => {
-  const window = Intensity.make(under.limit)
-  for (const at of exitsOf(train, under, true)) {
-    if (at > train.lastsMillis) break
-    if (!Intensity.decide(window, at).allowed) return at
-  }
-  return train.lastsMillis
+/** The first exit at which a window holds one more than is allowed, or when it is over. */
+const detectionOf = (times: ReadonlyArray<number>, lastsMillis: number, { maxRestarts, withinMillis }: Intensity.Limit): number => {
+  const at = times.find((at, index) => index >= maxRestarts && at - times[index - maxRestarts]! < withinMillis)
+  return at === undefined ? lastsMillis : Math.min(at, lastsMillis)
 }
 
-const mostExits = 400 // of a hopeless train: a limit that is not reached by then is not reached
+const mostExits = 400 // of a train: ten times the widest limit
 
-/** When exits come under a policy, in order; with `forEver` what each child's starts meet begins anew when it is over. */
-function* exitsOf({ parts }: Case, { delays, resetAfterMillis }: Under, forEver: boolean): Generator<number> {
+/** When exits come under some delays, in order; with `forEver` what each child's starts meet begins anew when it is over. */
+const exitsOf = ({ parts }: Case, delays: ReadonlyArray<number>, resetAfterMillis: number, forEver: boolean): ReadonlyArray<number> => {
   const children = parts.map(({ firstAt, meets }) => ({ at: firstAt, meets, met: 0, refusedUntil: firstAt, restarts: 0, last: -Infinity }))
-  for (let exits = 0; exits < mostExits; exits++) {
+  const times: Array<number> = []
+  while (times.length < mostExits) {
     let child = children[0]!
     for (const other of children) if (other.at < child.at) child = other
-    if (!Number.isFinite(child.at)) return
-    yield child.at
+    if (!Number.isFinite(child.at)) break
+    times.push(child.at)
     if (child.at - child.last >= resetAfterMillis) child.restarts = 0
     child.last = child.at
     const startsAt = child.at + delays[Math.min(child.restarts++, delays.length - 1)]!
     child.at = child.refusedUntil > startsAt ? startsAt : nextEnd(child, startsAt, forEver)
   }
+  return times
 }
 
 interface Going {

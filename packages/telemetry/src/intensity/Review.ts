@@ -116,7 +116,7 @@ export interface Options {
   readonly until?: number | undefined
   /** Until when a run without an end was watched: now, if it is known to go on. Up to its last event where that is not known. */
   readonly goesOnAt?: ((run: Run) => number | undefined) | undefined
-  /** How much later than now a hopeless child may be found, in milliseconds: see `Advisor`. */
+  /** How much later a hopeless child may be found to spare one false escalation, in milliseconds: see `Advisor`. */
   readonly patienceMillis?: number | undefined
 }
 
@@ -283,7 +283,8 @@ const adviceOf = (advice: Advisor.Advice, { contract, trains, watchedMillis }: C
       return {
         ...said,
         verdict: "keep",
-        because: "no policy that finds hopeless children as soon would escalate less, by more than chance can explain",
+        because:
+          "no other policy would escalate less, by more than chance can explain, and find hopeless children as soon as patience asks for",
         present: estimate(advice.present)
       }
     case "Change":
