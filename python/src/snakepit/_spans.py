@@ -88,13 +88,15 @@ _MISSING: Any = None  # until it is set
 
 
 def _raised(raised: BaseException) -> _record.Raised:
-    most = _record.TEXT_CHARACTERS
     try:
         message = str(raised)
     except Exception:  # of its own making
         message = "its message cannot be had"
-    stack = "".join(traceback.format_exception(raised))[-most:]
-    return _record.Raised(qualified_name(type(raised)), _record.text(message, most), _record.text(stack, most))
+    stack = "".join(traceback.format_exception(raised))
+    most = _record.TEXT_BYTES
+    return _record.Raised(
+        _record.text(qualified_name(type(raised)), most), _record.text(message, most), _record.text_end(stack, most)
+    )
 
 
 class Span:

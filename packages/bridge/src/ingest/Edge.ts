@@ -22,7 +22,7 @@ export const most = {
   values: 1024
 } as const
 
-/** As in Python, which bounds what it tells: beyond it the worker is not what it should be. */
+/** As in Python, which bounds what it tells: beyond it the worker is not what it should be. Of texts in bytes of UTF-8. */
 const limits = { pairs: 32, key: 64, name: 128, value: 1024, text: 4096, tool: 256 } as const
 
 const word = /^[A-Za-z][A-Za-z0-9_.-]*$/
@@ -53,7 +53,7 @@ export class Edge {
   private readonly seen: Readonly<Record<What, Set<string>>> = { names: new Set(), keys: new Set(), values: new Set() }
 
   judge({ attributes, call, said, tool, at }: WireTelemetry.Told): Verdict {
-    if (!Number.isFinite(at) || !Number.isSafeInteger(call) || tool.length > limits.tool) return dropped("shape")
+    if (!Number.isFinite(at) || !Number.isSafeInteger(call) || !isText(tool, limits.tool)) return dropped("shape")
     if (!isShapely(said) || !arePairs(attributes, isValue)) return dropped("shape")
     const known = said._tag === "Event" ? BridgeEvent.samples.get(said.name) : undefined
     if (said._tag === "Event" && known !== undefined) return asDeclared(known, said.measurements, attributes)
@@ -81,8 +81,10 @@ export class Edge {
   }
 }
 
+const isText = (text: string, longest: number): boolean => Buffer.byteLength(text) <= longest
+
 const isValue = (value: WireTelemetry.Value): boolean =>
-  typeof value === "string" ? value.length <= limits.value : typeof value === "boolean" || Number.isFinite(value)
+  typeof value === "string" ? isText(value, limits.value) : typeof value === "boolean" || Number.isFinite(value)
 
 const arePairs = <V>(pairs: WireTelemetry.Pairs<V>, isFit: (value: V) => boolean): boolean =>
   pairs.length <= limits.pairs && pairs.every(([key, value]) => isName(key, limits.key) && isFit(value))
@@ -94,10 +96,10 @@ const isShapely = (said: WireTelemetry.Told["said"]): boolean => {
     case "Span": {
       const { error, name, parentId, spanId, tookMicros, traceId } = said
       return isName(name, limits.name) && isId(traceId, 16) && isId(spanId, 8) && isId(parentId, 8) && Number.isSafeInteger(tookMicros) &&
-        (error === undefined || Math.max(error.type.length, error.message.length, error.stack.length) <= limits.text)
+        (error === undefined || [error.type, error.message, error.stack].every((text) => isText(text, limits.text)))
     }
     case "Log":
-      return said.logger.length <= limits.text && said.message.length <= limits.text && Number.isInteger(said.level)
+      return isText(said.logger, limits.text) && isText(said.message, limits.text) && Number.isInteger(said.level)
   }
 }
 
