@@ -518,8 +518,18 @@ class Writer:
 # -- samples -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_is_sampled_at_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = types.SimpleNamespace(
+class NotSupported(Exception):
+    """As NVML's of that name: the device does not have the value."""
+
+
+def refuses(*about: object) -> Any:
+    raise NotSupported
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
+    """NVIDIA's library with two GPUs."""
+    library = types.SimpleNamespace(
         nvmlInit=lambda: None,
         nvmlDeviceGetCount=lambda: 2,
         nvmlDeviceGetHandleByIndex=lambda device: device,
@@ -529,21 +539,24 @@ def test_a_process_is_sampled_at_its_interval(monkeypatch: pytest.MonkeyPatch) -
         NVML_TEMPERATURE_GPU=0,
         nvmlDeviceGetPowerUsage=lambda device: 70_000,
     )
-    monkeypatch.setitem(sys.modules, "pynvml", gpu)
+    monkeypatch.setitem(sys.modules, "pynvml", library)
     _samples._nvml.cache_clear()
-    try:
-        hub, host = quiet_hub(), Host()
-        samples = _samples.Samples(hub)
-        hub.sources = [samples]
-        assert samples.due() is None
-        hub.control(host, TelemetryControl(settings=on(sample_ms=2000, deny=["python.gc.*"]), credit=100))
-        due = samples.due()
-        assert due is not None
-        samples.run(due)
-        assert samples.due() == due + 2
-        hub.flush()
-    finally:
-        _samples._nvml.cache_clear()
+    yield library
+    _samples._nvml.cache_clear()
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_process_is_sampled_at_its_interval() -> None:
+    hub, host = quiet_hub(), Host()
+    samples = _samples.Samples(hub)
+    hub.sources = [samples]
+    assert samples.due() is None
+    hub.control(host, TelemetryControl(settings=on(sample_ms=2000, deny=["python.gc.*"]), credit=100))
+    due = samples.due()
+    assert due is not None
+    samples.run(due)
+    assert samples.due() == due + 2
+    hub.flush()
     told = {record.event.name: {one.key: one.value for one in record.event.measurements} for record in host.records}
     assert sorted(told) == ["python.cpu.sampled", "python.gpu.sampled", "python.memory.sampled"]
     assert told["python.memory.sampled"]["rss_bytes"] > 1e6
@@ -556,6 +569,31 @@ def test_a_process_is_sampled_at_its_interval(monkeypatch: pytest.MonkeyPatch) -
     }
     hub.control(host, TelemetryControl(settings=on(), credit=100))
     assert samples.due() is None
+
+
+@pytest.mark.parametrize(
+    ("question", "without"),
+    [
+        ("nvmlDeviceGetMemoryInfo", {"used_bytes", "total_bytes"}),
+        ("nvmlDeviceGetUtilizationRates", {"gpu_percent"}),
+        ("nvmlDeviceGetTemperature", {"celsius"}),
+        ("nvmlDeviceGetPowerUsage", {"watts"}),
+    ],
+)
+def test_what_a_gpu_does_not_support_costs_no_other_value(
+    nvml: types.SimpleNamespace, question: str, without: set[str]
+) -> None:
+    all_of_it = {"used_bytes", "total_bytes", "gpu_percent", "celsius", "watts"}
+    setattr(nvml, question, refuses)
+    assert [(set(said), about) for _, said, about in _samples.gpus()] == [
+        (all_of_it - without, {"device": device}) for device in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("question", ["nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex"])
+def test_a_driver_that_went_away_gives_no_sample(nvml: types.SimpleNamespace, question: str) -> None:
+    setattr(nvml, question, refuses)
+    assert list(_samples.gpus()) == []
 
 
 def test_garbage_collection_is_counted_between_samples() -> None:

@@ -240,17 +240,19 @@ export const python_gc_completed = Event.declare({
   attributes: { ...teller, gcGeneration: Schema.Int }
 })
 
+const said = Schema.UndefinedOr(Schema.Finite)
+
 export const python_gpu_sampled = Event.declare({
   name: "snakepit.python.gpu.sampled",
   layer: "execution",
-  when: "a worker has looked at a GPU of its machine, where `pynvml` is installed",
+  when: "a worker has looked at a GPU of its machine, where `pynvml` is installed; what the device does not say is left out",
   path: "snakepit/pools/{pool}/fleet/{slot}",
   measurements: {
-    usedBytes: Schema.Finite,
-    totalBytes: Schema.Finite,
-    gpuPercent: Unit.of(Schema.Finite, "%"),
-    celsius: Unit.of(Schema.Finite, "Cel"),
-    watts: Unit.of(Schema.Finite, "W")
+    usedBytes: said,
+    totalBytes: said,
+    gpuPercent: Unit.of(said, "%"),
+    celsius: Unit.of(said, "Cel"),
+    watts: Unit.of(said, "W")
   },
   attributes: { ...teller, device: Schema.Int }
 })

@@ -118,12 +118,14 @@ describe("the ingest", () => {
           event("python.gpu.sampled", [["used_bytes", 1], ["total_bytes", 2], ["gpu_percent", 50], ["celsius", 60], ["watts", 70]]),
           { attributes: [["device", 0], ["serial", "not declared"]] }
         ),
+        record(event("python.gpu.sampled", [["gpu_percent", 5]]), { attributes: [["device", 1]] }), // it does not say more
         record(event("python.memory.sampled", [["pages", 7]]))
       )
       assert.deepInclude(own("memory.sampled")[0]?.measurements, { rssBytes: 1e6, vmsBytes: 2e6 })
       assert.deepInclude(own("gc.completed")[0]?.attributes, { gcGeneration: 2, generation: 2, slot: 1 })
       assert.deepInclude(own("gpu.sampled")[0]?.measurements, { usedBytes: 1, watts: 70 })
       assert.notProperty(own("gpu.sampled")[0]!.attributes, "serial")
+      assert.strictEqual(own("gpu.sampled")[1]?.measurements["gpuPercent"], 5)
       yield* TestClock.adjust("1 second")
       assert.deepInclude(own("drop")[0]?.attributes, { reason: "shape", slot: 1 })
     })))
