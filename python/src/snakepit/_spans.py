@@ -19,14 +19,16 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakepit import _record
 from snakepit._current import running
 from snakepit._hub import hub
-from snakepit._job import Job
 from snakepit._qualified import qualified_name
-from snakepit._tool import Tool
+
+if TYPE_CHECKING:
+    from snakepit._job import Job
+    from snakepit._tool import Tool
 
 CALL = "python.call"
 TRACE_BYTES = 25  # trace id, span id, flags
@@ -48,21 +50,28 @@ class Open:
 _open: ContextVar[Open | None] = ContextVar("snakepit-span", default=None)
 
 
+def here() -> tuple[bytes, bytes]:
+    """The trace, and the span in it that code is in here: an open one, or the host's; empty when there is none."""
+    job = running.get()
+    if job is None or len(job.trace) != TRACE_BYTES:
+        return b"", b""
+    around = _open.get()
+    if around is not None and around.job is job:
+        return around.said.trace_id, around.said.span_id
+    return job.trace[:16], job.trace[16:24]
+
+
 def begin(name: str, attributes: Mapping[str, object], *, server: bool = False) -> Open | None:
     """Opens a span here; None when there is to be none."""
     job = running.get()
-    if job is None or len(job.trace) != TRACE_BYTES or not hub.is_traced:
+    trace_id, parent_id = here()
+    if job is None or not trace_id or not hub.is_traced:
         return None
     if not _record.is_name(name):
         hub.drop("invalid")
         return None
     if not hub.wants(name):
         return None
-    around = _open.get()
-    if around is not None and around.job is job:
-        trace_id, parent_id = around.said.trace_id, around.said.span_id
-    else:
-        trace_id, parent_id = job.trace[:16], job.trace[16:24]
     said = _record.Span(name, trace_id, os.urandom(8), parent_id, server)
     opened = Open(said, job, time.monotonic_ns() // 1000, _record.attributes_of(attributes), _MISSING, None)
     opened.outer = _open.set(opened)
@@ -134,7 +143,7 @@ def traced(job: Job, tool: Tool[..., Any]) -> Callable[..., Any]:
     function = tool.function
     if not hub.is_traced:
         return function
-    attributes = {"tool": tool.name, "call": job.id}
+    attributes = {"code.function.name": f"{tool.__module__}.{getattr(tool, '__qualname__', tool.name)}"}
     if not tool.asynchronous:
         return (_streamed if tool.streams else _plain)(function, attributes)
     return (_async_streamed if tool.streams else _async_plain)(function, attributes)
