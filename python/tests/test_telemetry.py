@@ -287,7 +287,7 @@ def test_an_event_belongs_to_the_call_that_told_it_and_spans_lie_within_its_own(
     assert by_name["inner"].parent_id == by_name["outer"].span_id
     assert by_name["outer"].parent_id == by_name["python.call"].span_id
     assert by_name["outer"].attributes == {"kind": "test", "length": 3}
-    assert by_name["python.call"].attributes == {"tool": "plain", "call": 1}
+    assert by_name["python.call"].attributes == {"code.function.name": f"{__name__}.plain"}
     assert by_name["python.call"].parent_id == bytes(range(17, 25))
 
 

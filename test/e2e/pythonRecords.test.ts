@@ -39,7 +39,7 @@ describe("records of Python", () => {
         assert.deepStrictEqual(dropped, [])
         assert.isAtLeast(records.length, 5 * texts.length) // an event, two lines of a log and two spans at least
         for (const record of records) {
-          const verdict = new Edge.Edge().judge({ ...record, at: 0 })
+          const verdict = new Edge.Edge().judge({ ...record, at: 0, correlationId: undefined })
           assert.strictEqual(verdict._tag, "Own", JSON.stringify(record.said))
         }
       }),

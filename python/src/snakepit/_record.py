@@ -148,13 +148,17 @@ class Log:
     logger: str
     level: int
     message: str
+    trace_id: bytes = b""
+    span_id: bytes = b""
 
     @property
     def pattern_name(self) -> str:
         return f"python.log.{self.logger}" if self.level else f"python.output.{self.logger}"
 
     def write(self, into: TelemetryRecord) -> None:
-        into.log.logger, into.log.level, into.log.message = self.logger, self.level, self.message
+        log = into.log
+        log.logger, log.level, log.message = self.logger, self.level, self.message
+        log.trace_id, log.span_id = self.trace_id, self.span_id
 
 
 @dataclass(slots=True)
