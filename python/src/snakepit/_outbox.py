@@ -291,7 +291,11 @@ class Outbox:
                 done = add().done
                 done.id = id
                 done.micros = micros
-                room -= _put(done, value)
+                if value.__class__ is bytes:  # nearly always
+                    done.payload = value
+                    room -= len(value)
+                else:
+                    room -= _put(done, value)
             elif kind is FAILED:
                 room -= _fail(add(), id, *value)
             else:
