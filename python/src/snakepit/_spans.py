@@ -8,13 +8,15 @@ has the span around it for a parent.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import os
+import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cache
@@ -75,7 +77,7 @@ def begin(name: str, attributes: Mapping[str, object], *, server: bool = False) 
     said = _record.Span(name, trace_id, os.urandom(8), parent_id, server)
     opened = Open(said, job, time.monotonic_ns() // 1000, _record.attributes_of(attributes), _MISSING, None)
     opened.outer = _open.set(opened)
-    opened.detach = _enter_opentelemetry(trace_id, said.span_id)
+    opened.detach = _enter_opentelemetry(trace_id, said.span_id, sampled=True)
     return opened
 
 
@@ -140,13 +142,10 @@ class Span:
 
 def traced(job: Job, tool: Tool[..., Any]) -> Callable[..., Any]:
     """The tool's function within a span of its call, when that is sampled."""
-    function = tool.function
     if not hub.is_traced:
-        return function
-    attributes = {"code.function.name": f"{tool.__module__}.{getattr(tool, '__qualname__', tool.name)}"}
-    if not tool.asynchronous:
-        return (_streamed if tool.streams else _plain)(function, attributes)
-    return (_async_streamed if tool.streams else _async_plain)(function, attributes)
+        return tool.function
+    name = f"{tool.__module__}.{getattr(tool, '__qualname__', tool.name)}"
+    return _within(tool, lambda: _Serving(CALL, {"code.function.name": name}))
 
 
 class _Serving(Span):
@@ -155,33 +154,43 @@ class _Serving(Span):
         return self
 
 
-def _plain(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+Scope = Callable[[], AbstractContextManager[object]]
+
+
+def _within(tool: Tool[..., Any], scope: Scope) -> Callable[..., Any]:
+    """The tool's function, each run of it within a scope of its own."""
+    if not tool.asynchronous:
+        return (_streamed if tool.streams else _plain)(tool.function, scope)
+    return (_async_streamed if tool.streams else _async_plain)(tool.function, scope)
+
+
+def _plain(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     def run(**arguments: Any) -> Any:
-        with _Serving(CALL, attributes):
+        with scope():
             return function(**arguments)
 
     return run
 
 
-def _streamed(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+def _streamed(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     def run(**arguments: Any) -> Iterator[Any]:
-        with _Serving(CALL, attributes):
+        with scope():
             yield from function(**arguments)
 
     return run
 
 
-def _async_plain(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+def _async_plain(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     async def run(**arguments: Any) -> Any:
-        with _Serving(CALL, attributes):
+        with scope():
             return await function(**arguments)
 
     return run
 
 
-def _async_streamed(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+def _async_streamed(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     async def run(**arguments: Any) -> AsyncIterator[Any]:
-        with _Serving(CALL, attributes):
+        with scope():
             async with aclosing(function(**arguments)) as elements:
                 async for element in elements:
                     yield element
@@ -192,24 +201,73 @@ def _async_streamed(function: Callable[..., Any], attributes: Mapping[str, objec
 # -- OpenTelemetry -----------------------------------------------------------------------------------------------------
 
 
+def instrumented(tool: Tool[..., Any]) -> Tool[..., Any]:
+    """The tool as a worker runs it: what OpenTelemetry instruments keeps to the decision of the call.
+
+    It is the tool itself where OpenTelemetry is not installed, which is asked once: no call pays for it then.
+    """
+    if not _is_installed():
+        return tool
+    assert tool.payload is not None  # made from the function itself
+    within = copy.copy(tool)
+    within.function = _within(tool, Decided)
+    return within
+
+
+class Decided:
+    """A scope with the decision that the host has made of the running call: sampled, or a span that is not recorded.
+
+    Without it a library that OpenTelemetry instruments would begin a trace and decide by itself. Where nobody has
+    imported OpenTelemetry there is nothing to decide.
+    """
+
+    _leave: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        if API in sys.modules:
+            trace_id, span_id = here()
+            self._leave = _enter_opentelemetry(trace_id or os.urandom(16), span_id or os.urandom(8), bool(trace_id))
+
+    def __exit__(self, *raised: object) -> None:
+        if self._leave is not None:
+            self._leave()
+
+
+API = "opentelemetry.trace"
+
+
+@cache
+def _is_installed() -> bool:
+    try:
+        return importlib.util.find_spec(API) is not None
+    except ModuleNotFoundError:  # nor anything else of it
+        return False
+
+
 @cache
 def _opentelemetry() -> tuple[Any, Any] | None:
     """Its API, when it is installed: looked for at the first sampled call."""
     try:
-        return importlib.import_module("opentelemetry.trace"), importlib.import_module("opentelemetry.context")
+        return importlib.import_module(API), importlib.import_module("opentelemetry.context")
     except ImportError:
         return None
 
 
-def _enter_opentelemetry(trace_id: bytes, span_id: bytes) -> Callable[[], None] | None:
+def _enter_opentelemetry(trace_id: bytes, span_id: bytes, sampled: bool) -> Callable[[], None] | None:
     """Makes the span the current one for what the user has instrumented; gives how to leave it."""
     api = _opentelemetry()
     if api is None:
         return None
     trace, context = api
+    job = running.get()
+    state = job.trace_state if job is not None else ""
     span = trace.NonRecordingSpan(
         trace.SpanContext(
-            int.from_bytes(trace_id), int.from_bytes(span_id), is_remote=False, trace_flags=trace.TraceFlags(SAMPLED)
+            int.from_bytes(trace_id),
+            int.from_bytes(span_id),
+            is_remote=False,
+            trace_flags=trace.TraceFlags(SAMPLED if sampled else 0),
+            trace_state=trace.TraceState.from_header([state]) if state else None,
         )
     )
     token = context.attach(trace.set_span_in_context(span))
