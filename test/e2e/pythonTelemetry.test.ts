@@ -138,7 +138,7 @@ describe("telemetry from Python", () => {
         "                python.call",
         "                  tokenize"
       ])
-      const [consult] = spans.all.filter(({ name }) => name === "consult")
+      const consult = spans.all.find(({ name }) => name === "consult")
       const own = spans.all.find(({ spanId }) => spanId === consult?.parentSpanId)
       assert.deepInclude(Object.fromEntries(consult!.attributes), { slot: 7, "snakepit.tool": "consult" })
       const [before, after] = told()

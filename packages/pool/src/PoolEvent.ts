@@ -369,6 +369,15 @@ export const call_retry = Event.declare({
   attributes: { ...pool, slot: Schema.Int, tool: Schema.String, correlationId, cause: Schema.String, incident }
 })
 
+export const call_recover = Event.declare({
+  name: "snakepit.call.recover",
+  layer: "control",
+  when: "a call that had lost a worker has completed on another one; its correlationId joins it to what it had lost",
+  path: "snakepit/pools/{pool}",
+  measurements: { attempts: Unit.count("attempt"), durationMillis: Schema.Finite },
+  attributes: { ...pool, slot: Schema.Int, tool: Schema.String, correlationId }
+})
+
 export const call_quarantine = Event.declare({
   name: "snakepit.call.quarantine",
   layer: "control",
@@ -655,6 +664,7 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   worker_attach,
   worker_detach,
   call_retry,
+  call_recover,
   call_fail,
   call_cancel,
   host_call_fail,

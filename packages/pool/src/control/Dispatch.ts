@@ -332,6 +332,14 @@ export type Command = Data.TaggedEnum<{
     readonly reason: string
     readonly incident: string | undefined
   }
+  /** A call that was retried has completed; `durationMillis` since it was offered. */
+  Recovered: {
+    readonly id: number
+    readonly tool: string
+    readonly slot: number
+    readonly attempts: number
+    readonly durationMillis: number
+  }
   Tainted: LostWith & { readonly exitClass: string; readonly forMillis: number }
   Untainted: { readonly slot: number }
   Ejected: {
