@@ -1,15 +1,17 @@
 /** What is let in of the records that workers tell, and where it goes. */
 import { create, fromBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
-import { Event, RestartPolicy, Supervisor } from "@snakepit/core"
+import { Event, Instrument, RestartPolicy, Supervisor } from "@snakepit/core"
 import { RecordedEvents, RecordedSpans } from "@snakepit/core/testing"
 import type { WireTelemetry } from "@snakepit/pool"
-import { Cause, Duration, Effect, Exit, Logger, References, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Logger, Metric, References, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ConnectRequestSchema, TelemetrySchema } from "../gen/snakepit/v1/worker_pb.ts"
 import * as BridgeEvent from "../src/BridgeEvent.ts"
+import * as BridgeMetrics from "../src/BridgeMetrics.ts"
 import * as Frames from "../src/channel/Frames.ts"
 import * as Telemetry from "../src/channel/Telemetry.ts"
+import { Traffic } from "../src/channel/Traffic.ts"
 import * as Edge from "../src/ingest/Edge.ts"
 import * as Inbox from "../src/ingest/Inbox.ts"
 import * as Ingest from "../src/ingest/Ingest.ts"
@@ -273,6 +275,28 @@ describe("the ingest", () => {
 })
 
 describe("the inbox", () => {
+  it.effect("counts what was left out of a pool by why, whoever has left it out and whoever has asked", () =>
+    Effect.gen(function*() {
+      const inbox = new Inbox.Inbox()
+      yield* Effect.scoped(Effect.gen(function*() {
+        const traffic = new Traffic()
+        traffic.begin(yield* Instrument.series, "default", inbox.droppedOf("default"))
+        const value = (reason: BridgeMetrics.DropReason) =>
+          Effect.map(Metric.snapshot, (all) => {
+            const found = all.find(({ attributes, id }) => id === BridgeMetrics.recordsDropped.name && attributes?.["reason"] === reason)
+            return (found?.state as { readonly count: number } | undefined)?.count
+          })
+        inbox.take(teller, [], [{ reason: "queue", records: 5 }, { reason: "made up", records: 1 }])
+        inbox.take({ ...teller, slot: 2 }, [], [{ reason: "queue", records: 2 }, { reason: "also made up", records: 1 }])
+        inbox.take({ ...teller, pool: "another" }, [], [{ reason: "queue", records: 100 }])
+        inbox.lose(teller, "shape", 1)
+        inbox.lost()
+        assert.deepStrictEqual(yield* Effect.forEach(["queue", "other", "shape", "tap"] as const, value), [7, 2, 1, 0])
+        assert.strictEqual((yield* Metric.snapshot).filter(({ id }) => id === BridgeMetrics.recordsDropped.name).length, 11)
+      }))
+      assert.deepStrictEqual(yield* Metric.snapshot, [])
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
   it("gives no credit above half, and drops above its whole", () => {
     const inbox = new Inbox.Inbox()
     const many = (count: number) => Array.from({ length: count }, () => record(event("a")))

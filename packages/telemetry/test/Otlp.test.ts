@@ -126,6 +126,7 @@ describe("OTLP", () => {
         attributes: { path: "snakepit", "snakepit.layer": "root", cause: "over" }
       })
       bus.emit({ name: "snakepit.pool.sample", at, measurements: { ready: 1 }, attributes: {} })
+      bus.emit({ name: "snakepit.python.memory.sampled", at, measurements: { rssBytes: 1 }, attributes: {} })
       bus.emit({ name: "snakepit.process.exit", at, measurements: {}, attributes: { planned: true } })
       bus.emit({ name: "snakepit.process.exit", at, measurements: {}, attributes: { planned: false } })
       bus.emit({ name: "snakepit.python.event", at, measurements: { slot: 9, tokens: 3 }, attributes: { slot: 1 } })
