@@ -21,6 +21,7 @@ export const dropReasons = [
   "ingest",
   "shape",
   "names",
+  "spans",
   "keys",
   "values",
   "defect",
