@@ -292,7 +292,10 @@ describe("the inbox", () => {
         inbox.lose(teller, "shape", 1)
         inbox.lost()
         assert.deepStrictEqual(yield* Effect.forEach(["queue", "other", "shape", "tap"] as const, value), [7, 2, 1, 0])
-        assert.strictEqual((yield* Metric.snapshot).filter(({ id }) => id === BridgeMetrics.recordsDropped.name).length, 11)
+        assert.strictEqual(
+          (yield* Metric.snapshot).filter(({ id }) => id === BridgeMetrics.recordsDropped.name).length,
+          BridgeMetrics.dropReasons.length
+        )
       }))
       assert.deepStrictEqual(yield* Metric.snapshot, [])
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
