@@ -315,14 +315,6 @@ export const threads = Instrument.declare({
   description: "threads of the worker's process"
 })
 
-export const uptime = Instrument.declare({
-  ...worker,
-  name: "snakepit.worker.uptime",
-  kind: "gauge",
-  unit: "s",
-  description: "how long ago the worker has shaken hands"
-})
-
 /** Everything this package measures. */
 export const declarations: ReadonlyArray<Instrument.Declaration> = [
   workers,
@@ -352,6 +344,5 @@ export const declarations: ReadonlyArray<Instrument.Declaration> = [
   memory,
   cpu,
   fds,
-  threads,
-  uptime
+  threads
 ]

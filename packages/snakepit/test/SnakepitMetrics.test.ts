@@ -38,8 +38,8 @@ describe("the metrics of an application", () => {
     for (const name of printed) assert.match(name, /^[a-z][a-z0-9_]*[a-z0-9]$/)
   })
 
-  it("are some 10,000 series in a large application, and no more", () => {
-    assert.isBelow(declarations.reduce((sum, declaration) => sum + series(declaration), 0), 10_500)
+  it("are below 10,000 series in a large application", () => {
+    assert.isBelow(declarations.reduce((sum, declaration) => sum + series(declaration), 0), 10_000)
   })
 
   it("have no label that grows with time: no process, session or call has series of its own", () => {
