@@ -102,22 +102,11 @@ class ExecutorHost:
         **arguments: object,
     ) -> int:
         self._id = self._id + 1 if id is None else id
-        self.executor.submit(
-            Job(
-                id=self._id,
-                tool=tool,
-                arguments=msgspec.msgpack.encode(arguments),
-                deadline=None if seconds is None else time.monotonic() + seconds,
-                credit=credit,
-                skip=skip,
-                max_payload=max_payload,
-                outbox=outbox or self.said,
-                session=session,
-                trace=trace,
-                trace_state=trace_state,
-                function=function,
-            )
-        )
+        job = Job(self._id, tool, msgspec.msgpack.encode(arguments), outbox or self.said, max_payload)
+        job.deadline = None if seconds is None else time.monotonic() + seconds
+        job.credit, job.skip, job.session = credit, skip, session
+        job.trace, job.trace_state, job.function = trace, trace_state, function
+        self.executor.submit(job)
         return self._id
 
     def give(self, id: int, *elements: object) -> None:

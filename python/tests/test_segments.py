@@ -95,17 +95,8 @@ def test_an_array_that_a_tool_keeps_keeps_its_segment(leases: Leases) -> None:
 
 def test_inputs_that_nobody_took_are_given_back_when_the_call_is_over(leases: Leases) -> None:
     leases.write(1, b"one")
-    job = Job(
-        id=1,
-        tool=nothing,
-        arguments=b"",
-        deadline=None,
-        credit=0,
-        skip=0,
-        max_payload=MIB,
-        outbox=Outbox(),
-        received=leases.received,
-    )
+    job = Job(1, nothing, b"", Outbox(), MIB)
+    job.received = leases.received
     job.feed = Feed()
     assert job.feed.room(MIB) > 0
     job.feed.give(leases.received.view(1, 3), MIB)

@@ -307,6 +307,14 @@ def test_skipped_elements_are_made_but_not_sent_and_cost_no_credit(stream: Strea
     assert stream.items(82) == [7, 8, 9]
 
 
+def test_what_an_attempt_before_has_sent_is_skipped_also_when_no_more_is_wanted_yet(stream: Stream) -> None:
+    stream.call(84, "count", to=10, credit=0, skip=7)
+    stream.await_frame("started", 84)
+    stream.credit(84, 3)
+    stream.await_frame("done", 84)
+    assert stream.items(84) == [7, 8, 9]
+
+
 def test_a_stream_that_fails_keeps_what_it_sent(stream: Stream) -> None:
     stream.call(83, "fail_after", elements=2, credit=10)
     assert stream.exception(83).type == "LookupError"

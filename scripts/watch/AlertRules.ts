@@ -123,9 +123,10 @@ const measured: ReadonlyArray<Alert> = [
     layer: "telemetry",
     severity: "ticket",
     query: rose(HostMetrics.eventsDropped, {}, "10m"),
-    summary: "Events of {{ $labels.instance }} were lost before the event log took them in",
-    meaning: "The log's file cannot be written, or there were more events than it can take.",
-    next: "Look at the disk of telemetry.eventLog, and at which events there are so many of."
+    summary: "Events of {{ $labels.instance }} were lost before a handler of them, or the event log, took them in",
+    meaning: "A handler is slower than what is told, or hangs; or the log's file cannot be written.",
+    next:
+      "The latest `snakepit.event_handler.drop` event names the handler. Where there is none it is the log: look at the disk of telemetry.eventLog."
   },
   {
     name: "SnakepitOtlpDropped",
@@ -148,13 +149,25 @@ const measured: ReadonlyArray<Alert> = [
     next: "Look at the cause in `snakepit.worker.detach` events, and at the open files of host and workers."
   },
   {
+    name: "SnakepitPythonTelemetryDropped",
+    layer: "bridge",
+    severity: "ticket",
+    query: rose(BridgeMetrics.recordsDropped, { reason: "!~tap|credit" }, "10m"), // those two are lost where a worker or its tap comes anew
+    summary: "Events, spans or log lines of workers of pool {{ $labels.pool }} were left out ({{ $labels.reason }})",
+    meaning:
+      "Tools tell more than is taken in (queue, ingest), or what is not let in: names, keys and texts of a pool are bounded. No call is touched.",
+    next: "docs/telemetry/from-python.md says for each reason what to do; `snakepit.python.drop` events name the worker."
+  },
+  {
     name: "SnakepitBudgetNearlySpent",
     layer: "control",
     severity: "ticket",
-    query: `${series(SupervisorMetrics.budgetLeft)} < 0.5`,
-    lasts: "1m",
-    summary: "The {{ $labels.supervisor }} supervisor {{ $labels.pool }} has {{ $value | humanizePercentage }} of its restarts left",
-    meaning: "A few more failures within its window, and it gives up; what follows stands in docs/architecture/supervision.md.",
+    // no `for`: budgets are spent and come back within ten to sixty seconds. What was spent is told for ten minutes instead
+    query: `min_over_time(${series(SupervisorMetrics.budgetLeft)}[10m]) < 0.5`,
+    summary:
+      "The {{ $labels.supervisor }} supervisor {{ $labels.pool }} had only {{ $value | humanizePercentage }} of its restarts left within ten minutes",
+    meaning:
+      "A few more failures within its window, and it gives up, if it has not; what follows stands in docs/architecture/supervision.md.",
     next:
       "Find what fails before it does: the causes of its restart events. `snakepit intensity review` says whether the limit fits the load."
   },

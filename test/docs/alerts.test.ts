@@ -30,6 +30,11 @@ const promtool = (...args: ReadonlyArray<string>) =>
     return Effect.sync(() => child.kill())
   })
 
+const temporary = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "snakepit-alerts-"))),
+  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)
+
 /** Notations of Prometheus: `a+bxn` is a, a+b … n more of them; `_xn` is n samples that are not there. */
 interface Series {
   readonly [series: string]: string
@@ -59,7 +64,8 @@ const cases: Readonly<Record<string, Series>> = {
   SnakepitEventsDropped: { "snakepit_telemetry_events_dropped_total{instance=\"a\"}": "0x15 5x15" },
   SnakepitOtlpDropped: { "snakepit_otlp_dropped_total{instance=\"a\",signal=\"traces\",reason=\"full\"}": "0x15 5x15" },
   SnakepitReconnecting: { [`snakepit_bridge_reconnects_total{${pool}}`]: "0+1x30" },
-  SnakepitBudgetNearlySpent: { [`snakepit_supervisor_budget_left_ratio{${supervisor("worker")}}`]: "1x15 0.33x15" },
+  SnakepitPythonTelemetryDropped: { [`snakepit_python_records_dropped_total{${pool},reason="queue"}`]: "0x15 5x15" },
+  SnakepitBudgetNearlySpent: { [`snakepit_supervisor_budget_left_ratio{${supervisor("worker")}}`]: "1x12 0 1x20" }, // spent and back again in a minute
   SnakepitPoolSaturated: { [`snakepit_pool_saturation_ratio{${pool}}`]: "1x30", [`snakepit_pool_queue_depth{${pool}}`]: "3x30" },
   SnakepitQueueNearlyFull: { [`snakepit_pool_queue_depth{${pool}}`]: "90x30", [`snakepit_pool_queue_capacity{${pool}}`]: "100x30" },
   SnakepitCallsRefused: {
@@ -177,11 +183,38 @@ describe("dashboards and alerts", () => {
   )
 
   it.skipIf(!has("promtool"))(
+    "see a budget that is spent and back within a scrape or two, and forget it in time (skipped without promtool: Debian's package prometheus)",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporary
+        /** A sample each 15 s, the least being held for a minute. Ten minutes after its 20th minute it is no news. */
+        const shape = (kind: string, values: string, firesAt20: boolean) => ({
+          interval: "15s",
+          input_series: [{ series: `snakepit_supervisor_budget_left_ratio{${supervisor(kind)}}`, values }],
+          promql_expr_test: [["20m", firesAt20], ["31m", false]].map(([eval_time, fires]) => ({
+            expr: "count(ALERTS{alertname=\"SnakepitBudgetNearlySpent\"})",
+            eval_time,
+            exp_samples: fires === true ? [{ labels: "{}", value: 1 }] : []
+          }))
+        })
+        const tests = [
+          shape("worker", "1x75 0 0 0 0 1x60", true), // three crashes in 10 s, and well again
+          shape("pool", "1x70 0.67 0.33 0.33 0 0 0 0 1x60", true), // three in 20 s
+          shape("worker", "1x70 0.67x4 1x60", false), // one crash
+          shape("pool", "_x70 1x60", false) // begins late
+        ]
+        const file = join(folder, "budgets.test.yml")
+        writeFileSync(file, stringify({ rule_files: [rulesFile], evaluation_interval: "15s", tests }))
+        const { code, text } = yield* promtool("test", "rules", file)
+        assert.strictEqual(code, 0, text)
+      }).pipe(Effect.scoped, Effect.runPromise)
+  )
+
+  it.skipIf(!has("promtool"))(
     "fire when they must, and none does when all is well (skipped without promtool: Debian's package prometheus)",
     () =>
       Effect.gen(function*() {
-        const folder = mkdtempSync(join(tmpdir(), "snakepit-alerts-"))
-        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true, force: true })))
+        const folder = yield* temporary
         const fires = (name: string) => `count(ALERTS{alertname="${name}",alertstate="firing"})`
         const tests = [
           test(well(), "ALERTS", []),

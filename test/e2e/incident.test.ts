@@ -58,7 +58,7 @@ describe.skipIf(process.platform !== "linux")("an incident", () => {
       assert.deepInclude(incident.evidence, { signal: "SIGKILL", endedBy: "itself" })
       const calls = new Map(incident.calls.map((call: { readonly tool: string }) => [call.tool, call]))
       assert.strictEqual(calls.size, 2, stdout)
-      assert.deepInclude(calls.get("nap"), { end: "ran again", attempts: 2 })
+      assert.deepInclude(calls.get("nap"), { end: "completed", attempts: 2 })
       assert.deepInclude(calls.get("note"), { end: "failed", reason, executed: "unknown" })
       assert.deepStrictEqual(incident.decisions.map(({ verb }: { readonly verb: string }) => verb), ["restart", "recover"])
 

@@ -9,6 +9,27 @@ export const directions: ReadonlyArray<Direction> = ["in", "out"]
 /** How a call through the gateway ends: the client was answered, told an error, or had gone. */
 export const gatewayOutcomes = ["ok", "failed", "cancelled"] as const
 
+/**
+ * Why a record of a worker's telemetry is left out: the worker (`queue`, `invalid`), its tap (`credit`, `tap`), or the host (`ingest`, `shape`, `names`,
+ * `spans`, `keys`, `values`, `defect`). `other`: the worker has said something else.
+ */
+export const dropReasons = [
+  "queue",
+  "invalid",
+  "credit",
+  "tap",
+  "ingest",
+  "shape",
+  "names",
+  "spans",
+  "keys",
+  "values",
+  "defect",
+  "other"
+] as const
+
+export type DropReason = typeof dropReasons[number]
+
 const bridge = { layer: "bridge", labels: ["pool"] } as const
 const ways = { ...bridge, labels: ["pool", "direction"], values: { direction: directions } } as const
 
@@ -78,6 +99,27 @@ export const segments = Instrument.declare({
   description: "segments of shared memory that hold a payload which somebody still looks into: of the host (out), and of workers (in)"
 })
 
+export const boots = Instrument.declare({
+  layer: "execution",
+  labels: ["pool"],
+  name: "snakepit.worker.boot.duration",
+  kind: "histogram",
+  unit: "s",
+  description:
+    "how long slots waited for a process that has imported its adapter and listens, for their turn too; a spare is there at once",
+  boundaries: [0.05, 0.5, 2, 10, 60] // a spare, a fork, a spawn, the import of a large library, a model that is loaded
+})
+
+export const recordsDropped = Instrument.declare({
+  ...bridge,
+  name: "snakepit.python.records.dropped",
+  kind: "counter",
+  unit: "{record}",
+  description: "records of the telemetry of workers that were left out, by why: docs/telemetry/from-python.md says what each means",
+  labels: ["pool", "reason"],
+  values: { reason: dropReasons }
+})
+
 export const gatewayCalls = Instrument.declare({
   layer: "bridge",
   name: "snakepit.gateway.calls",
@@ -116,6 +158,8 @@ export const declarations: ReadonlyArray<Instrument.Declaration> = [
   unread,
   payloadSize,
   segments,
+  boots,
+  recordsDropped,
   gatewayCalls,
   gatewayCallsOpen,
   gatewayConnections

@@ -6,12 +6,13 @@
  * One Reaper process a pool, one process a worker, one bidirectional stream each on a Unix socket of its own.
  */
 import { RegisteredName } from "@snakepit/core"
-import type { PoolConfig, PoolDirectory, PoolVersion, WireTelemetry, WorkerRuntime } from "@snakepit/pool"
+import type { PoolConfig, PoolDirectory, PoolVersion, WorkerRuntime } from "@snakepit/pool"
 import * as Effect from "effect/Effect"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Channel from "./channel/Channel.ts"
 import * as ArgumentDigest from "./codec/ArgumentDigest.ts"
 import { Msgpack } from "./codec/Msgpack.ts"
+import type { Inbox } from "./ingest/Inbox.ts"
 import * as Forkserver from "./process/Forkserver.ts"
 import * as KernelEvidence from "./process/KernelEvidence.ts"
 import * as KernelMemory from "./process/KernelMemory.ts"
@@ -32,7 +33,7 @@ export interface PythonSettings {
 export const make = (
   run: Run,
   directory: PoolDirectory.PoolDirectory,
-  telemetry: WireTelemetry.TelemetryPort
+  telemetry: Inbox
 ): Effect.Effect<WorkerRuntime.WorkerRuntime, never, ChildProcessSpawner> =>
   Effect.map(ChildProcessSpawner, (spawner) => {
     const pythonOf = (version: PoolVersion.PoolVersion) => (version.config as PoolConfig.PoolConfig & PythonSettings).python
@@ -63,7 +64,14 @@ export const make = (
       digest: ArgumentDigest.of,
       reaper: (pool) => {
         const { versions } = directory.entry(pool)
-        return Reaper.child({ pool, registry: run.registry, config: () => pythonOf(versions.proven), name: reapers(pool), spawner })
+        return Reaper.child({
+          pool,
+          registry: run.registry,
+          config: () => pythonOf(versions.proven),
+          name: reapers(pool),
+          dropped: telemetry.droppedOf(pool),
+          spawner
+        })
       },
       forkserver: (pool, version) => Forkserver.child(() => forPool(pool, version()), recent(pool)),
       spare: (pool, version) => Effect.suspend(() => Spares.start(spares(pool), forPool(pool, version))),

@@ -8,6 +8,7 @@ import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as Inbox from "../src/ingest/Inbox.ts"
 import type { ProcessRegistry } from "../src/process/ProcessRegistry.ts"
 import * as Reaper from "../src/process/Reaper.ts"
 import { PythonConfig } from "../src/PythonConfig.ts"
@@ -55,6 +56,7 @@ const reported = Effect.fnUntraced(function*(cgroup: ReturnType<ProcessRegistry[
       config: () => config,
       name,
       registry,
+      dropped: new Inbox.Inbox().droppedOf("default"),
       spawner: yield* ChildProcessSpawner
     })]
   })).pipe(Effect.provideService(Event.EventSink, recorded.sink))

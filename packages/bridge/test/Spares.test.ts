@@ -87,6 +87,7 @@ describe("a spare", () => {
       assert.strictEqual(yield* gone, "taken")
       assert.lengthOf(spares.shelf, 0)
       assert.strictEqual(launches(), 0)
+      assert.strictEqual(scripted.launcher.reaper.current?.traffic.boots.state.count, 1)
       assert.deepInclude(told("process.start")[0], { pid, slot: 0, generation: 0, start: "spare" })
       const taken = name.current!.session()
       yield* Effect.promise(() => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))) // what is said leaves in the next tick

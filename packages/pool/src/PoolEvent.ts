@@ -369,6 +369,15 @@ export const call_retry = Event.declare({
   attributes: { ...pool, slot: Schema.Int, tool: Schema.String, correlationId, cause: Schema.String, incident }
 })
 
+export const call_recover = Event.declare({
+  name: "snakepit.call.recover",
+  layer: "control",
+  when: "a call that had lost a worker has completed on another one; its correlationId joins it to what it had lost",
+  path: "snakepit/pools/{pool}",
+  measurements: { attempts: Unit.count("attempt"), durationMillis: Schema.Finite },
+  attributes: { ...pool, slot: Schema.Int, tool: Schema.String, correlationId }
+})
+
 export const call_quarantine = Event.declare({
   name: "snakepit.call.quarantine",
   layer: "control",
@@ -393,7 +402,7 @@ export const worker_taint = Event.declare({
   when: "a crash taints the slot of its worker: it gets no calls for a while, as long as there are others. Once more: its time begins anew",
   path: "snakepit/pools/{pool}/fleet/{slot}",
   measurements: { forMillis: Schema.Finite },
-  attributes: { ...pool, slot: Schema.Int, exitClass: Schema.String, cause: Schema.String }
+  attributes: { ...pool, slot: Schema.Int, exitClass: Schema.String, cause: Schema.String, incident }
 })
 
 export const worker_untaint = Event.declare({
@@ -516,7 +525,7 @@ export const session_lose = Event.declare({
     "again elsewhere, by onLoss), elsewhere (affinity hint)",
   path: "snakepit/pools/{pool}/fleet/{slot}",
   measurements: { sessions: Unit.count("session") },
-  attributes: { ...pool, slot: Schema.Int, cause: Schema.String, then: Schema.Literals(["told", "replayed", "elsewhere"]) }
+  attributes: { ...pool, slot: Schema.Int, cause: Schema.String, then: Schema.Literals(["told", "replayed", "elsewhere"]), incident }
 })
 
 export const call_fail = Event.declare({
@@ -655,6 +664,7 @@ export const declarations: ReadonlyArray<Event.Declaration> = [
   worker_attach,
   worker_detach,
   call_retry,
+  call_recover,
   call_fail,
   call_cancel,
   host_call_fail,

@@ -9,6 +9,7 @@
  */
 import { Instrument } from "@snakepit/core"
 import type { CallError } from "./CallError.ts"
+import { becauses } from "./control/Recycle.ts"
 
 /**
  * How a call ends. `failed`: its tool raised, or what went in or came out cannot be used. `refused`: it was not run. `lost`: with its worker, or with
@@ -228,6 +229,17 @@ export const quarantined = Instrument.declare({
   description: "calls, by tool and arguments, that are refused because they have crashed too many workers"
 })
 
+export const stops = Instrument.declare({
+  ...pool,
+  name: "snakepit.pool.stops",
+  kind: "counter",
+  unit: "{worker}",
+  description:
+    "workers that were stopped as planned, by why: a limit of recycle (calls, age, memory), another version, an operator, fewer that are to be",
+  labels: ["pool", "because"],
+  values: { because: becauses }
+})
+
 export const heartbeatLatency = Instrument.declare({
   ...worker,
   name: "snakepit.worker.heartbeat.latency",
@@ -303,14 +315,6 @@ export const threads = Instrument.declare({
   description: "threads of the worker's process"
 })
 
-export const uptime = Instrument.declare({
-  ...worker,
-  name: "snakepit.worker.uptime",
-  kind: "gauge",
-  unit: "s",
-  description: "how long ago the worker has shaken hands"
-})
-
 /** Everything this package measures. */
 export const declarations: ReadonlyArray<Instrument.Declaration> = [
   workers,
@@ -331,6 +335,7 @@ export const declarations: ReadonlyArray<Instrument.Declaration> = [
   hostCallsOpen,
   circuits,
   quarantined,
+  stops,
   heartbeatLatency,
   heartbeatMisses,
   heartbeatAge,
@@ -339,6 +344,5 @@ export const declarations: ReadonlyArray<Instrument.Declaration> = [
   memory,
   cpu,
   fds,
-  threads,
-  uptime
+  threads
 ]

@@ -60,6 +60,18 @@ describe("a call that may have crashed its worker", () => {
         [3, 100],
         [4, 200]
       ])
+      const [recovered, ...others] = told(recorded.events, "call.recover")
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(recorded.events.find(({ name }) => name === "snakepit.call.recover")!.attributes, {
+        pool: "default",
+        slot: 0,
+        tool: "fit"
+      })
+      assert.strictEqual(recovered!["attempts"], 4)
+      const ids = recorded.events.flatMap(({ attributes, name }) =>
+        /call\.(retry|recover)$/.test(name) ? [attributes["correlationId"]] : []
+      )
+      assert.strictEqual(new Set(ids).size, 1)
     }))
 
   it.effect("follows the schedule of its tool, and ends with what its attempt ended with where that ends", () =>

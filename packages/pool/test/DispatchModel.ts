@@ -226,6 +226,8 @@ export class Model {
   private readonly told = new Set<string>()
   /** Calls that nobody waits for, until it is told how they ended. */
   readonly given = new Set<number>()
+  /** How often a call was sent that has completed at a later attempt, until that is told. */
+  readonly recovered = new Map<number, number>()
   readonly bitten = new Set<number>()
   private readonly fates = { open: 0, refused: 0, completed: 0, failed: 0, cancelled: 0 }
   /** The call whose caller has just been told that its worker is replaced. */
@@ -561,6 +563,7 @@ export class Model {
   check(): void {
     assert.deepStrictEqual(DispatchRepair.violations(this.state), [])
     assert.deepStrictEqual([...this.poisoned], [], "nobody was told of a quarantine")
+    assert.strictEqual(this.recovered.size, 0, "nobody was told that a call has completed after all")
     const waiting = this.queues().flatMap((queue) => [...TenantQueue.members(queue)])
     if (this.isStrict) {
       const ids = waiting.map(({ id }) => id).toSorted((a, b) => a - b)
@@ -619,8 +622,12 @@ export class Model {
       case "Complete": {
         const caller = this.openCaller(command.id)
         assert.strictEqual(command.payload[0], caller.id & 255, "the result of another call")
+        if (caller.sends > 1) this.recovered.set(command.id, caller.sends)
         return this.end(caller, "completed")
       }
+      case "Recovered":
+        assert.strictEqual(command.attempts, this.recovered.get(command.id), "it was not retried, has not completed, or was told twice")
+        return void this.recovered.delete(command.id)
       case "Fail":
         return this.failed(command, event)
       case "FailWorker": {

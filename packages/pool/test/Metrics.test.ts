@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Instrument } from "@snakepit/core"
 import { Effect, Fiber, Metric } from "effect"
-import { PoolMetrics } from "../src/index.ts"
+import { PoolControl, PoolMetrics } from "../src/index.ts"
 import { ScriptedRuntime } from "../src/testing/index.ts"
 import { after, begin, openPools, scoped, tools } from "./OpenPools.ts"
 
@@ -87,6 +87,29 @@ describe("the metrics of a pool", () => {
       assert.strictEqual(yield* read(PoolMetrics.callDuration, { ...pool, tool: "again" }), 1)
     }))))
 
+  it.effect("count workers that are stopped as planned, by why, and none that crash", () =>
+    observed(scoped(Effect.gen(function*() {
+      const { provided, scripted, tools } = yield* openPools({ pools: { default: { size: 2, recycle: { calls: 2, jitter: 0 } } } })
+      const control = yield* PoolControl.of("default").pipe(provided)
+      const stops = Effect.forEach(
+        ["calls", "operator", "size", "age"] as const,
+        (because) => read(PoolMetrics.stops, { ...pool, because })
+      )
+      assert.deepStrictEqual(yield* stops, [0, 0, 0, 0])
+      yield* scripted.worker("default/0").crash()
+      yield* after("10 seconds")
+      yield* begin(control.recycle(1))
+      yield* after("10 seconds")
+      assert.deepStrictEqual(yield* stops, [0, 1, 0, 0])
+      yield* Effect.repeat(tools.ping(), { times: 1 })
+      yield* Effect.repeat(tools.ping(), { times: 1 })
+      yield* after("30 seconds")
+      assert.isAtLeast((yield* stops)[0]!, 1)
+      yield* begin(control.scale(1))
+      yield* after("10 seconds")
+      assert.strictEqual((yield* stops)[2], 1)
+    }))))
+
   it.effect("end with the pool", () =>
     observed(Effect.gen(function*() {
       yield* scoped(openPools({ pools: { default: { size: 1 }, other: {} } }))
@@ -104,7 +127,6 @@ describe("the metrics of a worker", () => {
       yield* after("10 seconds")
       assert.strictEqual(yield* read(PoolMetrics.memory, first), 1000)
       assert.strictEqual(yield* read(PoolMetrics.threads, first), 1)
-      assert.strictEqual(yield* read(PoolMetrics.uptime, first), 10)
       assert.strictEqual(yield* read(PoolMetrics.generation, first), 0)
       assert.isAtMost((yield* read(PoolMetrics.heartbeatAge, first))!, 1)
       assert.isAtLeast((yield* read(PoolMetrics.heartbeatLatency, pool))!, 18) // two workers, one beat a second each

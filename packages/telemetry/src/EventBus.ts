@@ -3,7 +3,7 @@
  *
  * **When to use**
  *
- * `attach` a handler, a plain function or an Effect, for as long as a scope is open. `tap` is for a listener that only puts each event into a bounded
+ * `attach` a handler, a function that returns at once, an Effect or a promise, for as long as a scope is open. `tap` is for a listener that only puts each event into a bounded
  * buffer of its own, as `EventLog` does.
  *
  * **Details**
@@ -13,17 +13,18 @@
  *
  * ```text
  *  emit ──▶ queue of handler A ──▶ its fiber      slow, or blocked for ever: its queue drops the oldest, counted
- *       └─▶ queue of handler B ──▶ its fiber      throws or fails: counted, and the next event is its next chance
+ *       └─▶ queue of handler B ──▶ its fiber      throws, fails, rejects: counted, and the next event is its next chance
  * ```
  *
  * `handlers()` says what became of it all, and so do the events `snakepit.event_handler.drop` and `.fail`: at most one of a kind for each handler
- * in {@link tellMillis}, and none about the loss of such events themselves.
+ * in {@link tellMillis}, and none about the loss of such events themselves. What follows within that time is told together at its end, or when the
+ * handler is detached.
  *
  * **Gotchas**
  *
  * A pattern is an event name in which `*` stands for any characters: `snakepit.*_supervisor.restart`.
  *
- * What waits when a handler is detached is not handed on. A handler that never returns from a synchronous loop holds all of the process, as any
+ * What waits when a handler is detached is not handed on; a promise that it is at goes on, since nothing can stop one. A handler that never returns from a synchronous loop holds all of the process, as any
  * code in it would; no queue helps against that.
  *
  * **Example** (Counting restarts)
@@ -48,6 +49,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as TelemetryEvent from "./TelemetryEvent.ts"
 
@@ -66,6 +68,15 @@ export interface Handling {
   readonly waiting: number
 }
 
+/** What has become of all events since the bus was made, also at handlers that are detached by now. */
+export interface Totals {
+  readonly emitted: number
+  /** For each handler whose queue had no room for it, once. */
+  readonly dropped: number
+  /** For each handler that threw or failed at it, once. */
+  readonly failed: number
+}
+
 /** How a handler is attached. */
 export interface AttachOptions {
   /** For people who read `handlers()`. */
@@ -80,13 +91,13 @@ type NeedOf<A> = A extends Effect.Effect<any, any, infer R> ? R : never
 export class EventBus extends Context.Service<EventBus, {
   /** Returns at once and never throws. */
   readonly emit: (event: Event.Event) => void
-  /** Hands every event that fits `pattern` to `handler`, in order, until the scope closes. */
+  /** Hands every event that fits `pattern` to `handler`, in order, until the scope closes. The next comes when its Effect or promise is done. */
   readonly attach: <A>(
     pattern: string,
     handler: (event: Event.Event) => A,
     options?: AttachOptions
   ) => Effect.Effect<void, never, Scope.Scope | NeedOf<A>>
-  /** Hands every event that fits `pattern` to `take` while it is emitted, until the scope closes. `take` must do no more than put it somewhere. */
+  /** Hands every event that fits `pattern` to `take` while it is emitted, until the scope closes. `take` must do no more than put it somewhere: nobody waits for a promise. */
   readonly tap: (
     pattern: string,
     take: (event: Event.Event) => void,
@@ -94,6 +105,7 @@ export class EventBus extends Context.Service<EventBus, {
   ) => Effect.Effect<void, never, Scope.Scope>
   /** Every handler that is attached. */
   readonly handlers: () => ReadonlyArray<Handling>
+  readonly totals: () => Totals
 }>()("@snakepit/telemetry/EventBus") {
   /** The bus, also as the sink that everything built with this layer emits to. */
   static readonly layer: Layer.Layer<EventBus> = Layer.effectContext(
@@ -104,7 +116,7 @@ export class EventBus extends Context.Service<EventBus, {
   )
 }
 
-/** One event about a handler in ten seconds: what goes on for hours is told some hundred times, and what is over is told within the next minute. */
+/** One event about a handler in ten seconds: what goes on for hours is told some hundred times an hour, and what is over is told soon. */
 export const tellMillis = 10_000
 
 /** Names that are known to the bus. 1,000: those of the catalogue are some hundred; Python may make up others. */
@@ -120,8 +132,10 @@ class Handler {
   delivered = 0
   dropped = 0
   failed = 0
-  toldDropAt = Number.NEGATIVE_INFINITY
-  toldFailAt = Number.NEGATIVE_INFINITY
+  /** There is something to tell of it: that it has lost events, or its last failure. */
+  readonly news = Latch.makeUnsafe(false)
+  hasDropped = false
+  failure: { readonly event: string; readonly cause: Cause.Cause<unknown> } | undefined
 
   constructor(name: string | undefined, pattern: string, take: (event: Event.Event) => boolean, waiting: () => number) {
     this.name = name ?? pattern
@@ -138,17 +152,17 @@ class Bus {
   /** The handlers of each name that was emitted: patterns are matched once. */
   private readonly routes = new Map<string, ReadonlyArray<Handler>>()
   private readonly clock: Clock.Clock
+  private readonly total = { emitted: 0, dropped: 0, failed: 0 }
 
   constructor(clock: Clock.Clock) {
     this.clock = clock
   }
 
   readonly emit = (event: Event.Event): void => {
+    this.total.emitted++
     for (const handler of this.routes.get(event.name) ?? this.route(event.name)) {
       try {
-        if (handler.take(event)) continue
-        handler.dropped++
-        this.tellDrop(handler, event)
+        if (!handler.take(event)) this.dropped(handler, event)
       } catch (defect) {
         this.failed(handler, event, Cause.die(defect))
       }
@@ -181,7 +195,8 @@ class Bus {
       const handleOne = (event: Event.Event): Effect.Effect<void> =>
         Effect.suspend(() => {
           const outcome: unknown = handle(event)
-          return Effect.isEffect(outcome) ? outcome as Effect.Effect<unknown, unknown> : Effect.void
+          if (Effect.isEffect(outcome)) return outcome as Effect.Effect<unknown, unknown>
+          return Predicate.isPromiseLike(outcome) ? Effect.promise(() => outcome) : Effect.void
         }).pipe(
           Effect.exit,
           Effect.map((exit) => {
@@ -210,7 +225,8 @@ class Bus {
         pattern,
         (event) => {
           handler.delivered++
-          take(event)
+          const outcome: unknown = take(event)
+          if (Predicate.isPromiseLike(outcome)) outcome.then(undefined, (error) => this.failed(handler, event, Cause.fail(error)))
           return true
         },
         () => 0
@@ -224,7 +240,16 @@ class Bus {
         what()
         this.routes.clear()
       })
-    return Effect.acquireRelease(change(() => this.attached.add(handler)), () => change(() => this.attached.delete(handler)))
+    const leave = () => {
+      this.attached.delete(handler)
+      this.tell(handler)
+    }
+    const { news } = handler
+    const telling = Effect.andThen(news.await, Effect.sync(() => this.tell(handler)))
+    return Effect.acquireRelease(change(() => this.attached.add(handler)), () => change(leave)).pipe(
+      Effect.andThen(Effect.forkScoped(Effect.forever(Effect.andThen(telling, Effect.sleep(tellMillis))))),
+      Effect.asVoid
+    )
   }
 
   readonly handlers = (): ReadonlyArray<Handling> =>
@@ -237,22 +262,36 @@ class Bus {
       waiting: waiting()
     }))
 
-  private tellDrop(handler: Handler, event: Event.Event): void {
-    const now = this.clock.currentTimeMillisUnsafe()
-    if (now - handler.toldDropAt < tellMillis || isAboutHandlers(event)) return
-    handler.toldDropAt = now
-    const { dropped, name, pattern } = handler
-    this.emit(Event.make(TelemetryEvent.event_handler_drop, now, { dropped }, { handler: name, pattern }))
+  readonly totals = (): Totals => ({ ...this.total })
+
+  private dropped(handler: Handler, event: Event.Event): void {
+    handler.dropped++
+    this.total.dropped++
+    if (isAboutHandlers(event)) return
+    handler.hasDropped = true
+    handler.news.openUnsafe()
   }
 
   private failed(handler: Handler, event: Event.Event, cause: Cause.Cause<unknown>): void {
     handler.failed++
+    this.total.failed++
+    if (isAboutHandlers(event)) return
+    handler.failure = { event: event.name, cause }
+    handler.news.openUnsafe()
+  }
+
+  /** Tells what there is to tell of a handler. */
+  private tell(handler: Handler): void {
+    const { dropped, failed, failure, hasDropped, name, news, pattern } = handler
+    news.closeUnsafe()
+    handler.hasDropped = false
+    handler.failure = undefined
     const now = this.clock.currentTimeMillisUnsafe()
-    if (now - handler.toldFailAt < tellMillis || isAboutHandlers(event)) return
-    handler.toldFailAt = now
-    const { failed, name, pattern } = handler
-    const about = { handler: name, pattern, event: event.name, cause: String(Cause.squash(cause)) }
-    this.emit(Event.make(TelemetryEvent.event_handler_fail, now, { failed }, about))
+    const about = { handler: name, pattern }
+    if (hasDropped) this.emit(Event.make(TelemetryEvent.event_handler_drop, now, { dropped }, about))
+    if (failure === undefined) return
+    const { cause, event } = failure
+    this.emit(Event.make(TelemetryEvent.event_handler_fail, now, { failed }, { ...about, event, cause: String(Cause.squash(cause)) }))
   }
 }
 

@@ -10,8 +10,8 @@
  * **Details**
  *
  * The log is a child of the Telemetry supervisor. Emitters only append to a bounded buffer; the log takes from it in its own time. When
- * the log crashes, the buffer waits for its next generation. When the buffer is full the oldest events are dropped, and counted. What only
- * tells how the tree stands (`SupervisorEvent.isObservation`), or each second how a pool is, is not in it: it follows from the rest, and is much.
+ * the log crashes, the buffer waits for its next generation. When the buffer is full the oldest events are dropped, and counted. What is no
+ * news (`News.isNews`), as the samples of pools and workers, is not in it: it is much, and would push the decisions out.
  *
  * **Example** (Following restarts)
  *
@@ -25,7 +25,7 @@
  * })
  * ```
  */
-import { Child, type Event, NamePattern, SupervisorEvent } from "@snakepit/core"
+import { Child, type Event, NamePattern } from "@snakepit/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -35,12 +35,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { appendFile } from "node:fs/promises"
 import { EventBus } from "./EventBus.ts"
+import * as News from "./News.ts"
 
 /** Events kept for `recent`, for a follower that lags, and for a log that is being restarted. 10,000: some megabytes. */
 const capacity = 10_000
-
-/** Comes each second of each pool, for live views. */
-const sample = "snakepit.pool.sample"
 
 /** What lives as long as the application, whatever happens to the child that feeds it. */
 interface Memory {
@@ -69,7 +67,7 @@ export class EventLog extends Context.Service<EventLog, {
       const live = yield* PubSub.sliding<Event.Event>(capacity)
       const memory: Memory = { buffer: [], arrived: Latch.makeUnsafe(false), ring: [], live, dropped: 0 }
       yield* bus.tap("*", (event) => {
-        if (event.name === sample || SupervisorEvent.isObservation(event.name)) return // they would push the decisions out
+        if (!News.isNews(event)) return
         memory.buffer.push(event)
         if (memory.buffer.length > capacity) {
           memory.buffer.shift()

@@ -7,7 +7,7 @@ import { HistoryConfig } from "./history/HistoryConfig.ts"
 
 export const TelemetryConfig = Schema.Struct({
   /**
-   * Append every event, up to the stop of telemetry itself, to this file: one line of JSON each. The last lines that a worker wrote before its
+   * Append every event that is news, up to the stop of telemetry itself, to this file: one line of JSON each. Samples are none. The last lines that a worker wrote before its
    * end are in them. A new file is for this user alone (0600).
    */
   eventLog: Schema.optional(Schema.NonEmptyString),

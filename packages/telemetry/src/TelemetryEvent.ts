@@ -19,7 +19,8 @@ export const event_handler_drop = Event.declare({
 export const event_handler_fail = Event.declare({
   name: "snakepit.event_handler.fail",
   layer: "telemetry",
-  when: "a handler of events threw or failed, for the time that `failed` says since it was attached. At most once in 10 s for each handler",
+  when:
+    "a handler of events threw, failed or rejected, for the time that `failed` says since it was attached. At most once in 10 s for each handler",
   path: "snakepit/telemetry",
   measurements: { failed: Unit.count("event") },
   attributes: { ...handler, /** At which it failed. */ event: Schema.String, cause: Schema.String }

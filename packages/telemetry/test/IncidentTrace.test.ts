@@ -53,6 +53,9 @@ const app = supervisor("app", [supervisor("pool", [child("a"), child("b")], { st
 const wait = (millis: number) => Line.Wait({ millis })
 const fails = (path: string) => Line.Exit({ path, how: "failed" })
 
+/** Cases that were wrong once: one supervisor and the one above it had given up, when the root gave up over another child. */
+const found = [[11, 1775]] as const
+
 describe("the trace of an incident", () => {
   it("of one exit is one restart, from the exit until the child is up", () => {
     const events = eventsOf({ tree: app, script: [wait(1000), fails("app/pool/a"), wait(500)] })
@@ -114,11 +117,12 @@ describe("the trace of an incident", () => {
 
   it("of generated trees under generated harm is whole: ids differ, parents are there and around, and all ends with the tree", () => {
     let restarts = 0
-    for (let index = 0; index < 200; index++) {
-      const planned = Generate.toTheEnd(Generate.bySeed(7, index))
+    const cases = [...Array.from({ length: 200 }, (_, index) => [7, index] as const), ...found]
+    for (const [seed, index] of cases) {
+      const planned = Generate.toTheEnd(Generate.bySeed(seed, index))
       const events = eventsOf(planned)
       const { remote, spans, state } = traced(events)
-      const at = `case ${index} of seed 7`
+      const at = `case ${index} of seed ${seed}`
       const isUp = events.some(({ attributes, name }) => name.endsWith(".start") && attributes["path"] === "root")
       assert.isTrue(state.incidents.size === 0 || !isUp, `${at}: one is open`) // a start that fails is told to who starts the tree
       // where somebody stops a child in the middle of its recovery that is over, and goes on for those beside it

@@ -157,18 +157,11 @@ class Unary:
             call.finish(Status.RESOURCE_EXHAUSTED, f"{AT_ONCE} calls of Execute run already; try again")
             return
         answer.begin()
-        job = Job(
-            id=answer.id,
-            tool=tool,
-            arguments=request.payload,
-            deadline=call.deadline,
-            credit=1,  # for a function that turns out to stream: its first element tells
-            skip=0,
-            max_payload=self._max_payload,
-            outbox=answer,
-            session=request.session,
-            function=function,
-        )
+        job = Job(answer.id, tool, request.payload, answer, self._max_payload)
+        job.deadline = call.deadline
+        job.credit = 1  # for a function that turns out to stream: its first element tells
+        job.session = request.session
+        job.function = function
         job.alone = True
         self._executor.submit(job)
 

@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from threading import get_ident
 from typing import Any
 
 from snakepit._current import Cancelled
@@ -187,9 +188,7 @@ class Executor:
         with self._lock:
             if 0 in self._jobs:
                 return
-            job = Job(
-                id=0, tool=_nothing, arguments=b"", deadline=None, credit=0, skip=0, max_payload=1, outbox=Outbox()
-            )
+            job = Job(0, _nothing, b"", Outbox(), max_payload=1)
             self.quick.add(_nothing)  # nobody would take what it says
             self._accept(job)
 
@@ -230,7 +229,7 @@ class Executor:
 
     def run(self) -> None:
         """Performs calls until drained; what then still waits is declined."""
-        self._main_thread = threading.get_ident()
+        self._main_thread = get_ident()
         job: Job | None = None
         while not self._draining:
             job = self._next()
@@ -291,7 +290,10 @@ class Executor:
         with self._lock:
             job.for_main = self._is_for_main(job.tool)
             self._main_free = True
-            self._give(job)
+            if job.for_main:
+                self._give_main(job)
+            else:
+                self._give(job)
             self._admit()
 
     # -- what lanes say --------------------------------------------------------------------------------------------
@@ -329,7 +331,7 @@ class Executor:
 
     def is_tool_thread(self) -> bool:
         """Whether tools run on this thread; a thread that a tool has started is none."""
-        here = threading.get_ident()
+        here = get_ident()
         return here == self._main_thread or here in self._tool_threads
 
     def enter(self, job: Job) -> None:
@@ -436,11 +438,12 @@ class Executor:
 
     def finish(self, job: Job) -> None:
         """Its outcome was said."""
+        id, ended = job.id, self._ended
         with self._lock:
-            del self._jobs[job.id]
-            self._ended.add(job.id)
-            if len(self._ended) >= REMEMBERED_CALLS:
-                self._ended, self._ended_before = set(), self._ended
+            del self._jobs[id]
+            ended.add(id)
+            if len(ended) >= REMEMBERED_CALLS:
+                self._ended, self._ended_before = set(), ended
             if job.feed is not None:
                 self._end_feed(job, "the call is over")
             job.release()
@@ -494,16 +497,7 @@ class Executor:
             if visit.told is not None:
                 visit.told("", False)
         elif not self._closed:
-            job = Job(
-                id=next(self._endings),
-                tool=None,
-                arguments=b"",
-                deadline=None,
-                credit=0,
-                skip=0,
-                max_payload=0,
-                outbox=visit.outbox,
-            )
+            job = Job(next(self._endings), None, b"", visit.outbox, max_payload=0)
             job.ends = visit
             job.for_main = True
             self._jobs[job.id] = job
@@ -522,24 +516,27 @@ class Executor:
                 return
             if job.cancelled:
                 continue
-            if job.for_main and not self._main_free:
+            if not job.for_main:
+                self._permits -= 1
+                self._give(job)
+            elif self._main_free:
+                self._permits -= 1
+                self._give_main(job)
+            else:
                 self._for_main.append(job)
-                continue
-            self._permits -= 1
-            self._give(job)
+
+    def _give_main(self, job: Job) -> None:
+        self._main_free = False
+        if get_ident() == self._main_thread:
+            # it is the next to run there; dropped meanwhile, when it waited for its function to be found
+            job.claimed = job.tool is not None and not job.cancelled
+            self._next_on_main = job
+        else:
+            self._main.put(job)
+            if self.idle:
+                self.wake()
 
     def _give(self, job: Job) -> None:
-        if job.for_main:
-            self._main_free = False
-            if threading.get_ident() == self._main_thread:
-                # it is the next to run there; dropped meanwhile, when it waited for its function to be found
-                job.claimed = job.tool is not None and not job.cancelled
-                self._next_on_main = job
-            else:
-                self._main.put(job)
-                if self.idle:
-                    self.wake()
-            return
         assert job.tool is not None
         if job.tool.asynchronous:
             self.loop.give(job, job.tool)
@@ -554,7 +551,7 @@ class Executor:
         return not tool.asynchronous and (self.concurrency == 1 or tool.thread_sensitive)
 
     def _work(self) -> None:
-        self._tool_threads.add(threading.get_ident())
+        self._tool_threads.add(get_ident())
         while (given := self._for_threads.get()) is not None:
             perform(self, *given)
             if self._for_threads.empty():

@@ -42,8 +42,21 @@ class Job:
     """A call and its state; `deadline` is on the monotonic clock.
 
     `tool` is None for a `function` ("module:function") that was not looked up yet. What most calls never have is a
-    default of the class: there is one of these for every call.
+    default of the class, and parameters are given by position: there is one of these for every call, and made so it
+    costs a third.
     """
+
+    deadline: float | None = None
+    credit = 0
+    """Elements that the caller has asked for, of a tool that streams."""
+    skip = 0
+    """Elements that an attempt before this one has said."""
+    session = ""
+    trace = b""
+    trace_state = ""
+    function = ""
+    received: Received | None = None
+    """Where payloads of its host lie that did not come in frames."""
 
     visit: Visit | None = None
     """The caller's session that it is a call of."""
@@ -76,35 +89,17 @@ class Job:
 
     def __init__(
         self,
-        *,
         id: int,
         tool: Tool[..., Any] | None,
         arguments: bytes | memoryview,
-        deadline: float | None,
-        credit: int,
-        skip: int,
-        max_payload: int,
         outbox: Speaker,
-        session: str = "",
-        trace: bytes = b"",
-        trace_state: str = "",
-        function: str = "",
-        received: Received | None = None,
+        max_payload: int,
     ) -> None:
         self.id = id
         self.tool = tool
         self.arguments = arguments
-        self.deadline = deadline
-        self.credit = credit
-        self.skip = skip
-        self.max_payload = max_payload
         self.outbox = outbox
-        self.session = session
-        self.trace = trace
-        self.trace_state = trace_state
-        self.function = function
-        self.received = received
-        """Where payloads of its host lie that did not come in frames."""
+        self.max_payload = max_payload
 
     def release(self) -> None:
         """Nothing of what came with it is needed any more."""

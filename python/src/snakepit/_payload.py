@@ -87,10 +87,10 @@ class Payload:
     def arguments(self, payload: bytes | memoryview) -> dict[str, Any]:
         """Keyword arguments from a MessagePack map (empty bytes are no arguments); raises InvalidArguments."""
         # all at once when they fit, which leaves out names that are unknown: then they are fewer than the map has
-        if self._whole is not None and (entries := _entries(payload)) is not None:
+        if self._whole is not None and payload:
             try:
                 fitting: dict[str, Any] = self._whole.decode(payload)
-                if len(fitting) == entries:
+                if len(fitting) == _entries(payload):
                     return fitting
             except UNFIT:
                 pass  # said below, with the name of the parameter
@@ -243,7 +243,7 @@ class Payload:
 
 
 def _is_large(value: Any) -> bool:
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, BYTES):
         return len(value) >= SHARED_BYTES
     return (isinstance(value, memoryview) or _ndarray.is_array(value)) and value.nbytes >= SHARED_BYTES
 
@@ -265,14 +265,14 @@ def reason_of(problem: Exception) -> str:
 
 def _entries(payload: bytes | memoryview) -> int | None:
     """How many entries a small map has; None of anything else."""
-    if not payload:
-        return None
-    if payload[0] == MAP16:
+    first = payload[0]
+    if first == MAP16:
         return int.from_bytes(payload[1:3])
-    return payload[0] & 0x0F if payload[0] & 0xF0 == FIXMAP else None
+    return first & 0x0F if first & 0xF0 == FIXMAP else None
 
 
 UNFIT = (*UNREADABLE, NotImplementedError, _ndarray.NotCarried)
+BYTES = (bytes, bytearray)
 CONTAINERS = frozenset((dict, list, tuple))
 SMALL = frozenset((int, float, str, bool, type(None), dict, list))  # never large by themselves
 SYNCHRONOUS = (Iterator, Iterable)

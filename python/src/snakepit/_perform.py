@@ -28,6 +28,7 @@ from snakepit._visit import Attempt, Visit
 
 SLOW_SECONDS = 0.001  # a tool that takes longer can afford a message of its own for Started, about 0.05 ms
 MOST_MICROS = 0xFFFF_FFFF  # uint32: 71 minutes
+MOST_SECONDS = MOST_MICROS / 1e6
 FLUSH_SECONDS = 0.05  # a host that does not read must not stop the tools
 
 
@@ -87,12 +88,13 @@ def perform(ledger: Ledger, job: Job, tool: Tool[..., Any]) -> None:
             function = traced(job, tool) if job.trace else tool.function
             outcome = fitting(job, tool.payload.encode(function(**arguments)))
         now = time.monotonic()
-        if (now - job.began < SLOW_SECONDS) is not quick:
-            note(ledger, tool, now - job.began)
+        ran = now - job.began
+        if (ran < SLOW_SECONDS) is not quick:
+            note(ledger, tool, ran)
         if job.cancelled or outcome.__class__ not in PAYLOADS or (job.deadline is not None and now > job.deadline):
             conclude(job, tool, outcome)
         else:
-            outbox.done(job.id, outcome, ran(job, now))
+            outbox.done(job.id, outcome, micros(ran))
     except BaseException as raised:
         conclude(job, tool, raised)
     finally:
@@ -141,10 +143,9 @@ def note(ledger: Ledger, tool: Tool[..., Any], seconds: float) -> None:
         ledger.quick.discard(tool)
 
 
-def ran(job: Job, now: float) -> int:
-    """For how many microseconds its code ran, at least 1: 0 says nothing."""
-    micros = int(1e6 * (now - job.began)) + 1
-    return micros if micros < MOST_MICROS else MOST_MICROS
+def micros(ran: float) -> int:
+    """How long its code ran, at least 1: 0 says nothing."""
+    return int(1e6 * ran) + 1 if ran < MOST_SECONDS else MOST_MICROS
 
 
 def fitting(job: Job, payload: Encoded) -> Encoded | int:
@@ -161,7 +162,7 @@ def conclude(job: Job, tool: Tool[..., Any], outcome: Outcome) -> None:
             traceback.print_exception(outcome)
         job.outbox.cancelled(job.id, how)
     elif isinstance(outcome, PAYLOADS):
-        job.outbox.done(job.id, outcome, ran(job, time.monotonic()))
+        job.outbox.done(job.id, outcome, micros(time.monotonic() - job.began))
     elif isinstance(outcome, BaseException):
         job.outbox.raised(job.id, outcome)
     else:

@@ -391,26 +391,30 @@ class Server:
 
     def _call(self, session: Session, call: _wire.Call, now: float, calls: list[Job]) -> None:
         tools = self._catalogue.tools
-        function, tool, deadline_ms = call.function, call.tool, call.deadline_ms
+        id, tool, function, deadline_ms = call.id, call.tool, call.function, call.deadline_ms
         if not function and tool >= len(tools):
-            session.outbox.unknown(call.id, f"no tool has id {tool}; Welcome listed {len(tools)} from 0")
+            session.outbox.unknown(id, f"no tool has id {tool}; Welcome listed {len(tools)} from 0")
             return
         job = Job(
-            id=call.id,
-            tool=None if function else tools[tool],
-            arguments=_payload(session, call),
-            deadline=now + deadline_ms / 1000 if deadline_ms else None,
-            credit=call.credit,
-            skip=call.skip,
-            max_payload=session.max_payload,
-            outbox=session.outbox,
-            session=call.session,
-            trace=call.trace,
-            trace_state=call.trace_state,
-            function=function,
-            received=session.received,
+            id,
+            None if function else tools[tool],
+            call.payload or _payload(session, call),
+            session.outbox,
+            session.max_payload,
         )
+        if deadline_ms:
+            job.deadline = now + deadline_ms / 1000
+        job.function = function
         job.host = session.host
+        job.received = session.received
+        if credit := call.credit:
+            job.credit = credit
+        if skip := call.skip:
+            job.skip = skip
+        if name := call.session:
+            job.session = name
+        if trace := call.trace:
+            job.trace, job.trace_state = trace, call.trace_state
         calls.append(job)
 
 

@@ -173,19 +173,12 @@ class Tools:
             )
         payload = _encode({**(arguments or {}), **named})
         id = next(self._ids)
-        job = Job(
-            id=id,
-            tool=known,
-            arguments=payload,
-            deadline=None if timeout is None else time.monotonic() + timeout,
-            credit=credit,
-            skip=0,
-            max_payload=self._max_payload,
-            outbox=_Ears(self._calls),
-            session=session or "",
-            trace=SAMPLED if hub.is_open else b"",
-            function="" if known else tool,
-        )
+        job = Job(id, known, payload, _Ears(self._calls), self._max_payload)
+        job.deadline = None if timeout is None else time.monotonic() + timeout
+        job.credit = credit
+        job.session = session or ""
+        job.trace = SAMPLED if hub.is_open else b""
+        job.function = "" if known else tool
         job.host = self._host
         call = self._calls[id] = RunningCall(self._executor, id, inputs)
         self._executor.submit(job)

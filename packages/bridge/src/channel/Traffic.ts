@@ -1,9 +1,10 @@
 /**
- * Counts what goes between the host and the workers of one pool: plain numbers, written where it goes, read when somebody collects. It belongs to
+ * Counts what goes between the host and the workers of one pool, and how these come: plain numbers, written where it goes, read when somebody collects. It belongs to
  * the pool's Reaper, as the workers do.
  */
 import { Instrument } from "@snakepit/core"
 import * as BridgeMetrics from "../BridgeMetrics.ts"
+import type { Dropped } from "../ingest/Inbox.ts"
 
 /** One way. */
 export class Way {
@@ -26,6 +27,7 @@ export class Traffic {
   readonly out = new Way()
   readonly open = new Set<OpenSession>()
   reconnects = 0
+  readonly boots = new Instrument.Histogram(BridgeMetrics.boots)
 
   private sum(of: (session: OpenSession) => number): number {
     let sum = 0
@@ -33,12 +35,14 @@ export class Traffic {
     return sum
   }
 
-  /** Begins the series of the pool. */
-  begin(series: Instrument.Series, pool: string): void {
+  /** Begins the series of the pool. `dropped`: of what its workers tell of themselves. */
+  begin(series: Instrument.Series, pool: string, dropped: Dropped): void {
     const of = { pool }
     series.add(BridgeMetrics.connections, of, () => this.open.size)
     series.add(BridgeMetrics.reconnects, of, () => this.reconnects)
     series.add(BridgeMetrics.unread, of, () => this.sum(({ unread }) => unread))
+    series.addHistogram(BridgeMetrics.boots, of, this.boots)
+    for (const reason of BridgeMetrics.dropReasons) series.add(BridgeMetrics.recordsDropped, { pool, reason }, () => dropped[reason])
     for (const direction of BridgeMetrics.directions) {
       const way = this[direction]
       const ofWay = { pool, direction }

@@ -8,12 +8,20 @@
  */
 import type { WireTelemetry } from "@snakepit/pool"
 import * as Latch from "effect/Latch"
+import * as BridgeMetrics from "../BridgeMetrics.ts"
 
 /** Records that may wait. 8192: half of it is what 16 workers have credit for, and some megabytes. */
 export const capacity = 8192
 
+type Reason = BridgeMetrics.DropReason
+
 /** Those that a worker or its tap gives: any others are counted as one, or a worker could fill the host's memory with them. */
-const reasons: ReadonlySet<string> = new Set(["queue", "invalid", "credit", "tap"])
+const given: ReadonlySet<string> = new Set<Reason>(["queue", "invalid", "credit", "tap"])
+
+const reasonOf = (reason: string): Reason => given.has(reason) ? reason as Reason : "other"
+
+/** How many records were left out, by why. */
+export type Dropped = Record<Reason, number>
 
 /** A record, and who has told it. */
 export interface Item {
@@ -24,7 +32,7 @@ export interface Item {
 /** So many records of one worker were left out, for one reason. */
 export interface Loss {
   readonly teller: WireTelemetry.Teller
-  readonly reason: string
+  readonly reason: Reason
   records: number
 }
 
@@ -35,6 +43,7 @@ export class Inbox implements WireTelemetry.TelemetryPort {
   private waiting: Array<Item> = []
   private next = 0
   private losses = new Map<string, Loss>()
+  private readonly dropped = new Map<string, Dropped>()
 
   get room(): WireTelemetry.TelemetryPort["room"] {
     return this.hasRoom.await
@@ -49,7 +58,7 @@ export class Inbox implements WireTelemetry.TelemetryPort {
     records: ReadonlyArray<WireTelemetry.Told>,
     dropped: ReadonlyArray<WireTelemetry.Dropped>
   ): void {
-    for (const { reason, records } of dropped) this.lose(teller, reasons.has(reason) ? reason : "other", records)
+    for (const { reason, records } of dropped) this.lose(teller, reasonOf(reason), records)
     const fitting = records.slice(0, capacity - this.size)
     for (const record of fitting) this.waiting.push({ teller, record })
     if (fitting.length < records.length) this.lose(teller, "ingest", records.length - fitting.length)
@@ -70,12 +79,22 @@ export class Inbox implements WireTelemetry.TelemetryPort {
   }
 
   /** Counts what was left out. */
-  lose(teller: WireTelemetry.Teller, reason: string, records: number): void {
+  lose(teller: WireTelemetry.Teller, reason: Reason, records: number): void {
     if (!(records > 0)) return
+    this.droppedOf(teller.pool)[reason] += records
     const key = `${teller.pool}/${teller.slot}/${reason}`
     const known = this.losses.get(key)
     if (known === undefined) this.losses.set(key, { teller, reason, records })
     else known.records += records
+  }
+
+  /** All that was left out of a pool's: the same object each time, which goes on counting. */
+  droppedOf(pool: string): Dropped {
+    const known = this.dropped.get(pool)
+    if (known !== undefined) return known
+    const dropped = Object.fromEntries(BridgeMetrics.dropReasons.map((reason) => [reason, 0])) as Dropped
+    this.dropped.set(pool, dropped)
+    return dropped
   }
 
   /** What was left out since it was asked last. */

@@ -101,6 +101,7 @@ export const child = ({ launcher, name, seat, spares }: Options): WorkerRuntime.
       process = make(seat, launched, spare?.session)
       yield* RegisteredName.register(name, process)
       const tookMillis = (yield* Clock.currentTimeMillis) - began
+      reaped.reaper.traffic.boots.record(tookMillis / 1000)
       const how = spare === undefined ? start : "spare"
       yield* Event.emit(BridgeEvent.process_start, { tookMillis }, {
         ...{ pool, slot, generation, pid, start: how },

@@ -22,6 +22,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import { Traffic } from "../channel/Traffic.ts"
+import type { Dropped } from "../ingest/Inbox.ts"
 import { executable, type PythonConfig } from "../PythonConfig.ts"
 import * as Cgroup from "./Cgroup.ts"
 import * as Containment from "./Containment.ts"
@@ -58,6 +59,8 @@ export interface Options {
   /** Read at each start. */
   readonly config: () => PythonConfig
   readonly name: RegisteredName.RegisteredName<Reaper>
+  /** Of the telemetry of its workers. */
+  readonly dropped: Dropped
   readonly spawner: ChildProcessSpawner["Service"]
 }
 
@@ -68,7 +71,7 @@ const errorLines = 8
 const sweepWait = Duration.seconds(4)
 
 /** The Reaper as the supervised child that all workers of the pool come after. */
-export const child = ({ config: configured, name, pool, registry: registryName, spawner }: Options) =>
+export const child = ({ config: configured, dropped, name, pool, registry: registryName, spawner }: Options) =>
   Child.make("reaper", {
     plane: "control",
     shutdown: "10 seconds", // its sweep, then SIGKILL after 5
@@ -191,7 +194,7 @@ export const child = ({ config: configured, name, pool, registry: registryName, 
       }
       if ("why" in cgroup) report(cgroup) // else when a process is to be in it: a folder alone holds nothing
       const traffic = new Traffic()
-      traffic.begin(yield* Instrument.series, pool)
+      traffic.begin(yield* Instrument.series, pool, dropped)
       yield* RegisteredName.register(name, {
         pid,
         traffic,

@@ -332,7 +332,15 @@ export type Command = Data.TaggedEnum<{
     readonly reason: string
     readonly incident: string | undefined
   }
-  Tainted: { readonly slot: number; readonly exitClass: string; readonly forMillis: number; readonly reason: string }
+  /** A call that was retried has completed; `durationMillis` since it was offered. */
+  Recovered: {
+    readonly id: number
+    readonly tool: string
+    readonly slot: number
+    readonly attempts: number
+    readonly durationMillis: number
+  }
+  Tainted: LostWith & { readonly exitClass: string; readonly forMillis: number }
   Untainted: { readonly slot: number }
   Ejected: {
     readonly slot: number
@@ -369,12 +377,7 @@ export type Command = Data.TaggedEnum<{
   SessionEndFailed: { readonly slot: number; readonly session: string; readonly reason: string }
   SessionsMany: { readonly sessions: number; readonly limit: number }
   /** `then`: what becomes of their next calls. */
-  SessionsLost: {
-    readonly slot: number
-    readonly sessions: number
-    readonly reason: string
-    readonly then: "told" | "replayed" | "elsewhere"
-  }
+  SessionsLost: LostWith & { readonly sessions: number; readonly then: "told" | "replayed" | "elsewhere" }
   /** The first call since the queue was half empty that found it full. */
   Saturated: { readonly queued: number; readonly capacity: number }
   /** Somebody waits for this. */
@@ -390,7 +393,7 @@ export interface AskDelay extends LostWith {
   readonly error: CallError.CallError
 }
 
-/** The worker that a call was lost with: its slot, why it is gone, and in which incident of its supervisors. */
+/** The worker that something was lost with: its slot, why it is gone, and in which incident of its supervisors. */
 export interface LostWith {
   readonly slot: number
   readonly reason: string

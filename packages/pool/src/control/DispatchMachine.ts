@@ -258,12 +258,22 @@ const done = (step: Step, index: number, id: number, payload: Uint8Array, micros
     state.ledger.completed++
     state.counts.completed(call.offer.tool, state.tools, step.now - call.offer.at)
     out.push({ _tag: "Complete", id, payload })
+    if (call.attempt > 1) out.push(recovered(call, step.now))
   }
   if (micros > 0) learn(step, call, micros / 1000)
   Outlier.tell(step, call, false)
   Settlement.forget(step, call)
   Sending.pump(step, state.slots[index])
 }
+
+const recovered = ({ attempt, id, offer, slot }: Call, now: number): Command => ({
+  _tag: "Recovered",
+  id,
+  tool: offer.tool,
+  slot,
+  attempts: attempt,
+  durationMillis: now - offer.at
+})
 
 /** How long the call ran, and what is left of its time for the way when its worker had no other. */
 const learn = ({ now, state }: Step, { alone, offer, sentAt, slot }: Call, millis: number): void => {
@@ -362,7 +372,7 @@ const close = (step: Step, because: string): void => {
     Settlement.forget(step, call)
   }
   for (const slot of state.slots) {
-    SessionLife.vacate(step, slot, because, "pool_down")
+    SessionLife.vacate(step, slot, because, undefined, "pool_down")
     Room.refresh(step, slot)
   }
 }

@@ -198,6 +198,11 @@ const execute = (
       const about = { pool, slot, tool, correlationId: CorrelationId.of(roster, id) }
       return emit(Event.make(PoolEvent.call_retry, clock.wallTime, { attempt, delayMillis }, { ...about, cause: reason, incident }))
     }
+    case "Recovered": {
+      const { attempts, durationMillis, id, slot, tool } = command
+      const about = { pool, slot, tool, correlationId: CorrelationId.of(roster, id) }
+      return emit(Event.make(PoolEvent.call_recover, clock.wallTime, { attempts, durationMillis }, about))
+    }
     case "Tainted":
     case "Untainted":
     case "Ejected":

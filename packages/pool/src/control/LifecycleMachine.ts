@@ -152,12 +152,13 @@ const stopped = (step: Step, slot: number): void => {
   const { now, state } = step
   const place = state.places[slot]
   if (place === undefined || place.doing === "free") return
-  const { because, filledAt, seen, servedBefore } = place
+  const { because = "size", filledAt, seen, servedBefore } = place
   const figures = { served: seen.served - servedBefore, ageMillis: now - filledAt, memory: seen.memory }
   state.versions.filled.delete(slot)
   Places.clear(place)
   LifecycleState.dispatch(step, { _tag: "Uncordon", slot })
-  LifecycleState.tell(step, PoolEvent.lifecycle_stop, figures, { slot, because: because ?? "size" })
+  state.stops[because]++
+  LifecycleState.tell(step, PoolEvent.lifecycle_stop, figures, { slot, because })
 }
 
 const renewed = (step: Step, failure: string | undefined): void => {

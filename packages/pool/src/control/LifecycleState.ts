@@ -8,6 +8,7 @@ import type { PoolConfig } from "../PoolConfig.ts"
 import type * as PoolVersion from "../PoolVersion.ts"
 import * as Autoscale from "./Autoscale.ts"
 import * as Places from "./Places.ts"
+import type { Because } from "./Recycle.ts"
 import type { RolloutFailed, RolloutSuperseded } from "./RolloutError.ts"
 
 /** A new version on its way. `rest`: it has proved itself, and the workers of the version before are replaced. */
@@ -58,6 +59,8 @@ export interface LifecycleState {
   oversizedAt: number
   /** Measurements in a row that gave nothing of any worker. */
   unmeasured: number
+  /** Workers that were stopped as planned, by why. */
+  readonly stops: Record<Because, number>
 }
 
 export const make = (pool: string, versions: PoolVersion.Versions, { autoscale, size: configured }: PoolConfig): LifecycleState => {
@@ -82,7 +85,8 @@ export const make = (pool: string, versions: PoolVersion.Versions, { autoscale, 
     renewAt: 0,
     oversized: 0,
     oversizedAt: 0,
-    unmeasured: 0
+    unmeasured: 0,
+    stops: { calls: 0, age: 0, memory: 0, version: 0, operator: 0, size: 0 }
   }
 }
 

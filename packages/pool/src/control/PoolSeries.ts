@@ -4,6 +4,7 @@ import * as PoolMetrics from "../PoolMetrics.ts"
 import type { ToolCounts } from "./CallCounts.ts"
 import * as Census from "./Census.ts"
 import type { DispatchState } from "./Dispatch.ts"
+import { becauses } from "./Recycle.ts"
 import type { Roster } from "./Roster.ts"
 
 /** Calls that workers have, by those that they run at once. */
@@ -40,6 +41,7 @@ export const begin = (series: Instrument.Series, roster: Roster, openCircuits: (
   series.add(PoolMetrics.hostCallsOpen, of, () => hostCalls.size)
   series.add(PoolMetrics.circuits, of, openCircuits)
   series.add(PoolMetrics.quarantined, of, () => [...barrier.quarantine.tools.values()].reduce((sum, count) => sum + count, 0))
+  for (const because of becauses) series.add(PoolMetrics.stops, { pool, because }, () => roster.lifecycle.stops[because])
   series.addHistogram(PoolMetrics.heartbeatLatency, of, beats.latency)
   series.add(PoolMetrics.heartbeatMisses, of, () => beats.misses)
   counts.onTool = (tool, toolCounts) => beginTool(series, pool, tool, toolCounts)

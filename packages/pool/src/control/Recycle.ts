@@ -6,7 +6,9 @@ import type { PoolConfig } from "../PoolConfig.ts"
 import { isActive, type Place } from "./Places.ts"
 
 /** Why a worker goes, or comes. */
-export type Because = "calls" | "age" | "memory" | "version" | "operator" | "size"
+export const becauses = ["calls", "age", "memory", "version", "operator", "size"] as const
+
+export type Because = typeof becauses[number]
 
 export interface Due {
   readonly because: Because

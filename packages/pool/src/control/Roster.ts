@@ -102,8 +102,6 @@ export interface Roster {
   readonly watchers: Set<() => void>
   /** The processes of the workers that are attached, by slot. */
   readonly pids: Map<number, number>
-  /** When they were attached. */
-  readonly attachedAt: Map<number, number>
   readonly beats: Beats
   /** The launch governor: one permit for each process that may be starting. Here, so that no crash of who starts them adds permits. */
   readonly launches: Semaphore.Semaphore
@@ -176,7 +174,6 @@ export const make = (
     restarts: new Map(),
     versions,
     pids: new Map(),
-    attachedAt: new Map(),
     beats: { misses: 0, latency: new Instrument.Histogram(PoolMetrics.heartbeatLatency) },
     launches: Semaphore.makeUnsafe(config.launch.concurrency),
     watchdogs: new Map(),
@@ -382,8 +379,8 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       return emit(Event.make(PoolEvent.session_many, clock.wallTime, { sessions, limit }, { pool }))
     }
     case "SessionsLost": {
-      const { reason, sessions, slot, then } = command
-      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then }))
+      const { incident, reason, sessions, slot, then } = command
+      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then, incident }))
     }
     case "Saturated": {
       const { capacity, queued } = command
@@ -470,7 +467,6 @@ export const seat = (
         name.current?.probes.set(slot, wire.probe)
         name.current?.pids.set(slot, wire.pid)
         name.current?.telemetry.set(slot, { control: wire.telemetry, hear: undefined, missed: 0 })
-        name.current?.attachedAt.set(slot, name.current.clock.now())
         say({ _tag: "Attached", slot, wire, isTrial: name.current !== undefined && isTrial(name.current, slot) })
         name.current?.wake()
       },
@@ -503,7 +499,6 @@ export const seat = (
         name.current?.probes.delete(slot)
         name.current?.pids.delete(slot)
         name.current?.telemetry.delete(slot)
-        name.current?.attachedAt.delete(slot)
         name.current?.hostCalls.lost(slot)
         say({ _tag: "Detached", slot, reason, ended, exit, incident: process?.incident("end") })
         name.current?.wake()

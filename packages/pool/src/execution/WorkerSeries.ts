@@ -20,13 +20,11 @@ export interface Options {
 }
 
 export const begin = (series: Instrument.Series, { heardAt, roster, seat, usage }: Options): void => {
-  const { attachedAt, clock, generations, pids, state } = roster
+  const { clock, generations, pids, state } = roster
   const labels = { pool: seat.pool, slot: String(seat.slot) }
-  const since = (at: number) => (clock.now() - at) / 1000
-  series.add(PoolMetrics.heartbeatAge, labels, () => since(heardAt()))
+  series.add(PoolMetrics.heartbeatAge, labels, () => (clock.now() - heardAt()) / 1000)
   series.add(PoolMetrics.generation, labels, () => generations.get(seat.slot) ?? 0)
   series.add(PoolMetrics.workerCalls, labels, () => state.slots[seat.slot]?.served ?? 0)
-  series.add(PoolMetrics.uptime, labels, () => since(attachedAt.get(seat.slot) ?? clock.now()))
 
   const look = () => {
     const pid = pids.get(seat.slot)

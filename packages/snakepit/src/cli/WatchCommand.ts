@@ -1,6 +1,6 @@
 /** `snakepit watch`: an application that runs elsewhere on this system, drawn from its event feed. */
 import type { FeedLine } from "@snakepit/telemetry"
-import { FeedClient, LiveTree, LiveView, Watch } from "@snakepit/telemetry"
+import { FeedClient, LiveTree, LiveView, News, Watch } from "@snakepit/telemetry"
 import { Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -60,7 +60,7 @@ const list = (run: Runs.LivingRun, json: boolean) =>
       if ("refused" in line) return Effect.fail(new Refused(line.refused))
       if (json) return "event" in line ? Console.log(JSON.stringify(line.event)) : Effect.void
       if ("snapshot" in line && line.dropped > 0) return Console.log(`… ${line.dropped} events were dropped: this terminal is too slow`)
-      return "event" in line && LiveView.isNews(line.event) ? Console.log(Watch.plain(line.event)) : Effect.void
+      return "event" in line && News.isNews(line.event) ? Console.log(Watch.plain(line.event)) : Effect.void
     })
   )
 

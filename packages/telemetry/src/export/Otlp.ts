@@ -15,10 +15,10 @@
  *
  * When the application has stopped, what was told up to its last moment is sent, within {@link farewell}.
  *
- * Every event of the bus is a log record too: its name is the body, its attributes and measurements are attributes, and {@link Severity.of} says how much
- * it matters. What is told once a second, `snakepit.pool.sample`, is left to the metrics.
+ * Every event that is news is a log record too: its name is the body, its attributes and measurements are attributes, and {@link Severity.of} says how much
+ * it matters. What is no news ({@link News.isNews}), as the samples of pools and workers, is left to the metrics.
  */
-import { Event, Instrument, SupervisorEvent } from "@snakepit/core"
+import { Event, Instrument } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -36,6 +36,7 @@ import * as OtlpTracer from "effect/observability/OtlpTracer"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { EventBus } from "../EventBus.ts"
+import * as News from "../News.ts"
 import * as TelemetryEvent from "../TelemetryEvent.ts"
 import * as ExportMetrics from "./ExportMetrics.ts"
 import * as OtlpConfig from "./OtlpConfig.ts"
@@ -47,8 +48,8 @@ import * as Severity from "./Severity.ts"
 /** How long the end of an application may wait for its collector. 3 s: less than orchestrators give before they kill. */
 export const farewell = "3 seconds"
 
-/** Told in the form of metrics, or about the sending of records itself: a record of that would make another. */
-const notLogged: ReadonlySet<string> = new Set(["snakepit.pool.sample", TelemetryEvent.otlp_drop.name])
+/** Not what is told about the sending of records itself: a record of that would make another. */
+const isLogged = (event: Event.Event): boolean => News.isNews(event) && event.name !== TelemetryEvent.otlp_drop.name
 
 type Encoding = OtlpSerialization.OtlpSerialization["Service"]
 
@@ -97,7 +98,7 @@ const record = (logger: Logger.Logger<unknown, unknown>, { at, attributes, measu
     const logLevel = Severity.of(name, attributes["planned"])
     logger.log({ message: name, logLevel, cause: Cause.empty, fiber, date: new Date(at) })
     return Effect.void
-  }).pipe(Effect.annotateLogs({ "event.name": name, ...attributes, ...measurements }))
+  }).pipe(Effect.annotateLogs({ ...measurements, ...attributes, "event.name": name })) // a tool names what it measures as it likes
 
 /**
  * The exporters of an application, with the tracer and the logger among them for what is built and run in the context that this returns. Without a
@@ -188,7 +189,7 @@ export const make = (
       const others = yield* Logger.CurrentLoggers
       services = Context.add(services, Logger.CurrentLoggers, new Set([...others, logger]))
       yield* bus.tap("*", (event) => { // the logger only appends, and what is told at the very end counts too
-        if (!notLogged.has(event.name) && !SupervisorEvent.isObservation(event.name)) Effect.runForkWith(context)(record(logger, event))
+        if (isLogged(event)) Effect.runForkWith(context)(record(logger, event))
       })
     }
     return services

@@ -10,6 +10,7 @@ export const defaults: ReadonlyArray<string> = [
   "snakepit.call.fail",
   "snakepit.call.quarantine",
   "snakepit.call.retry",
+  "snakepit.call.recover",
   "snakepit.circuit.*",
   "snakepit.config.*",
   "snakepit.containment.*",

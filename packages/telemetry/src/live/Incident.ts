@@ -6,7 +6,7 @@
  * Events that carry the id of the incident belong to it. So do, by place and time, those that come without one: a worker's missed heartbeats and
  * verdicts before its end, what it left behind, and its taint. Of a call that was touched, what became of it later belongs to it too.
  *
- * A call that succeeds is not told: one that went to another worker, and of which no failure is told, has `completed` or goes on.
+ * Of calls that succeed only those are told that had lost a worker before: one that went to another worker, and of which no end is told, goes on.
  */
 import type { Event } from "@snakepit/core"
 import * as EventText from "./EventText.ts"
@@ -27,7 +27,7 @@ export interface TouchedCall {
   readonly tool: string
   /** Ties its events together; `undefined` in records without. */
   readonly correlationId: string | undefined
-  readonly end: "ran again" | "failed" | "cancelled"
+  readonly end: "completed" | "goes on" | "failed" | "cancelled"
   /** How often it was sent. */
   readonly attempts: number
   /** The tag of its error. */
@@ -199,22 +199,32 @@ const decisionOf = (event: Event.Event): ReadonlyArray<Decision> => {
   return [{ at: event.at, by: text(event, "path") ?? "", verb, child: text(event, "child") ?? "", budgetLeft, delayMillis }]
 }
 
+/** How a call stands after an event of it. */
+const ends: { readonly [verb: string]: { readonly end: TouchedCall["end"]; readonly detail: (event: Event.Event) => string } } = {
+  retry: { end: "goes on", detail: ({ measurements }) => `after ${measurements["delayMillis"]} ms` },
+  recover: { end: "completed", detail: ({ measurements }) => `after ${measurements["durationMillis"]} ms in all` },
+  fail: { end: "failed", detail: (event) => text(event, "cause") ?? "" },
+  cancel: { end: "cancelled", detail: (event) => text(event, "how") ?? "" }
+}
+
 const callsOf = (events: ReadonlyArray<Event.Event>): ReadonlyArray<TouchedCall> => {
   const calls = new Map<string, TouchedCall>()
   for (const [index, event] of events.entries()) {
     if (!event.name.startsWith("snakepit.call.") || event.attributes["tool"] === undefined) continue
     const verb = verbOf(event)
-    if (verb !== "retry" && verb !== "fail" && verb !== "cancel") continue
+    const ended = ends[verb]
+    if (ended === undefined) continue
     const correlationId = text(event, "correlationId")
     const key = correlationId ?? `#${index}`
+    const { attempt, attempts = attempt ?? calls.get(key)?.attempts ?? 1 } = event.measurements
     calls.set(key, {
       tool: text(event, "tool")!,
       correlationId,
-      end: verb === "retry" ? "ran again" : verb === "fail" ? "failed" : "cancelled",
-      attempts: event.measurements["attempt"] ?? calls.get(key)?.attempts ?? 1,
+      end: ended.end,
+      attempts,
       reason: text(event, "reason"),
       executed: text(event, "executed"),
-      detail: verb === "retry" ? `after ${event.measurements["delayMillis"]} ms` : text(event, verb === "fail" ? "cause" : "how") ?? ""
+      detail: ended.detail(event)
     })
   }
   return [...calls.values()]

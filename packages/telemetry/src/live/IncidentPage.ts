@@ -98,8 +98,10 @@ const calls = ({ calls }: Incident.Incident, columns: number): ReadonlyArray<Ink
 /** How a call ended, for people. */
 export const endOf = ({ attempts, detail, end, executed, reason }: Incident.TouchedCall): string => {
   switch (end) {
-    case "ran again":
-      return `ran again on another worker ${detail}, attempt ${attempts}: no failure of it is told`
+    case "completed":
+      return `completed on another worker ${detail}, at attempt ${attempts}`
+    case "goes on":
+      return `was sent to another worker ${detail}, attempt ${attempts}: no end of it is told yet`
     case "failed":
       return `failed with ${reason}, executed: ${executed}. ${detail.split("\n", 1)[0]}`
     case "cancelled":

@@ -10,26 +10,21 @@
  * const restarts = Effect.map(LiveView.LiveView, ({ tree }) => tree.restarts.length)
  * ```
  */
-import { type Event, SupervisorEvent } from "@snakepit/core"
+import type { Event } from "@snakepit/core"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EventBus } from "../EventBus.ts"
+import * as News from "../News.ts"
 import * as LiveTree from "./LiveTree.ts"
 
 /** Events kept for whoever comes to look: more than the largest terminal has lines, and enough to scroll back through a restart storm. */
 const recentKept = 1000
 
-/** What comes at intervals whatever happens: figures of pools and processes are no news. */
-const atIntervals = /^snakepit\.(pool\.sample|python\.(memory|cpu|gc|gpu)\.\w+)$/
-
-/** Whether an event belongs into a list for people. */
-export const isNews = ({ name }: Event.Event): boolean => !atIntervals.test(name) && !SupervisorEvent.isObservation(name)
-
 /** Takes one event into what is shown. */
 export const take = (shown: Shown, event: Event.Event): void => {
   LiveTree.apply(shown.tree, event)
-  if (!isNews(event)) return
+  if (!News.isNews(event)) return
   shown.recent.push(event)
   if (shown.recent.length > recentKept) shown.recent.shift()
 }

@@ -57,7 +57,7 @@ export const loopDelayMean = Instrument.declare({
   name: "nodejs.eventloop.delay.mean",
   kind: "gauge",
   unit: "s",
-  description: "how late timers of the host were on average, since it was asked last"
+  description: "how late timers of the host were on average, within the last minute"
 })
 
 export const loopDelayP99 = Instrument.declare({
@@ -65,7 +65,7 @@ export const loopDelayP99 = Instrument.declare({
   name: "nodejs.eventloop.delay.p99",
   kind: "gauge",
   unit: "s",
-  description: "how late timers of the host were, but for the latest hundredth, since it was asked last"
+  description: "how late timers of the host were, but for the latest hundredth, in the worst ten seconds of the last minute"
 })
 
 export const loopDelayMax = Instrument.declare({
@@ -73,7 +73,7 @@ export const loopDelayMax = Instrument.declare({
   name: "nodejs.eventloop.delay.max",
   kind: "gauge",
   unit: "s",
-  description: "how late the latest timer of the host was, since it was asked last"
+  description: "how late the latest timer of the host was, within the last minute"
 })
 
 export const loopUtilization = Instrument.declare({
@@ -81,7 +81,7 @@ export const loopUtilization = Instrument.declare({
   name: "nodejs.eventloop.utilization",
   kind: "gauge",
   unit: "1",
-  description: "the share of the time that the host's event loop had something to do, since it was asked last"
+  description: "the share of the time that the host's event loop had something to do, within the last minute"
 })
 
 /** As V8 names what it does. */

@@ -1,26 +1,13 @@
 /** The series of the host's own process, and of what is told in it. */
-import { Instrument, MonotonicClock } from "@snakepit/core"
-import * as Clock from "effect/Clock"
+import { Instrument } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { readdirSync } from "node:fs"
-import {
-  constants,
-  type EventLoopUtilization,
-  monitorEventLoopDelay,
-  performance,
-  type PerformanceEntry,
-  PerformanceObserver
-} from "node:perf_hooks"
+import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks"
 import { EventBus } from "../EventBus.ts"
 import { EventLog } from "../EventLog.ts"
+import * as EventLoop from "./EventLoop.ts"
 import * as HostMetrics from "./HostMetrics.ts"
-
-/** 1 s: several read what one collection wants. */
-const keptMillis = 1000
-
-/** 20 ms: what a timer is late by is felt from there on, and fifty wake-ups a second cost nothing to speak of. */
-const resolution = 20
 
 /** Where the open files of this process are listed. */
 const folder = "/proc/self/fd"
@@ -57,27 +44,10 @@ const collections = Effect.acquireRelease(
   ({ observer }) => Effect.sync(() => observer.disconnect())
 )
 
-const loopDelay = Effect.acquireRelease(
-  Effect.sync(() => {
-    const delay = monitorEventLoopDelay({ resolution })
-    delay.enable()
-    return delay
-  }),
-  (delay) => Effect.sync(() => delay.disable())
-)
-
-interface Loop {
-  readonly mean: number
-  readonly p99: number
-  readonly max: number
-  readonly utilization: number
-}
-
 /** Begins them, until the scope closes; `version` is Snakepit's. */
 export const begin = (version: string): Effect.Effect<void, never, EventBus | EventLog | Scope.Scope> =>
   Effect.gen(function*() {
     const series = yield* Instrument.series
-    const clock = new MonotonicClock.MonotonicClock(yield* Clock.Clock)
     series.add(HostMetrics.buildInfo, { version, node: process.versions.node }, () => 1)
     series.add(HostMetrics.memory, {}, () => process.memoryUsage.rss())
     for (const mode of ["user", "system"] as const) {
@@ -87,41 +57,17 @@ export const begin = (version: string): Effect.Effect<void, never, EventBus | Ev
     const files = openFiles()
     if (files !== undefined) series.add(HostMetrics.fds, {}, () => openFiles() ?? files)
 
-    const delay = yield* loopDelay
-    const seconds = (nanos: number) => Number.isFinite(nanos) ? Math.max(0, nanos / 1e9 - resolution / 1000) : 0 // it measures between timers
-    let before: EventLoopUtilization = performance.eventLoopUtilization()
-    let loop: Loop | undefined
-    let readAt = 0
-    const read = (field: keyof Loop) => () => {
-      const now = clock.now()
-      if (loop === undefined || now - readAt >= keptMillis) {
-        const used = performance.eventLoopUtilization()
-        const { utilization } = performance.eventLoopUtilization(used, before)
-        loop = {
-          mean: seconds(delay.mean),
-          p99: seconds(delay.percentile(99)),
-          max: delay.count === 0 ? 0 : seconds(delay.max),
-          utilization
-        }
-        delay.reset()
-        before = used
-        readAt = now
-      }
-      return loop[field]
-    }
-    series.add(HostMetrics.loopDelayMean, {}, read("mean"))
-    series.add(HostMetrics.loopDelayP99, {}, read("p99"))
-    series.add(HostMetrics.loopDelayMax, {}, read("max"))
-    series.add(HostMetrics.loopUtilization, {}, read("utilization"))
+    const loop = yield* EventLoop.watch
+    series.add(HostMetrics.loopDelayMean, {}, () => loop().mean)
+    series.add(HostMetrics.loopDelayP99, {}, () => loop().p99)
+    series.add(HostMetrics.loopDelayMax, {}, () => loop().max)
+    series.add(HostMetrics.loopUtilization, {}, () => loop().utilization)
     const { histograms } = yield* collections
     for (const [type, histogram] of histograms) series.addHistogram(HostMetrics.gc, { "v8js.gc.type": type }, histogram)
 
     const { memory } = yield* EventLog
     const bus = yield* EventBus
-    let events = 0
-    yield* bus.tap("*", () => void events++, { name: "count of events" })
-    const sum = (of: "dropped" | "failed") => bus.handlers().reduce((sum, handler) => sum + handler[of], 0)
-    series.add(HostMetrics.events, {}, () => events)
-    series.add(HostMetrics.eventsDropped, {}, () => sum("dropped") + memory.dropped)
-    series.add(HostMetrics.handlerFailures, {}, () => sum("failed"))
+    series.add(HostMetrics.events, {}, () => bus.totals().emitted)
+    series.add(HostMetrics.eventsDropped, {}, () => bus.totals().dropped + memory.dropped)
+    series.add(HostMetrics.handlerFailures, {}, () => bus.totals().failed)
   })

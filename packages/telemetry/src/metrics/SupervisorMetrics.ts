@@ -60,8 +60,9 @@ export const budgetLeft = Instrument.declare({
   name: "snakepit.supervisor.budget.left",
   kind: "gauge",
   unit: "1",
-  description: "restarts that are left before the supervisor gives up, by those it may need; of several of a kind in a pool, the least. " +
-    "1 where there is no limit, 0 while none is up"
+  description:
+    "restarts that are left before the supervisor gives up, by those it may need: the least within the last minute, of all of a kind in a pool. " +
+    "1 where there is no limit, and where none is up: the next begins with all of it"
 })
 
 export const children = Instrument.declare({

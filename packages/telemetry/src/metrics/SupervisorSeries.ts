@@ -43,7 +43,12 @@ export const make: Effect.Effect<SupervisorSeries, never, EventBus | Scope.Scope
       own.add(SupervisorMetrics.restarts, { supervisor, pool, reason }, () => restarts[reason])
     }
     own.add(SupervisorMetrics.giveUps, { supervisor, pool }, () => decided.giveUps)
-    own.add(SupervisorMetrics.budgetLeft, { supervisor, pool }, () => read()?.budgets.get(SupervisorMetrics.keyOf(supervisor, pool)) ?? 0)
+    const key = SupervisorMetrics.keyOf(supervisor, pool)
+    own.add(
+      SupervisorMetrics.budgetLeft,
+      { supervisor, pool },
+      () => Math.min(read()?.budgets.get(key) ?? 1, SupervisorFold.leastLeft(decided, clock.now()))
+    )
   }
   const end = (decided: SupervisorFold.Decided) => {
     series.get(decided)?.end()
@@ -57,7 +62,7 @@ export const make: Effect.Effect<SupervisorSeries, never, EventBus | Scope.Scope
   }
   yield* Effect.addFinalizer(() => Effect.sync(() => [...series.keys()].forEach(end)))
   yield* bus.tap("snakepit.*_supervisor.*", (event) => {
-    const { begun, over } = SupervisorFold.take(state, event)
+    const { begun, over } = SupervisorFold.take(state, event, clock.now())
     begun.forEach(begin)
     over.forEach(end)
   }, { name: "metrics of supervisors" })

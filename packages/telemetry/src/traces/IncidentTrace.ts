@@ -69,8 +69,8 @@ export const fold = (state: State, event: Event.Event): ReadonlyArray<RemoteSpan
       break
     case "give_up":
       begin(state, out, event, "give_up", path, about)
+      interrupt(state, out, event, (open) => open.path === path || open.verb === "give_up" && listener(state, open.path) === path)
       state.stopped.add(path)
-      interrupt(state, out, event, (open) => open.path === path || open.verb === "give_up" && above(open.path) === path)
       break
     case "recover": {
       const incident = state.incidents.get(String(event.attributes["incident"]))
@@ -99,6 +99,12 @@ const interrupted: RemoteSpan.Status = { _tag: "Interrupted" }
 const above = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")))
 
 const isWithin = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`)
+
+/** The nearest supervisor above that has not given up itself: who has to deal with what one below could not; `""` above the root. */
+const listener = (state: State, path: string): string => {
+  const next = above(path)
+  return state.stopped.has(next) ? listener(state, next) : next
+}
 
 /** Ends what a supervisor will not deal with any more, of all incidents but that of the event. */
 const interrupt = (
