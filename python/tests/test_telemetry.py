@@ -12,15 +12,17 @@ import threading
 import types
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from importlib.machinery import ModuleSpec
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakepit import _record, _samples, _spans, telemetry, tool
+from snakepit import Session, _record, _samples, _spans, on_session_end, on_session_start, telemetry, tool
 from snakepit._captured import Logs, Output, Teed
-from snakepit._hub import BATCH_RECORDS, QUEUE_RECORDS, Hub
+from snakepit._current import running
+from snakepit._hub import BATCH_RECORDS, QUEUE_RECORDS, Hub, hub
 from snakepit._record import Event, Record
 from snakepit._rules import Rules
 from snakepit._wire import Telemetry, TelemetryControl, TelemetryRecord, TelemetrySampling, TelemetrySettings
@@ -217,7 +219,7 @@ def test_whatever_is_emitted_is_told_within_bounds_or_counted(
         return
     assert all(math.isfinite(value) for value in told[0].measurements.values())
     assert len(told[0].attributes) <= 32
-    assert all(not isinstance(value, str) or len(value) <= 20 * 1024 for value in told[0].attributes.values())
+    assert all(not isinstance(value, str) or len(value.encode()) <= 1024 for value in told[0].attributes.values())
 
 
 def test_emit_outside_a_worker_only_logs(caplog: pytest.LogCaptureFixture) -> None:
@@ -287,7 +289,7 @@ def test_an_event_belongs_to_the_call_that_told_it_and_spans_lie_within_its_own(
     assert by_name["inner"].parent_id == by_name["outer"].span_id
     assert by_name["outer"].parent_id == by_name["python.call"].span_id
     assert by_name["outer"].attributes == {"kind": "test", "length": 3}
-    assert by_name["python.call"].attributes == {"tool": "plain", "call": 1}
+    assert by_name["python.call"].attributes == {"code.function.name": f"{__name__}.plain"}
     assert by_name["python.call"].parent_id == bytes(range(17, 25))
 
 
@@ -330,8 +332,6 @@ def test_what_is_raised_is_noted_and_goes_on() -> None:
 
 def test_a_span_that_is_left_out_is_passed_over() -> None:
     with recorded() as kept, serve([plain]) as tools:
-        from snakepit._hub import hub
-
         hub.control(kept, TelemetryControl(settings=on(deny=["outer", "inside"]), credit=100))
         tools.call("plain", text="abc")
         told = kept.told
@@ -347,40 +347,138 @@ def test_a_generator_cannot_be_decorated() -> None:
             yield 1
 
 
-def test_opentelemetry_has_the_span_as_its_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    current: list[Any] = []
+class Within(NamedTuple):
+    """What OpenTelemetry's SpanContext holds."""
+
+    trace_id: int
+    span_id: int
+    is_remote: bool
+    trace_flags: int
+    trace_state: str | None
+
+
+@pytest.fixture
+def current(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Within]]:
+    """OpenTelemetry's API, as far as it is used, imported by somebody; and what it has as current, innermost last."""
+    attached: list[Within] = []
     trace = types.ModuleType("opentelemetry.trace")
     context = types.ModuleType("opentelemetry.context")
     vars(trace).update(
         NonRecordingSpan=lambda context: context,
-        SpanContext=lambda trace_id, span_id, is_remote, trace_flags: (f"{trace_id:032x}", f"{span_id:016x}"),
+        SpanContext=Within,
         TraceFlags=int,
+        TraceState=types.SimpleNamespace(from_header=",".join),
         set_span_in_context=lambda span: span,
     )
-    vars(context).update(attach=lambda span: current.append(span), detach=lambda token: current.pop())
-    for name, module in {
-        "opentelemetry": types.ModuleType("opentelemetry"),
-        trace.__name__: trace,
-        context.__name__: context,
-    }.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    _spans._opentelemetry.cache_clear()
-    seen: list[Any] = []
+    vars(context).update(attach=lambda span: attached.append(span), detach=lambda token: attached.pop())
+    for module in (types.ModuleType("opentelemetry"), trace, context):
+        module.__spec__ = ModuleSpec(module.__name__, None)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    found = (_spans._opentelemetry, _spans._is_installed)
+    for one in found:
+        one.cache_clear()
+    yield attached
+    for one in found:
+        one.cache_clear()
+    assert attached == []
+
+
+def test_opentelemetry_has_the_span_as_its_current_one(current: list[Within]) -> None:
+    seen: list[Within] = []
 
     @tool
     def instrumented() -> None:
+        job = running.get()
+        assert job is not None
+        job.trace_state = "vendor=1"  # as the host says it
         with telemetry.span("mine"):
             seen.extend(current)
 
-    try:
-        with recorded() as kept, serve([instrumented]) as tools:
-            tools.call("instrumented")
-            by_name = spans(kept.told)
-    finally:
-        _spans._opentelemetry.cache_clear()
-    assert [span_id for _, span_id in seen] == [by_name[name].span_id.hex() for name in ("python.call", "mine")]
-    assert {trace_id for trace_id, _ in seen} == {bytes(range(1, 17)).hex()}
-    assert current == []
+    with recorded() as kept, serve([instrumented]) as tools:
+        tools.call("instrumented")
+        by_name = spans(kept.told)
+    assert seen[0].span_id.to_bytes(8) == by_name["python.call"].span_id
+    assert seen[-1].span_id.to_bytes(8) == by_name["mine"].span_id
+    assert {(one.trace_id.to_bytes(16), one.trace_flags) for one in seen} == {(bytes(range(1, 17)), 1)}
+    assert (seen[0].trace_state, seen[-1].trace_state) == (None, "vendor=1")
+
+
+def test_a_call_that_is_not_sampled_is_not_for_opentelemetry_either(current: list[Within]) -> None:
+    seen: list[Within] = []
+
+    def look() -> None:
+        seen.append(current[-1])
+
+    @tool
+    def one() -> None:
+        look()
+
+    @tool
+    async def two() -> None:
+        look()
+
+    @tool
+    def three() -> Iterator[int]:
+        look()
+        yield 3
+
+    @tool
+    async def four() -> AsyncIterator[int]:
+        look()
+        yield 4
+
+    with serve([one, two, three, four]) as tools:
+        tools.call("one")
+        tools.call("two")
+        assert [*tools.stream("three"), *tools.stream("four")] == [3, 4]
+    assert [one.trace_flags for one in seen] == [0] * 4
+    assert len({one.trace_id for one in seen}) == 4
+
+
+def test_a_sampled_call_is_so_for_opentelemetry_also_when_its_own_span_is_left_out(current: list[Within]) -> None:
+    seen: list[Within] = []
+
+    @tool
+    def instrumented() -> None:
+        seen.extend(current)
+
+    with recorded() as kept, serve([instrumented]) as tools:
+        hub.control(kept, TelemetryControl(settings=on(deny=["python.*"]), credit=100))
+        tools.call("instrumented")
+    assert [(one.span_id.to_bytes(8), one.trace_flags) for one in seen] == [(bytes(range(17, 25)), 1)]
+
+
+def test_without_opentelemetry_a_tool_is_run_as_it_is(current: list[Within], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _spans.instrumented(plain).function is not plain.function
+    assert _spans.instrumented(plain).payload is plain.payload
+    for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
+        monkeypatch.delitem(sys.modules, name)
+    _spans._is_installed.cache_clear()
+    monkeypatch.setattr(sys, "meta_path", [])  # nothing that is not imported yet can be found
+    assert _spans.instrumented(plain) is plain
+
+
+def test_what_runs_at_the_beginning_of_a_session_has_a_span_in_the_call_that_begins_it() -> None:
+    @on_session_start
+    def load(session: Session) -> None:
+        with telemetry.span("load"):
+            telemetry.emit("loading")
+
+    @on_session_end
+    def unload(session: Session) -> None:
+        with telemetry.span("unload"):
+            telemetry.emit("unloading")
+
+    with recorded() as kept, serve([plain, load, unload]) as tools:
+        for _ in range(2):
+            tools.call("plain", text="abc", session="one")
+        tools.end_session("one")
+        told = kept.told
+    begun = [one for one in told if one.name == "python.session_start"]
+    assert [(one.call, one.parent_id) for one in begun] == [(1, bytes(range(17, 25)))]
+    assert [one.parent_id for one in told if one.name == "load"] == [begun[0].span_id]
+    assert "unload" not in {one.name for one in told}
+    assert [(one.name, one.call) for one in told if one.name.endswith("loading")] == [("loading", 1), ("unloading", 0)]
 
 
 # -- logs and output ---------------------------------------------------------------------------------------------------
@@ -518,8 +616,18 @@ class Writer:
 # -- samples -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_is_sampled_at_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = types.SimpleNamespace(
+class NotSupported(Exception):
+    """As NVML's of that name: the device does not have the value."""
+
+
+def refuses(*about: object) -> Any:
+    raise NotSupported
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
+    """NVIDIA's library with two GPUs."""
+    library = types.SimpleNamespace(
         nvmlInit=lambda: None,
         nvmlDeviceGetCount=lambda: 2,
         nvmlDeviceGetHandleByIndex=lambda device: device,
@@ -529,21 +637,24 @@ def test_a_process_is_sampled_at_its_interval(monkeypatch: pytest.MonkeyPatch) -
         NVML_TEMPERATURE_GPU=0,
         nvmlDeviceGetPowerUsage=lambda device: 70_000,
     )
-    monkeypatch.setitem(sys.modules, "pynvml", gpu)
+    monkeypatch.setitem(sys.modules, "pynvml", library)
     _samples._nvml.cache_clear()
-    try:
-        hub, host = quiet_hub(), Host()
-        samples = _samples.Samples(hub)
-        hub.sources = [samples]
-        assert samples.due() is None
-        hub.control(host, TelemetryControl(settings=on(sample_ms=2000, deny=["python.gc.*"]), credit=100))
-        due = samples.due()
-        assert due is not None
-        samples.run(due)
-        assert samples.due() == due + 2
-        hub.flush()
-    finally:
-        _samples._nvml.cache_clear()
+    yield library
+    _samples._nvml.cache_clear()
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_process_is_sampled_at_its_interval() -> None:
+    hub, host = quiet_hub(), Host()
+    samples = _samples.Samples(hub)
+    hub.sources = [samples]
+    assert samples.due() is None
+    hub.control(host, TelemetryControl(settings=on(sample_ms=2000, deny=["python.gc.*"]), credit=100))
+    due = samples.due()
+    assert due is not None
+    samples.run(due)
+    assert samples.due() == due + 2
+    hub.flush()
     told = {record.event.name: {one.key: one.value for one in record.event.measurements} for record in host.records}
     assert sorted(told) == ["python.cpu.sampled", "python.gpu.sampled", "python.memory.sampled"]
     assert told["python.memory.sampled"]["rss_bytes"] > 1e6
@@ -556,6 +667,31 @@ def test_a_process_is_sampled_at_its_interval(monkeypatch: pytest.MonkeyPatch) -
     }
     hub.control(host, TelemetryControl(settings=on(), credit=100))
     assert samples.due() is None
+
+
+@pytest.mark.parametrize(
+    ("question", "without"),
+    [
+        ("nvmlDeviceGetMemoryInfo", {"used_bytes", "total_bytes"}),
+        ("nvmlDeviceGetUtilizationRates", {"gpu_percent"}),
+        ("nvmlDeviceGetTemperature", {"celsius"}),
+        ("nvmlDeviceGetPowerUsage", {"watts"}),
+    ],
+)
+def test_what_a_gpu_does_not_support_costs_no_other_value(
+    nvml: types.SimpleNamespace, question: str, without: set[str]
+) -> None:
+    all_of_it = {"used_bytes", "total_bytes", "gpu_percent", "celsius", "watts"}
+    setattr(nvml, question, refuses)
+    assert [(set(said), about) for _, said, about in _samples.gpus()] == [
+        (all_of_it - without, {"device": device}) for device in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("question", ["nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex"])
+def test_a_driver_that_went_away_gives_no_sample(nvml: types.SimpleNamespace, question: str) -> None:
+    setattr(nvml, question, refuses)
+    assert list(_samples.gpus()) == []
 
 
 def test_garbage_collection_is_counted_between_samples() -> None:

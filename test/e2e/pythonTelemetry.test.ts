@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Event, EventBus, Pool, type PoolConfig, PoolControl, Snakepit } from "snakepit"
+import { type Event, EventBus, HostTools, Pool, type PoolConfig, PoolControl, Snakepit } from "snakepit"
 import { config, until } from "./fixtures/Program.ts"
 import { pidOf, recorder } from "./fixtures/Recorder.ts"
 
@@ -17,24 +17,30 @@ class Tools extends RpcGroup.make(
     payload: { name: Schema.String, times: Schema.optionalKey(Schema.Int), attributes: Schema.optionalKey(Schema.Unknown) }
   }),
   Rpc.make("work", { payload: { text: Schema.String }, success: Schema.Int }),
+  Rpc.make("consult", { payload: { text: Schema.String }, success: Schema.Int }),
   Rpc.make("break_down", { payload: { text: Schema.String }, success: Schema.Int }),
   Rpc.make("say", { payload: { text: Schema.String, together: Schema.String } }),
   Rpc.make("say_async", { payload: { text: Schema.String, together: Schema.String } })
 ) {}
 
+class Host extends RpcGroup.make(Rpc.make("length", { payload: { text: Schema.String }, success: Schema.Int })) {}
+
 interface Line {
+  readonly at: number
+  readonly spanId: string | undefined
   readonly level: string
   readonly message: string
   readonly annotations: Readonly<Record<string, unknown>>
 }
 
 /** An application whose tracer and logger keep what they are given. */
-const application = (pool: Omit<PoolConfig.PoolConfigInput, "size"> = {}) => {
+const application = (pool: PoolConfig.PoolConfigInput = {}) => {
   const spans = RecordedSpans.make()
   const lines: Array<Line> = []
-  const logger = Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
+  const logger = Logger.make<unknown, void>(({ date, fiber, logLevel, message }) => {
     const annotations = fiber.getRef(References.CurrentLogAnnotations)
-    lines.push({ level: logLevel, message: String(Array.isArray(message) ? message[0] : message), annotations })
+    const spanId = fiber.cache.span?.spanId
+    lines.push({ at: date.getTime(), spanId, level: logLevel, message: String(Array.isArray(message) ? message[0] : message), annotations })
   })
   const layer = Snakepit.layer(config({ adapter: "telling" }, { size: 1, ...pool })).pipe(
     Layer.provide(Layer.merge(Logger.layer([logger]), Layer.succeed(Tracer.Tracer, spans.tracer)))
@@ -94,7 +100,10 @@ describe("telemetry from Python", () => {
         assert.isTrue(own.some(({ spanId }) => spanId === call?.parentSpanId))
         assert.strictEqual(tokenize?.parentSpanId, call?.spanId)
         assert.strictEqual(call?.kind, "server")
-        assert.deepInclude(Object.fromEntries(tokenize!.attributes), { pool: "default", slot: 0 })
+        assert.deepInclude(Object.fromEntries(tokenize!.attributes), { "snakepit.pool": "default", "snakepit.slot": 0 })
+        assert.match(String(call?.attributes.get("snakepit.correlation_id")), /^default-/)
+        assert.strictEqual(tokenize?.attributes.get("snakepit.correlation_id"), call?.attributes.get("snakepit.correlation_id"))
+        assert.match(String(call?.attributes.get("code.function.name")), /^telling\.(work|break_down)$/)
       }
       const ends = python.map(({ name, status }) => [name, status._tag === "Ended" && status.exit._tag])
       assert.sameDeepMembers(ends, [
@@ -103,6 +112,40 @@ describe("telemetry from Python", () => {
         ["python.call", "Failure"],
         ["tokenize", "Failure"]
       ])
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  }, 30_000)
+
+  it.live("a call is one trace from its caller over Python's spans and lines to a host tool and what that calls", () => {
+    const { layer, lines, spans, started } = application({ size: 2, telemetry: { output: true } })
+    return Effect.gen(function*() {
+      const { events, tools } = yield* started
+      const began = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+      yield* HostTools.serve(HostTools.make(Host, { length: ({ text }) => Effect.orDie(Effect.as(tools.work({ text }), text.length)) }))
+      assert.strictEqual(yield* tools.consult({ text: "a b c" }).pipe(Effect.withSpan("caller"), Effect.withTracer(spans.tracer)), 5)
+      const told = () => lines.filter(({ message }) => message.endsWith("a b c"))
+      yield* awaited(told, ({ length }) => length === 2)
+      yield* awaited(() => spans.all.filter(({ name }) => name === "python.call"), ({ length }) => length === 2)
+      assert.strictEqual(new Set(spans.all.map(({ traceId }) => traceId)).size, 1)
+      assert.deepStrictEqual(RecordedSpans.render(spans.all.filter(({ name }) => name !== "pool.queue")).split("\n"), [
+        "caller",
+        "  pool.call consult",
+        "    pool.attempt consult",
+        "      python.call",
+        "        consult",
+        "          host_tool length",
+        "            pool.call work",
+        "              pool.attempt work",
+        "                python.call",
+        "                  tokenize"
+      ])
+      const consult = spans.all.find(({ name }) => name === "consult")
+      const own = spans.all.find(({ spanId }) => spanId === consult?.parentSpanId)
+      assert.deepInclude(Object.fromEntries(consult!.attributes), { slot: 7, "snakepit.tool": "consult" })
+      const [before, after] = told()
+      assert.deepStrictEqual([before?.spanId, after?.spanId], [consult?.spanId, own?.spanId])
+      assert.strictEqual(before?.annotations["correlationId"], own?.attributes.get("snakepit.correlation_id"))
+      assert.closeTo(before!.at, began, 60_000) // a time of the host's clock, whatever Python's counts from
+      assert.isEmpty(events.filter(({ name }) => name === "snakepit.python.drop"))
     }).pipe(Effect.scoped, Effect.provide(layer))
   }, 30_000)
 
@@ -123,8 +166,8 @@ describe("telemetry from Python", () => {
           assert.deepInclude(logged?.annotations, { logger: "telling", pool: "default", slot: 0 })
           assert.deepInclude(printed, { level: "Info" })
           assert.strictEqual(printed?.annotations["logger"], "stdout")
-          assert.strictEqual(logged?.annotations["call"], printed?.annotations["call"])
-          return logged?.annotations["call"]
+          assert.strictEqual(logged?.annotations["correlationId"], printed?.annotations["correlationId"])
+          return logged?.annotations["correlationId"]
         })
         assert.strictEqual(new Set(calls).size, 4)
       }).pipe(Effect.scoped, Effect.provide(layer))

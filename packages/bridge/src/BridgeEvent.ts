@@ -206,7 +206,7 @@ export const python_event = Event.declare({
   attributes: {
     ...teller,
     event: Schema.String,
-    call: Schema.UndefinedOr(Schema.Int),
+    correlationId: Schema.UndefinedOr(Schema.String),
     tool: Schema.UndefinedOr(Schema.String)
   },
   isOpen: true
@@ -240,17 +240,19 @@ export const python_gc_completed = Event.declare({
   attributes: { ...teller, gcGeneration: Schema.Int }
 })
 
+const said = Schema.UndefinedOr(Schema.Finite)
+
 export const python_gpu_sampled = Event.declare({
   name: "snakepit.python.gpu.sampled",
   layer: "execution",
-  when: "a worker has looked at a GPU of its machine, where `pynvml` is installed",
+  when: "a worker has looked at a GPU of its machine, where `pynvml` is installed; what the device does not say is left out",
   path: "snakepit/pools/{pool}/fleet/{slot}",
   measurements: {
-    usedBytes: Schema.Finite,
-    totalBytes: Schema.Finite,
-    gpuPercent: Unit.of(Schema.Finite, "%"),
-    celsius: Unit.of(Schema.Finite, "Cel"),
-    watts: Unit.of(Schema.Finite, "W")
+    usedBytes: said,
+    totalBytes: said,
+    gpuPercent: Unit.of(said, "%"),
+    celsius: Unit.of(said, "Cel"),
+    watts: Unit.of(said, "W")
   },
   attributes: { ...teller, device: Schema.Int }
 })
@@ -259,7 +261,7 @@ export const python_drop = Event.declare({
   name: "snakepit.python.drop",
   layer: "bridge",
   when:
-    "records of a worker's telemetry were left out within the last second: it had no credit and no room (`queue`), an improper name (`invalid`), no tap (`tap`), more than its credit (`credit`); or the host had no room (`ingest`), they had no proper shape (`shape`), were too many (`names`; of `keys` and `values` only those), or what took them threw (`defect`)",
+    "records of a worker's telemetry were left out within the last second: it had no credit and no room (`queue`), an improper name (`invalid`), no tap (`tap`), more than its credit (`credit`); or the host had no room (`ingest`), they had no proper shape (`shape`), were too many (`names` of events, `spans`; of `keys` and `values` only those), or what took them threw (`defect`)",
   path: "snakepit/bridge/ingest",
   measurements: { records: Unit.count("record") },
   attributes: { ...teller, reason: Schema.String }
@@ -272,7 +274,7 @@ export const python_limit = Event.declare({
     "for the first time a pool's tools told of more names, keys or texts than are kept apart (`what`), with `event`: those beyond are left out",
   path: "snakepit/bridge/ingest",
   measurements: { limit: Unit.of(Schema.Int, "1") },
-  attributes: { ...pool, what: Schema.Literals(["names", "keys", "values"]), event: Schema.String }
+  attributes: { ...pool, what: Schema.Literals(["names", "spans", "keys", "values"]), event: Schema.String }
 })
 
 /** What is measured of each worker. */

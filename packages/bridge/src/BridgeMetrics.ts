@@ -11,7 +11,7 @@ export const gatewayOutcomes = ["ok", "failed", "cancelled"] as const
 
 /**
  * Why a record of a worker's telemetry is left out: the worker (`queue`, `invalid`), its tap (`credit`, `tap`), or the host (`ingest`, `shape`, `names`,
- * `keys`, `values`, `defect`). `other`: the worker has said something else.
+ * `spans`, `keys`, `values`, `defect`). `other`: the worker has said something else.
  */
 export const dropReasons = [
   "queue",
@@ -21,6 +21,7 @@ export const dropReasons = [
   "ingest",
   "shape",
   "names",
+  "spans",
   "keys",
   "values",
   "defect",

@@ -143,6 +143,8 @@ const write = (batch: Frames.Batch, said: typeof Said.Type): HostFrame => {
 
 const number = Schema.Union([Schema.Literals([0]), id])
 
+const spanId = Schema.Literals(["", "00", "0000000000000000", "00f067aa0ba902b7"])
+
 const Heard = Schema.Union([
   Schema.TaggedStruct("started", { id }),
   Schema.TaggedStruct("pong", { id }),
@@ -154,7 +156,7 @@ const Heard = Schema.Union([
   Schema.TaggedStruct("doneShared", { id, segment: id, length: id, micros: uint32 }),
   Schema.TaggedStruct("free", { segments: Schema.Array(id) }),
   Schema.TaggedStruct("drained", {}),
-  Schema.TaggedStruct("hostCall", { call: number, number, name: text, payload, waits: Schema.Boolean }),
+  Schema.TaggedStruct("hostCall", { call: number, number, name: text, payload, waits: Schema.Boolean, spanId }),
   Schema.TaggedStruct("hostCallShared", { call: id, number: id, segment: id, length: id }),
   Schema.TaggedStruct("hostCallCancel", { number }),
   Schema.TaggedStruct("sessionEnded", { number: id, failure: text, overran: Schema.Boolean })
@@ -232,8 +234,10 @@ const reference = (message: Uint8Array): Frames.Response => {
         case "drained":
           return { kind: "drained" }
         case "hostCall": {
-          const { call, name, number, waits } = frame.value
-          return { kind: "hostCall", asked: { id: Number(call), number: Number(number), name, payload: payloadOf(frame.value), waits } }
+          const { call, name, number, spanId, waits } = frame.value
+          const within = spanId.length === 8 && spanId.some((byte) => byte !== 0) ? Buffer.from(spanId).toString("hex") : undefined
+          const payload = payloadOf(frame.value)
+          return { kind: "hostCall", asked: { id: Number(call), number: Number(number), name, payload, waits, spanId: within } }
         }
         case "hostCallCancel":
           return { kind: "hostCallCancel", number: Number(frame.value.number) }

@@ -20,7 +20,7 @@ const teller = { pool: "default", slot: 1, generation: 2 }
 
 const record = (said: WireTelemetry.Told["said"], more: Partial<WireTelemetry.Told> = {}): WireTelemetry.Told => ({
   at: 1_000,
-  call: 7,
+  correlationId: "default-k-7",
   tool: "infer",
   attributes: [],
   said,
@@ -28,7 +28,7 @@ const record = (said: WireTelemetry.Told["said"], more: Partial<WireTelemetry.To
 })
 
 const event = (name: string, measurements: WireTelemetry.Pairs<number> = []) => ({ _tag: "Event", name, measurements }) as const
-const log = (level: number, message: string, logger = "app.db") => ({ _tag: "Log", logger, level, message }) as const
+const log = (level: number, message: string, logger = "app.db") => ({ _tag: "Log", logger, level, message, span: undefined }) as const
 const bytes = (length: number, from: number) => Uint8Array.from({ length }, (_, index) => from + index)
 const span = (more: Partial<WireTelemetry.WireSpan> = {}): WireTelemetry.WireSpan => ({
   _tag: "Span",
@@ -43,6 +43,8 @@ const span = (more: Partial<WireTelemetry.WireSpan> = {}): WireTelemetry.WireSpa
 })
 
 interface Line {
+  readonly at: number
+  readonly span: string | undefined
   readonly level: string
   readonly message: unknown
   readonly annotations: unknown
@@ -55,9 +57,11 @@ const open = Effect.gen(function*() {
   const spans = RecordedSpans.make()
   const lines: Array<Line> = []
   let isThrowing = false
-  const logger = Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
+  const logger = Logger.make<unknown, void>(({ date, fiber, logLevel, message }) => {
     if (isThrowing) throw new Error("a logger that is broken")
     lines.push({
+      at: date.getTime(),
+      span: fiber.cache.span && `${fiber.cache.span.traceId}/${fiber.cache.span.spanId}`,
       level: logLevel,
       message: Array.isArray(message) ? message[0] : message,
       annotations: fiber.getRef(References.CurrentLogAnnotations)
@@ -98,7 +102,7 @@ describe("the ingest", () => {
           pool: "default",
           slot: 1,
           generation: 2,
-          call: 7,
+          correlationId: "default-k-7",
           tool: "infer",
           event: "model.inference",
           "python.model": "small",
@@ -112,7 +116,7 @@ describe("the ingest", () => {
     Effect.scoped(Effect.gen(function*() {
       const { own, take } = yield* open
       yield* take(
-        record(event("python.memory.sampled", [["rss_bytes", 1e6], ["vms_bytes", 2e6]]), { call: 0, tool: "" }),
+        record(event("python.memory.sampled", [["rss_bytes", 1e6], ["vms_bytes", 2e6]]), { correlationId: undefined, tool: "" }),
         record(event("python.gc.completed", [["count", 1], ["collected", 5], ["uncollectable", 0]]), {
           attributes: [["gc_generation", 2]]
         }),
@@ -120,12 +124,14 @@ describe("the ingest", () => {
           event("python.gpu.sampled", [["used_bytes", 1], ["total_bytes", 2], ["gpu_percent", 50], ["celsius", 60], ["watts", 70]]),
           { attributes: [["device", 0], ["serial", "not declared"]] }
         ),
+        record(event("python.gpu.sampled", [["gpu_percent", 5]]), { attributes: [["device", 1]] }), // it does not say more
         record(event("python.memory.sampled", [["pages", 7]]))
       )
       assert.deepInclude(own("memory.sampled")[0]?.measurements, { rssBytes: 1e6, vmsBytes: 2e6 })
       assert.deepInclude(own("gc.completed")[0]?.attributes, { gcGeneration: 2, generation: 2, slot: 1 })
       assert.deepInclude(own("gpu.sampled")[0]?.measurements, { usedBytes: 1, watts: 70 })
       assert.notProperty(own("gpu.sampled")[0]!.attributes, "serial")
+      assert.strictEqual(own("gpu.sampled")[1]?.measurements["gpuPercent"], 5)
       yield* TestClock.adjust("1 second")
       assert.deepInclude(own("drop")[0]?.attributes, { reason: "shape", slot: 1 })
     })))
@@ -135,7 +141,7 @@ describe("the ingest", () => {
       const { spans, take } = yield* open
       const error = { type: "ValueError", message: "no such token", stack: "Traceback …" }
       yield* take(
-        record(span({ error }), { attributes: [["tokens", 3]] }),
+        record(span({ error }), { attributes: [["tokens", 3], ["slot", 9], ["snakepit.slot", 9], ["snakepit.session", "forged"]] }),
         record(span({ server: true, error: { ...error, type: "snakepit.Cancelled" } }))
       )
       const [raised, cancelled] = spans.all
@@ -148,30 +154,77 @@ describe("the ingest", () => {
       assert.strictEqual(raised?.parentSpanId, "030405060708090a")
       assert.deepStrictEqual([raised?.startTime, raised?.endTime], [1_000_000_000n, 1_001_500_000n])
       assert.deepStrictEqual(Object.fromEntries(raised!.attributes), {
-        pool: "default",
-        slot: 1,
-        generation: 2,
-        call: 7,
-        tool: "infer",
-        tokens: 3
+        "snakepit.pool": "default",
+        "snakepit.slot": 1,
+        "snakepit.generation": 2,
+        "snakepit.tool": "infer",
+        "snakepit.correlation_id": "default-k-7",
+        "error.type": "ValueError",
+        tokens: 3,
+        slot: 9
       })
       const causeOf = (span: RecordedSpans.RecordedSpan | undefined) =>
         span?.status._tag === "Ended" && Exit.isFailure(span.status.exit) ? span.status.exit.cause : Cause.empty
       assert.deepInclude(Cause.squash(causeOf(raised)), { name: "ValueError", message: "no such token" })
       assert.strictEqual(cancelled?.kind, "server")
       assert.isTrue(Cause.hasInterruptsOnly(causeOf(cancelled)))
+      assert.isFalse(cancelled?.attributes.has("error.type"))
     })))
 
   it.effect("hands lines to the logger, at their level and with what they belong to", () =>
     Effect.scoped(Effect.gen(function*() {
       const { lines, take } = yield* open
-      yield* take(record(log(30, "slow query")), record(log(50, "gone")), record(log(0, "printed", "stdout"), { call: 0, tool: "" }))
+      yield* take(
+        record(log(30, "slow query")),
+        record(log(50, "gone")),
+        record(log(0, "printed", "stdout"), { correlationId: undefined, tool: "" })
+      )
       assert.deepStrictEqual(lines.map(({ level, message }) => [level, message]), [["Warn", "slow query"], ["Fatal", "gone"], [
         "Info",
         "printed"
       ]])
-      assert.deepInclude(lines[0]?.annotations, { pool: "default", slot: 1, generation: 2, call: 7, tool: "infer", logger: "app.db" })
+      assert.deepInclude(lines[0]?.annotations, {
+        pool: "default",
+        slot: 1,
+        generation: 2,
+        correlationId: "default-k-7",
+        tool: "infer",
+        logger: "app.db"
+      })
       assert.deepStrictEqual(Object.keys(lines[2]?.annotations as object).toSorted(), ["generation", "logger", "pool", "slot"])
+    })))
+
+  it.effect("hands lines on at the time at which they were said, within the span that was open there", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { lines, take } = yield* open
+      const within = { traceId: bytes(16, 1), spanId: bytes(8, 2) }
+      yield* TestClock.adjust("1 minute")
+      yield* take(record({ ...log(30, "slow query"), span: within }, { at: 2_500 }), record(log(30, "of no span"), { at: 2_501 }))
+      assert.deepStrictEqual(lines.map(({ at, span }) => [at, span]), [
+        [2_500, "0102030405060708090a0b0c0d0e0f10/0203040506070809"],
+        [2_501, undefined]
+      ])
+    })))
+
+  it.effect("leaves out lines below the level that the application logs from", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { lines, take } = yield* open
+      yield* take(record(log(10, "a detail")), record(log(20, "a fact")))
+      assert.deepStrictEqual(lines.map(({ message }) => message), ["a fact"])
+    })))
+
+  it.effect("has room for the spans of calls, and for events, whatever spans tools name", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { own, spans, take } = yield* open
+      for (let number = 0; number <= Edge.most.spans; number++) yield* take(record(span({ name: `page.${number}` })))
+      yield* take(record(span({ name: "python.call", server: true })), record(event("page.read")))
+      assert.strictEqual(spans.all.at(-1)?.name, "python.call")
+      assert.strictEqual(own("event").length, 1)
+      assert.deepStrictEqual(own("limit").map(({ attributes }) => [attributes["what"], attributes["event"]]), [
+        ["spans", `page.${Edge.most.spans - 1}`]
+      ])
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(own("drop")[0]?.attributes, { reason: "spans" })
     })))
 
   it.effect("loses the record that a logger throws at, and no other", () =>
@@ -239,7 +292,10 @@ describe("the inbox", () => {
         inbox.lose(teller, "shape", 1)
         inbox.lost()
         assert.deepStrictEqual(yield* Effect.forEach(["queue", "other", "shape", "tap"] as const, value), [7, 2, 1, 0])
-        assert.strictEqual((yield* Metric.snapshot).filter(({ id }) => id === BridgeMetrics.recordsDropped.name).length, 11)
+        assert.strictEqual(
+          (yield* Metric.snapshot).filter(({ id }) => id === BridgeMetrics.recordsDropped.name).length,
+          BridgeMetrics.dropReasons.length
+        )
       }))
       assert.deepStrictEqual(yield* Metric.snapshot, [])
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
@@ -271,7 +327,7 @@ const pairs = <S extends Schema.Top>(value: S) => Schema.Array(Schema.Tuple([any
 const anyBytes = Schema.Uint8Array
 const Hostile = Schema.Struct({
   at: anyNumber,
-  call: anyNumber,
+  correlationId: Schema.UndefinedOr(anyText),
   tool: anyText,
   attributes: pairs(anyValue),
   said: Schema.Union([
@@ -286,7 +342,13 @@ const Hostile = Schema.Struct({
       server: Schema.Boolean,
       error: Schema.UndefinedOr(Schema.Struct({ type: anyText, message: anyText, stack: anyText }))
     }),
-    Schema.Struct({ _tag: Schema.tag("Log"), logger: anyText, level: anyNumber, message: anyText })
+    Schema.Struct({
+      _tag: Schema.tag("Log"),
+      logger: anyText,
+      level: anyNumber,
+      message: anyText,
+      span: Schema.UndefinedOr(Schema.Struct({ traceId: anyBytes, spanId: anyBytes }))
+    })
   ])
 })
 

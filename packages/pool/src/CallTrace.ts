@@ -6,7 +6,7 @@
  *   ├─ pool.queue ──▶                     ├─ pool.queue ──▶                        waits: offered, or given back by a worker
  *   │                └─ pool.attempt ──✗  │                └─ pool.attempt ────▶   on a worker; Python's span is below
  *   │                                 ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄╯ links: the attempt that was lost, the restart of its worker
- *   │                                                         └─ host_tool …     what Python has called meanwhile
+ *   │                                                         └─ host_tool …     what Python has called meanwhile, from its own span
  * ```
  *
  * **Details**
@@ -61,7 +61,8 @@ export interface CallTrace {
   /** Its attempt is over and it is not: because of `error`, or its worker gave it back unbegun. */
   readonly returned: (error: CallError.CallError | undefined) => void
   readonly end: (exit: Exit.Exit<unknown, unknown>) => void
-  readonly hostTool: (name: string) => HostToolTrace
+  /** `spanId`: what is open in Python, which calls it. */
+  readonly hostTool: (name: string, spanId: string | undefined) => HostToolTrace
 }
 
 /** Which call it is, and what its pool says of traces. */
@@ -103,8 +104,8 @@ class PassedOn implements CallTrace {
     this.context = context
     this.state = TraceContext.stateOf(span)
   }
-  hostTool(): HostToolTrace {
-    return { within: Context.add(Tracer.ParentSpan, this.span) as HostToolTrace["within"], end: ignored }
+  hostTool(_: string, spanId: string | undefined): HostToolTrace {
+    return { within: Context.add(Tracer.ParentSpan, ofPython(this.span, spanId, this.state)) as HostToolTrace["within"], end: ignored }
   }
 }
 
@@ -173,8 +174,9 @@ class Recorded implements CallTrace {
     close(this.call, now, ended)
   }
 
-  hostTool(name: string): HostToolTrace {
-    const span = this.begin(`host_tool ${name}`, "server", this.present?.span ?? this.call, this.now())
+  hostTool(name: string, spanId: string | undefined): HostToolTrace {
+    const parent = ofPython(this.present?.span ?? this.call, spanId, this.state)
+    const span = this.begin(`host_tool ${name}`, "server", parent, this.now())
     put(span, { "snakepit.host_tool": name })
     const context = Context.make(Tracer.Tracer, this.tracer).pipe(Context.add(Tracer.ParentSpan, span))
     return {
@@ -224,6 +226,12 @@ class Recorded implements CallTrace {
     return this.clock.currentTimeNanosUnsafe()
   }
 }
+
+/** The span of Python that is open within one of the host; that itself when there is none. */
+const ofPython = (host: Tracer.AnySpan, spanId: string | undefined, state: string): Tracer.AnySpan =>
+  spanId === undefined || spanId === host.spanId
+    ? host
+    : Tracer.externalSpan({ traceId: host.traceId, spanId, annotations: Context.make(TraceContext.State, state) })
 
 const put = (span: Tracer.Span, attributes: Readonly<Record<string, unknown>>): void => {
   for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)

@@ -402,7 +402,7 @@ export const worker_taint = Event.declare({
   when: "a crash taints the slot of its worker: it gets no calls for a while, as long as there are others. Once more: its time begins anew",
   path: "snakepit/pools/{pool}/fleet/{slot}",
   measurements: { forMillis: Schema.Finite },
-  attributes: { ...pool, slot: Schema.Int, exitClass: Schema.String, cause: Schema.String }
+  attributes: { ...pool, slot: Schema.Int, exitClass: Schema.String, cause: Schema.String, incident }
 })
 
 export const worker_untaint = Event.declare({
@@ -525,7 +525,7 @@ export const session_lose = Event.declare({
     "again elsewhere, by onLoss), elsewhere (affinity hint)",
   path: "snakepit/pools/{pool}/fleet/{slot}",
   measurements: { sessions: Unit.count("session") },
-  attributes: { ...pool, slot: Schema.Int, cause: Schema.String, then: Schema.Literals(["told", "replayed", "elsewhere"]) }
+  attributes: { ...pool, slot: Schema.Int, cause: Schema.String, then: Schema.Literals(["told", "replayed", "elsewhere"]), incident }
 })
 
 export const call_fail = Event.declare({

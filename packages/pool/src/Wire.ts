@@ -39,6 +39,8 @@ export interface WireHostCall {
   readonly payload: Uint8Array
   /** The tool itself waits for it, and does nothing else. */
   readonly waits: boolean
+  /** What is open in Python there, of a sampled call, in hex. */
+  readonly spanId: string | undefined
 }
 
 /** Why a host call gave no result, as Python tells the reasons apart. */

@@ -42,6 +42,8 @@ export interface WireLog {
   /** Python's number of the level; 0: the line was written. */
   readonly level: number
   readonly message: string
+  /** What was open there, of a sampled call. */
+  readonly span: { readonly traceId: Uint8Array; readonly spanId: Uint8Array } | undefined
 }
 
 /** One record. */
@@ -70,9 +72,11 @@ export interface WireTelemetry {
   readonly dropped: ReadonlyArray<Dropped>
 }
 
-/** A record with its time: Unix milliseconds of the host's clock, with fractions. `call` is the host's number of the call. */
-export interface Told extends Omit<WireRecord, "ageMillis"> {
+/** A record with its time: Unix milliseconds of the host's clock, with fractions. */
+export interface Told extends Omit<WireRecord, "ageMillis" | "call"> {
   readonly at: number
+  /** Of the call that it belongs to, as in events. */
+  readonly correlationId: string | undefined
 }
 
 /** Which worker has told it. */

@@ -1,9 +1,10 @@
 /** Sessions, tenants and deadlines, through the client of a pool on scripted workers. */
 import { assert, describe, it } from "@effect/vitest"
+import type { Event } from "@snakepit/core"
 import { Effect, Fiber } from "effect"
 import { after, begin, errorOf, openPools, scoped } from "./OpenPools.ts"
 
-const names = (events: ReadonlyArray<{ readonly name: string }>, name: string) => events.filter((event) => event.name === name)
+const names = (events: ReadonlyArray<Event.Event>, name: string) => events.filter((event) => event.name === name)
 
 describe("a session", () => {
   it.effect("by hint goes to the worker that served it, and elsewhere when that one is busier", () =>
@@ -27,7 +28,11 @@ describe("a session", () => {
       yield* after("1050 millis")
       assert.strictEqual(yield* Fiber.join(first), 1)
       assert.deepStrictEqual(scripted.journal.map(({ worker }) => worker), ["default/0", "default/1"])
-      assert.strictEqual(names(recorded.events, "snakepit.session.lose").length, 1)
+      const [lose, ...more] = names(recorded.events, "snakepit.session.lose")
+      const [detach] = names(recorded.events, "snakepit.worker.detach")
+      assert.isEmpty(more)
+      assert.isString(lose?.attributes["incident"])
+      assert.strictEqual(lose?.attributes["incident"], detach?.attributes["incident"])
     }))
 
   it.effect("by strict_queue waits for its worker while another is free", () =>

@@ -177,7 +177,8 @@ describe("a worker that crashes", () => {
       assert.deepInclude(recover, { measurements: { tookMillis: 0 } })
       assert.deepInclude(recover!.attributes, { pool: "default", child: "process", generation: 1 })
       assert.isString(restart!.attributes["incident"])
-      assert.strictEqual(restart!.attributes["incident"], recover!.attributes["incident"])
+      const ofIncident = [detach, taint, retry, recover].map((event) => event!.attributes["incident"])
+      assert.deepStrictEqual(ofIncident, Array.from(ofIncident, () => restart!.attributes["incident"]))
     }))
 })
 

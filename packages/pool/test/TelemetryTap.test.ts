@@ -19,7 +19,7 @@ const tools = {
     return null
   },
   log: ({ level, logger }: { readonly logger: string; readonly level: number }, { tell }: ScriptedTool.Current) => {
-    tell({ _tag: "Log", logger, level, message: `at ${level}` })
+    tell({ _tag: "Log", logger, level, message: `at ${level}`, span: undefined })
     return null
   }
 }
@@ -47,7 +47,7 @@ describe("the tap of a worker", () => {
       yield* tools.tell({ name: "model.loaded", times: 1 })
       const [told] = scripted.told
       assert.deepInclude(told, { pool: "default", slot: 0, generation: 0, tool: "tell", at: 3000, attributes: [["kind", "test"]] })
-      assert.strictEqual(told?.call, scripted.journal[0]?.call)
+      assert.match(told?.correlationId ?? "", new RegExp(`^default-[0-9a-z]+-${scripted.journal[0]!.call.toString(36)}$`))
       assert.deepStrictEqual(told?.said, { _tag: "Event", name: "model.loaded", measurements: [["time", 0]] })
     })))
 

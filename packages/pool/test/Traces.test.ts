@@ -21,6 +21,7 @@ class Tools extends RpcGroup.make(
   Rpc.make("steps", { payload: n, success: Schema.Int, stream: true }),
   Rpc.make("sum", { payload: { numbers: Tool.InputStream(Schema.Int) }, success: Schema.Int }),
   Rpc.make("asks", { success: Schema.Unknown }),
+  Rpc.make("asksWithin", { success: Schema.Unknown }),
   Rpc.make("limited", { payload: n, success: Schema.Int }).annotate(Tool.RateLimit, { calls: 1, per: Duration.seconds(1), beyond: "fail" })
 ) {}
 
@@ -44,6 +45,7 @@ const tools = {
     run: ({ numbers }: { readonly numbers: ScriptedTool.Inputs<number> }) => Stream.runFold(numbers, () => 0, (sum, n) => sum + n)
   },
   asks: (_: unknown, { call }: ScriptedTool.Current) => call("double", { n: 4 }),
+  asksWithin: (_: unknown, { call }: ScriptedTool.Current) => call("double", { n: 4 }, { spanId: "00f067aa0ba902b7" }),
   limited: ({ n }: { readonly n: number }) => n
 } satisfies Record<string, ScriptedTool.ScriptedTool>
 
@@ -214,6 +216,24 @@ describe("the spans of a call", () => {
       ])
       assert.strictEqual(new Set(spans.all.map(({ traceId }) => traceId)).size, 1)
       assert.deepStrictEqual([...scripted.journal.at(-1)!.trace!], wireOf(spans.all.find(({ name }) => name === "pool.attempt quick")!))
+    })))
+
+  it.effect("of a host tool are below the span that is open in Python, with the state of the trace", () =>
+    scoped(Effect.gen(function*() {
+      const { client, provided, scripted, spans, traced } = yield* open({ pools: { default: { size: 2, tracing: { ratio: 1 } } } })
+      yield* HostTools.serve(HostTools.make(Host, {
+        double: ({ n }) => Effect.orDie(client.quick({ n })),
+        fails: () => Effect.void
+      })).pipe(provided)
+      const caller = TraceContext.ofText("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1")!
+      const asked = Effect.withParentSpan(client.asksWithin(), caller)
+      const passedOn = scripted.journal.length + 1
+      yield* asked // nobody collects spans here: the inner call is Python's child
+      assert.deepStrictEqual([...scripted.journal[passedOn]!.trace!], wireOf({ ...caller, spanId: "00f067aa0ba902b7" }))
+      yield* traced(asked)
+      const host = spans.all.find(({ name }) => name === "host_tool double")
+      assert.deepInclude(host, { traceId: caller.traceId, parentSpanId: "00f067aa0ba902b7" })
+      assert.deepStrictEqual(scripted.journal.map(({ traceState }) => traceState), Array.from({ length: 4 }, () => "vendor=1"))
     })))
 
   it.effect("of a host tool end with what Python is told of it, also when that is that it took too long", () =>

@@ -129,11 +129,15 @@ describe("OTLP", () => {
       bus.emit({ name: "snakepit.python.memory.sampled", at, measurements: { rssBytes: 1 }, attributes: {} })
       bus.emit({ name: "snakepit.process.exit", at, measurements: {}, attributes: { planned: true } })
       bus.emit({ name: "snakepit.process.exit", at, measurements: {}, attributes: { planned: false } })
+      bus.emit({ name: "snakepit.python.event", at, measurements: { slot: 9, tokens: 3 }, attributes: { slot: 1 } })
       yield* TestClock.adjust("1 second")
       const records = recordsOf(collector).filter(({ timeUnixNano }) => timeUnixNano === `${at}000000`)
       assert.deepStrictEqual(
         records.map(({ body, severityText }) => [body.stringValue, severityText]),
-        [["snakepit.root_supervisor.give_up", "Fatal"], ["snakepit.process.exit", "Info"], ["snakepit.process.exit", "Warn"]]
+        [["snakepit.root_supervisor.give_up", "Fatal"], ["snakepit.process.exit", "Info"], ["snakepit.process.exit", "Warn"], [
+          "snakepit.python.event",
+          "Info"
+        ]]
       )
       const { "effect.fiberId": _, ...kept } = attributesOf(records[0].attributes)
       assert.deepStrictEqual(kept, {
@@ -143,6 +147,7 @@ describe("OTLP", () => {
         cause: "over",
         budgetLeft: 0
       })
+      assert.deepInclude(attributesOf(records[3].attributes), { slot: 1, tokens: 3 }) // a tool's measurement does not say where it ran
     }).pipe(Effect.provide(Live)))
 
   it.effect("does not hold the program up when the collector does not answer, and loses nothing once it does", () =>

@@ -11,14 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, TextIO
 
 from snakepit._current import running
 from snakepit._hub import Hub
-from snakepit._record import TEXT_CHARACTERS, Log, Record, text
+from snakepit._record import TEXT_BYTES, Log, Record, text, text_end
 from snakepit._rules import Rules
+from snakepit._spans import here
 
 BROKEN_SECONDS = 0.5  # a line that has no end by then is told as far as it has come
+HIGHEST_LEVEL = 2**32 - 1  # uint32; Python's own end at 50
 UNENDED_LINES = 256  # as many calls as a worker runs at once
 
 
@@ -70,15 +73,16 @@ class Logs(logging.Handler):
         if not self._hub.wants(f"python.log.{record.name}"):
             return
         try:
-            message = text(record.getMessage(), TEXT_CHARACTERS)
+            message = text(record.getMessage(), TEXT_BYTES)
             if record.exc_info:
                 stack = logging.Formatter().formatException(record.exc_info)
-                half = TEXT_CHARACTERS // 2
-                message = f"{message[:half]}\n{text(stack[-half:], half)}"
+                half = TEXT_BYTES // 2  # the line break is the stack's
+                message = f"{text(message, half)}\n{text_end(stack, half - 1)}"
         except Exception:  # of arguments that do not fit the message
             self.handleError(record)
             return
-        _told(self._hub, Log(text(record.name, TEXT_CHARACTERS), max(1, record.levelno), message))
+        level = min(max(1, record.levelno), HIGHEST_LEVEL)
+        _told(self._hub, Log(text(record.name, TEXT_BYTES), level, message, *here()))
 
     def _is_alone(self, record: logging.LogRecord) -> bool:
         logger: logging.Logger | None = logging.getLogger(record.name)
@@ -125,15 +129,15 @@ class Output:
         call = job.id if job is not None else 0
         tool = job.tool.name if job is not None and job.tool is not None else ""
         key = (name, call, 0 if job is not None else threading.get_ident())
-        begun = Record(_now(), Log(name, 0, ""), call, tool)
+        begun = Record(_now(), Log(name, 0, "", *here()), call, tool)
         head, end, tail = written.partition("\n")
         with self._lock:
             before, record = self._unended.pop(key, ("", begun))
-            head = (before + head)[:TEXT_CHARACTERS]
+            head = (before + head)[:TEXT_BYTES]
             rest = tail.rpartition("\n")[2] if end else head
             is_new = bool(rest) and self._due is None
             if rest and len(self._unended) < UNENDED_LINES:
-                self._unended[key] = rest[:TEXT_CHARACTERS], begun if end else record
+                self._unended[key] = rest[:TEXT_BYTES], begun if end else record
                 if is_new:
                     self._due = time.monotonic() + BROKEN_SECONDS
         if end:
@@ -144,10 +148,9 @@ class Output:
             self._hub.stir()
 
     def _tell(self, record: Record, line: str) -> None:
-        stream = record.said.pattern_name.rpartition(".")[2]
-        if line and self._hub.wants(record.said.pattern_name):
-            said = Log(stream, 0, text(line, TEXT_CHARACTERS))
-            self._hub.tell(Record(record.at, said, record.call, record.tool))
+        said = record.said
+        if line and isinstance(said, Log) and self._hub.wants(said.pattern_name):
+            self._hub.tell(replace(record, said=replace(said, message=text(line, TEXT_BYTES))))
 
 
 class Teed:

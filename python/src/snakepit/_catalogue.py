@@ -9,6 +9,7 @@ from typing import Any
 from snakepit import _wire
 from snakepit._adapter import Instances, adapters_in, tools_of
 from snakepit._contract import Contract
+from snakepit._spans import instrumented
 from snakepit._tool import Tool
 from snakepit._visit import START, SessionHook, Unit
 
@@ -51,8 +52,8 @@ class Catalogue:
         return cls(tools, adapters, dict.fromkeys(value for value in values if isinstance(value, SessionHook)))
 
     def bind(self, instances: Instances) -> None:
-        """Gives the tools that are methods the instances that they belong to."""
-        self.tools = [instances.bind(tool) for tool in self.tools]
+        """Makes the tools ready to run: those that are methods with the instances that they belong to."""
+        self.tools = [instrumented(instances.bind(tool)) for tool in self.tools]
 
     def session_hooks(self, instances: Instances) -> list[Unit]:
         """What is called when a session begins and ends: functions of the module, then its adapter classes."""

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from snakepit._spans import instrumented
 from snakepit._tool import Tool
 
 
@@ -51,7 +52,7 @@ class Functions:
             assert tool.payload is not None  # whether it can be called by name is known now
         except (TypeError, ValueError, NameError) as problem:
             raise UnknownFunction(f"{name!r} cannot be called by the names of its parameters: {problem}") from problem
-        return self._found.setdefault(name, tool)
+        return self._found.setdefault(name, instrumented(tool))
 
 
 def by_name(function: Callable[..., Any]) -> Callable[..., Any]:

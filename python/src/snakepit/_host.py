@@ -22,6 +22,7 @@ from snakepit import _ndarray
 from snakepit._current import Cancelled, running
 from snakepit._payload import CARRIED, reason_of
 from snakepit._qualified import qualified_name
+from snakepit._spans import here
 from snakepit._waking import wake
 
 if TYPE_CHECKING:
@@ -107,11 +108,13 @@ class Asked:
     `wake` is called, from any thread, when there is an answer or its call is to stop; it never raises.
     """
 
-    __slots__ = ("failure", "job", "name", "number", "result", "wake", "was_answered")
+    __slots__ = ("failure", "job", "name", "number", "result", "span_id", "wake", "was_answered")
 
     def __init__(self, job: Job, name: str, wake: Callable[[], object]) -> None:
         self.job = job
         self.name = name
+        # that is open here; a thread of the tool's own may ask where another call runs, or none
+        self.span_id = here()[1] if running.get() is job else b""
         self.wake = wake
         self.number = 0
         self.was_answered = False

@@ -389,7 +389,7 @@ def _say_more(frame: WorkerFrame, kind: Kind, id: int, value: Any) -> int:
     elif kind is HOST_CALL:
         asked, payload, waits = value
         call = frame.host_call
-        call.call, call.number, call.name, call.waits = id, asked.number, asked.name, waits
+        call.call, call.number, call.name, call.waits, call.span_id = id, asked.number, asked.name, waits, asked.span_id
         return _put(call, payload)
     elif kind is HOST_CALL_CANCEL:
         frame.host_call_cancel.number = id

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 MOST_ATTRIBUTES = 32  # of one record, and as many measurements: more belongs into a result
 KEY_CHARACTERS = 64
 NAME_CHARACTERS = 128
-VALUE_CHARACTERS = 1024  # of an attribute: a path or a prompt's beginning, not a document
-TEXT_CHARACTERS = 4096  # of a line, a message, a traceback: longer is data
+TOOL_BYTES = 256  # of the name that was called: `module:function`
+VALUE_BYTES = 1024  # of an attribute: a path or a prompt's beginning, not a document
+TEXT_BYTES = 4096  # of a line, a message, a traceback: longer is data
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
@@ -29,9 +30,15 @@ def is_name(name: object, most: int = NAME_CHARACTERS) -> bool:
 
 
 def text(value: str, most: int) -> str:
-    """Its beginning, as UTF-8 can carry it."""
+    """Its beginning, as UTF-8 can carry it: at most so many bytes, which is the unit that the host counts in, too."""
     cut = value[:most]
-    return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace").decode()
+    return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace")[:most].decode("utf-8", "ignore")
+
+
+def text_end(value: str, most: int) -> str:
+    """The same of its end."""
+    cut = value[-most:]
+    return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace")[-most:].decode("utf-8", "ignore")
 
 
 def attributes_of(given: Mapping[str, object]) -> dict[str, Value]:
@@ -58,13 +65,13 @@ def measurements_of(given: Mapping[str, object]) -> dict[str, float]:
 
 def _value(value: object) -> Value | None:
     if isinstance(value, str):
-        return text(value, VALUE_CHARACTERS)
+        return text(value, VALUE_BYTES)
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return _number(value)
     try:
-        return text(str(value), VALUE_CHARACTERS)
+        return text(str(value), VALUE_BYTES)
     except Exception:  # of its own making: telemetry must not break the tool
         return None
 
@@ -141,13 +148,17 @@ class Log:
     logger: str
     level: int
     message: str
+    trace_id: bytes = b""
+    span_id: bytes = b""
 
     @property
     def pattern_name(self) -> str:
         return f"python.log.{self.logger}" if self.level else f"python.output.{self.logger}"
 
     def write(self, into: TelemetryRecord) -> None:
-        into.log.logger, into.log.level, into.log.message = self.logger, self.level, self.message
+        log = into.log
+        log.logger, log.level, log.message = self.logger, self.level, self.message
+        log.trace_id, log.span_id = self.trace_id, self.span_id
 
 
 @dataclass(slots=True)
@@ -161,7 +172,7 @@ class Record:
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
     def write(self, into: TelemetryRecord) -> None:
-        into.at_micros, into.call, into.tool = self.at, self.call, self.tool
+        into.at_micros, into.call, into.tool = self.at, self.call, text(self.tool, TOOL_BYTES)
         for key, value in self.attributes.items():
             attribute = into.attributes.add(key=key)
             if isinstance(value, bool):

@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -94,20 +94,33 @@ def _nvml() -> Any:
 
 
 def gpus() -> Iterator[Sample]:
-    """Each GPU of the machine; none where they cannot be asked."""
+    """Each GPU of the machine, with what it says of itself; none where they cannot be asked."""
     nvml = _nvml()
-    try:
-        devices = nvml.nvmlDeviceGetCount() if nvml is not None else 0
-        for device in range(devices):
-            handle = nvml.nvmlDeviceGetHandleByIndex(device)
-            held = nvml.nvmlDeviceGetMemoryInfo(handle)
-            measured = {
-                "used_bytes": float(held.used),
-                "total_bytes": float(held.total),
-                "gpu_percent": float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
-                "celsius": float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-                "watts": nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-            }
-            yield "python.gpu.sampled", measured, {"device": device}
-    except Exception:  # a driver that went away: the next sample asks again
+    if nvml is None:
         return
+    # which values a device has depends on its kind: one that it does not say costs no other
+    for device in range(_asked(nvml.nvmlDeviceGetCount) or 0):
+        handle = _asked(nvml.nvmlDeviceGetHandleByIndex, device)
+        if handle is None:  # of a driver that went away: the next sample asks again
+            continue
+        held = _asked(nvml.nvmlDeviceGetMemoryInfo, handle)
+        busy = _asked(nvml.nvmlDeviceGetUtilizationRates, handle)
+        milliwatts = _asked(nvml.nvmlDeviceGetPowerUsage, handle)
+        measured = {
+            "used_bytes": held and held.used,
+            "total_bytes": held and held.total,
+            "gpu_percent": busy and busy.gpu,
+            "celsius": _asked(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+            "watts": None if milliwatts is None else milliwatts / 1000,
+        }
+        said = {name: float(value) for name, value in measured.items() if value is not None}
+        if said:
+            yield "python.gpu.sampled", said, {"device": device}
+
+
+def _asked(question: Callable[..., Any], *about: Any) -> Any:
+    """The answer; None where it is not supported."""
+    try:
+        return question(*about)
+    except Exception:  # each version of the library raises others
+        return None

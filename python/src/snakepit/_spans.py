@@ -8,25 +8,29 @@ has the span around it for a parent.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import os
+import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakepit import _record
 from snakepit._current import running
 from snakepit._hub import hub
-from snakepit._job import Job
 from snakepit._qualified import qualified_name
-from snakepit._tool import Tool
+
+if TYPE_CHECKING:
+    from snakepit._job import Job
+    from snakepit._tool import Tool
 
 CALL = "python.call"
 TRACE_BYTES = 25  # trace id, span id, flags
@@ -48,25 +52,32 @@ class Open:
 _open: ContextVar[Open | None] = ContextVar("snakepit-span", default=None)
 
 
+def here() -> tuple[bytes, bytes]:
+    """The trace, and the span in it that code is in here: an open one, or the host's; empty when there is none."""
+    job = running.get()
+    if job is None or len(job.trace) != TRACE_BYTES:
+        return b"", b""
+    around = _open.get()
+    if around is not None and around.job is job:
+        return around.said.trace_id, around.said.span_id
+    return job.trace[:16], job.trace[16:24]
+
+
 def begin(name: str, attributes: Mapping[str, object], *, server: bool = False) -> Open | None:
     """Opens a span here; None when there is to be none."""
     job = running.get()
-    if job is None or len(job.trace) != TRACE_BYTES or not hub.is_traced:
+    trace_id, parent_id = here()
+    if job is None or not trace_id or not hub.is_traced:
         return None
     if not _record.is_name(name):
         hub.drop("invalid")
         return None
     if not hub.wants(name):
         return None
-    around = _open.get()
-    if around is not None and around.job is job:
-        trace_id, parent_id = around.said.trace_id, around.said.span_id
-    else:
-        trace_id, parent_id = job.trace[:16], job.trace[16:24]
     said = _record.Span(name, trace_id, os.urandom(8), parent_id, server)
     opened = Open(said, job, time.monotonic_ns() // 1000, _record.attributes_of(attributes), _MISSING, None)
     opened.outer = _open.set(opened)
-    opened.detach = _enter_opentelemetry(trace_id, said.span_id)
+    opened.detach = _enter_opentelemetry(trace_id, said.span_id, sampled=True)
     return opened
 
 
@@ -88,13 +99,15 @@ _MISSING: Any = None  # until it is set
 
 
 def _raised(raised: BaseException) -> _record.Raised:
-    most = _record.TEXT_CHARACTERS
     try:
         message = str(raised)
     except Exception:  # of its own making
         message = "its message cannot be had"
-    stack = "".join(traceback.format_exception(raised))[-most:]
-    return _record.Raised(qualified_name(type(raised)), _record.text(message, most), _record.text(stack, most))
+    stack = "".join(traceback.format_exception(raised))
+    most = _record.TEXT_BYTES
+    return _record.Raised(
+        _record.text(qualified_name(type(raised)), most), _record.text(message, most), _record.text_end(stack, most)
+    )
 
 
 class Span:
@@ -129,13 +142,10 @@ class Span:
 
 def traced(job: Job, tool: Tool[..., Any]) -> Callable[..., Any]:
     """The tool's function within a span of its call, when that is sampled."""
-    function = tool.function
     if not hub.is_traced:
-        return function
-    attributes = {"tool": tool.name, "call": job.id}
-    if not tool.asynchronous:
-        return (_streamed if tool.streams else _plain)(function, attributes)
-    return (_async_streamed if tool.streams else _async_plain)(function, attributes)
+        return tool.function
+    name = f"{tool.__module__}.{getattr(tool, '__qualname__', tool.name)}"
+    return _within(tool, lambda: _Serving(CALL, {"code.function.name": name}))
 
 
 class _Serving(Span):
@@ -144,33 +154,43 @@ class _Serving(Span):
         return self
 
 
-def _plain(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+Scope = Callable[[], AbstractContextManager[object]]
+
+
+def _within(tool: Tool[..., Any], scope: Scope) -> Callable[..., Any]:
+    """The tool's function, each run of it within a scope of its own."""
+    if not tool.asynchronous:
+        return (_streamed if tool.streams else _plain)(tool.function, scope)
+    return (_async_streamed if tool.streams else _async_plain)(tool.function, scope)
+
+
+def _plain(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     def run(**arguments: Any) -> Any:
-        with _Serving(CALL, attributes):
+        with scope():
             return function(**arguments)
 
     return run
 
 
-def _streamed(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+def _streamed(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     def run(**arguments: Any) -> Iterator[Any]:
-        with _Serving(CALL, attributes):
+        with scope():
             yield from function(**arguments)
 
     return run
 
 
-def _async_plain(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+def _async_plain(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     async def run(**arguments: Any) -> Any:
-        with _Serving(CALL, attributes):
+        with scope():
             return await function(**arguments)
 
     return run
 
 
-def _async_streamed(function: Callable[..., Any], attributes: Mapping[str, object]) -> Callable[..., Any]:
+def _async_streamed(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     async def run(**arguments: Any) -> AsyncIterator[Any]:
-        with _Serving(CALL, attributes):
+        with scope():
             async with aclosing(function(**arguments)) as elements:
                 async for element in elements:
                     yield element
@@ -181,24 +201,73 @@ def _async_streamed(function: Callable[..., Any], attributes: Mapping[str, objec
 # -- OpenTelemetry -----------------------------------------------------------------------------------------------------
 
 
+def instrumented(tool: Tool[..., Any]) -> Tool[..., Any]:
+    """The tool as a worker runs it: what OpenTelemetry instruments keeps to the decision of the call.
+
+    It is the tool itself where OpenTelemetry is not installed, which is asked once: no call pays for it then.
+    """
+    if not _is_installed():
+        return tool
+    assert tool.payload is not None  # made from the function itself
+    within = copy.copy(tool)
+    within.function = _within(tool, Decided)
+    return within
+
+
+class Decided:
+    """A scope with the decision that the host has made of the running call: sampled, or a span that is not recorded.
+
+    Without it a library that OpenTelemetry instruments would begin a trace and decide by itself. Where nobody has
+    imported OpenTelemetry there is nothing to decide.
+    """
+
+    _leave: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        if API in sys.modules:
+            trace_id, span_id = here()
+            self._leave = _enter_opentelemetry(trace_id or os.urandom(16), span_id or os.urandom(8), bool(trace_id))
+
+    def __exit__(self, *raised: object) -> None:
+        if self._leave is not None:
+            self._leave()
+
+
+API = "opentelemetry.trace"
+
+
+@cache
+def _is_installed() -> bool:
+    try:
+        return importlib.util.find_spec(API) is not None
+    except ModuleNotFoundError:  # nor anything else of it
+        return False
+
+
 @cache
 def _opentelemetry() -> tuple[Any, Any] | None:
     """Its API, when it is installed: looked for at the first sampled call."""
     try:
-        return importlib.import_module("opentelemetry.trace"), importlib.import_module("opentelemetry.context")
+        return importlib.import_module(API), importlib.import_module("opentelemetry.context")
     except ImportError:
         return None
 
 
-def _enter_opentelemetry(trace_id: bytes, span_id: bytes) -> Callable[[], None] | None:
+def _enter_opentelemetry(trace_id: bytes, span_id: bytes, sampled: bool) -> Callable[[], None] | None:
     """Makes the span the current one for what the user has instrumented; gives how to leave it."""
     api = _opentelemetry()
     if api is None:
         return None
     trace, context = api
+    job = running.get()
+    state = job.trace_state if job is not None else ""
     span = trace.NonRecordingSpan(
         trace.SpanContext(
-            int.from_bytes(trace_id), int.from_bytes(span_id), is_remote=False, trace_flags=trace.TraceFlags(SAMPLED)
+            int.from_bytes(trace_id),
+            int.from_bytes(span_id),
+            is_remote=False,
+            trace_flags=trace.TraceFlags(SAMPLED if sampled else 0),
+            trace_state=trace.TraceState.from_header([state]) if state else None,
         )
     )
     token = context.attach(trace.set_span_in_context(span))

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from snakepit import _ndarray
+from snakepit._spans import Decided, Span
 
 if TYPE_CHECKING:
     from snakepit._job import Job, Speaker
     from snakepit._loop import Loop
 
 START, END = "on_session_start", "on_session_end"
+SESSION_START = "python.session_start"
+"""The span of what runs at a session's beginning."""
 
 Told = Callable[[str, bool], None]
 """Hears what a hook raised, or nothing, and whether it goes on beyond its limit."""
@@ -209,7 +212,12 @@ class Hooks:
         return bool(self._units)
 
     def start(self, session: Session) -> None:
-        """Raises what one raises, when those before it are ended again."""
+        """Raises what one raises, when those before it are ended again; in a span of the call that begins it."""
+        if self._units:
+            with Decided(), Span(SESSION_START, {}):
+                self._start(session)
+
+    def _start(self, session: Session) -> None:
         for number, (start, _) in enumerate(self._units):
             try:
                 self._call(start, session)

@@ -315,6 +315,7 @@ class HostCall(Message):
     payload: bytes
     shared: Shared
     waits: bool
+    span_id: bytes
     def __init__(
         self,
         *,
@@ -322,6 +323,7 @@ class HostCall(Message):
         number: int = ...,
         name: str = ...,
         payload: bytes = ...,
+        span_id: bytes = ...,
         shared: Shared = ...,
         waits: bool = ...,
     ) -> None: ...
@@ -455,7 +457,17 @@ class TelemetryLog(Message):
     logger: str
     level: int
     message: str
-    def __init__(self, *, logger: str = ..., level: int = ..., message: str = ...) -> None: ...
+    trace_id: bytes
+    span_id: bytes
+    def __init__(
+        self,
+        *,
+        logger: str = ...,
+        level: int = ...,
+        message: str = ...,
+        trace_id: bytes = ...,
+        span_id: bytes = ...,
+    ) -> None: ...
 
 class PythonException(Message):
     type: str

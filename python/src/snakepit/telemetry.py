@@ -45,8 +45,8 @@ def emit(
     """Tells that something happened: the host's bus has it as `snakepit.python.event`, with the running call.
 
     `name`, and the names of what belongs to it, are letters, digits, `_`, `.` and `-`, and begin with a letter; at most
-    128 and 64. Measurements are finite numbers: name their unit (`took_ms`). Attributes are texts of up to 1024
-    characters, numbers and booleans; anything else is told as its `str`. Of either there may be 32. What does not fit
+    128 and 64. Measurements are finite numbers: name their unit (`took_ms`). Attributes are texts of up to 1024 bytes
+    of UTF-8, numbers and booleans; anything else is told as its `str`. Of either there may be 32. What does not fit
     is left out of the event; an event without a proper name is dropped, and counted as "invalid".
     """
     if not hub.is_open:

@@ -457,9 +457,12 @@ const heard = (frame: WorkerFrame["frame"], fetch: Fetch): Heard => {
     case "failed":
       return { kind: "failed", id: exact(frame.value.id), reason: frame.value.reason }
     case "hostCall": {
-      const { call, name, number, waits } = frame.value
+      const { call, name, number, spanId, waits } = frame.value
       const payload = fetched(frame.value, fetch)
-      return { kind: "hostCall", asked: { id: exact(call), number: exact(number), name, payload, waits } }
+      return {
+        kind: "hostCall",
+        asked: { id: exact(call), number: exact(number), name, payload, waits, spanId: Telemetry.spanIdOf(spanId) }
+      }
     }
     case "hostCallCancel":
       return { kind: "hostCallCancel", number: exact(frame.value.number) }

@@ -30,6 +30,10 @@ export const control = (settings: PoolConfig.PoolConfig["telemetry"] | undefined
     })
   )
 
+/** In hex; `undefined`: it is none. W3C: one of nothing but zeros is none either. */
+export const spanIdOf = (id: Uint8Array): string | undefined =>
+  id.length === 8 && id.some((byte) => byte !== 0) ? Buffer.from(id).toString("hex") : undefined
+
 /** What a frame holds. Its numbers are the worker's: whoever takes them in checks them. */
 export const heard = ({ dropped, records }: Telemetry): WireTelemetry.WireTelemetry => {
   const now = Number(process.hrtime.bigint() / 1000n) // the clock that Python reads
@@ -72,8 +76,8 @@ const saidOf = (record: TelemetryRecord["record"]): WireTelemetry.WireRecord["sa
       }
     }
     case "log": {
-      const { level, logger, message } = record.value
-      return { _tag: "Log", logger, level, message }
+      const { level, logger, message, spanId, traceId } = record.value
+      return { _tag: "Log", logger, level, message, span: spanId.length === 0 ? undefined : { traceId, spanId } }
     }
     case undefined:
       return undefined

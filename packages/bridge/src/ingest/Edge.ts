@@ -14,15 +14,17 @@ import * as BridgeEvent from "../BridgeEvent.ts"
 
 /** What one pool may have told of, each for the life of the ingest. Series, indices and caches of whoever listens grow with them. */
 export const most = {
-  /** Of events and spans of its own: more are numbers or ids in a name. */
+  /** Of events of its own: more are numbers or ids in a name. */
   names: 256,
+  /** Of spans of its own. */
+  spans: 256,
   /** Of attributes of such events. */
   keys: 256,
   /** Texts that those attributes had: more are ids, which belong into spans and logs. */
   values: 1024
 } as const
 
-/** As in Python, which bounds what it tells: beyond it the worker is not what it should be. */
+/** As in Python, which bounds what it tells: beyond it the worker is not what it should be. Of texts in bytes of UTF-8. */
 const limits = { pairs: 32, key: 64, name: 128, value: 1024, text: 4096, tool: 256 } as const
 
 const word = /^[A-Za-z][A-Za-z0-9_.-]*$/
@@ -44,20 +46,29 @@ export type Verdict =
     readonly attributes: Readonly<Record<string, WireTelemetry.Value>>
     readonly without: ReadonlyArray<What>
   }
-  | { readonly _tag: "Dropped"; readonly reason: "shape" | "names" }
+  | { readonly _tag: "Dropped"; readonly reason: "shape" | "names" | "spans" }
 
-const dropped = (reason: "shape" | "names"): Verdict => ({ _tag: "Dropped", reason })
+const dropped = (reason: "shape" | "names" | "spans"): Verdict => ({ _tag: "Dropped", reason })
+
+/** The span of a call itself: however many others its tools name, it is let in. */
+const ofCall = "python.call"
 
 /** Of one pool. */
 export class Edge {
-  private readonly seen: Readonly<Record<What, Set<string>>> = { names: new Set(), keys: new Set(), values: new Set() }
+  private readonly seen: Readonly<Record<What, Set<string>>> = {
+    names: new Set(),
+    spans: new Set([ofCall]),
+    keys: new Set(),
+    values: new Set()
+  }
 
-  judge({ attributes, call, said, tool, at }: WireTelemetry.Told): Verdict {
-    if (!Number.isFinite(at) || !Number.isSafeInteger(call) || tool.length > limits.tool) return dropped("shape")
+  judge({ attributes, said, tool, at }: WireTelemetry.Told): Verdict {
+    if (!Number.isFinite(at) || !isText(tool, limits.tool)) return dropped("shape")
     if (!isShapely(said) || !arePairs(attributes, isValue)) return dropped("shape")
     const known = said._tag === "Event" ? BridgeEvent.samples.get(said.name) : undefined
     if (said._tag === "Event" && known !== undefined) return asDeclared(known, said.measurements, attributes)
-    if (said._tag !== "Log" && !this.admit("names", said.name)) return dropped("names")
+    if (said._tag === "Event" && !this.admit("names", said.name)) return dropped("names")
+    if (said._tag === "Span" && !this.admit("spans", said.name)) return dropped("spans")
     if (said._tag !== "Event") return { _tag: "Own", attributes: Object.fromEntries(attributes), without: [] }
     const without = new Set<What>()
     const kept = attributes.filter(([key, value]) => {
@@ -81,8 +92,10 @@ export class Edge {
   }
 }
 
+const isText = (text: string, longest: number): boolean => Buffer.byteLength(text) <= longest
+
 const isValue = (value: WireTelemetry.Value): boolean =>
-  typeof value === "string" ? value.length <= limits.value : typeof value === "boolean" || Number.isFinite(value)
+  typeof value === "string" ? isText(value, limits.value) : typeof value === "boolean" || Number.isFinite(value)
 
 const arePairs = <V>(pairs: WireTelemetry.Pairs<V>, isFit: (value: V) => boolean): boolean =>
   pairs.length <= limits.pairs && pairs.every(([key, value]) => isName(key, limits.key) && isFit(value))
@@ -94,10 +107,11 @@ const isShapely = (said: WireTelemetry.Told["said"]): boolean => {
     case "Span": {
       const { error, name, parentId, spanId, tookMicros, traceId } = said
       return isName(name, limits.name) && isId(traceId, 16) && isId(spanId, 8) && isId(parentId, 8) && Number.isSafeInteger(tookMicros) &&
-        (error === undefined || Math.max(error.type.length, error.message.length, error.stack.length) <= limits.text)
+        (error === undefined || [error.type, error.message, error.stack].every((text) => isText(text, limits.text)))
     }
     case "Log":
-      return said.logger.length <= limits.text && said.message.length <= limits.text && Number.isInteger(said.level)
+      return (said.span === undefined || isId(said.span.traceId, 16) && isId(said.span.spanId, 8)) && isText(said.logger, limits.text) &&
+        isText(said.message, limits.text) && Number.isInteger(said.level)
   }
 }
 

@@ -10,7 +10,11 @@ import { Child, Event, RemoteSpan } from "@snakepit/core"
 import type { WireTelemetry } from "@snakepit/pool"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
+import * as Tracer from "effect/Tracer"
 import * as BridgeEvent from "../BridgeEvent.ts"
 import * as Edge from "./Edge.ts"
 import type * as Inbox from "./Inbox.ts"
@@ -45,10 +49,10 @@ export const child = (inbox: Inbox.Inbox) =>
         const { said } = record
         if (verdict._tag === "Dropped") {
           inbox.lose(teller, verdict.reason, 1)
-          if (verdict.reason === "names" && said._tag !== "Log") yield* limit(teller, "names", said.name)
+          if (verdict.reason !== "shape" && said._tag !== "Log") yield* limit(teller, verdict.reason, said.name)
           return
         }
-        const about = { ...teller, call: record.call || undefined, tool: record.tool || undefined }
+        const about = { ...teller, correlationId: record.correlationId, tool: record.tool || undefined }
         if (verdict._tag === "Known") {
           const { attributes, known, measurements } = verdict
           return yield* hand(known.declaration, record.at, measurements, { ...teller, ...attributes })
@@ -61,15 +65,22 @@ export const child = (inbox: Inbox.Inbox) =>
               yield* limit(teller, what, said.name)
             }
             return yield* hand(BridgeEvent.python_event, record.at, Object.fromEntries(said.measurements), {
+              ...own,
               ...about,
-              event: said.name,
-              ...own
+              event: said.name
             })
           }
           case "Span":
-            return RemoteSpan.record(tracer, spanOf(record.at, said, { ...attributesOf(about), ...verdict.attributes }))
-          case "Log":
-            return yield* Effect.annotateLogs(levelOf(said.level)(said.message), { ...attributesOf(about), logger: said.logger, ...own })
+            return RemoteSpan.record(
+              tracer,
+              spanOf(record.at, said, { ...notOfHost(verdict.attributes), ...ofHost(about, statusOf(said.error)) })
+            )
+          case "Log": {
+            const line = Effect.annotateLogs(log(record.at, said), { ...own, ...present(about), logger: said.logger })
+            return yield* said.span === undefined
+              ? line
+              : Effect.withParentSpan(line, Tracer.externalSpan({ traceId: hex(said.span.traceId), spanId: hex(said.span.spanId) }))
+          }
         }
       })
 
@@ -112,17 +123,27 @@ const hand = (
   })
 
 /** Without what there is none of: a label that says nothing. */
-const attributesOf = (about: Readonly<Record<string, Event.Value>>): Record<string, WireTelemetry.Value> =>
+const present = (about: Readonly<Record<string, Event.Value>>): Record<string, WireTelemetry.Value> =>
   Object.fromEntries(Object.entries(about).flatMap(([key, value]) => value === undefined ? [] : [[key, value]]))
 
+/** A line as `Effect.log` hands it to the loggers, at the time at which it was said. */
+const log = (at: number, { level, message }: WireTelemetry.WireLog): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    const logLevel = levelOf(level)
+    if (LogLevel.isGreaterThan(fiber.getRef(References.MinimumLogLevel), logLevel)) return Effect.void
+    const date = new Date(at)
+    for (const logger of fiber.getRef(Logger.CurrentLoggers)) logger.log({ message: [message], logLevel, cause: Cause.empty, fiber, date })
+    return Effect.void
+  })
+
 /** Of Python's number; 0, of a line that was written, is no level of its own. */
-const levelOf = (level: number): typeof Effect.logInfo => {
-  if (level === 0) return Effect.logInfo
-  if (level < 10) return Effect.logTrace
-  if (level < 20) return Effect.logDebug
-  if (level < 30) return Effect.logInfo
-  if (level < 40) return Effect.logWarning
-  return level < 50 ? Effect.logError : Effect.logFatal
+const levelOf = (level: number): LogLevel.Severity => {
+  if (level === 0) return "Info"
+  if (level < 10) return "Trace"
+  if (level < 20) return "Debug"
+  if (level < 30) return "Info"
+  if (level < 40) return "Warn"
+  return level < 50 ? "Error" : "Fatal"
 }
 
 /** Both say that a call, or a task of it, was given up. */
@@ -134,6 +155,27 @@ const statusOf = (error: WireTelemetry.WireSpan["error"]): RemoteSpan.Status => 
 }
 
 const hex = (id: Uint8Array): string => Buffer.from(id).toString("hex")
+
+/** What the host knows of a span, under the names that its own spans have it by. */
+const ofHost = (
+  { correlationId, tool, ...teller }: WireTelemetry.Teller & {
+    readonly correlationId: string | undefined
+    readonly tool: string | undefined
+  },
+  status: RemoteSpan.Status
+): Record<string, WireTelemetry.Value> =>
+  present({
+    "snakepit.pool": teller.pool,
+    "snakepit.slot": teller.slot,
+    "snakepit.generation": teller.generation,
+    "snakepit.tool": tool,
+    "snakepit.correlation_id": correlationId,
+    "error.type": status._tag === "Error" ? status.type : undefined
+  })
+
+/** A tool that says one of those itself is not believed. */
+const notOfHost = (attributes: Readonly<Record<string, WireTelemetry.Value>>): Record<string, WireTelemetry.Value> =>
+  Object.fromEntries(Object.entries(attributes).filter(([key]) => !key.startsWith("snakepit.")))
 
 const spanOf = (
   at: number,

@@ -39,7 +39,7 @@ const expires = ({ state }: Step, at: number): void => {
 }
 
 /** The worker of the slot has crashed: it is tainted, if that is what the class of its exit means, and not too many are. */
-export const taint = (step: Step, slot: Slot, exit: ExitClass, reason: string): void => {
+export const taint = (step: Step, slot: Slot, exit: ExitClass, reason: string, incident: string | undefined): void => {
   const { now, out, state } = step
   const { maxTainted, taintFor, taintOn } = state.config.barrier
   const exitClass = exit._tag
@@ -49,7 +49,7 @@ export const taint = (step: Step, slot: Slot, exit: ExitClass, reason: string): 
   if (others + 1 > maxTainted * state.slots.length) return
   slot.taintedUntil = now + forMillis
   expires(step, slot.taintedUntil)
-  out.push({ _tag: "Tainted", slot: slot.slot, exitClass, forMillis, reason })
+  out.push({ _tag: "Tainted", slot: slot.slot, exitClass, forMillis, reason, incident })
   note(step, slot)
 }
 

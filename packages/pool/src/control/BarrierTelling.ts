@@ -15,8 +15,8 @@ export type Decision = Extract<
 export const of = (pool: string, decision: Decision, now: number, at: number): Event.Event => {
   switch (decision._tag) {
     case "Tainted": {
-      const { exitClass, forMillis, reason, slot } = decision
-      return Event.make(PoolEvent.worker_taint, at, { forMillis }, { pool, slot, exitClass, cause: reason })
+      const { exitClass, forMillis, incident, reason, slot } = decision
+      return Event.make(PoolEvent.worker_taint, at, { forMillis }, { pool, slot, exitClass, cause: reason, incident })
     }
     case "Untainted":
       return Event.make(PoolEvent.worker_untaint, at, {}, { pool, slot: decision.slot })

@@ -36,9 +36,9 @@ export const isCrash = (exit: ExitClass | undefined): exit is ExitClass => exit 
 const fromOutside: ReadonlySet<ExitClass["_tag"]> = new Set(["KilledBySomeone", "Clean"])
 
 /** The worker of the slot has crashed: gives the call that crashed it, where that is known. */
-export const crashed = (step: Step, slot: Slot, exit: ExitClass, reason: string): Call | undefined => {
+export const crashed = (step: Step, slot: Slot, exit: ExitClass, reason: string, incident: string | undefined): Call | undefined => {
   expire(step) // what is over does not count
-  Avoidance.taint(step, slot, exit, reason)
+  Avoidance.taint(step, slot, exit, reason, incident)
   if (fromOutside.has(exit._tag)) return undefined
   const crash = { at: step.now, worker: `${step.state.pool}/${slot.slot}`, exit: exit._tag }
   const culprit = culpritOf(slot, step.now)

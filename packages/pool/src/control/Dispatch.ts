@@ -340,7 +340,7 @@ export type Command = Data.TaggedEnum<{
     readonly attempts: number
     readonly durationMillis: number
   }
-  Tainted: { readonly slot: number; readonly exitClass: string; readonly forMillis: number; readonly reason: string }
+  Tainted: LostWith & { readonly exitClass: string; readonly forMillis: number }
   Untainted: { readonly slot: number }
   Ejected: {
     readonly slot: number
@@ -377,12 +377,7 @@ export type Command = Data.TaggedEnum<{
   SessionEndFailed: { readonly slot: number; readonly session: string; readonly reason: string }
   SessionsMany: { readonly sessions: number; readonly limit: number }
   /** `then`: what becomes of their next calls. */
-  SessionsLost: {
-    readonly slot: number
-    readonly sessions: number
-    readonly reason: string
-    readonly then: "told" | "replayed" | "elsewhere"
-  }
+  SessionsLost: LostWith & { readonly sessions: number; readonly then: "told" | "replayed" | "elsewhere" }
   /** The first call since the queue was half empty that found it full. */
   Saturated: { readonly queued: number; readonly capacity: number }
   /** Somebody waits for this. */
@@ -398,7 +393,7 @@ export interface AskDelay extends LostWith {
   readonly error: CallError.CallError
 }
 
-/** The worker that a call was lost with: its slot, why it is gone, and in which incident of its supervisors. */
+/** The worker that something was lost with: its slot, why it is gone, and in which incident of its supervisors. */
 export interface LostWith {
   readonly slot: number
   readonly reason: string

@@ -372,7 +372,7 @@ const close = (step: Step, because: string): void => {
     Settlement.forget(step, call)
   }
   for (const slot of state.slots) {
-    SessionLife.vacate(step, slot, because, "pool_down")
+    SessionLife.vacate(step, slot, because, undefined, "pool_down")
     Room.refresh(step, slot)
   }
 }

@@ -101,7 +101,7 @@ const rebuild = (step: Step, reason: string): void => {
     slot.retries = 0
     if (slot.tools !== undefined) continue
     slot.open = false
-    SessionLife.vacate(step, slot, reason)
+    SessionLife.vacate(step, slot, reason, undefined)
   }
   for (const call of state.calls.values()) {
     Line.unlink(call)

@@ -134,7 +134,7 @@ export class HostCalls {
       asked,
       served,
       limit,
-      trace: trace?.hostTool(served.name),
+      trace: trace?.hostTool(served.name, asked.spanId),
       answer,
       work: served.run(asked.payload, maxPayload, calling)
     })

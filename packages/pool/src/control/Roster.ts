@@ -379,8 +379,8 @@ export const settle = (roster: Roster, command: Dispatch.Command, emit: (event: 
       return emit(Event.make(PoolEvent.session_many, clock.wallTime, { sessions, limit }, { pool }))
     }
     case "SessionsLost": {
-      const { reason, sessions, slot, then } = command
-      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then }))
+      const { incident, reason, sessions, slot, then } = command
+      return emit(Event.make(PoolEvent.session_lose, clock.wallTime, { sessions }, { pool, slot, cause: reason, then, incident }))
     }
     case "Saturated": {
       const { capacity, queued } = command

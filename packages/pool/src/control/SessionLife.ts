@@ -136,7 +136,7 @@ export const moveAll = (step: Step, { slot }: Slot, reason: string): void => {
     sessions++
     move(step, session)
   }
-  if (sessions > 0) step.out.push({ _tag: "SessionsLost", slot, sessions, reason, then: "replayed" })
+  if (sessions > 0) step.out.push({ _tag: "SessionsLost", slot, sessions, reason, then: "replayed", incident: undefined })
 }
 
 /**
@@ -147,14 +147,20 @@ export const isTold = (step: Step, session: Sessions.Session, reason: string): b
   const isNews = session.calls > 0 || !session.told
   session.told = true
   if (session.calls > 0) return true
-  step.out.push({ _tag: "SessionsLost", slot: session.slot, sessions: 1, reason, then: "told" })
+  step.out.push({ _tag: "SessionsLost", slot: session.slot, sessions: 1, reason, then: "told", incident: undefined })
   ended(step, session, "lost")
   move(step, session)
   return isNews
 }
 
 /** The worker in `slot` serves no session any more, because it is gone or is being drained. */
-export const vacate = (step: Step, { slot }: Slot, reason: string, end: "lost" | "pool_down" = "lost"): void => {
+export const vacate = (
+  step: Step,
+  { slot }: Slot,
+  reason: string,
+  incident: string | undefined,
+  end: "lost" | "pool_down" = "lost"
+): void => {
   const { out, state } = step
   const { byId, endings } = state.sessions
   const isStrict = state.config.affinity !== "hint"
@@ -176,7 +182,8 @@ export const vacate = (step: Step, { slot }: Slot, reason: string, end: "lost" |
     session.slot = slot
     session.lost = reason
   }
-  if (sessions > 0) out.push({ _tag: "SessionsLost", slot, sessions, reason, then: isTold ? "told" : isStrict ? "replayed" : "elsewhere" })
+  const then = isTold ? "told" : isStrict ? "replayed" : "elsewhere"
+  if (sessions > 0) out.push({ _tag: "SessionsLost", slot, sessions, reason, then, incident })
   if (!isGone) return // it confirms what it was told
   for (const [number, ending] of endings) {
     if (ending.slot !== slot) continue

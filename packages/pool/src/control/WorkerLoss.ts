@@ -33,9 +33,9 @@ export const detached = (step: Step, { ended, exit, incident, reason, slot: inde
   slot.tools = undefined
   slot.open = false
   out.push({ _tag: "WorkerDown", slot: index, calls: slot.calls.length, reason, incident })
-  SessionLife.vacate(step, slot, reason)
+  SessionLife.vacate(step, slot, reason, incident)
   const isCrash = ended && CrashBarrier.isCrash(exit)
-  const culprit = isCrash ? CrashBarrier.crashed(step, slot, exit, reason) : undefined
+  const culprit = isCrash ? CrashBarrier.crashed(step, slot, exit, reason, incident) : undefined
   const lost = [...Line.members(slot.calls)].toReversed() // each goes before the others: the one that was sent first ends up first
   for (const call of lost) {
     const poison = call === culprit ? Quarantine.holds(step, call.offer, call) : undefined
@@ -73,7 +73,7 @@ export const vacated = (step: Step, index: number, reason: string): void => {
   if (slot?.tools === undefined) return
   const { affinity, sessions } = step.state.config
   if (affinity !== "hint" && sessions.onLoss === "replay") return SessionLife.moveAll(step, slot, reason)
-  SessionLife.vacate(step, slot, reason)
+  SessionLife.vacate(step, slot, reason, undefined)
   rehome(step, slot)
 }
 

@@ -2,7 +2,7 @@
  * What one worker tells beside its results, on its way to whoever takes it in: says what it is to tell, and how much it may say.
  *
  * ```text
- *  settings, 256 records of credit ─▶ worker ─▶ records, what it dropped ─▶ stamped, numbered as calls ─▶ the port
+ *  settings, 256 records of credit ─▶ worker ─▶ records, what it dropped ─▶ stamped, with the ids of calls ─▶ the port
  *         ▲ half of it is used, and the port has room ─────────────────────────┘
  * ```
  *
@@ -12,6 +12,7 @@ import { Child, RegisteredName } from "@snakepit/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as CorrelationId from "../control/CorrelationId.ts"
 import * as Roster from "../control/Roster.ts"
 import type { PoolEntry } from "../PoolDirectory.ts"
 import type { Wire } from "../Wire.ts"
@@ -35,7 +36,8 @@ export const child = (seat: WorkerSeat, entry: PoolEntry, port: TelemetryPort) =
   Child.make("telemetry_tap", {
     plane: "execution",
     start: Effect.gen(function*() {
-      const { generations, telemetry } = yield* Effect.orDie(RegisteredName.whereis(entry.roster))
+      const roster = yield* Effect.orDie(RegisteredName.whereis(entry.roster))
+      const { generations, telemetry } = roster
       const clock = yield* Clock.Clock
       const { pool, slot } = seat
       const line = telemetry.get(slot)
@@ -47,7 +49,7 @@ export const child = (seat: WorkerSeat, entry: PoolEntry, port: TelemetryPort) =
         // what was under way when credit was given anew came on top of that
         const taken = records.slice(0, Math.max(0, left + window))
         const teller = { pool, slot, generation: generations.get(slot) ?? 0 }
-        port.take(teller, stamped(taken, clock), [...dropped, ...lost("credit", records.length - taken.length)])
+        port.take(teller, stamped(taken, clock, roster), [...dropped, ...lost("credit", records.length - taken.length)])
         left -= taken.length
         if (left <= window / 2) low.openUnsafe()
       }
@@ -79,7 +81,11 @@ export const child = (seat: WorkerSeat, entry: PoolEntry, port: TelemetryPort) =
 
 const lost = (reason: string, records: number): ReadonlyArray<Dropped> => records > 0 ? [{ reason, records }] : []
 
-const stamped = (records: ReadonlyArray<WireRecord>, clock: Clock.Clock): ReadonlyArray<Told> => {
+const stamped = (records: ReadonlyArray<WireRecord>, clock: Clock.Clock, roster: Roster.Roster): ReadonlyArray<Told> => {
   const now = Number(clock.currentTimeNanosUnsafe() / 1000n) / 1000
-  return records.map(({ ageMillis, call, ...record }) => ({ ...record, at: now - ageMillis, call: Roster.callOf(call) }))
+  return records.map(({ ageMillis, call, ...record }) => ({
+    ...record,
+    at: now - ageMillis,
+    correlationId: call === 0 ? undefined : CorrelationId.of(roster, Roster.callOf(call))
+  }))
 }

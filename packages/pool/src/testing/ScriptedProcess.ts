@@ -194,7 +194,12 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
     job.more.openUnsafe()
   }
 
-  const callHost = (job: Job, name: string, args: unknown, waits: boolean): Effect.Effect<unknown, ScriptedTool.HostCallFailed> =>
+  const callHost = (
+    job: Job,
+    name: string,
+    args: unknown,
+    { spanId, waits = true }: ScriptedTool.HostCallOptions
+  ): Effect.Effect<unknown, ScriptedTool.HostCallFailed> =>
     Effect.callback((resume) => {
       const number = ++hostCalls
       asked.set(number, (outcome) => {
@@ -202,7 +207,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
         const { data, message, reason, tag } = outcome
         resume(Effect.fail(new ScriptedTool.HostCallFailed({ reason, tag, message, data: data && codec.decode(data) })))
       })
-      say(job, (sink) => sink.hostCall({ id: job.id, number, name, payload: payloadOf(args), waits }))
+      say(job, (sink) => sink.hostCall({ id: job.id, number, name, payload: payloadOf(args), waits, spanId }))
       return Effect.sync(() => asked.has(number) && say(job, (sink) => sink.hostCancel(number)))
     })
 
@@ -267,7 +272,7 @@ export const make = ({ codec, hooks, journal, pid, sessionJournal, tools }: Opti
       state: visit?.hook.state,
       trace,
       deadlineMillis,
-      call: (name, args = {}, { waits = true } = {}) => callHost(job, name, args, waits),
+      call: (name, args = {}, options = {}) => callHost(job, name, args, options),
       tell: (said, attributes = {}) => telemetry.tell(job.id, job.tool, said, Object.entries(attributes), now())
     })
     const untilStopped = <E>(effect: Effect.Effect<unknown, E>) => Effect.raceFirst(effect, Effect.as(job.stop.await, undefined))

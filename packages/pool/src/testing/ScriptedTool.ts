@@ -19,6 +19,14 @@ import type { HostReason, WireTool } from "../Wire.ts"
 import type { Value } from "../WireTelemetry.ts"
 import type { Said } from "./ScriptedTelemetry.ts"
 
+/** What there is to say of a call of a host tool. */
+export interface HostCallOptions {
+  /** The tool waits for it and does nothing else, which is so unless it says otherwise. */
+  readonly waits?: boolean | undefined
+  /** Of the span that is open there, in hex. */
+  readonly spanId?: string | undefined
+}
+
 /** What a tool can ask of its call, as `snakepit.current()` in Python. */
 export interface Current {
   /** The worker's name: `default/0`. */
@@ -31,14 +39,9 @@ export interface Current {
   /** What was left when it was sent. */
   readonly deadlineMillis: number
   /**
-   * Calls a host tool, as `await current().acall(name, …)` does; interrupting it gives the host tool up. `waits`: the tool waits for it and does nothing else,
-   * which is so unless it says otherwise.
+   * Calls a host tool, as `await current().acall(name, …)` does; interrupting it gives the host tool up.
    */
-  readonly call: (
-    name: string,
-    args?: unknown,
-    options?: { readonly waits?: boolean | undefined }
-  ) => Effect.Effect<unknown, HostCallFailed>
+  readonly call: (name: string, args?: unknown, options?: HostCallOptions) => Effect.Effect<unknown, HostCallFailed>
   /** Tells an event, a span or a line, as a record of the call. */
   readonly tell: (said: Said, attributes?: Readonly<Record<string, Value>>) => void
 }

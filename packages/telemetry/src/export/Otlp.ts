@@ -101,7 +101,7 @@ const record = (
     const logLevel = Severity.of(name, attributes["planned"])
     logger.log({ message: name, logLevel, cause: Cause.empty, fiber, date: new Date(at) })
     return Effect.void
-  }).pipe(Effect.annotateLogs({ "event.name": name, ...attributes, ...measurements }))
+  }).pipe(Effect.annotateLogs({ ...measurements, ...attributes, "event.name": name })) // a tool names what it measures as it likes
 
 /**
  * The exporters of an application, with the tracer and the logger among them for what is built and run in the context that this returns. Without a

@@ -80,7 +80,6 @@ const mendedMillis = 600_000 // ten minutes until somebody mends what nobody was
 /** Of a train that was told of, nobody knows how long it would have lasted otherwise. */
 const caseOf = ({ endedAt, exits, gaveUp, recovered, startedAt }: CrashTrain): Case => {
   const wasTold = gaveUp.length > 0 || !recovered
-
   const parts = new Map<string, { firstAt: number; lastAt: number; refusedSince: number | undefined; meets: Array<Meets> }>()
   for (const { at, child, stage, upMillis } of exits) {
     const known = parts.get(child)

@@ -2,9 +2,9 @@
  * `npm run verify:intensity`: recorded incidents decide as recorded when they are replayed, and the advisor escalates less, in services that it
  * was not made by, than the default of 3 in 5 seconds. Exits with 1 when a must is not reached.
  *
- * Options: `--runs N` (7,000 runs of core's whole generator to replay, 10,000 incidents and more), `--services N` (200), `--others N` (25 of each family that
- * the advisor was not made for), `--patience SECONDS` (20), `--seed S` (20261126, which nothing was chosen by: others were used for that),
- * `--record` (writes `bench/results/intensity.json`, which the tables in `docs/telemetry/intensity-review.md` are of).
+ * Options: `--runs N` (7,000 runs of core's whole generator to replay, 10,000 incidents and more), `--services N` (200), `--others N` (25
+ * of each family that the advisor was not made for), `--patience SECONDS` (20), `--seed S` (20261126, which nothing was chosen by: others
+ * were used for that), `--record` (writes `bench/results/intensity.json`, which the tables in `docs/telemetry/intensity-review.md` are of).
  */
 import { Advisor } from "@snakepit/telemetry"
 import { writeFileSync } from "node:fs"
