@@ -3,10 +3,10 @@
  *
  * **Details**
  *
- * A machine is a function of what it hears, and when (`SupervisorMachine`). So the attribute `heard` of the events of supervisors is a record of
- * that, as JSON: the number of the supervisor, which no other that ran in the tree has, how often it has told before, and its inputs in their order, the one that the decision
- * was made at last. Its first input is `Boot`, with the flags, the children, and the restarts of before that count. Of the reason of an exit the
- * tag is kept; what else it said stands in the event.
+ * A machine is a function of what it hears, and when (`SupervisorMachine`). So the attribute `heard` of the events of supervisors is a
+ * record of that, as JSON: the number of the supervisor, which no other that ran in the tree has, how often it has told before, and its
+ * inputs in their order, the one that the decision was made at last. Its first input is `Boot`, with the flags, the children, and the
+ * restarts of before that count. Of the reason of an exit the tag is kept; what else it said stands in the event.
  *
  * What was heard after the last decision is in no event: nothing was decided by it.
  *
