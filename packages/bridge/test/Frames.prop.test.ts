@@ -210,6 +210,9 @@ const fetch: Frames.Fetch = (segment, length) => Buffer.from(`${segment}:${lengt
 const payloadOf = ({ payload, shared }: Item | Done | HostCall): Uint8Array =>
   shared === undefined ? payload : fetch(Number(shared.segment), Number(shared.length))
 
+/** A frame that the tests do not make. */
+class NotGenerated extends Error {}
+
 /** What protobuf-es reads, in our words. */
 const reference = (message: Uint8Array): Frames.Response => {
   const { batch, frames, read } = fromBinary(ConnectResponseSchema, message)
@@ -246,7 +249,7 @@ const reference = (message: Uint8Array): Frames.Response => {
           return { kind: "sessionEnded", number: Number(number), failure, overran }
         }
         case "telemetry":
-          throw new Error("not generated: only protobuf-es reads it")
+          throw new NotGenerated() // only protobuf-es reads it
         case "welcome":
           return { kind: "welcome", welcome: frame.value }
         case "refused":
@@ -310,7 +313,9 @@ describe("frames", () => {
         let expected: Frames.Response | undefined
         try {
           expected = reference(damaged)
-        } catch { /* not a message */ }
+        } catch (error) {
+          if (error instanceof NotGenerated) continue // damage made one frame another
+        }
         try {
           const read = Frames.decode(damaged, fetch)
           assert.isDefined(expected, "read what protobuf-es refuses")
