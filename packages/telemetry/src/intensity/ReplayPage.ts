@@ -69,7 +69,7 @@ const outcomes = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean):
     return [`<text x="${round(x(from))}" y="${y - 14}">${name}</text>`, ...dots]
   })
   const described = rows.map(([name, kindOf]) =>
-    `${name}: ${kinds.map(([kind, label]) => `${incidents.filter((one) => kindOf(one) === kind).length} ${label}`).join(", ")}`
+    `${name}: ${kinds.map(([kind, label]) => `${label} ${incidents.filter((one) => kindOf(one) === kind).length}`).join(", ")}`
   ).join("; ")
   const present = kinds.filter(([kind]) => rows.some(([, kindOf]) => incidents.some((one) => kindOf(one) === kind)))
   return chart("outcomes", "What each incident came to", `${described}.`, marks.join("") + timesOf(from, to), keyOf(...present)) +
@@ -120,7 +120,7 @@ const table = (incidents: ReadonlyArray<ReplayedIncident>, isOther: boolean): st
   const rows = incidents.slice(-mostRows).map((incident) => [
     text(incident.id),
     Words.moment(incident.startedAt),
-    text(incident.child),
+    text(incident.child).replaceAll("/", "/<wbr>"), // broken between its names, else the table is wider than the page
     text(Words.plain(`${incident.reason}: ${incident.cause.split("\n", 1)[0]}`, 160)),
     outcome(incident.recorded),
     ...isOther

@@ -163,7 +163,9 @@ const loadChart = ({ heaviest, limit, loads, maxRestarts, path }: ReviewedSuperv
   }">limit ${maxRestarts}</text>`
   const described = `The limit is ${text(limit)}. ${
     loads.filter((load) => load > maxRestarts).length
-  } of ${loads.length} trains were above it; the heaviest window held ${heaviest.exits} exits, at ${Words.moment(heaviest.at)}.`
+  } of ${loads.length} trains were above it; the heaviest window held ${Words.count(heaviest.exits, "exit")}, at ${
+    Words.moment(heaviest.at)
+  }.`
   return chart(
     `l${idOf(path)}`,
     "Load: trains by the most exits that one window of the limit held",
