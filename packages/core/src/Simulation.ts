@@ -168,11 +168,11 @@ export interface Timeline {
 }
 
 /**
- * Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. With a memory, supervisors
- * begin with restarts of before the boot: at times of 0 and less.
+ * Boots the tree, plays the script, and returns what happened. The tree is stopped afterwards, off the record. With a memory in its world,
+ * supervisors begin with restarts of before the boot: at times of 0 and less.
  */
-export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>, memory?: RestartMemory): Timeline => {
-  const played = make(tree, new VirtualTime(), { memory })
+export const simulate = (tree: Supervisor.Any, script: ReadonlyArray<Line>, world?: World): Timeline => {
+  const played = make(tree, new VirtualTime(), world)
   played.boot()
   for (const line of script) played.play(line)
   const timeline = { entries: [...played.entries], outcome: played.outcome, tree: played.tree, millis: played.endedAt }

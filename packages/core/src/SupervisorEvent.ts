@@ -22,8 +22,8 @@ const place = {
 }
 const about = {
   ...place,
-  /** What the supervisor has heard since its decision before, as JSON: see `Heard`. With it a replay decides again. */
-  heard: Schema.String
+  /** What the supervisor has heard since its decision before, as JSON: see `Heard`. With it a replay decides again. Told to a sink that `watches`. */
+  heard: Schema.UndefinedOr(Schema.String)
 }
 /** That the supervisor is part of as a child of the one above; `undefined`: of none. */
 const incident = Schema.UndefinedOr(Schema.String)

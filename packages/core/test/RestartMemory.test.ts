@@ -30,37 +30,40 @@ const decisions = ({ entries }: Simulation.Timeline) =>
 describe("a memory of restarts", () => {
   it("spends a budget from before the tree, exactly to the millisecond", () => {
     const memory = new Map([["app/pool", [-9_000, -8_000]]])
-    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(999), exit], memory)), [
+    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(999), exit], { memory })), [
       "999 app/pool give_up 0",
       "999 app restart 2"
     ])
-    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(1_000), exit], memory)), ["1000 app/pool restart 0"])
-    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(2_000), exit], memory)), ["2000 app/pool restart 1"])
+    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(1_000), exit], { memory })), ["1000 app/pool restart 0"])
+    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(2_000), exit], { memory })), ["2000 app/pool restart 1"])
   })
 
   it("is told by the tree as it stands", () => {
-    const { tree } = Simulation.simulate(app, [wait(0)], new Map([["app", [-5_000]], ["app/pool", [-9_000, -8_000]]]))
+    const { tree } = Simulation.simulate(app, [wait(0)], { memory: new Map([["app", [-5_000]], ["app/pool", [-9_000, -8_000]]]) })
     assert.strictEqual(tree?.budgetLeft, 2)
     assert.strictEqual(tree?.children[0]?.supervisor?.budgetLeft, 0)
   })
 
   it("is of the first generation: a supervisor that is started again begins with a whole budget", () => {
-    const timeline = Simulation.simulate(app, [exit, exit], new Map([["app/pool", [-2, -1]]]))
+    const timeline = Simulation.simulate(app, [exit, exit], { memory: new Map([["app/pool", [-2, -1]]]) })
     assert.deepStrictEqual(decisions(timeline), ["0 app/pool give_up 0", "0 app restart 2", "0 app/pool restart 1"])
   })
 
   it("counts what lies in the future as of the start, so that no clock that was wrong spends a budget for long", () => {
     const memory = new Map([["app/pool", [3_600_000, 3_600_000]]])
-    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(9_999), exit], memory))[0], "9999 app/pool give_up 0")
-    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(10_000), exit], memory)), ["10000 app/pool restart 1"])
+    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(9_999), exit], { memory }))[0], "9999 app/pool give_up 0")
+    assert.deepStrictEqual(decisions(Simulation.simulate(app, [wait(10_000), exit], { memory })), ["10000 app/pool restart 1"])
   })
 
   it("changes nothing where it has nothing to say", () => {
     const script = [exit, wait(500), exit, exit, wait(20_000), exit]
     const entries = ({ entries }: Simulation.Timeline) => JSON.stringify(entries, (key, value) => key === "heard" ? undefined : value) // it holds the memory itself
     const without = Simulation.simulate(app, script)
-    assert.strictEqual(entries(Simulation.simulate(app, script, new Map())), entries(without))
-    assert.strictEqual(entries(Simulation.simulate(app, script, new Map([["app/other", [0]], ["app/pool", [-10_000]]]))), entries(without))
+    assert.strictEqual(entries(Simulation.simulate(app, script, { memory: new Map() })), entries(without))
+    assert.strictEqual(
+      entries(Simulation.simulate(app, script, { memory: new Map([["app/other", [0]], ["app/pool", [-10_000]]]) })),
+      entries(without)
+    )
   })
 
   it.effect("is read from the context, in Unix time", () =>

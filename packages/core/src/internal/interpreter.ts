@@ -173,8 +173,9 @@ export class Interpreter {
   private labels: Labels
   private readonly semantics: Semantics.Semantics
   private readonly sink: Event.EventSink
-  private tell: (decision: Machine.Decision, now: number, heard: string) => void
-  private readonly ear: Heard.Ear
+  private tell: (decision: Machine.Decision, now: number, heard: string | undefined) => void
+  /** Of a sink that watches: what nobody keeps costs nothing. */
+  private readonly ear: Heard.Ear | undefined
   private readonly context: Context.Context<never>
   readonly state: Machine.SupervisorState
   /** Children that came as values, which a change of the template leaves alone. */
@@ -209,7 +210,7 @@ export class Interpreter {
     const current = Context.getOrUndefined(context, Child.CurrentChild)
     this.self = current?.path === this.path ? current : undefined
     this.tell = this.teller()
-    this.ear = new Heard.Ear(root.supervisors++)
+    this.ear = this.sink.watches === true ? new Heard.Ear(root.supervisors++) : undefined
     this.handle = makeHandle({
       path: this.path,
       has: (id) => this.state.children.has(id),
@@ -449,7 +450,7 @@ export class Interpreter {
       while (handled < this.pending.length && handled < turn) {
         const event = this.pending[handled++]!
         const now = this.now()
-        if (this.outcome === undefined) this.ear.hear(event, now, this.state)
+        if (this.outcome === undefined) this.ear?.hear(event, now, this.state)
         const commands = transition(this.state, event, now)
         if (this.outcome === undefined) this.spec.observer?.(this, event, commands)
         this.tellStandings() // a supervisor that is started tells of its children at once: it stands before them
@@ -520,7 +521,7 @@ export class Interpreter {
         if (this.spec.template !== undefined) TreeRoot.forget(this.root, `${this.path}/${command.id}`) // its key may come to mean another child
         return
       case "Tell":
-        return this.tell(command.decision, this.root.clock.wallTime, this.ear.take())
+        return this.tell(command.decision, this.root.clock.wallTime, this.ear?.take())
       case "Booted":
         return this.onBooted()
       case "End":

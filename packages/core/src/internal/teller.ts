@@ -21,7 +21,7 @@ export const teller = (events: SupervisorEvents, sink: Event.EventSink, about: A
 (
   decision: Decision,
   now: number,
-  heard: string
+  heard: string | undefined
 ): void => Event.tell(sink, eventOf(events, about, decision, now, heard))
 
 /** Attributes are written out: an object of a known shape is made several times as fast as one that is spread together. */
@@ -30,7 +30,7 @@ const eventOf = (
   about: AboutDecisions,
   decision: Decision,
   now: number,
-  heard: string
+  heard: string | undefined
 ): Event.Event => {
   const { path, pool, slot } = about
   switch (decision._tag) {

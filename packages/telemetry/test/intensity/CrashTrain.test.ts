@@ -27,7 +27,7 @@ const appOf = (strategy: "one_for_one" | "one_for_all" | "rest_for_one", above =
 
 type Script = ReadonlyArray<Simulation.Line>
 const readOf = (tree: Supervisor.Any, script: Script, id = "one", host = "host", offset = 0): CrashTrain.Read => {
-  const { events, run } = GeneratedRun.recorded(tree, Simulation.simulate(tree, script))
+  const { events, run } = GeneratedRun.recorded(tree, script)
   const later = events.map(({ event, seq }) => ({ seq, event: { ...event, at: event.at + offset } }))
   return { id, host, record: RunRecord.of({ ...run, startedAt: run.startedAt + offset, endedAt: run.endedAt + offset }, later) }
 }

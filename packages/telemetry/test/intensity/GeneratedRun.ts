@@ -1,5 +1,5 @@
 /** Generated trees under generated harm, recorded as a history would record them. */
-import { type Contract, type Event, Simulation, type Supervisor } from "@snakepit/core"
+import { type Contract, type Event, type RestartMemory, Simulation, type Supervisor } from "@snakepit/core"
 import { TreePlan } from "@snakepit/core/testing"
 import type { Numbered } from "@snakepit/telemetry/intensity/RunRecord"
 
@@ -10,12 +10,15 @@ export interface Recorded {
 
 export const bootedAt = 1_700_000_000_000
 
-/** A timeline as a history has it: decisions alone, in Unix time. */
-export const recorded = (tree: Supervisor.Any, timeline: Simulation.Timeline): Recorded => ({
-  run: { contract: tree.contract, startedAt: bootedAt, endedAt: bootedAt + Math.max(timeline.millis, timeline.entries.at(-1)?.at ?? 0) },
-  events: timeline.entries.flatMap((entry): ReadonlyArray<Event.Event> => entry._tag === "Event" ? [entry.event] : [])
-    .map((event, seq) => ({ seq, event: inUnixTime(event) }))
-})
+/** What a history has of a script that was played: decisions alone, in Unix time. */
+export const recorded = (tree: Supervisor.Any, script: ReadonlyArray<Simulation.Line>, memory?: RestartMemory.RestartMemory): Recorded => {
+  const { entries, millis } = Simulation.simulate(tree, script, { memory, hear: () => {} }) // a history watches
+  return {
+    run: { contract: tree.contract, startedAt: bootedAt, endedAt: bootedAt + Math.max(millis, entries.at(-1)?.at ?? 0) },
+    events: entries.flatMap((entry): ReadonlyArray<Event.Event> => entry._tag === "Event" ? [entry.event] : [])
+      .map((event, seq) => ({ seq, event: inUnixTime(event) }))
+  }
+}
 
 const inUnixTime = (event: Event.Event): Event.Event => {
   const later = (key: string, value: unknown): unknown =>
@@ -25,7 +28,4 @@ const inUnixTime = (event: Event.Event): Event.Event => {
 }
 
 /** A generated tree under generated harm, to be played. */
-export const play = ({ script, tree: plan }: TreePlan.Case): Recorded => {
-  const tree = TreePlan.make(plan)
-  return recorded(tree, Simulation.simulate(tree, script.map(TreePlan.line)))
-}
+export const play = ({ script, tree }: TreePlan.Case): Recorded => recorded(TreePlan.make(tree), script.map(TreePlan.line))

@@ -44,7 +44,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
       Line.Exit({ path: index % 2 === 0 ? "app/a" : "app/b", how: "failed" }),
       Line.Wait({ millis: 700 })
     ])
-    const recorded = GeneratedRun.recorded(app, Simulation.simulate(app, exits.flat()))
+    const recorded = GeneratedRun.recorded(app, exits.flat())
     const { differences, incidents } = reproduced(recorded)
     assert.isAbove(incidents.length, 3)
     assert.deepStrictEqual(differences, [])
@@ -53,7 +53,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
   it("knows a delay that was refused from a budget that was spent", () => {
     const app = Supervisor.make("app", { ...common, restart: restart(9, Schedule.recurs(1)), children: [child("a")] })
     const fail = Line.Exit({ path: "app/a", how: "failed" })
-    const recorded = GeneratedRun.recorded(app, Simulation.simulate(app, [fail, Line.Wait({ millis: 10 }), fail]))
+    const recorded = GeneratedRun.recorded(app, [fail, Line.Wait({ millis: 10 }), fail])
     assert.strictEqual(recorded.events.at(-1)?.event.attributes["refusedBy"], "delay")
     assert.deepStrictEqual(reproduced(recorded).differences, [])
   })
@@ -63,7 +63,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
     const fail = Line.Exit({ path: "app/a", how: "failed" })
     const memory = new Map([["app", [-4000, -1000]]]) // the older one counts for one second more
     const script = [fail, Line.Wait({ millis: 2000 }), fail, Line.Wait({ millis: 500 }), fail]
-    const recorded = GeneratedRun.recorded(app, Simulation.simulate(app, script, memory))
+    const recorded = GeneratedRun.recorded(app, script, memory)
     const lefts = recorded.events.map(({ event }) => event.measurements["budgetLeft"]).filter((left) => left !== undefined)
     assert.deepStrictEqual(lefts, [0, 0, 0])
     assert.deepStrictEqual(reproduced(recorded).differences, [])
@@ -74,7 +74,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
     const app = Supervisor.make("app", { ...common, restart: restart(3, Schedule.spaced(200)), children: [inner, child("c")] })
     const fail = Line.Exit({ path: "app/inner/a", how: "failed" })
     const wait = Line.Wait({ millis: 1000 })
-    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [wait, fail, wait, fail, wait, fail, wait]))
+    const { events, run } = GeneratedRun.recorded(app, [wait, fail, wait, fail, wait, fail, wait])
     const dropped = events.findIndex(({ event }) => event.name.endsWith(".recover")) + 1
     const { differences, incidents, unknown } = reproduced({ run, events: events.slice(dropped) })
     assert.isAbove(incidents.length, 0)
@@ -86,7 +86,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
     const fail = Line.Exit({ path: "app/a", how: "failed" })
     const waits = (millis: number) => Line.Wait({ millis })
     const script = [waits(1000), fail, waits(1000), fail, waits(4500), fail]
-    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, script))
+    const { events, run } = GeneratedRun.recorded(app, script)
     const { differences, otherwise, unknown } = reproduced({ run, events: events.slice(3) }) // until when the first restart counts, has gone
     assert.deepStrictEqual([differences.length, otherwise.size], [0, 0])
     assert.deepStrictEqual([...unknown.values()], ["the beginning is no longer in the record"])
@@ -95,7 +95,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
   it("does not say so either where a decision before is not in the record", () => {
     const app = Supervisor.make("app", { ...common, restart: restart(2, Schedule.spaced(100)), children: [child("a")] })
     const script = Array.from({ length: 2 }, () => [Line.Exit({ path: "app/a", how: "failed" }), Line.Wait({ millis: 1000 })]).flat()
-    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, script))
+    const { events, run } = GeneratedRun.recorded(app, script)
     const { otherwise, unknown } = reproduced({ run, events: events.toSpliced(1, 1) }) // the first restart
     assert.strictEqual(otherwise.size, 0)
     assert.include([...unknown.values()], "a decision before is not in the record")
@@ -130,7 +130,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
       Line.RestartChild({ path: "app/x" }),
       fail
     ]
-    const recorded = GeneratedRun.recorded(make(1), Simulation.simulate(make(1), script))
+    const recorded = GeneratedRun.recorded(make(1), script)
     assert.deepStrictEqual(recorded.events.map(({ event }) => event.name.split(".")[2]), [
       "start",
       "restart",
@@ -146,7 +146,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
   it("tells a decision that is another one, one that is missing and one too many", () => {
     const app = Supervisor.make("app", { ...common, restart: restart(1, Schedule.spaced(100)), children: [child("a")] })
     const fail = Line.Exit({ path: "app/a", how: "failed" })
-    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [fail, Line.Wait({ millis: 200 }), fail]))
+    const { events, run } = GeneratedRun.recorded(app, [fail, Line.Wait({ millis: 200 }), fail])
     const { decisions } = RunRecord.of(run, events)
     assert.deepStrictEqual(decisions.map(({ verb }) => verb), ["start", "restart", "recover", "give_up"])
     const [start, first, recover, last] = decisions
@@ -166,7 +166,7 @@ describe("a recorded run, replayed under the policy that it had", () => {
 
   it("says what it cannot know of a record that does not hold what was heard", () => {
     const app = Supervisor.make("app", { ...common, restart: restart(1, Schedule.spaced(100)), children: [child("a")] })
-    const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [Line.Exit({ path: "app/a", how: "failed" })]))
+    const { events, run } = GeneratedRun.recorded(app, [Line.Exit({ path: "app/a", how: "failed" })])
     const older = events.map(({ event, seq }) => ({ seq, event: { ...event, attributes: { ...event.attributes, heard: undefined } } }))
     const { differences, unknown } = reproduced({ run, events: older })
     assert.deepStrictEqual(differences, [])

@@ -33,7 +33,7 @@ const wait = (millis: number) => Line.Wait({ millis })
 const hour = wait(3_600_000)
 
 const historyOf = (script: ReadonlyArray<Simulation.Line>) => {
-  const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, script))
+  const { events, run } = GeneratedRun.recorded(app, script)
   return HistoryInMemory.make([{ id: "one", ...run, events: events.map(({ event }) => event) }])
 }
 const since = GeneratedRun.bootedAt
@@ -79,7 +79,7 @@ describe("an intensity review", () => {
       })
       const exit = Line.Exit({ path: "root/a", how: "failed" })
       const runOf = (id: string, script: ReadonlyArray<Simulation.Line>, offset: number) => {
-        const { events, run } = GeneratedRun.recorded(root, Simulation.simulate(root, script))
+        const { events, run } = GeneratedRun.recorded(root, script)
         const later = events.map(({ event }) => ({ ...event, at: event.at + offset }))
         return { id, contract: run.contract, startedAt: run.startedAt + offset, endedAt: run.endedAt + offset, events: later }
       }
@@ -121,7 +121,7 @@ describe("an intensity review", () => {
 
   it.effect("tells rates of the time that was watched: of no less than a day, and up to now while a run goes on", () =>
     Effect.gen(function*() {
-      const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [fail("a"), hour]))
+      const { events, run } = GeneratedRun.recorded(app, [fail("a"), hour])
       const killed = { id: "one", ...run, endedAt: undefined, process: "4711", events: events.map(({ event }) => event) }
       const tenDays = 864_000_000
       const poolWhen = (goesOnAt?: number) =>
@@ -145,7 +145,7 @@ describe("an intensity review", () => {
         "Error: cannot open /tmp/a1b2/socket (ENOENT)",
         "Error: cannot open /tmp/c3/socket (ENOENT)"
       ]
-      const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, causes.flatMap(() => [hour, fail("a")])))
+      const { events, run } = GeneratedRun.recorded(app, causes.flatMap(() => [hour, fail("a")]))
       let told = 0
       const named = events.map(({ event }) =>
         event.name.endsWith(".restart") ? { ...event, attributes: { ...event.attributes, cause: causes[told++]! } } : event
@@ -277,7 +277,7 @@ describe("a replay under another policy", () => {
 
   it.effect("does not know what would have been where the record is of an earlier version", () =>
     Effect.gen(function*() {
-      const { events, run } = GeneratedRun.recorded(app, Simulation.simulate(app, [hour, fail("a"), hour]))
+      const { events, run } = GeneratedRun.recorded(app, [hour, fail("a"), hour])
       const older = events.map(({ event }) => ({ ...event, attributes: { ...event.attributes, heard: undefined } }))
       const report = yield* Replay.replay(HistoryInMemory.make([{ id: "one", ...run, events: older }]), {
         policy: Policy.parse("0 in 1 second")
