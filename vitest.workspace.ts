@@ -1,4 +1,4 @@
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
@@ -23,6 +23,7 @@ export default defineConfig({
           exclude: integration,
           setupFiles,
           pool: "threads",
+          maxWorkers: availableParallelism(), // Vitest would leave one core idle: half of a machine with two
           testTimeout: 20_000, // generated cases on a loaded two-core machine; on the virtual clock nothing waits
           sequence: { groupOrder: 0 }
         }
