@@ -1,5 +1,6 @@
 /**
- * What a supervisor has heard since it told its last decision, as each decision carries it: with it a supervisor's decisions can be made again.
+ * What a supervisor has heard since it told its last decision, as each decision carries it to a sink that `watches`: with it a supervisor's
+ * decisions can be made again.
  *
  * **Details**
  *
